@@ -1,0 +1,236 @@
+"""The command line: ``physmrisynth estimate | render | simulate | presets | info | demo``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import PhysMRISynthError, ProtocolError
+
+_EXIT_BAD_INPUT = 2
+_ROLES = ("t1w", "t2w", "flair")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0 on success and 2 after bad input, with a one-line cause and remedy on standard error."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.command
+    try:
+        command(options)
+    except PhysMRISynthError as error:
+        print(f"physmrisynth: {error}", file=sys.stderr)
+        return _EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("physmrisynth: stopped; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="physmrisynth", description="Tissue maps (PD, T1, T2) from T1w, T2w and FLAIR, and any contrast from tissue maps."
+    )
+    parser.add_argument("--version", action="version", version=f"physmrisynth {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    estimate = commands.add_parser("estimate", help="tissue maps from a patient's images")
+    _add_estimate_options(estimate)
+    estimate.add_argument("--out", type=Path, required=True, help="folder for the maps")
+    estimate.set_defaults(command=_estimate)
+    _add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
+    _add_simulate(commands.add_parser("simulate", help="T1w, T2w and FLAIR of known maps, with noise, gains and receive fields"))
+    commands.add_parser("presets", help="list the protocols known by name").set_defaults(command=_presets)
+    commands.add_parser("info", help="versions, sequences with their parameters, and what this installation can do").set_defaults(
+        command=_info
+    )
+    demo = commands.add_parser("demo", help="the whole path on an embedded example, or on your files")
+    _add_estimate_options(demo)
+    demo.add_argument("--out", type=Path, default=Path("physmrisynth-demo"))
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _add_estimate_options(parser: argparse.ArgumentParser) -> None:
+    for role in _ROLES:
+        parser.add_argument(f"--{role}", type=Path, metavar="FILE")
+        parser.add_argument(
+            f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); else the JSON sidecar, else a default"
+        )
+    parser.add_argument("--field-strength", type=float, default=3.0, metavar="TESLA")
+    parser.add_argument("--reference", choices=_ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
+    parser.add_argument(
+        "--register",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="register the inputs (when omitted: only where grids differ)",
+    )
+    parser.add_argument("--prior", choices=("auto", "network", "literature"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--overwrite", action="store_true")
+
+
+def _add_render(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2")
+    parser.add_argument("--protocol", required=True, metavar="SPEC")
+    parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha)")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_render)
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--maps", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for t1w, t2w and flair with their sidecars")
+    for role in _ROLES:
+        parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
+    parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
+    parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_simulate)
+
+
+class _Bar:
+    """One progress bar a stage, shown once a stage has lasted a while."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._new, self._bar, self._stage = tqdm, None, ""
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._bar = self._new(total=100, desc=stage, unit="%", leave=False, delay=0.5, bar_format="{desc}: {bar} {n:.0f} % [{elapsed}]")
+        if self._bar is not None:
+            self._bar.update(100 * fraction - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _check_prior(options: argparse.Namespace) -> None:
+    """The literature prior is the only one so far, and NumPy on the CPU is what it runs on."""
+    if options.prior == "network":
+        raise PhysMRISynthError("No network weights are installed. Use --prior literature (or auto).")
+    if options.device not in ("auto", "cpu"):
+        raise PhysMRISynthError(f"The literature prior runs on the CPU, not on '{options.device}'. Use --device auto or cpu.")
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from .workflow.inputs import read_acquisitions
+    from .workflow.outputs import check_free, write_estimate
+
+    _check_prior(options)
+    check_free(options.out, options.overwrite)
+    start = time.perf_counter()
+    files = {role: getattr(options, role) for role in _ROLES}
+    acquisitions = read_acquisitions(files, {role: getattr(options, f"{role}_protocol") for role in _ROLES})
+    estimate = _run(acquisitions, options)
+    write_estimate(estimate, acquisitions, options.field_strength, options.out, options.overwrite)
+    print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s.")
+
+
+def _run(acquisitions, options: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """Estimate with a progress bar, then say what the user must know."""
+    from .workflow.estimate import estimate_tissue_maps
+    from .workflow.report import tissue_medians
+
+    for a in acquisitions:
+        print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
+    bar = _Bar()
+    try:
+        estimate = estimate_tissue_maps(acquisitions, options.reference, options.register, options.field_strength, bar)
+    finally:
+        bar.close()
+    for warning in estimate.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    for tissue, m in tissue_medians(estimate).items():
+        print(
+            f"{tissue:<13} PD {m['PD']:5.1f} ± {m['PD_sd']:4.1f} %   T1 {m['T1']:6.0f} ± {m['T1_sd']:4.0f} ms   T2 {m['T2']:6.0f} ± {m['T2_sd']:4.0f} ms"
+        )
+    for name, check in estimate.checks.items():
+        print(f"fit of {name}: residual {check.rms_percent:.1f} % of its brightest signal")
+    return estimate
+
+
+def _render(options: argparse.Namespace) -> None:
+    from .imaging.tissue_maps import read_tissue_maps
+    from .imaging.volumes import write_image
+    from .physics.presets import protocol_from_spec
+    from .workflow.outputs import check_free
+    from .workflow.render import render
+
+    protocol = protocol_from_spec(options.protocol)
+    check_free(options.out, options.overwrite)
+    maps = read_tissue_maps(options.maps)
+    image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
+    write_image(maps.image(image), options.out)
+    print(f"{options.out}: {protocol.spec}")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from .imaging.tissue_maps import read_tissue_maps
+    from .physics.presets import protocol_from_spec
+    from .workflow.outputs import write_simulation
+    from .workflow.simulate import simulate
+
+    protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in _ROLES}
+    maps = read_tissue_maps(options.maps)
+    images = simulate(maps, protocols, options.snr, options.bias, options.seed)
+    write_simulation(maps, images, protocols, options.out, options.overwrite)
+    print(f"Simulated {', '.join(images)} in {options.out}.")
+
+
+def _presets(options: argparse.Namespace) -> None:
+    from .physics.presets import load_presets
+
+    for preset in load_presets().values():
+        print(f"{preset.name:<16} {preset.field_strength:g} T  {preset.protocol.spec}\n{'':<16} {preset.source}")
+
+
+def _info(options: argparse.Namespace) -> None:
+    import platform
+
+    from .physics.sequences import SEQUENCES
+
+    print(
+        f"physmrisynth {__version__} on Python {platform.python_version()}, {platform.system()}\nPriors: literature (no network weights installed)"
+    )
+    for sequence in SEQUENCES.values():
+        ranges = ", ".join(f"{p.name} {p.minimum:g}–{p.maximum:g}{' ' + p.unit if p.unit else ''}" for p in sequence.parameters)
+        print(f"{sequence.name:<14} {sequence.title}: {ranges}")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .workflow.demo import example_acquisitions, write_demo
+    from .workflow.inputs import read_acquisitions
+    from .workflow.outputs import check_free
+
+    _check_prior(options)
+    check_free(options.out, options.overwrite)
+    own = {role: getattr(options, role) for role in _ROLES}
+    truth = None
+    if any(own.values()):
+        acquisitions = read_acquisitions(own, {role: getattr(options, f"{role}_protocol") for role in _ROLES})
+    else:
+        if any(getattr(options, f"{role}_protocol") for role in _ROLES):
+            raise ProtocolError("The example has protocols of its own. Give --t1w, --t2w or --flair with their protocols.")
+        print("Simulating the embedded example: a head of known PD, T1 and T2 …")
+        truth, acquisitions = example_acquisitions()
+    estimate = _run(acquisitions, options)
+    for line in write_demo(estimate, acquisitions, truth, options.field_strength, options.out, options.overwrite):
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""The fit check: how well the maps explain the images that they were estimated from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LARGEST_GOOD_RESIDUAL = 4.0
+"""Per cent of the input's 99th percentile; simulated heads with 1 % noise leave about 1 %."""
+
+
+@dataclass(frozen=True)
+class FitCheck:
+    """Residual of one input over the brain: ``rms_percent`` of the input's 99th percentile there, and a ``warning`` or None."""
+
+    rms_percent: float
+    bias_percent: float
+    warning: str | None
+
+
+def check_fit(observed: np.ndarray, fitted: np.ndarray, brain: np.ndarray) -> FitCheck:
+    """Compare an input with its re-rendering over the ``brain``; all three arrays of one shape."""
+    if not brain.any():
+        return FitCheck(float("nan"), float("nan"), "No brain was found here: the maps are not to be trusted.")
+    residual = observed[brain] - fitted[brain]
+    scale = float(np.percentile(np.abs(observed[brain]), 99)) or 1.0
+    rms = 100.0 * float(np.sqrt(np.mean(residual**2))) / scale
+    bias = 100.0 * float(np.mean(residual)) / scale
+    if rms <= LARGEST_GOOD_RESIDUAL:
+        return FitCheck(rms, bias, None)
+    warning = (
+        f"the maps explain this image only to {rms:.1f} % of its brightest signal (good fits: under {LARGEST_GOOD_RESIDUAL:g} %). "
+        "Check its protocol, that it shows the same patient, and for motion or contrast agent."
+    )
+    return FitCheck(rms, bias, warning)

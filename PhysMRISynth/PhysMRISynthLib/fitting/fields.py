@@ -1,0 +1,70 @@
+"""Smooth receive fields: the log-field is a low-order polynomial of position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import legendre
+
+
+@dataclass(frozen=True)
+class PolynomialBasis:
+    """Products of Legendre polynomials up to a total ``degree`` over a box (mm), without the constant (that is the gain).
+
+    Positions outside the box take the value at its faces, so that nothing is extrapolated.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    degree: int = 4
+
+    @classmethod
+    def around(cls, positions: np.ndarray, degree: int = 4) -> PolynomialBasis:
+        """The basis over the box of ``positions``, shape (N, 3) in mm."""
+        return cls(positions.min(axis=0), positions.max(axis=0), degree)
+
+    @property
+    def orders(self) -> np.ndarray:
+        """Order along each axis of every basis function, shape (terms, 3)."""
+        steps = range(self.degree + 1)
+        return np.array([(i, j, k) for i in steps for j in steps for k in steps if 0 < i + j + k <= self.degree])
+
+    def evaluate(self, positions: np.ndarray) -> np.ndarray:
+        """Basis functions at ``positions`` (N, 3) in mm: float32 of shape (N, terms)."""
+        unit = np.clip(2.0 * (positions - self.low) / np.maximum(self.high - self.low, 1e-6) - 1.0, -1.0, 1.0)
+        values = [legendre.legvander(unit[:, axis].astype(np.float32), self.degree) for axis in range(3)]
+        orders = self.orders
+        return (values[0][:, orders[:, 0]] * values[1][:, orders[:, 1]] * values[2][:, orders[:, 2]]).astype(np.float32)
+
+    @property
+    def prior_sd(self) -> np.ndarray:
+        """Prior SD of each coefficient of the log-field: fields are smooth, so higher orders are smaller; shape (terms,)."""
+        return 0.3 / self.orders.sum(axis=1) ** 1.5
+
+
+def fit_log_field(basis: np.ndarray, residual: np.ndarray, weight: np.ndarray, prior_sd: np.ndarray, correlated: float) -> np.ndarray:
+    """Coefficients (terms,) of the log-field that explains ``residual`` (N,) = log(observed/predicted), robustly.
+
+    ``weight`` (N,) is the inverse variance of each residual; ``correlated`` is the number of neighbouring voxels that err together.
+    Tukey's biweight on the residual's own scale keeps lesions and mislabelled voxels out.
+    """
+    coefficients = np.zeros(basis.shape[1])
+    for _ in range(3):
+        error = residual - basis @ coefficients
+        offset = weighted_median(error, weight)
+        scale = 1.4826 * weighted_median(np.abs(error - offset), weight) + 1e-6
+        robust = np.clip(1.0 - ((error - offset) / (4.7 * scale)) ** 2, 0.0, None) ** 2
+        w = weight * robust / correlated
+        centred = basis - np.average(basis, axis=0, weights=w)
+        target = residual - np.average(residual, weights=w)
+        normal = (centred * w[:, None]).T @ centred + np.diag(1.0 / prior_sd**2)
+        coefficients = np.linalg.solve(normal.astype(np.float64), (centred * w[:, None]).T @ target)
+    return coefficients
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The value that halves the total weight."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(cumulative, 0.5 * cumulative[-1])]])

@@ -1,0 +1,36 @@
+"""What the fit is given: each input's voxels, its protocol and its noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..physics.protocol import Protocol
+
+MODEL_ERROR = 0.015
+"""Relative error of a signal equation that knows its parameters: sets how closely the fit follows high signal."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One input at N voxels.
+
+    ``signal`` float32 (N,) in the input's own units; ``noise`` its SD in those units; ``covered`` (N,) False where there is no data.
+    """
+
+    name: str
+    protocol: Protocol
+    signal: np.ndarray
+    noise: float
+    covered: np.ndarray
+
+    def at(self, voxels: np.ndarray | slice) -> Observation:
+        """The same input at a selection of the voxels."""
+        return replace(self, signal=self.signal[voxels], covered=self.covered[voxels])
+
+    def with_echo_time(self, echo_time: float) -> Observation:
+        """The same input under another effective echo time in ms, within the protocol's bounds."""
+        values = self.protocol.values
+        train_end = 0.98 * values["TR"]
+        return replace(self, protocol=self.protocol.changed("fitted", TE=min(echo_time, train_end)))

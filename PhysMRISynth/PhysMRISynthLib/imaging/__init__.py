@@ -1,0 +1,1 @@
+"""Images in and out, their geometry, alignment and masks (SimpleITK)."""

@@ -1,0 +1,21 @@
+"""An image with the protocol it was acquired by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..physics.protocol import Protocol
+from .volumes import Volume
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One input: ``name`` as the user knows it (t1w, t2w, flair, …), its volume and its protocol.
+
+    ``conventional_echo_time`` (ms) is given when the echo time in the header is only nominal and is to be fitted around this value.
+    """
+
+    name: str
+    volume: Volume
+    protocol: Protocol
+    conventional_echo_time: float | None = None

@@ -1,0 +1,105 @@
+"""The tissue atlas brought to a head: which tissues to expect at each place.
+
+The atlas is the mean of label maps of 15 adults in MNI space (``training/atlas.py``). It is turned into the contrast of the image
+at hand by the signal equation itself and aligned by an affine transform, with and without the tissue outside the brain, so that
+skull-stripped images find their place too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import RegistrationError
+from ..physics.protocol import Protocol
+from ..physics.tissues import tissue_table
+from .alignment import isotropic, mutual_information_method
+from .volumes import image_like
+
+_FILE = Path(__file__).parent.parent / "resources" / "atlas.nii.gz"
+_WORKING_SPACING_MM = 4.0
+_STARTS_MM = (-30.0, 0.0, 30.0)
+
+
+@cache
+def _atlas_image() -> sitk.Image:
+    return sitk.ReadImage(str(_FILE))
+
+
+@dataclass(frozen=True)
+class AtlasPlacement:
+    """``to_atlas`` maps points of the head (LPS, mm) to the atlas; ``skull_stripped`` tells which variant fitted better."""
+
+    to_atlas: sitk.Transform
+    skull_stripped: bool
+    similarity: float
+
+
+def expected_picture(protocol: Protocol, field_strength: float, brain_only: bool) -> sitk.Image:
+    """The atlas in the contrast of a protocol, at literature values."""
+    table = tissue_table(field_strength)
+    theta = np.stack([tissue.theta for tissue in table], axis=1)
+    signals = np.abs(protocol.signal(*np.exp(theta)))
+    shown = np.array([tissue.region == "brain" or not brain_only for tissue in table])
+    fractions = sitk.GetArrayFromImage(_atlas_image()).astype(np.float32) / 255.0
+    return image_like((fractions @ (signals * shown)).astype(np.float32), _atlas_image())
+
+
+def place_atlas(image: sitk.Image, protocol: Protocol, field_strength: float) -> AtlasPlacement:
+    """Align the atlas to a head's image of known protocol by mutual information, from several starts.
+
+    Raises RegistrationError when no start leads to an overlap.
+    """
+    fixed = isotropic(image, _WORKING_SPACING_MM)
+    candidates = []
+    for brain_only in (False, True):
+        moving = expected_picture(protocol, field_strength, brain_only)
+        for shift in _STARTS_MM:
+            found = _aligned(fixed, moving, _start(fixed, moving, shift), shrink=(3,), smooth=(6.0,))
+            if found is not None:
+                candidates.append((found[0], brain_only, found[1], moving))
+    if not candidates:
+        raise RegistrationError("The head could not be found in the image. Check that it shows a head and that its orientation is right.")
+    similarity, brain_only, start, moving = min(candidates, key=lambda c: c[0])
+    refined = _aligned(fixed, moving, start, shrink=(2, 1), smooth=(4.0, 0.0))
+    if refined is not None:
+        similarity, start = refined
+    return AtlasPlacement(start, brain_only, -similarity)
+
+
+def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float) -> sitk.AffineTransform:
+    """Centres of mass on each other, then moved along the head's axis (images differ in how much neck they show)."""
+    moments = sitk.CenteredTransformInitializerFilter.MOMENTS
+    centred = sitk.AffineTransform(sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(3), moments))
+    centred.SetTranslation((np.array(centred.GetTranslation()) + [0.0, 0.0, shift_mm]).tolist())
+    return centred
+
+
+def _aligned(
+    fixed: sitk.Image, moving: sitk.Image, start: sitk.AffineTransform, shrink: tuple[int, ...], smooth: tuple[float, ...]
+) -> tuple[float, sitk.AffineTransform] | None:
+    method = mutual_information_method(shrink, smooth)
+    method.SetMetricSamplingStrategy(method.NONE)
+    transform = sitk.AffineTransform(start)
+    method.SetInitialTransform(transform, inPlace=True)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError:  # too few samples map inside the atlas
+        return None
+    return method.GetMetricValue(), transform
+
+
+def atlas_on_grid(placement: AtlasPlacement, grid: sitk.Image, voxels: np.ndarray) -> np.ndarray:
+    """Tissue fractions expected at ``voxels`` (N indices into the flattened ``grid``): uint8 (tissues, N), 255 = certain; air outside."""
+    table = tissue_table()
+    fractions = np.empty((len(table), voxels.size), dtype=np.uint8)
+    for row, tissue in enumerate(table):
+        outside = 255 if tissue.region == "air" else 0
+        component = sitk.VectorIndexSelectionCast(_atlas_image(), row)
+        moved = sitk.Resample(component, grid, placement.to_atlas, sitk.sitkLinear, outside, sitk.sitkUInt8)
+        fractions[row] = sitk.GetArrayViewFromImage(moved).reshape(-1)[voxels]
+    return fractions

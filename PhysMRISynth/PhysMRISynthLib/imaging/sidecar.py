@@ -1,0 +1,118 @@
+"""From a BIDS sidecar (seconds) to a protocol (ms), and what to do about nominal echo times and missing headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProtocolError
+from ..physics.protocol import Protocol
+from ..physics.sequences import sequence_named
+from .acquisition import Acquisition
+from .volumes import Volume
+
+_KEYS = {"RepetitionTime": "TR", "EchoTime": "TE", "InversionTime": "TI"}
+_DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
+_VARIABLE_FLIP_NAMES = ("tse_vfl", "spc", "space", "cube", "vista")
+LONGEST_BELIEVABLE_ECHO_TIME = 250.0
+CONVENTIONAL_ECHO_TIME = 95.0
+"""ms: variable-flip trains with a nominal echo time of 390 to 560 ms have the contrast of 80 to 110 ms."""
+
+
+def sidecar_of(path: Path) -> Path | None:
+    """The JSON file beside a volume (same name without its suffixes), if there is one."""
+    stem = path.name
+    for suffix in (".gz", path.name.removesuffix(".gz")[-4:] if "." in path.name else ""):
+        stem = stem.removesuffix(suffix)
+    candidate = path.with_name(stem.removesuffix(".") + ".json")
+    return candidate if candidate.is_file() else None
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """The fields of a sidecar. Raises ProtocolError when it is not a JSON object."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProtocolError(
+            f"{path} is not a readable JSON sidecar ({error}). Correct it, or give the protocol on the command line."
+        ) from error
+    if not isinstance(fields, dict):
+        raise ProtocolError(f"{path} is not a JSON object. Correct it, or give the protocol on the command line.")
+    return fields
+
+
+def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
+    """The protocol that a sidecar describes, for an input of ``role`` t1w, t2w or flair.
+
+    Values that the sidecar lacks are defaults, and say so. Raises ProtocolError for values that are not numbers or contradict.
+    """
+    values = {name: 1000.0 * _number(fields, key, source) for key, name in _KEYS.items() if fields.get(key) is not None}
+    if fields.get("FlipAngle") is not None:
+        values["FA"] = _number(fields, "FlipAngle", source)
+    sequence = sequence_named(_sequence_name(values, fields, role))
+    allowed = {p.name for p in sequence.parameters}
+    try:
+        return Protocol.of(
+            sequence.name, source, **{**_fitting_train(sequence.name, values), **{k: v for k, v in values.items() if k in allowed}}
+        )
+    except ProtocolError as error:
+        raise ProtocolError(f"{source}: {error} Give the protocol on the command line.") from error
+
+
+def _number(fields: Mapping[str, Any], key: str, source: str) -> float:
+    try:
+        return float(fields[key])
+    except (TypeError, ValueError):
+        raise ProtocolError(f"{source}: {key} is {fields[key]!r}, not a number in seconds or degrees.") from None
+
+
+def _sequence_name(values: Mapping[str, float], fields: Mapping[str, Any], role: str) -> str:
+    """The sequence family of a role, as the values and the header's own names tell it."""
+    if role != "t1w":
+        return _DEFAULT_SEQUENCE[role]
+    spin_echo = "SE" in str(fields.get("ScanningSequence", "")).upper()
+    if "TI" in values:
+        return "ir" if spin_echo else "mprage"
+    if spin_echo:
+        return "se"
+    return "spgr" if values.get("TR", 2000.0) < 100.0 else "mprage"
+
+
+def _fitting_train(sequence: str, values: Mapping[str, float]) -> dict[str, float]:
+    """A train length that fits the inversion time, for MPRAGE headers that do not state one."""
+    if sequence != "mprage" or "TI" not in values:
+        return {}
+    spacing = 7.6
+    room = 2.0 * min(values["TI"], values.get("TR", 2400.0) - values["TI"]) / spacing
+    return {"ESP": spacing, "N": float(max(1, min(176, int(0.95 * room))))}
+
+
+def default_protocol(role: str) -> Protocol:
+    """The protocol assumed when nothing is known about an input; its note is always shown."""
+    protocol = Protocol.of(_DEFAULT_SEQUENCE[role], "default")
+    return protocol.changed(
+        "default", f"Nothing is known about this scan: '{protocol.spec}' is assumed. Give its protocol for trustworthy maps."
+    )
+
+
+def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[str, Any] | None = None) -> Acquisition:
+    """An input ready for the fit: the nominal echo time of a variable-flip train is never taken at its word.
+
+    Such a train is recognised by an echo time above 250 ms or by its name in the sidecar's ``fields``.
+    """
+    echo_time = protocol.values.get("TE", 0.0)
+    names = " ".join(
+        str((fields or {}).get(key, "")) for key in ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName")
+    )
+    named = any(word in names.lower() for word in _VARIABLE_FLIP_NAMES) and (fields or {}).get("MRAcquisitionType") == "3D"
+    train = protocol.sequence.name in ("tse", "flair", "stir", "ir", "psir")
+    if not train or not (echo_time > LONGEST_BELIEVABLE_ECHO_TIME or (named and echo_time > 150.0)):
+        return Acquisition(name, volume, protocol)
+    note = (
+        f"The echo time of {echo_time:g} ms is the nominal one of a variable-flip train. Its contrast is that of about "
+        f"{CONVENTIONAL_ECHO_TIME:g} ms; the effective echo time is fitted around that value."
+    )
+    effective = protocol.changed(f"variable-flip train, nominal {echo_time:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
+    return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME)

@@ -1,0 +1,80 @@
+"""Tissue maps: PD, T1, T2, their uncertainty, mask, geometry and provenance, in memory and as a folder of NIfTI files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import ImageError
+from .volumes import image_like, read_volume, same_grid
+
+PER_CENT = 100.0
+
+
+@dataclass(frozen=True)
+class TissueMaps:
+    """Physical properties of the tissue on one grid; arrays are float32 of shape (z, y, x).
+
+    ``pd`` is the fraction of water (files hold per cent), ``t1`` and ``t2`` are ms; ``sd`` holds the SDs of "PD", "T1", "T2" in the
+    same units where they are known; ``mask`` is True in the head; ``grid`` is any image of the maps' geometry (voxels unused);
+    ``provenance`` says how the maps came about (JSON values).
+    """
+
+    pd: np.ndarray
+    t1: np.ndarray
+    t2: np.ndarray
+    mask: np.ndarray
+    grid: sitk.Image
+    sd: Mapping[str, np.ndarray] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def image(self, voxels: np.ndarray) -> sitk.Image:
+        """``voxels`` (z, y, x) as an image on the maps' grid."""
+        return image_like(voxels, self.grid)
+
+    def files(self) -> dict[str, sitk.Image]:
+        """The images that stand for the maps, by file name: PD in % of water, T1 and T2 in ms, mask 0/1."""
+        images = {"PD": self.pd * np.float32(PER_CENT), "T1": self.t1, "T2": self.t2}
+        for name, sd in self.sd.items():
+            images[f"{name}_sd"] = sd * np.float32(PER_CENT) if name == "PD" else sd
+        named = {f"{name}.nii.gz": self.image(voxels) for name, voxels in images.items()}
+        return {**named, "mask.nii.gz": self.image(self.mask.astype(np.uint8))}
+
+
+def read_tissue_maps(folder: Path) -> TissueMaps:
+    """Read ``PD.nii.gz`` (%), ``T1.nii.gz``, ``T2.nii.gz`` (ms) and, where present, ``mask.nii.gz`` and ``report.json``.
+
+    Raises ImageError when a map is missing, when the grids differ, or when values cannot be PD, T1 or T2 in these units.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder} is not a folder. Give the folder that 'physmrisynth estimate' wrote.")
+    pd, t1, t2 = (read_volume(folder / f"{name}.nii.gz") for name in ("PD", "T1", "T2"))
+    for other in (t1, t2):
+        if not same_grid(pd.image, other.image):
+            raise ImageError(f"{other.path} and {pd.path} lie on different grids. Give maps of one estimate.")
+    mask_file = folder / "mask.nii.gz"
+    mask = read_volume(mask_file).voxels > 0.5 if mask_file.exists() else pd.voxels > 1.0
+    report = folder / "report.json"
+    provenance = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+    maps = TissueMaps(pd.voxels / np.float32(PER_CENT), np.array(t1.voxels), np.array(t2.voxels), mask, pd.image, provenance=provenance)
+    _check_ranges(maps, folder)
+    return maps
+
+
+def _check_ranges(maps: TissueMaps, folder: Path) -> None:
+    """Refuse maps in other units, such as PD as a fraction or T1 in seconds, or values that no tissue has."""
+    if not maps.mask.any():
+        raise ImageError(f"{folder}: the mask is empty. Give maps of a head.")
+    allowed = {"PD": (maps.pd, 0.05, 2.0, "% of water"), "T1": (maps.t1, 100.0, 6000.0, "ms"), "T2": (maps.t2, 10.0, 4000.0, "ms")}
+    for name, (voxels, low, high, unit) in allowed.items():
+        middle = float(np.median(voxels[maps.mask]))
+        if not low <= middle <= high or voxels[maps.mask].min() < 0:
+            shown = middle * PER_CENT if name == "PD" else middle
+            raise ImageError(f"{folder}/{name}.nii.gz: a median of {shown:.3g} over the head cannot be {name} in {unit}. Check its unit.")

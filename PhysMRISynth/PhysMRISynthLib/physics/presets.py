@@ -1,0 +1,84 @@
+"""Protocols by name: public datasets, the seed paper's and the contrasts of synthetic MRI, each with the source of its values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from ..errors import ProtocolError
+from .protocol import Protocol, parse_protocol
+from .sequences import SEQUENCES
+
+_FILE = Path(__file__).parent.parent / "resources" / "protocols.json"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named protocol (ms, degrees) at a field strength in tesla.
+
+    ``role`` is t1w, t2w, flair, pd or other. ``source`` says where the values come from; ``citable`` is False when they are typical
+    values without a source that could be cited.
+    """
+
+    name: str
+    title: str
+    role: str
+    field_strength: float
+    protocol: Protocol
+    source: str
+    citable: bool
+
+
+@cache
+def load_presets() -> dict[str, Preset]:
+    """Every preset by its name, in the order in which a user should meet them. The dictionary is shared: do not change it."""
+    table = json.loads(_FILE.read_text(encoding="utf-8"))
+    return {row["name"]: _preset(row) for row in table["presets"]}
+
+
+def _preset(row: dict) -> Preset:
+    protocol = Protocol.of(row["sequence"], f"preset {row['name']}", **row["values"])
+    return Preset(
+        name=row["name"],
+        title=row["title"],
+        role=row["role"],
+        field_strength=row["field_strength"],
+        protocol=replace(protocol, notes=(row["note"],)) if "note" in row else protocol,
+        source=row["source"],
+        citable=row["citable"],
+    )
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name (any case). Raises ProtocolError that lists the names there are."""
+    presets = load_presets()
+    try:
+        return presets[name.strip().lower()]
+    except KeyError:
+        raise ProtocolError(f"Unknown preset '{name}': use one of {', '.join(presets)}.") from None
+
+
+def protocol_from_spec(text: str, source: str = "command line") -> Protocol:
+    """Read ``PRESET``, ``PRESET,NAME=VALUE,…`` (the preset with some values changed) or ``SEQUENCE,NAME=VALUE,…``; ms, degrees.
+
+    Values of a preset have the source "preset NAME", values in the text have ``source``. Raises ProtocolError that lists what is
+    allowed.
+    """
+    name, *assignments = text.split(",")
+    preset = load_presets().get(name.strip().lower())
+    if preset is not None:
+        return _changed(preset.protocol, assignments, source)
+    if name.strip().lower() in SEQUENCES:
+        return parse_protocol(text, source)
+    raise ProtocolError(f"'{name}' in '{text}' is neither a preset ({', '.join(load_presets())}) nor a sequence ({', '.join(SEQUENCES)}).")
+
+
+def _changed(protocol: Protocol, assignments: list[str], source: str) -> Protocol:
+    """``protocol`` with other values. All are checked together, so that two may change that contradict the old values one by one."""
+    given = {assignment.partition("=")[0].strip().upper() for assignment in assignments}
+    kept = [f"{name}={value!r}" for name, value in protocol.values.items() if name not in given]
+    parsed = parse_protocol(",".join([protocol.sequence.name, *kept, *assignments]), source)
+    sources = {name: source if name in given else protocol.sources[name] for name in parsed.values}
+    return replace(parsed, sources=sources, notes=protocol.notes)

@@ -1,0 +1,90 @@
+"""A sequence with values, and where each value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ..errors import ProtocolError
+from .dual import Array, Dual, exp
+from .sequences import Sequence, sequence_named
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A sequence's parameter values (ms, degrees) and the source of each ("command line", "preset …", "sidecar …", "default").
+
+    ``notes`` are things a user must be told, for example that a nominal echo time was replaced.
+    Raises ProtocolError when a value is out of bounds or values contradict each other.
+    """
+
+    sequence: Sequence
+    values: Mapping[str, float]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.sequence.validate(self.values)
+
+    @classmethod
+    def of(cls, sequence: str, source: str = "script", **values: float) -> Protocol:
+        """``Protocol.of("flair", TR=9000, TE=90, TI=2500)``: parameters not given take the sequence's defaults."""
+        chosen = sequence_named(sequence)
+        given = {chosen.parameter(name).name: float(value) for name, value in values.items()}
+        complete, sources = {}, {}
+        for p in chosen.parameters:
+            value = given.get(p.name, p.default)
+            if value is not None:
+                complete[p.name] = float(value)
+                sources[p.name] = source if p.name in given else "default"
+        return cls(chosen, complete, sources)
+
+    def changed(self, source: str, note: str | None = None, **values: float) -> Protocol:
+        """A copy with other values from ``source``, and a note added when given."""
+        values = {self.sequence.parameter(name).name: float(value) for name, value in values.items()}
+        notes = self.notes if note is None else (*self.notes, note)
+        sources = {**self.sources, **dict.fromkeys(values, source)}
+        return replace(self, values={**self.values, **values}, sources=sources, notes=notes)
+
+    @property
+    def spec(self) -> str:
+        """The text that :func:`parse_protocol` reads back, ``flair,TR=9000,TE=90,TI=2500``."""
+        return ",".join([self.sequence.name, *(f"{name}={value:.10g}" for name, value in self.values.items())])
+
+    def signal(self, pd: Array, t1: Array, t2: Array, b1: Array = 1.0) -> Array:
+        """The noise-free image at unit gain, magnitude unless the sequence keeps the sign.
+
+        ``pd`` fraction of water, ``t1`` and ``t2`` in ms; NumPy arrays or torch tensors of one shape, which the result has too.
+        """
+        signal = self.sequence.signal(1.0 / t1, 1.0 / t2, self.values, b1)
+        if self.sequence.uses_pd:
+            signal = pd * signal
+        return signal if self.sequence.signed else abs(signal)
+
+    def signal_and_derivatives(self, theta: Array) -> tuple[Array, tuple[Array | None, Array | None, Array | None]]:
+        """Signed signal at ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …), and its three derivatives (None: zero)."""
+        r1, r2 = exp(-theta[1]), exp(-theta[2])
+        relative = self.sequence.signal(Dual(r1, d1=-r1), Dual(r2, d2=-r2), self.values)
+        if not isinstance(relative, Dual):
+            raise TypeError(f"sequence {self.sequence.name} lost its derivatives")
+        if not self.sequence.uses_pd:
+            return relative.value, (None, relative.d1, relative.d2)
+        signal = relative * exp(theta[0])
+        return signal.value, (signal.value, signal.d1, signal.d2)
+
+
+def parse_protocol(text: str, source: str = "command line") -> Protocol:
+    """Read ``sequence,TR=2400,TI=1000,…`` (ms, degrees). Raises ProtocolError that lists what is allowed."""
+    name, *assignments = [part.strip() for part in text.split(",")]
+    values: dict[str, float] = {}
+    for assignment in assignments:
+        key, equals, number = (part.strip() for part in assignment.partition("="))
+        if not equals or not key:
+            raise ProtocolError(f"'{assignment}' in protocol '{text}' is not NAME=VALUE, for example TR=2400 (ms).")
+        if key.upper() in values:
+            raise ProtocolError(f"{key.upper()} is given twice in protocol '{text}'.")
+        try:
+            values[key.upper()] = float(number)
+        except ValueError:
+            raise ProtocolError(f"'{number}' is not a number for {key} in protocol '{text}' (ms or degrees).") from None
+    return Protocol.of(name, source, **values)

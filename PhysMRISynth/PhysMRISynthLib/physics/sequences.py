@@ -1,0 +1,185 @@
+"""The pulse sequences that can be fitted and rendered: an equation with named, bounded, unit-carrying parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..errors import ProtocolError
+from . import equations
+from .dual import Array
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A sequence parameter: its bounds are what the equation and a scanner allow, its default what a user would expect to see."""
+
+    name: str
+    title: str
+    unit: str
+    minimum: float
+    maximum: float
+    default: float | None
+    """``None``: the parameter may be left out."""
+
+
+def _milliseconds(name: str, title: str, minimum: float, maximum: float, default: float | None) -> Parameter:
+    return Parameter(name, title, "ms", minimum, maximum, default)
+
+
+def _flip_angle(default: float, name: str = "FA", maximum: float = 90.0) -> Parameter:
+    return Parameter(name, "Flip angle", "°", 0.5, maximum, default)
+
+
+def _tr(default: float, minimum: float = 50.0) -> Parameter:
+    return _milliseconds("TR", "Repetition time", minimum, 20000.0, default)
+
+
+def _te(default: float, maximum: float = 1000.0) -> Parameter:
+    return _milliseconds("TE", "Echo time", 0.0, maximum, default)
+
+
+def _ti(default: float, name: str = "TI", title: str = "Inversion time") -> Parameter:
+    return _milliseconds(name, title, 1.0, 15000.0, default)
+
+
+def _train(default: float | None) -> Parameter:
+    return _milliseconds("L", "Readout train length", 0.0, 3000.0, default)
+
+
+_ESP = _milliseconds("ESP", "Echo spacing", 1.0, 30.0, 7.6)
+
+
+def _pulses(default: float) -> Parameter:
+    return Parameter("N", "Pulses per train", "", 1.0, 1024.0, default)
+
+
+Check = tuple[Callable[[Mapping[str, float]], bool], str]
+"""A condition on the values together, and the sentence that says what must hold."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A signal equation with its parameters.
+
+    ``signed``: the image keeps the sign of the equation (PSIR, MP2RAGE); all others are magnitude images.
+    ``uses_pd``: the image is proportional to gain · PD (all but MP2RAGE's ratio image).
+    """
+
+    name: str
+    title: str
+    equation: Callable[..., Array]
+    parameters: tuple[Parameter, ...]
+    checks: tuple[Check, ...] = ()
+    signed: bool = False
+    uses_pd: bool = True
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name (upper or lower case). Raises ProtocolError that lists the allowed names."""
+        for parameter in self.parameters:
+            if parameter.name == name.upper():
+                return parameter
+        allowed = ", ".join(p.name for p in self.parameters)
+        raise ProtocolError(f"Sequence '{self.name}' has no parameter '{name}': it takes {allowed}.")
+
+    def validate(self, values: Mapping[str, float]) -> None:
+        """Raise ProtocolError unless every value is finite, in its bounds and consistent with the others."""
+        for name, value in values.items():
+            p = self.parameter(name)
+            if not (math.isfinite(value) and p.minimum <= value <= p.maximum):
+                unit = f" {p.unit}" if p.unit else ""
+                raise ProtocolError(
+                    f"{self.name}: {name}={value:g}{unit} is out of bounds: {p.title.lower()} must lie between "
+                    f"{p.minimum:g} and {p.maximum:g}{unit}."
+                )
+        for holds, sentence in self.checks:
+            if not holds(values):
+                listed = ", ".join(f"{k}={v:g}" for k, v in values.items())
+                raise ProtocolError(f"{self.name}: {sentence} Given: {listed}.")
+
+    def signal(self, r1: Array, r2: Array, values: Mapping[str, float], b1: Array = 1.0) -> Array:
+        """Signed signal per unit of gain · PD at the rates ``r1``, ``r2`` (1/ms); ``b1`` scales every flip angle (1: as prescribed)."""
+        arguments = {
+            p.name: math.radians(values[p.name]) * b1 if p.unit == "°" else values[p.name] for p in self.parameters if p.name in values
+        }
+        return self.equation(r1, r2, **arguments)
+
+
+def _te_before_tr(v: Mapping[str, float]) -> bool:
+    return v["TE"] < v["TR"]
+
+
+def _ti_before_tr(v: Mapping[str, float]) -> bool:
+    return v["TI"] < v["TR"]
+
+
+_TE_TR: Check = (_te_before_tr, "TE must be shorter than TR.")
+_TI_TR: Check = (
+    _ti_before_tr,
+    "TI must be shorter than TR (for MPRAGE, TR runs from inversion to inversion, not from pulse to pulse).",
+)
+_READOUT_FITS: Check = (
+    lambda v: v.get("TI", 0.0) + v.get("L", 0.0) < v["TR"],
+    "the readout train must end before the next repetition: TI + L < TR.",
+)
+_IR_CHECKS = (_TE_TR, _TI_TR, (lambda v: v["TI"] + v["TE"] / 2 < v["TR"], "TI + TE/2 must be shorter than TR."), _READOUT_FITS)
+
+
+def _inversion_recovery(name: str, title: str, tr: float, te: float, ti: float, length: float | None, signed: bool = False) -> Sequence:
+    parameters = (_tr(tr), _te(te), _ti(ti), _train(length))
+    return Sequence(name, title, equations.inversion_recovery, parameters, _IR_CHECKS, signed)
+
+
+_ALL = (
+    Sequence(
+        "mprage", "MPRAGE (exact, with readout train)", equations.mprage,
+        (_tr(2400), _ti(1000), _te(3.16, 50), _flip_angle(8, maximum=45), _ESP, _pulses(176)),
+        (
+            _TI_TR,
+            (lambda v: v["TI"] >= v["N"] * v["ESP"] / 2, "the first half of the train must fit into TI: N·ESP/2 ≤ TI."),
+            (lambda v: v["TI"] + v["N"] * v["ESP"] / 2 <= v["TR"], "the train must end within TR: TI + N·ESP/2 ≤ TR."),
+            (lambda v: v["TE"] < v["ESP"], "TE must be shorter than the echo spacing ESP."),
+        ),
+    ),
+    Sequence("mprage_simple", "MPRAGE (the paper's equation)", equations.mprage_simple, (_tr(2400), _ti(1000)), (_TI_TR,)),
+    Sequence("se", "Spin echo", equations.spin_echo, (_tr(600), _te(15)), (_TE_TR,)),
+    Sequence("tse", "Turbo (fast) spin echo", equations.turbo_spin_echo, (_tr(4500), _te(100), _train(150)), (_TE_TR, _READOUT_FITS)),
+    _inversion_recovery("ir", "Inversion recovery", 2500, 15, 800, None),
+    _inversion_recovery("flair", "FLAIR (fluid nulled)", 9000, 90, 2500, None),
+    _inversion_recovery("stir", "STIR (fat nulled)", 4000, 40, 200, None),
+    _inversion_recovery("psir", "Phase-sensitive inversion recovery", 2500, 15, 400, None, signed=True),
+    Sequence(
+        "dir", "Double inversion recovery", equations.double_inversion_recovery,
+        (_tr(11000), _te(25), _ti(3400, "TI1", "First inversion to excitation"), _ti(325, "TI2", "Second inversion to excitation")),
+        (
+            _TE_TR,
+            (lambda v: v["TI2"] < v["TI1"], "TI2 (second inversion to excitation) must be shorter than TI1."),
+            (lambda v: v["TI1"] + v["TE"] / 2 < v["TR"], "TI1 + TE/2 must be shorter than TR."),
+        ),
+    ),
+    Sequence("spgr", "Spoiled gradient echo (FLASH)", equations.spoiled_gradient_echo, (_tr(20, 2), _te(4, 100), _flip_angle(25)), (_TE_TR,)),
+    Sequence("bssfp", "Balanced SSFP", equations.balanced_ssfp, (_tr(5, 2), _te(2.5, 100), _flip_angle(40)), (_TE_TR,)),
+    Sequence(
+        "mp2rage", "MP2RAGE uniform image", equations.mp2rage_uni,
+        (_tr(5000), _ti(700, "TI1", "First inversion time"), _ti(2500, "TI2", "Second inversion time"),
+         _flip_angle(4, "FA1", 45), _flip_angle(5, "FA2", 45), _ESP, _pulses(160)),
+        (
+            (lambda v: v["TI1"] >= v["N"] * v["ESP"] / 2, "the first half of the first train must fit into TI1: N·ESP/2 ≤ TI1."),
+            (lambda v: v["TI2"] - v["TI1"] >= v["N"] * v["ESP"], "the two trains must not overlap: TI2 − TI1 ≥ N·ESP."),
+            (lambda v: v["TI2"] + v["N"] * v["ESP"] / 2 <= v["TR"], "the second train must end within TR: TI2 + N·ESP/2 ≤ TR."),
+        ),
+        signed=True, uses_pd=False,
+    ),
+)  # fmt: skip
+
+SEQUENCES: dict[str, Sequence] = {sequence.name: sequence for sequence in _ALL}
+"""Every sequence by its name on the command line."""
+
+
+def sequence_named(name: str) -> Sequence:
+    """The sequence of that name (any case). Raises ProtocolError that lists the names there are."""
+    try:
+        return SEQUENCES[name.strip().lower()]
+    except KeyError:
+        raise ProtocolError(f"Unknown sequence '{name}': use one of {', '.join(SEQUENCES)}.") from None

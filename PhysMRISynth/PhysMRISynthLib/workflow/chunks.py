@@ -1,0 +1,31 @@
+"""Work over many voxels in cache-sized chunks on all cores (NumPy releases the interpreter lock in large operations)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """Slices that cover ``count`` voxels, ``size`` at a time."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def for_each_chunk(count: int, size: int, work: Callable[[slice], None], progress: Callable[[float], None] = lambda fraction: None) -> None:
+    """Call ``work`` with every chunk, on as many threads as there are cores; ``progress`` is told the fraction done from this thread."""
+    pieces = list(chunks(count, size))
+    threads = min(len(pieces), os.cpu_count() or 1)
+    if threads <= 1:
+        for piece in pieces:
+            work(piece)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(work, piece) for piece in pieces]
+        try:
+            for done, future in enumerate(as_completed(waiting), start=1):
+                future.result()
+                progress(done / len(pieces))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

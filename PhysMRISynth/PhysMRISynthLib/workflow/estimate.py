@@ -1,0 +1,254 @@
+"""From acquisitions to tissue maps: align, find the head, place the atlas, fit the head level, fit every voxel, check the fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import EstimationError
+from ..fitting.check import FitCheck, check_fit
+from ..fitting.head import HeadModel, fit_head
+from ..fitting.mixture import class_signals, gaussian_prior, mean_uncertainty, responsibilities
+from ..fitting.observation import Observation
+from ..fitting.tissue_level import brain_rows
+from ..fitting.voxelwise import fit_voxels, predict
+from ..imaging.acquisition import Acquisition
+from ..imaging.alignment import Alignment, align
+from ..imaging.atlas import AtlasPlacement, atlas_on_grid, place_atlas
+from ..imaging.masks import brain_mask, head_mask
+from ..imaging.noise_level import noise_level
+from ..imaging.tissue_maps import TissueMaps
+from ..physics.tissues import PROPERTIES, tissue_table
+from .chunks import for_each_chunk
+
+_SAMPLE = 70_000
+_CHUNK = 1 << 15
+_PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
+Progress = Callable[[str, float], None]
+"""Told the stage and the fraction of it that is done."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Tissue maps with what supports them.
+
+    ``brain`` mask and ``tissue`` (row of the tissue table of the most probable class, 255 outside the head) are (z, y, x);
+    ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``seconds`` per stage.
+    """
+
+    maps: TissueMaps
+    brain: np.ndarray
+    tissue: np.ndarray
+    inputs: Mapping[str, np.ndarray]
+    fits: Mapping[str, np.ndarray]
+    checks: Mapping[str, FitCheck]
+    alignments: Mapping[str, Alignment]
+    head: HeadModel
+    placement: AtlasPlacement
+    reference: str
+    warnings: tuple[str, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Clock:
+    """Times the stages and passes progress on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress, self._stage, self._start = progress, "", time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        now = time.perf_counter()
+        if self._stage:
+            self.seconds[self._stage] = round(now - self._start, 2)
+        self._stage, self._start = name, now
+        self.fraction(0.0)
+
+    def fraction(self, done: float) -> None:
+        self._progress(self._stage, done)
+
+
+def estimate_tissue_maps(
+    acquisitions: Sequence[Acquisition],
+    reference: str | None = None,
+    register: bool | None = None,
+    field_strength: float = 3.0,
+    progress: Progress = lambda stage, fraction: None,
+) -> Estimate:
+    """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first).
+
+    ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla. Raises a PhysMRISynthError that
+    names cause and remedy when no trustworthy maps can be had.
+    """
+    clock = _Clock(progress)
+    chosen = reference_of(acquisitions, reference)
+    clock.stage("align")
+    grid = chosen.volume.image
+    alignments = {a.name: align(a.volume.image, grid, False if a is chosen else register) for a in acquisitions}
+    clock.stage("find the head")
+    mask = head_mask([alignment.image for alignment in alignments.values()])
+    clock.stage("place the atlas")
+    placement = place_atlas(grid, chosen.protocol, field_strength)
+    voxels = HeadVoxels.inside(mask, grid, placement)
+    observations = [_observation(a, alignments[a.name], mask, voxels) for a in acquisitions]
+    clock.stage("fit tissues, gains and fields")
+    doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
+    head = _fit_head(observations, voxels, field_strength, doubtful, clock.fraction)
+    clock.stage("fit voxels")
+    fitted = fit_all_voxels(head, observations, voxels, clock.fraction)
+    clock.stage("check the fit")
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, field_strength, clock)
+
+
+def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
+    """The input whose grid the maps get. Raises EstimationError when there is no input, or none of that name."""
+    by_name = {a.name: a for a in acquisitions}
+    if not by_name:
+        raise EstimationError("No input: give at least one of T1w, T2w and FLAIR.")
+    if reference is not None and reference not in by_name:
+        raise EstimationError(f"The reference '{reference}' is not among the inputs ({', '.join(by_name)}).")
+    order = [reference] if reference else [*_PREFERRED_REFERENCE, *by_name]
+    return next(by_name[name] for name in order if name in by_name)
+
+
+@dataclass(frozen=True)
+class HeadVoxels:
+    """The N voxels of the head: ``index`` into the flattened volume, and the atlas's fractions there, uint8 (tissues, N)."""
+
+    index: np.ndarray
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    atlas: np.ndarray
+
+    @classmethod
+    def inside(cls, mask: np.ndarray, grid: sitk.Image, placement: AtlasPlacement) -> HeadVoxels:
+        """The voxels of ``mask`` on ``grid``, with the placed atlas."""
+        index = np.flatnonzero(mask)
+        spacing = (grid.GetSpacing()[2], grid.GetSpacing()[1], grid.GetSpacing()[0])
+        return cls(index, mask.shape, spacing, atlas_on_grid(placement, grid, index))
+
+    def positions(self, voxels: np.ndarray | slice) -> np.ndarray:
+        """Positions (n, 3) in mm along the grid's axes (z, y, x) of some of the voxels."""
+        return (np.stack(np.unravel_index(self.index[voxels], self.shape), axis=1) * self.spacing).astype(np.float32)
+
+    def fractions(self, voxels: np.ndarray | slice) -> np.ndarray:
+        """Tissue fractions of some of the voxels, float32 (tissues, n)."""
+        return self.atlas[:, voxels].astype(np.float32) / np.float32(255.0)
+
+    def volume(self, values: np.ndarray, outside: float = 0.0) -> np.ndarray:
+        """A volume (z, y, x) with ``values`` (N,) in the head."""
+        volume = np.full(np.prod(self.shape), outside, dtype=values.dtype)
+        volume[self.index] = values
+        return volume.reshape(self.shape)
+
+
+def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, voxels: HeadVoxels) -> Observation:
+    image = sitk.GetArrayViewFromImage(alignment.image)
+    signal = image.reshape(-1)[voxels.index].astype(np.float32)
+    covered = alignment.covered.reshape(-1)[voxels.index]
+    if not (covered & (signal != 0)).any():
+        raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
+    return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, mask & alignment.covered), covered)
+
+
+def _fit_head(
+    observations: Sequence[Observation],
+    voxels: HeadVoxels,
+    field_strength: float,
+    doubtful: Mapping[str, float],
+    progress: Callable[[float], None],
+) -> HeadModel:
+    """Fit the head level on an even sample of the voxels where the atlas expects brain."""
+    likely = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    if likely.size < 1000:
+        raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
+    sample = likely[:: max(1, likely.size // _SAMPLE)]
+    seen = [o.at(sample) for o in observations]
+    return fit_head(seen, voxels.positions(sample), voxels.fractions(sample), field_strength, doubtful, progress)
+
+
+@dataclass(frozen=True)
+class FittedVoxels:
+    """Per voxel of the head: θ (3, N), its SD (3, N), probability of brain, most probable tissue, and predicted signals (n, N)."""
+
+    theta: np.ndarray
+    sd: np.ndarray
+    brain: np.ndarray
+    tissue: np.ndarray
+    predicted: np.ndarray
+
+
+def fit_all_voxels(
+    head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, progress: Callable[[float], None] = lambda fraction: None
+) -> FittedVoxels:
+    """Classify and fit every voxel of the head, in chunks on all cores; memory beyond the results is bounded by the chunk."""
+    count = voxels.index.size
+    adapted = head.adapted(observations)
+    signals = class_signals(head.classes, adapted, head.gains)
+    empty = np.empty
+    result = FittedVoxels(
+        empty((3, count), np.float32), empty((3, count), np.float32), empty(count, np.float32), empty(count, np.uint8),
+        empty((len(adapted), count), np.float32),
+    )  # fmt: skip
+    rows = brain_rows()
+
+    def work(piece: slice) -> None:
+        seen = [o.at(piece) for o in adapted]
+        fields = head.fields(head.basis.evaluate(voxels.positions(piece)))
+        assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece)))
+        mean, precision = gaussian_prior(head.classes, assigned)
+        gains = [np.float32(g) * f for g, f in zip(head.gains, fields, strict=True)]
+        theta, covariance = fit_voxels(seen, gains, mean, precision)
+        covariance += mean_uncertainty(head.classes, assigned)
+        result.theta[:, piece] = theta
+        result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
+        pure = assigned[: head.classes.pure]
+        result.brain[piece] = 1.0 - pure[[k for k in range(head.classes.pure) if k not in rows]].sum(axis=0)
+        result.tissue[piece] = pure.argmax(axis=0)
+        for i, (observation, gain) in enumerate(zip(seen, gains, strict=True)):
+            result.predicted[i, piece] = predict(observation, theta, gain)[0]
+
+    for_each_chunk(count, _CHUNK, work, progress)
+    return result
+
+
+def _assembled(
+    acquisitions: Sequence[Acquisition],
+    alignments: Mapping[str, Alignment],
+    head: HeadModel,
+    placement: AtlasPlacement,
+    voxels: HeadVoxels,
+    fitted: FittedVoxels,
+    grid: sitk.Image,
+    reference: str,
+    field_strength: float,
+    clock: _Clock,
+) -> Estimate:
+    linear = np.exp(fitted.theta)
+    maps = TissueMaps(
+        *(voxels.volume(linear[j]) for j in range(3)),
+        mask=voxels.volume(np.ones(voxels.index.size, dtype=bool)),
+        grid=grid,
+        sd={name: voxels.volume(linear[j] * fitted.sd[j]) for j, name in enumerate(PROPERTIES)},
+    )
+    brain = brain_mask(voxels.volume(fitted.brain), grid)
+    tissue = voxels.volume(fitted.tissue, outside=255)
+    inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
+    fits = {a.name: voxels.volume(fitted.predicted[i]) for i, a in enumerate(acquisitions)}
+    checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
+    warnings = tuple(_warnings(acquisitions, checks, field_strength))
+    clock.stage("done")
+    return Estimate(maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, warnings, clock.seconds)
+
+
+def _warnings(acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], field_strength: float) -> list[str]:
+    """What a user must know before trusting the maps."""
+    told = [f"{a.name}: {note}" for a in acquisitions for note in (*a.volume.notes, *a.protocol.notes)]
+    told += [f"{name}: {check.warning}" for name, check in checks.items() if check.warning]
+    if len(acquisitions) < 3:
+        told.append(f"{len(acquisitions)} of 3 contrasts given: what they cannot tell comes from literature values; look at the SD maps.")
+    return told

@@ -1,0 +1,84 @@
+"""Writing an estimate: a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+from ..imaging.acquisition import Acquisition
+from ..imaging.tissue_maps import TissueMaps
+from ..imaging.volumes import write_image
+from ..physics.protocol import Protocol
+from .estimate import Estimate
+from .figure import write_figure
+from .report import estimate_report, protocol_report
+
+
+@contextmanager
+def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder whose files move into ``out`` at the end; after an error ``out`` is as it was.
+
+    Raises ImageError when ``out`` is a file, holds files and ``overwrite`` is False, or cannot be written.
+    """
+    out = Path(out)
+    check_free(out, overwrite)
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as name:
+            yield Path(name)
+            for file in sorted(Path(name).iterdir()):
+                file.replace(out / file.name)
+    except BaseException as error:
+        for folder in created:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
+        raise
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Raise ImageError when the output exists and may not be overwritten (a folder counts as existing when it holds anything)."""
+    out = Path(out)
+    taken = any(out.iterdir()) if out.is_dir() else out.exists()
+    if taken and not overwrite:
+        raise ImageError(f"{out} exists already. Choose another --out, or add --overwrite.")
+
+
+def write_estimate(
+    estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, out: Path, overwrite: bool = False
+) -> None:
+    """Write maps, SDs, mask, fits, ``report.json`` and ``report.png`` into the folder ``out``, all or nothing."""
+    with whole_folder(out, overwrite) as folder:
+        save_estimate(estimate, acquisitions, field_strength, folder)
+
+
+def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
+    """The files of :func:`write_estimate` into an existing folder."""
+    images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
+    for name, image in images.items():
+        write_image(image, folder / name)
+    _write_json(estimate_report(estimate, acquisitions, field_strength), folder / "report.json")
+    write_figure(estimate, field_strength, folder / "report.png")
+
+
+def write_simulation(
+    maps: TissueMaps, images: Mapping[str, np.ndarray], protocols: Mapping[str, Protocol], out: Path, overwrite: bool = False
+) -> None:
+    """Write simulated images with JSON sidecars that say how they were made (times in ms), all or nothing."""
+    with whole_folder(out, overwrite) as folder:
+        for name, voxels in images.items():
+            write_image(maps.image(voxels), folder / f"{name}.nii.gz")
+        _write_json({name: protocol_report(protocol) for name, protocol in protocols.items()}, folder / "protocols.json")
+
+
+def _write_json(values: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8")

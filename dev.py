@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Everything a developer or a first visitor needs; Python 3.11 or later and nothing else.
+
+    python3 dev.py demo [arguments]    estimate tissue maps of an embedded example, or of --t1w F --t2w F --flair F
+    python3 dev.py test [arguments]    lint, types and the test suite; the arguments go to pytest
+    python3 dev.py lint                lint and types only
+    python3 dev.py bench               every benchmark, a line each: NAME: X s, R x BASELINE
+    python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
+
+The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+OLDEST_PYTHON = (3, 11)
+UNREACHABLE = ("NewConnectionError", "ProxyError", "ConnectTimeout", "ReadTimeout", "SSLError", "name resolution", "getaddrinfo")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status."""
+    commands = {"demo": demo, "test": test, "lint": lint, "bench": bench, "manifest": manifest}
+    if not arguments or arguments[0] not in commands:
+        print(__doc__.strip(), file=sys.stderr)
+        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+    return commands[arguments[0]](arguments[1:])
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Run ``physmrisynth demo``; unless told otherwise its results go to ``physmrisynth-demo`` in this folder."""
+    install("demo")
+    elsewhere = any(argument.split("=")[0] == "--out" for argument in arguments)
+    out = [] if elsewhere else ["--out", str(ROOT / "physmrisynth-demo"), "--overwrite"]
+    return subprocess.call([str(program("physmrisynth")), "demo", *out, *arguments])
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Lint, check types and run the test suite; later stages run although earlier ones fail."""
+    install("demo", "test")
+    pytest = ["pytest", "-n", "2", "--dist", "loadfile", "--durations", "10", *arguments]
+    return run_stages({**lint_stages(), "pytest": pytest})
+
+
+def lint(arguments: Sequence[str]) -> int:
+    """Lint and check types."""
+    install("demo", "test")
+    return run_stages(lint_stages())
+
+
+def lint_stages() -> dict[str, list[str]]:
+    """The static checks by name."""
+    return {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Run every script in Testing/benchmarks, one after the other."""
+    install("demo", "test")
+    scripts = sorted((ROOT / "Testing" / "benchmarks").glob("[!_]*.py"))
+    statuses = [subprocess.call([str(program("python")), str(script), *arguments], cwd=ROOT) for script in scripts]
+    return next(filter(None, statuses), 0)
+
+
+def run_stages(stages: Mapping[str, Sequence[str]]) -> int:
+    """Run Python modules with their arguments; name those that fail and return the first failure's exit status."""
+    failures = {}
+    for name, command in stages.items():
+        print(f"== {name}", flush=True)
+        status = subprocess.call([str(program("python")), "-m", *command], cwd=ROOT)
+        if status:
+            failures[name] = status
+    print(f"FAILED: {', '.join(failures)}" if failures else f"passed: {', '.join(stages)}", flush=True)
+    return next(iter(failures.values()), 0)
+
+
+def program(name: str) -> Path:
+    """A program of the virtual environment."""
+    windows = os.name == "nt"
+    return ROOT / ".venv" / ("Scripts" if windows else "bin") / (f"{name}.exe" if windows else name)
+
+
+def install(*extras: str) -> None:
+    """Make .venv hold the package with these extras; does nothing when that is so already."""
+    marker = ROOT / ".venv" / "physmrisynth-installed.json"
+    present = installed_extras(marker)
+    if present.issuperset(extras):
+        return
+    marker.unlink(missing_ok=True)
+    if not program("python").exists():
+        make_environment()
+    wanted = sorted({*extras, *present})
+    print(f"Installing physmrisynth[{','.join(wanted)}] into .venv; the first time takes minutes.", file=sys.stderr)
+    pip_install("--editable", f".[{','.join(wanted)}]", "--constraint", "constraints.txt")
+    marker.write_text(json.dumps({"fingerprint": fingerprint(), "extras": wanted}), encoding="utf-8")
+
+
+def installed_extras(marker: Path) -> set[str]:
+    """The extras that were installed for exactly this pyproject.toml and constraints.txt in this place."""
+    try:
+        record = json.loads(marker.read_text(encoding="utf-8"))
+        current = record["fingerprint"] == fingerprint() and program("python").exists()
+        return set(record["extras"]) if current else set()
+    except (OSError, ValueError, LookupError, TypeError):  # absent or damaged: install
+        return set()
+
+
+def fingerprint() -> str:
+    """Changes when what must be installed, or where, changes."""
+    parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    return hashlib.sha256(b"\0".join([*parts, os.fsencode(ROOT)])).hexdigest()
+
+
+def make_environment() -> None:
+    """Create .venv. Exits with a one-line message when this Python cannot."""
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(ROOT / ".venv")], capture_output=True, text=True, check=False)
+    if made.returncode:
+        cause = " ".join((made.stdout + made.stderr).split())[:300]
+        sys.exit(f"dev.py: cannot make .venv with {sys.executable}; on Debian and Ubuntu install python3-venv first. {cause}")
+
+
+def pip_install(*arguments: str) -> None:
+    """Run pip, showing its latest line on a terminal. Exits with a one-line message when it fails."""
+    command = [str(program("python")), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
+    log = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+    ) as pip:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            log.append(line.strip())
+            show_progress(log[-1])
+    show_progress("")
+    if pip.returncode:
+        (ROOT / ".venv" / "pip.log").write_text("\n".join(log), encoding="utf-8")
+        sys.exit(f"dev.py: {explain(log)} All that pip said is in .venv/pip.log.")
+
+
+def show_progress(line: str) -> None:
+    """Overwrite the terminal's current line; say nothing to a file."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{line[:width]:<{width}}\r", end="", file=sys.stderr, flush=True)
+
+
+def explain(log: Iterable[str]) -> str:
+    """Why pip failed, and what to do, in one line."""
+    lines = list(log)
+    if any(word in line for line in lines for word in UNREACHABLE):
+        return "pip cannot reach the package index: check the network, or set HTTPS_PROXY or PIP_INDEX_URL, and run again."
+    errors = [line for line in lines if line.lower().startswith("error:") and not line.endswith("Exception:")]
+    cause = (errors or lines[-1:] or ["it gave no reason"])[0].rstrip(".")
+    return f"pip could not install the package: {cause}. Deleting .venv and running again gives a fresh start."
+
+
+def manifest(arguments: Sequence[str]) -> int:
+    """Rewrite the two file lists in PhysMRISynth/CMakeLists.txt."""
+    folder = ROOT / "PhysMRISynth"
+    library = files_below(folder / "PhysMRISynthLib")
+    lists = {
+        "scripts": [path for path in library if path.suffix == ".py"],
+        "resources": [*files_below(folder / "Resources"), *(path for path in library if path.suffix != ".py")],
+    }
+    cmake = folder / "CMakeLists.txt"
+    text = cmake.read_text(encoding="utf-8")
+    for name, paths in lists.items():
+        text = replace_list(text, name, [path.relative_to(folder).as_posix() for path in paths])
+    cmake.write_text(text, encoding="utf-8", newline="\n")
+    return 0
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder, without caches and hidden files, sorted."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in paths if not any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def replace_list(text: str, name: str, entries: Iterable[str]) -> str:
+    """Put one entry a line between the comments ``# begin NAME`` and ``# end NAME``."""
+    head, begin, rest = text.partition(f"  # begin {name}\n")
+    _, end, tail = rest.partition(f"  # end {name}\n")
+    if not begin or not end:
+        sys.exit(f"dev.py: the markers '# begin {name}' and '# end {name}' are missing in PhysMRISynth/CMakeLists.txt.")
+    return "".join([head, begin, *(f"  {entry}\n" for entry in entries), end, tail])
+
+
+if __name__ == "__main__":
+    if sys.version_info < OLDEST_PYTHON:
+        sys.exit(f"dev.py: Python {'.'.join(map(str, OLDEST_PYTHON))} or later is needed; this is {sys.version.split()[0]}.")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
