@@ -13,7 +13,7 @@ from PhysMRISynthLib.training.standard_test import NOISE, PROTOCOLS
 from PhysMRISynthLib.workflow.chunks import chunks, for_each_chunk
 
 VOXELS = 1_500_000
-CHUNK = 1 << 15
+CHUNK = 1 << 16
 REPEATS = 3
 
 

@@ -16,8 +16,8 @@ from .mixture import TissueClasses, class_signals, literature_classes, responsib
 from .observation import MODEL_ERROR, Observation
 from .tissue_level import TissueLevel, adapted_classes, brain_rows, fit_tissue_level, literature_level, tissue_means, with_echo_time
 
-_ITERATIONS = 16
-_FIRST_SLACK, _SLACK_DECAY = 0.3, 0.65
+_ITERATIONS = 18
+_FIRST_SLACK, _SLACK_DECAY = 0.3, 0.72
 """Relative doubt about gains and fields at the start and its decay per iteration: classes are wide first, so that none captures all."""
 _CORRELATED_VOXELS = 20.0
 """Neighbouring residuals err together (structure that the classes do not know), so that many voxels count as fewer."""

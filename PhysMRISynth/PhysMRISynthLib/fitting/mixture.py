@@ -17,6 +17,8 @@ PARTIAL_VOLUMES = (("white_matter", "cortex"), ("cortex", "csf"), ("white_matter
 _PARTIAL_VOLUME_WEIGHT = 0.25
 _OUTLIER_WEIGHT = 0.01
 _ATLAS_TRUST = 0.98
+_LOCAL_TISSUES = ("deep_grey", "thalamus")
+"""Nuclei have their place: unlike other tissues they are not expected where the atlas does not know them."""
 _OUTLIER = Tissue(
     "other", "Anything else (lesions)", "brain", (), np.log([0.82, 1350.0, 130.0]), np.zeros(3), np.array([0.15, 0.35, 0.5]), ()
 )
@@ -52,7 +54,8 @@ class TissueClasses:
     def weights(self, atlas: np.ndarray) -> np.ndarray:
         """Prior probability of each class (K, N) from the atlas's tissue fractions (pure, N)."""
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
-        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) / len(atlas)
+        anywhere = np.array([name not in _LOCAL_TISSUES for name in self.names[: self.pure]])[:, None]
+        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * np.where(anywhere, 1.0 / len(atlas), 1e-4)
         mixed = [_PARTIAL_VOLUME_WEIGHT * 2.0 * np.sqrt(trusted[a] * trusted[b]) for a, b in self.pairs]
         other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0)
         weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)

@@ -23,6 +23,8 @@ from .volumes import image_like
 _FILE = Path(__file__).parent.parent / "resources" / "atlas.nii.gz"
 _WORKING_SPACING_MM = 4.0
 _STARTS_MM = (-30.0, 0.0, 30.0)
+_LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
+"""Template size over head size along any direction and by volume; the template is larger than most adults' brains."""
 
 
 @cache
@@ -60,15 +62,21 @@ def place_atlas(image: sitk.Image, protocol: Protocol, field_strength: float) ->
         moving = expected_picture(protocol, field_strength, brain_only)
         for shift in _STARTS_MM:
             found = _aligned(fixed, moving, _start(fixed, moving, shift), shrink=(3,), smooth=(6.0,))
-            if found is not None:
+            if found is not None and _plausible(found[1]):
                 candidates.append((found[0], brain_only, found[1], moving))
     if not candidates:
         raise RegistrationError("The head could not be found in the image. Check that it shows a head and that its orientation is right.")
     similarity, brain_only, start, moving = min(candidates, key=lambda c: c[0])
     refined = _aligned(fixed, moving, start, shrink=(2, 1), smooth=(4.0, 0.0))
-    if refined is not None:
+    if refined is not None and _plausible(refined[1]):
         similarity, start = refined
     return AtlasPlacement(start, brain_only, -similarity)
+
+
+def _plausible(to_atlas: sitk.AffineTransform) -> bool:
+    """Whether a head of this size and shape exists: a brain stretched over a whole head is refused by its scale."""
+    scales = np.linalg.svd(np.reshape(to_atlas.GetMatrix(), (3, 3)), compute_uv=False)
+    return bool(_LEAST_SCALE < scales.min() and scales.max() < _GREATEST_SCALE and scales.prod() > _LEAST_VOLUME_RATIO)
 
 
 def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float) -> sitk.AffineTransform:

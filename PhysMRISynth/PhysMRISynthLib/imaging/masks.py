@@ -53,7 +53,7 @@ def filled_in_slices(mask: np.ndarray) -> np.ndarray:
         for plane in turned:
             if plane.any():
                 image = sitk.GetImageFromArray(plane.astype(np.uint8))
-                plane |= sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image)) > 0
+                plane |= sitk.GetArrayFromImage(sitk.BinaryFillhole(image)) > 0
     return filled
 
 

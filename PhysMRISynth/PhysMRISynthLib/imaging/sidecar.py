@@ -11,7 +11,7 @@ from ..errors import ProtocolError
 from ..physics.protocol import Protocol
 from ..physics.sequences import sequence_named
 from .acquisition import Acquisition
-from .volumes import Volume
+from .volumes import SUFFIXES, Volume
 
 _KEYS = {"RepetitionTime": "TR", "EchoTime": "TE", "InversionTime": "TI"}
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
@@ -23,10 +23,8 @@ CONVENTIONAL_ECHO_TIME = 95.0
 
 def sidecar_of(path: Path) -> Path | None:
     """The JSON file beside a volume (same name without its suffixes), if there is one."""
-    stem = path.name
-    for suffix in (".gz", path.name.removesuffix(".gz")[-4:] if "." in path.name else ""):
-        stem = stem.removesuffix(suffix)
-    candidate = path.with_name(stem.removesuffix(".") + ".json")
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), path.suffix)
+    candidate = path.with_name(path.name[: len(path.name) - len(suffix)] + ".json")
     return candidate if candidate.is_file() else None
 
 

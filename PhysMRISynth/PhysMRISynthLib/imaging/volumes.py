@@ -11,8 +11,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
+from .nifti import non_finite_voxels
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+_NIFTI = (".nii", ".nii.gz")
+_WRITTEN = (*_NIFTI, ".nrrd", ".mha")
+SUFFIXES = (*_WRITTEN, ".nhdr", ".mhd")
 _LARGEST_NON_FINITE_FRACTION = 0.2
 _EXTENT_MM = (40.0, 1000.0)
 
@@ -27,8 +30,8 @@ class Volume:
 
     @property
     def voxels(self) -> np.ndarray:
-        """Read-only view of the voxels, float32 of shape (z, y, x)."""
-        return sitk.GetArrayViewFromImage(self.image)
+        """The voxels, float32 of shape (z, y, x): a copy, since views die with the image."""
+        return sitk.GetArrayFromImage(self.image)
 
 
 def read_volume(path: Path) -> Volume:
@@ -45,11 +48,21 @@ def read_volume(path: Path) -> Volume:
         reader.ReadImageInformation()
         _check_kind(reader, path)
         reader.SetOutputPixelType(sitk.sitkFloat32)
+        reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (reader.GetDimension() - 3)])  # drops a fourth axis of one volume
         image = reader.Execute()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ImageError(f"{path} cannot be read as an image ({reason}). Check that the file is complete, or convert it again.") from error
+        raise ImageError(f"{path} cannot be read as an image ({_reason(error)}). Check that the file is complete, or convert it again.") from error
+    if path.name.lower().endswith(_NIFTI):
+        image = _with_non_finite(image, non_finite_voxels(path))
     return volume_from_image(image, path)
+
+
+def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
+    if bad is None or not bad.any():
+        return image
+    voxels = sitk.GetArrayFromImage(image)
+    voxels[bad.reshape(voxels.shape)] = np.nan
+    return image_like(voxels, image)
 
 
 def volume_from_image(image: sitk.Image, path: Path | None = None) -> Volume:
@@ -126,11 +139,11 @@ def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 1e-3) -> bool:
 def write_image(image: sitk.Image, path: Path) -> None:
     """Write under a temporary name and rename, so that no half-written file is ever left under ``path``.
 
-    Raises ImageError when the folder cannot be written.
+    Raises ImageError when the folder cannot be written, or the format is not one that keeps header and voxels in a single file.
     """
     path = Path(path)
-    if not path.name.lower().endswith(SUFFIXES):
-        raise ImageError(f"{path.name}: unknown file type. Use one of {', '.join(SUFFIXES)}.")
+    if not path.name.lower().endswith(_WRITTEN):
+        raise ImageError(f"{path.name}: volumes are not written in this format. Use one of {', '.join(_WRITTEN)}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
@@ -142,4 +155,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error).strip().splitlines()[-1]
+    """The part of a system's or ITK's message that says something to a user."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error).strip().splitlines()[-1].rpartition("ERROR: ")[2]

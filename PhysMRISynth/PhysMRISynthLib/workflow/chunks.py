@@ -13,12 +13,16 @@ def chunks(count: int, size: int) -> Iterator[slice]:
 
 
 def for_each_chunk(count: int, size: int, work: Callable[[slice], None], progress: Callable[[float], None] = lambda fraction: None) -> None:
-    """Call ``work`` with every chunk, on as many threads as there are cores; ``progress`` is told the fraction done from this thread."""
+    """Call ``work`` with every chunk, on as many threads as there are cores; ``progress`` is told the fraction done from this thread.
+
+    An exception of either ends the work and reaches the caller.
+    """
     pieces = list(chunks(count, size))
     threads = min(len(pieces), os.cpu_count() or 1)
     if threads <= 1:
-        for piece in pieces:
+        for done, piece in enumerate(pieces, start=1):
             work(piece)
+            progress(done / len(pieces))
         return
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(work, piece) for piece in pieces]

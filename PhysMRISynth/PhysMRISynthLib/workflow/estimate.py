@@ -22,7 +22,7 @@ from ..imaging.atlas import AtlasPlacement, atlas_on_grid, place_atlas
 from ..imaging.masks import brain_mask, head_mask
 from ..imaging.noise_level import noise_level
 from ..imaging.tissue_maps import TissueMaps
-from ..physics.tissues import PROPERTIES, tissue_table
+from ..physics.tissues import PROPERTIES
 from .chunks import for_each_chunk
 
 _SAMPLE = 70_000
@@ -94,7 +94,7 @@ def estimate_tissue_maps(
     clock.stage("place the atlas")
     placement = place_atlas(grid, chosen.protocol, field_strength)
     voxels = HeadVoxels.inside(mask, grid, placement)
-    observations = [_observation(a, alignments[a.name], mask, voxels) for a in acquisitions]
+    observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     clock.stage("fit tissues, gains and fields")
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     head = _fit_head(observations, voxels, field_strength, doubtful, clock.fraction)
@@ -146,10 +146,13 @@ class HeadVoxels:
         return volume.reshape(self.shape)
 
 
-def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, voxels: HeadVoxels) -> Observation:
-    image = sitk.GetArrayViewFromImage(alignment.image)
-    signal = image.reshape(-1)[voxels.index].astype(np.float32)
+def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, voxels: HeadVoxels, stripped: bool) -> Observation:
+    """An input at the head's voxels. In a skull-stripped magnitude image, what is not positive was cut away: no data, not darkness."""
+    image = sitk.GetArrayFromImage(alignment.image)
+    signal = image.reshape(-1)[voxels.index]
     covered = alignment.covered.reshape(-1)[voxels.index]
+    if stripped and not acquisition.protocol.sequence.signed:
+        covered = covered & (signal > 0)
     if not (covered & (signal != 0)).any():
         raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
     return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, mask & alignment.covered), covered)

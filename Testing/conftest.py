@@ -1,0 +1,39 @@
+"""Where real scans are, for the tests that need them; those tests are skipped, and the summary says so, where there are none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).parent.parent
+_REMEDY = "set PHYSMRISYNTH_DATA to the folder that holds it"
+
+
+def find_data(name: str) -> Path | None:
+    """The file or folder ``name`` in the folder PHYSMRISYNTH_DATA, else in ``../shared/data`` beside the repository."""
+    named = os.environ.get("PHYSMRISYNTH_DATA")
+    folders = [Path(named)] if named else []
+    return next((f / name for f in (*folders, _REPOSITORY.parent / "shared" / "data") if (f / name).exists()), None)
+
+
+@pytest.fixture(scope="session")
+def data() -> Callable[[str], Path]:
+    """``data("real/raw_patient12")``: that folder of the data, or the test is skipped with the reason."""
+
+    def found(name: str) -> Path:
+        path = find_data(name)
+        if path is None:
+            pytest.skip(f"real data: '{name}' is absent; {_REMEDY}")
+        return path
+
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line in red for tests that were skipped for want of data, so that a green run is not mistaken for a full one."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "real data:" in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"NOT RUN: {len(skipped)} tests on real scans, which are absent; {_REMEDY}.", red=True, bold=True)

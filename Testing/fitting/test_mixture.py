@@ -1,0 +1,111 @@
+"""The literature prior: which voxel is which tissue, and the Gaussian that stands for a voxel's mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fitting.voxels import full, observe
+from PhysMRISynthLib.fitting.mixture import class_signals, gaussian_prior, literature_classes, mean_uncertainty, responsibilities
+from PhysMRISynthLib.fitting.observation import Observation
+from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.training.standard_test import PROTOCOLS
+
+CLASSES = literature_classes(3.0)
+NAMES = [t.name for t in tissue_table()]
+BRAIN = [k for k, t in enumerate(tissue_table()) if t.region == "brain"]
+
+
+def _voxels(count: int, seed: int = 0) -> tuple[np.ndarray, list[Observation], list[np.ndarray], np.ndarray]:
+    """Brain tissues (N,), inputs, fields and the weights of an atlas that knows only that this is brain."""
+    rng = np.random.default_rng(seed)
+    tissue = rng.choice(BRAIN, size=count)
+    theta = CLASSES.means[tissue].T + 0.02 * rng.standard_normal((3, count))
+    atlas = np.zeros((CLASSES.pure, count), dtype=np.float32)
+    atlas[BRAIN] = 1.0 / len(BRAIN)
+    observations = observe(theta.astype(np.float32), PROTOCOLS, relative_noise=0.01)
+    return tissue, observations, [np.ones(count, dtype=np.float32)] * len(observations), CLASSES.weights(atlas)
+
+
+def test_weights_and_responsibilities_are_probabilities() -> None:
+    tissue, observations, fields, weights = _voxels(3000)
+    signals = class_signals(CLASSES, observations, np.ones(3))
+    assigned = responsibilities(signals, observations, fields, weights)
+    for probabilities in (weights, assigned):
+        assert probabilities.shape == (len(CLASSES.names), 3000)
+        assert (probabilities >= 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
+    found = assigned[: CLASSES.pure].argmax(axis=0)
+    for name in ("white_matter", "cortex", "csf"):
+        here = tissue == NAMES.index(name)
+        assert (found[here] == NAMES.index(name)).mean() > 0.75, name
+
+
+def test_the_receive_field_is_divided_out() -> None:
+    _, observations, fields, weights = _voxels(500)
+    signals = class_signals(CLASSES, observations, np.ones(3))
+    brighter = [Observation(o.name, o.protocol, o.signal * np.float32(1.3), o.noise, o.covered) for o in observations]
+    same = responsibilities(signals, brighter, [f * np.float32(1.3) for f in fields], weights)
+    np.testing.assert_allclose(same, responsibilities(signals, observations, fields, weights), atol=1e-3)
+
+
+def test_an_input_that_does_not_cover_a_voxel_is_ignored_there() -> None:
+    _, observations, fields, weights = _voxels(600)
+    covered = np.arange(600) < 300
+    partial = [*observations[:2], Observation("flair", observations[2].protocol, np.where(covered, observations[2].signal, 1e6), observations[2].noise, covered)]
+    signals = class_signals(CLASSES, observations, np.ones(3))
+    found = responsibilities(signals, partial, fields, weights)
+    np.testing.assert_allclose(found[:, :300], responsibilities(signals, observations, fields, weights)[:, :300], atol=1e-5)
+    two = responsibilities(class_signals(CLASSES, observations[:2], np.ones(2)), observations[:2], fields[:2], weights)
+    np.testing.assert_allclose(found[:, 300:], two[:, 300:], atol=1e-4)
+
+
+def test_where_nothing_is_covered_the_atlas_decides() -> None:
+    _, observations, fields, weights = _voxels(20)
+    blind = [Observation(o.name, o.protocol, o.signal, o.noise, np.zeros(20, dtype=bool)) for o in observations]
+    np.testing.assert_allclose(responsibilities(class_signals(CLASSES, blind, np.ones(3)), blind, fields, weights), weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("mixture", [{"white_matter": 1.0}, {"white_matter": 0.6, "cortex": 0.4}, {"cortex": 0.3, "csf": 0.5, "other": 0.2}])
+def test_the_gaussian_has_the_moments_of_the_mixture(mixture: dict[str, float]) -> None:
+    rng = np.random.default_rng(0)
+    probabilities = np.zeros((len(CLASSES.names), 1), dtype=np.float32)
+    samples = []
+    for name, share in mixture.items():
+        k = CLASSES.names.index(name)
+        probabilities[k] = share
+        samples.append(rng.multivariate_normal(CLASSES.means[k], CLASSES.covariances[k], size=round(share * 400_000)))
+    drawn = np.concatenate(samples)
+    mean, precision = gaussian_prior(CLASSES, probabilities)
+    assert mean.dtype == precision.dtype == np.float32
+    covariance = np.linalg.inv(full(precision)[0].astype(float))
+    sd = drawn.std(axis=0)
+    np.testing.assert_allclose(mean[:, 0], drawn.mean(axis=0), atol=0.01 * sd.max())
+    np.testing.assert_allclose(covariance / np.outer(sd, sd), np.cov(drawn.T) / np.outer(sd, sd), atol=0.02)
+
+
+def test_mixtures_follow_their_tissues() -> None:
+    means = CLASSES.means[: CLASSES.pure].copy()
+    white, cortex = NAMES.index("white_matter"), NAMES.index("cortex")
+    means[white] += [0.0, 0.2, 0.1]
+    extra = np.repeat(0.01 * np.eye(3)[None], CLASSES.pure, axis=0)
+    extra[cortex] *= 3.0
+    moved = CLASSES.with_means(means, extra)
+    row = CLASSES.names.index("white_matter/cortex")
+    np.testing.assert_allclose(moved.means[row], (means[white] + means[cortex]) / 2.0)
+    np.testing.assert_allclose(moved.means[row] - CLASSES.means[row], [0.0, 0.1, 0.05], atol=1e-12)
+    np.testing.assert_allclose(moved.extra[row], 0.02 * np.eye(3))
+    apart = means[white] - means[cortex]
+    within = (CLASSES.covariances[white] + CLASSES.covariances[cortex]) / 2.0
+    np.testing.assert_allclose(moved.covariances[row], within + np.outer(apart, apart) / 12.0)
+    np.testing.assert_array_equal(CLASSES.means[white], tissue_table()[white].theta)  # the original is as it was
+    untouched = CLASSES.names.index("csf/bone")
+    np.testing.assert_allclose(moved.means[untouched], CLASSES.means[untouched])
+
+
+def test_the_uncertainty_of_the_means_is_shared_out_by_probability() -> None:
+    probabilities = np.zeros((len(CLASSES.names), 2), dtype=np.float32)
+    probabilities[0, 0] = 1.0
+    probabilities[[0, 1], 1] = 0.5
+    found = full(mean_uncertainty(CLASSES, probabilities))
+    np.testing.assert_allclose(found[0], CLASSES.extra[0], atol=1e-7)
+    np.testing.assert_allclose(found[1], (CLASSES.extra[0] + CLASSES.extra[1]) / 2.0, atol=1e-7)

@@ -1,0 +1,69 @@
+"""The standard test acquisition of two heads that nothing was fitted to: errors and interval coverage within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.volumes import volume_from_image
+from PhysMRISynthLib.training.standard_test import PROTOCOLS, KnownHead, brain_errors, coverage, known_head, standard_acquisition
+from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
+
+pytestmark = pytest.mark.slow
+LARGEST_ERROR = {"PD": 5.0, "T1": 5.0, "T2": 7.0}
+"""Per cent, median over the brain's tissue, with all three inputs."""
+COVERAGE = (55.0, 92.0)
+"""Per cent of voxels within one SD; 68 would be exact."""
+HEADS = (16, 17)
+
+
+@cache
+def _simulated(labels: Path) -> tuple[KnownHead, dict[str, sitk.Image]]:
+    """A head of known maps and its three images, on the box around the head."""
+    image = sitk.ReadImage(str(labels))
+    inside = np.argwhere(sitk.GetArrayViewFromImage(image) > 0)
+    low, high = (np.maximum(inside.min(axis=0) - 4, 0), inside.max(axis=0) + 5)
+    head = image[tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], np.minimum(high[::-1], image.GetSize()), strict=True))]
+    truth = known_head(head, np.random.default_rng(1))
+    return truth, standard_acquisition(truth.maps, np.random.default_rng(2))
+
+
+@pytest.fixture(params=HEADS)
+def _labels(request: pytest.FixtureRequest, data_folder: Path) -> Path:
+    return data_folder / "head_labels" / f"head_{request.param}.nii.gz"
+
+
+@pytest.fixture
+def _estimate(_labels: Path) -> Callable[..., tuple[KnownHead, Estimate]]:
+    def estimate(*names: str) -> tuple[KnownHead, Estimate]:
+        truth, images = _simulated(_labels)
+        return truth, estimate_tissue_maps([Acquisition(name, volume_from_image(images[name]), PROTOCOLS[name]) for name in names])
+
+    return estimate
+
+
+def test_three_inputs_give_maps_and_intervals_to_trust(
+    _estimate: Callable[..., tuple[KnownHead, Estimate]], record_property: Callable[[str, object], None]
+) -> None:
+    truth, found = _estimate("t1w", "t2w", "flair")
+    errors, covered = brain_errors(found.maps, truth), coverage(found.maps, truth)
+    record_property("errors", errors)
+    record_property("coverage", covered)
+    print("median absolute error, %:", {group: {p: round(e, 1) for p, e in row.items()} for group, row in errors.items()})
+    print("68 % intervals cover, %:", {p: round(c, 1) for p, c in covered.items()})
+    assert all(errors["brain"][p] <= bound for p, bound in LARGEST_ERROR.items()), errors["brain"]
+    assert all(COVERAGE[0] <= c <= COVERAGE[1] for c in covered.values()), covered
+    assert all(check.warning is None for check in found.checks.values())
+
+
+def test_two_inputs_give_sane_maps_and_say_what_is_missing(_estimate: Callable[..., tuple[KnownHead, Estimate]]) -> None:
+    truth, found = _estimate("t1w", "t2w")
+    errors = brain_errors(found.maps, truth)["brain"]
+    print("two inputs, median absolute error, %:", {p: round(e, 1) for p, e in errors.items()})
+    assert all(error <= 2.0 * LARGEST_ERROR[p] for p, error in errors.items()), errors
+    assert any("2 of 3 contrasts" in warning for warning in found.warnings)
