@@ -8,9 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import PhysMRISynthError, ProtocolError
+
+if TYPE_CHECKING:
+    from .imaging.acquisition import Acquisition
+    from .workflow.estimate import Estimate
 
 _EXIT_BAD_INPUT = 2
 _ROLES = ("t1w", "t2w", "flair")
@@ -100,22 +105,22 @@ class _Bar:
     """One progress bar a stage, shown once a stage has lasted a while."""
 
     def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self._new, self._bar, self._stage = tqdm, None, ""
+        self._bar: Any = None
+        self._stage = ""
 
     def __call__(self, stage: str, fraction: float) -> None:
+        from tqdm import tqdm
+
         if stage != self._stage:
             self.close()
             self._stage = stage
-            self._bar = self._new(total=100, desc=stage, unit="%", leave=False, delay=0.5, bar_format="{desc}: {bar} {n:.0f} % [{elapsed}]")
-        if self._bar is not None:
-            self._bar.update(100 * fraction - self._bar.n)
+            self._bar = tqdm(total=100, desc=stage, leave=False, delay=0.5, bar_format="{desc}: {bar} {n:.0f} % [{elapsed}]")
+        self._bar.update(100 * fraction - self._bar.n)
 
     def close(self) -> None:
+        """Take the bar off the screen."""
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
 
 
 def _check_prior(options: argparse.Namespace) -> None:
@@ -140,10 +145,10 @@ def _estimate(options: argparse.Namespace) -> None:
     print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s.")
 
 
-def _run(acquisitions, options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Estimate:
     """Estimate with a progress bar, then say what the user must know."""
     from .workflow.estimate import estimate_tissue_maps
-    from .workflow.report import tissue_medians
+    from .workflow.report import UNITS, tissue_medians
 
     for a in acquisitions:
         print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
@@ -155,9 +160,8 @@ def _run(acquisitions, options: argparse.Namespace):  # type: ignore[no-untyped-
     for warning in estimate.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     for tissue, m in tissue_medians(estimate).items():
-        print(
-            f"{tissue:<13} PD {m['PD']:5.1f} ± {m['PD_sd']:4.1f} %   T1 {m['T1']:6.0f} ± {m['T1_sd']:4.0f} ms   T2 {m['T2']:6.0f} ± {m['T2_sd']:4.0f} ms"
-        )
+        values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items())
+        print(f"{tissue:<13} {'   '.join(values)}")
     for name, check in estimate.checks.items():
         print(f"fit of {name}: residual {check.rms_percent:.1f} % of its brightest signal")
     return estimate

@@ -51,7 +51,8 @@ def test_the_receive_field_is_divided_out() -> None:
 def test_an_input_that_does_not_cover_a_voxel_is_ignored_there() -> None:
     _, observations, fields, weights = _voxels(600)
     covered = np.arange(600) < 300
-    partial = [*observations[:2], Observation("flair", observations[2].protocol, np.where(covered, observations[2].signal, 1e6), observations[2].noise, covered)]
+    *others, flair = observations
+    partial = [*others, Observation("flair", flair.protocol, np.where(covered, flair.signal, 1e6), flair.noise, covered)]
     signals = class_signals(CLASSES, observations, np.ones(3))
     found = responsibilities(signals, partial, fields, weights)
     np.testing.assert_allclose(found[:, :300], responsibilities(signals, observations, fields, weights)[:, :300], atol=1e-5)
@@ -65,7 +66,9 @@ def test_where_nothing_is_covered_the_atlas_decides() -> None:
     np.testing.assert_allclose(responsibilities(class_signals(CLASSES, blind, np.ones(3)), blind, fields, weights), weights, atol=1e-6)
 
 
-@pytest.mark.parametrize("mixture", [{"white_matter": 1.0}, {"white_matter": 0.6, "cortex": 0.4}, {"cortex": 0.3, "csf": 0.5, "other": 0.2}])
+@pytest.mark.parametrize(
+    "mixture", [{"white_matter": 1.0}, {"white_matter": 0.6, "cortex": 0.4}, {"cortex": 0.3, "csf": 0.5, "other": 0.2}], ids="+".join
+)
 def test_the_gaussian_has_the_moments_of_the_mixture(mixture: dict[str, float]) -> None:
     rng = np.random.default_rng(0)
     probabilities = np.zeros((len(CLASSES.names), 1), dtype=np.float32)

@@ -25,7 +25,10 @@ def _unit(observations: Sequence[Observation]) -> list[np.ndarray]:
     return [np.ones(o.signal.size, dtype=np.float32) for o in observations]
 
 
-def _cost(theta: np.ndarray, observations: Sequence[Observation], gains: Sequence[np.ndarray], mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+def _cost(
+    theta: np.ndarray, observations: Sequence[Observation], gains: Sequence[np.ndarray], mean: np.ndarray, precision: np.ndarray
+) -> np.ndarray:
+    """Half the squared misfit and distance from the prior (N,), in double precision."""
     away = (theta - mean).astype(float)
     cost = 0.5 * np.einsum("in,nij,jn->n", away, full(precision).astype(float), away)
     for o, gain in zip(observations, gains, strict=True):

@@ -290,7 +290,7 @@ def test_a_target_that_cannot_be_written_is_an_image_error(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("suffix", (".nhdr", ".mhd", ".xyz", ""))
 def test_only_formats_of_a_single_file_are_written(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(ImageError, match="nii.gz"):
+    with pytest.raises(ImageError, match=r"nii\.gz"):
         write_image(some_image(), tmp_path / f"map{suffix}")
     assert not list(tmp_path.iterdir())
 

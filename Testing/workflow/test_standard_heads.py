@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.known_head import KnownHead, coverage, map_errors
 from PhysMRISynthLib.imaging.volumes import volume_from_image
-from PhysMRISynthLib.training.standard_test import PROTOCOLS, KnownHead, brain_errors, coverage, known_head, standard_acquisition
+from PhysMRISynthLib.training.standard_test import PROTOCOLS, known_head, standard_acquisition
 from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
 
 pytestmark = pytest.mark.slow
@@ -23,25 +24,22 @@ HEADS = (16, 17)
 
 
 @cache
-def _simulated(labels: Path) -> tuple[KnownHead, dict[str, sitk.Image]]:
+def _simulated(labels: Path, seed: int) -> tuple[KnownHead, dict[str, sitk.Image]]:
     """A head of known maps and its three images, on the box around the head."""
     image = sitk.ReadImage(str(labels))
     inside = np.argwhere(sitk.GetArrayViewFromImage(image) > 0)
     low, high = (np.maximum(inside.min(axis=0) - 4, 0), inside.max(axis=0) + 5)
     head = image[tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], np.minimum(high[::-1], image.GetSize()), strict=True))]
-    truth = known_head(head, np.random.default_rng(1))
-    return truth, standard_acquisition(truth.maps, np.random.default_rng(2))
+    truth = known_head(head, np.random.default_rng(seed))
+    return truth, standard_acquisition(truth.maps, np.random.default_rng(seed))
 
 
 @pytest.fixture(params=HEADS)
-def _labels(request: pytest.FixtureRequest, data_folder: Path) -> Path:
-    return data_folder / "head_labels" / f"head_{request.param}.nii.gz"
+def _estimate(request: pytest.FixtureRequest, data: Callable[[str], Path]) -> Callable[..., tuple[KnownHead, Estimate]]:
+    labels = data(f"head_labels/head_{request.param}.nii.gz")
 
-
-@pytest.fixture
-def _estimate(_labels: Path) -> Callable[..., tuple[KnownHead, Estimate]]:
     def estimate(*names: str) -> tuple[KnownHead, Estimate]:
-        truth, images = _simulated(_labels)
+        truth, images = _simulated(labels, request.param)
         return truth, estimate_tissue_maps([Acquisition(name, volume_from_image(images[name]), PROTOCOLS[name]) for name in names])
 
     return estimate
@@ -51,7 +49,7 @@ def test_three_inputs_give_maps_and_intervals_to_trust(
     _estimate: Callable[..., tuple[KnownHead, Estimate]], record_property: Callable[[str, object], None]
 ) -> None:
     truth, found = _estimate("t1w", "t2w", "flair")
-    errors, covered = brain_errors(found.maps, truth), coverage(found.maps, truth)
+    errors, covered = map_errors(found.maps, truth), coverage(found.maps, truth)
     record_property("errors", errors)
     record_property("coverage", covered)
     print("median absolute error, %:", {group: {p: round(e, 1) for p, e in row.items()} for group, row in errors.items()})
@@ -63,7 +61,7 @@ def test_three_inputs_give_maps_and_intervals_to_trust(
 
 def test_two_inputs_give_sane_maps_and_say_what_is_missing(_estimate: Callable[..., tuple[KnownHead, Estimate]]) -> None:
     truth, found = _estimate("t1w", "t2w")
-    errors = brain_errors(found.maps, truth)["brain"]
+    errors = map_errors(found.maps, truth)["brain"]
     print("two inputs, median absolute error, %:", {p: round(e, 1) for p, e in errors.items()})
     assert all(error <= 2.0 * LARGEST_ERROR[p] for p, error in errors.items()), errors
     assert any("2 of 3 contrasts" in warning for warning in found.warnings)

@@ -7,7 +7,7 @@ tissue's (PD, T1, T2) under their literature prior; what is left and smooth is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .tissue_level import TissueLevel, adapted_classes, brain_rows, fit_tissue_l
 _ITERATIONS = 18
 _FIRST_SLACK, _SLACK_DECAY = 0.3, 0.72
 """Relative doubt about gains and fields at the start and its decay per iteration: classes are wide first, so that none captures all."""
+_SPREAD_ITERATIONS = 6
+"""Last iterations in which each tissue's spread inside this head is learned too, once its voxels are known."""
+_LEAST_SPREAD, _SPREAD_VOXELS = 0.1, 200
 _CORRELATED_VOXELS = 20.0
 """Neighbouring residuals err together (structure that the classes do not know), so that many voxels count as fewer."""
 
@@ -32,6 +35,7 @@ class HeadModel:
     coefficients: np.ndarray
     level: TissueLevel
     classes: TissueClasses
+    field_strength: float
 
     @property
     def gains(self) -> np.ndarray:
@@ -67,16 +71,18 @@ def fit_head(
     terms = basis.evaluate(positions)
     log_gains = _first_log_gains(observations, classes, weights, brain)
     prior = literature_level(log_gains, dict(doubtful_echo_times or {}), field_strength)
-    model = HeadModel(basis, np.zeros((len(observations), terms.shape[1])), prior, classes)
+    model = HeadModel(basis, np.zeros((len(observations), terms.shape[1])), prior, classes, field_strength)
     for iteration in range(_ITERATIONS):
         seen, fields = model.adapted(observations), model.fields(terms)
         signals = class_signals(model.classes, seen, model.gains, _FIRST_SLACK * _SLACK_DECAY**iteration)
         assigned = responsibilities(signals, seen, fields, weights)
         level = fit_tissue_level(model.level, prior, observations, tissue_means(seen, fields, assigned, brain))
         classes = adapted_classes(model.classes, level, observations)
-        model = HeadModel(basis, model.coefficients, level, classes)
+        model = replace(model, level=level, classes=classes)
         if iteration > 1:
             model = _with_fields(model, observations, terms, assigned, brain)
+        if iteration >= _ITERATIONS - _SPREAD_ITERATIONS:
+            model = _with_spread(model, observations, terms, assigned, brain)
         progress((iteration + 1) / _ITERATIONS)
     return model
 
@@ -110,4 +116,29 @@ def _with_fields(
             residual = np.log(observation.signal[clear] / predicted[clear])
             precision = predicted[clear] ** 2 / variance[clear]
             coefficients[i] = fit_log_field(terms[clear], residual, precision, model.basis.prior_sd, _CORRELATED_VOXELS)
-    return HeadModel(model.basis, coefficients, model.level, model.classes)
+    return replace(model, coefficients=coefficients)
+
+
+def _with_spread(
+    model: HeadModel, observations: Sequence[Observation], terms: np.ndarray, assigned: np.ndarray, brain: np.ndarray
+) -> HeadModel:
+    """The brain tissues' within-head covariances scaled towards what their voxels show (literature values are the upper bound).
+
+    One step of maximum likelihood for a variance component A of V = A + noise: scale by mean(rᵀV⁻¹AV⁻¹r)/tr(V⁻¹A).
+    """
+    seen = model.adapted(observations)
+    signals = class_signals(model.classes, seen, model.gains)
+    flat = np.stack([o.signal / f for o, f in zip(seen, model.fields(terms), strict=True)])
+    complete = brain & np.logical_and.reduce([o.covered for o in seen])
+    original = literature_classes(model.field_strength).covariances
+    scales = np.ones(model.classes.pure)
+    for row in brain_rows():
+        members = complete & (assigned[row] > 0.7)
+        if members.sum() >= _SPREAD_VOXELS:
+            inverse = np.linalg.inv(signals.covariances[row])
+            pulled = inverse @ (flat[:, members] - signals.means[row][:, None])
+            found = np.einsum("nv,nm,mv->v", pulled, signals.spreads[row], pulled)
+            step = float(np.mean(np.minimum(found, 9.0 * np.median(found))) / np.trace(inverse @ signals.spreads[row]))
+            already = float(np.trace(model.classes.covariances[row]) / np.trace(original[row]))
+            scales[row] = np.clip(already * step, _LEAST_SPREAD, 1.0) / already
+    return replace(model, classes=model.classes.with_spread(scales))

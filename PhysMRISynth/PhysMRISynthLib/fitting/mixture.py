@@ -51,6 +51,12 @@ class TissueClasses:
             uncertain[row] = (uncertain[a] + uncertain[b]) / 2.0
         return replace(self, means=means, covariances=covariances, extra=uncertain)
 
+    def with_spread(self, scales: np.ndarray) -> TissueClasses:
+        """The classes with the within-head covariance of each single tissue multiplied by ``scales`` (pure,); mixtures follow."""
+        covariances = self.covariances.copy()
+        covariances[: self.pure] *= scales[:, None, None]
+        return replace(self, covariances=covariances).with_means(self.means[: self.pure], self.extra[: self.pure])
+
     def weights(self, atlas: np.ndarray) -> np.ndarray:
         """Prior probability of each class (K, N) from the atlas's tissue fractions (pure, N)."""
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
@@ -85,10 +91,14 @@ def literature_classes(field_strength: float) -> TissueClasses:
 
 @dataclass(frozen=True)
 class ClassSignals:
-    """What each class looks like at unit field: ``means`` (K, n) and ``covariances`` (K, n, n) of the signals of n inputs."""
+    """What each class looks like at unit field: ``means`` (K, n) and ``covariances`` (K, n, n) of the signals of n inputs.
+
+    ``spreads`` (K, n, n) is the part of the covariances that comes from the tissue itself.
+    """
 
     means: np.ndarray
     covariances: np.ndarray
+    spreads: np.ndarray
 
 
 def class_signals(classes: TissueClasses, observations: Sequence[Observation], gains: np.ndarray, slack: float = 0.0) -> ClassSignals:
@@ -105,13 +115,13 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
             if derivative is not None:
                 slopes[:, i, j] = derivative
     noise = np.array([o.noise**2 for o in observations])
-    covariances = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
-    covariances += _diagonals(noise + ((2.0 * MODEL_ERROR + slack) * means) ** 2)
+    spreads = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
+    covariances = spreads + _diagonals(noise + ((2.0 * MODEL_ERROR + slack) * means) ** 2)
     for row, (a, b) in enumerate(classes.pairs, start=classes.pure):
         apart = means[a] - means[b]
         means[row] = (means[a] + means[b]) / 2.0
         covariances[row] = (covariances[a] + covariances[b]) / 2.0 + np.outer(apart, apart) / 12.0
-    return ClassSignals(means, covariances)
+    return ClassSignals(means, covariances, spreads)
 
 
 def _diagonals(values: np.ndarray) -> np.ndarray:
@@ -133,7 +143,7 @@ def responsibilities(
         seen = [i for i in range(len(observations)) if bits >> i & 1]
         if seen:
             where = np.flatnonzero(pattern == bits)
-            logs[:, where] += _log_densities(signals, flat[np.ix_(seen, where)], seen)
+            logs[:, where] += _log_densities(signals, flat[seen][:, where], seen)
     logs -= logs.max(axis=0)
     probabilities = np.exp(logs)
     return probabilities / probabilities.sum(axis=0)

@@ -13,6 +13,7 @@ from .volumes import same_grid
 
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
+_HEAD_RADIUS_MM = 50.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ def register_rigid(image: sitk.Image, reference: sitk.Image) -> sitk.Transform:
     Raises RegistrationError when neither start leads anywhere.
     """
     fixed, moving = isotropic(reference, _WORKING_SPACING_MM), isotropic(image, _WORKING_SPACING_MM)
+    for name, picture in (("reference", fixed), ("image", moving)):
+        if not sitk.GetArrayViewFromImage(picture).any():
+            raise RegistrationError(f"The {name} to be registered is empty: every voxel is 0. Check the files.")
     centre = fixed.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in fixed.GetSize()])
     own = sitk.Euler3DTransform()
     own.SetCenter(centre)
@@ -98,6 +102,8 @@ def register_rigid(image: sitk.Image, reference: sitk.Image) -> sitk.Transform:
 
 def _optimise(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> tuple[float, sitk.Transform] | None:
     method = mutual_information_method(shrink=(3, 2, 1), smooth_mm=(3, 2, 0))
+    # a radian counts as what it moves at this radius: scales estimated from the grid's corners let rotations stop degrees too early
+    method.SetOptimizerScales([_HEAD_RADIUS_MM**2] * 3 + [1.0] * 3)
     method.SetInitialTransform(start, inPlace=True)
     try:
         method.Execute(fixed, moving)

@@ -76,14 +76,14 @@ def place_atlas(image: sitk.Image, protocol: Protocol, field_strength: float) ->
 def _plausible(to_atlas: sitk.AffineTransform) -> bool:
     """Whether a head of this size and shape exists: a brain stretched over a whole head is refused by its scale."""
     scales = np.linalg.svd(np.reshape(to_atlas.GetMatrix(), (3, 3)), compute_uv=False)
-    return bool(_LEAST_SCALE < scales.min() and scales.max() < _GREATEST_SCALE and scales.prod() > _LEAST_VOLUME_RATIO)
+    return bool(scales.min() > _LEAST_SCALE and scales.max() < _GREATEST_SCALE and scales.prod() > _LEAST_VOLUME_RATIO)
 
 
 def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float) -> sitk.AffineTransform:
     """Centres of mass on each other, then moved along the head's axis (images differ in how much neck they show)."""
     moments = sitk.CenteredTransformInitializerFilter.MOMENTS
     centred = sitk.AffineTransform(sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(3), moments))
-    centred.SetTranslation((np.array(centred.GetTranslation()) + [0.0, 0.0, shift_mm]).tolist())
+    centred.SetTranslation(np.add(centred.GetTranslation(), (0.0, 0.0, shift_mm)).tolist())
     return centred
 
 

@@ -22,7 +22,7 @@ def head_mask(images: Sequence[sitk.Image]) -> np.ndarray:
     Found at about 2 mm. Raises ImageError when nothing stands out from the background.
     """
     picture = isotropic(image_like(np.mean([_normalised(image) for image in images], axis=0), images[0]), _WORKING_SPACING_MM)
-    smooth = sitk.DiscreteGaussian(picture, _WORKING_SPACING_MM**2)
+    smooth = sitk.DiscreteGaussian(picture, [_WORKING_SPACING_MM**2] * 3)
     otsu = sitk.OtsuThresholdImageFilter()
     otsu.Execute(smooth)
     bright = sitk.GetArrayFromImage(smooth) > _BELOW_OTSU * otsu.GetThreshold()
@@ -36,7 +36,10 @@ def head_mask(images: Sequence[sitk.Image]) -> np.ndarray:
 
 def _normalised(image: sitk.Image) -> np.ndarray:
     voxels = np.clip(sitk.GetArrayViewFromImage(image), 0.0, None)
-    return np.minimum(voxels / np.percentile(voxels, 99), 1.0)
+    bright = np.percentile(voxels, 99)
+    if bright <= 0:
+        raise ImageError("No head stands out from the background: 99 % of the voxels are 0. Check the images.")
+    return np.minimum(voxels / bright, 1.0)
 
 
 def largest_piece(mask: np.ndarray, grid: sitk.Image) -> np.ndarray:

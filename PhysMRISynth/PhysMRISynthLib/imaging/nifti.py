@@ -61,4 +61,6 @@ def _header(content: bytes, path: Path) -> tuple[str, int, int, tuple[int, ...],
 
 
 def _incomplete(path: Path) -> ImageError:
-    return ImageError(f"{path} cannot be read as an image (it ends early or is damaged). Check that the file is complete, or convert it again.")
+    return ImageError(
+        f"{path} cannot be read as an image (it ends early or is damaged). Check that the file is complete, or convert it again."
+    )

@@ -51,12 +51,12 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
         values["FA"] = _number(fields, "FlipAngle", source)
     sequence = sequence_named(_sequence_name(values, fields, role))
     allowed = {p.name for p in sequence.parameters}
+    train = _fitting_train(sequence.name, values)
     try:
-        return Protocol.of(
-            sequence.name, source, **{**_fitting_train(sequence.name, values), **{k: v for k, v in values.items() if k in allowed}}
-        )
+        protocol = Protocol.of(sequence.name, source, **train, **{k: v for k, v in values.items() if k in allowed})
     except ProtocolError as error:
         raise ProtocolError(f"{source}: {error} Give the protocol on the command line.") from error
+    return protocol.changed("assumed", None, **train)
 
 
 def _number(fields: Mapping[str, Any], key: str, source: str) -> float:

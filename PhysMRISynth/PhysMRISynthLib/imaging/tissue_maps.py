@@ -50,22 +50,35 @@ class TissueMaps:
 def read_tissue_maps(folder: Path) -> TissueMaps:
     """Read ``PD.nii.gz`` (%), ``T1.nii.gz``, ``T2.nii.gz`` (ms) and, where present, ``mask.nii.gz`` and ``report.json``.
 
-    Raises ImageError when a map is missing, when the grids differ, or when values cannot be PD, T1 or T2 in these units.
+    Raises ImageError when a map is missing, when the grids differ, when values cannot be PD, T1 or T2 in these
+    units, or when the report is damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Give the folder that 'physmrisynth estimate' wrote.")
     pd, t1, t2 = (read_volume(folder / f"{name}.nii.gz") for name in ("PD", "T1", "T2"))
-    for other in (t1, t2):
-        if not same_grid(pd.image, other.image):
-            raise ImageError(f"{other.path} and {pd.path} lie on different grids. Give maps of one estimate.")
     mask_file = folder / "mask.nii.gz"
-    mask = read_volume(mask_file).voxels > 0.5 if mask_file.exists() else pd.voxels > 1.0
-    report = folder / "report.json"
-    provenance = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-    maps = TissueMaps(pd.voxels / np.float32(PER_CENT), np.array(t1.voxels), np.array(t2.voxels), mask, pd.image, provenance=provenance)
+    mask = read_volume(mask_file, constant=True) if mask_file.exists() else None
+    for other in (t1, t2, mask):
+        if other is not None and not same_grid(pd.image, other.image):
+            raise ImageError(f"{other.path} and {pd.path} lie on different grids. Give maps of one estimate.")
+    inside = pd.voxels > 1.0 if mask is None else mask.voxels > 0.5
+    maps = TissueMaps(pd.voxels / np.float32(PER_CENT), t1.voxels, t2.voxels, inside, pd.image, provenance=_provenance(folder))
     _check_ranges(maps, folder)
     return maps
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    report = folder / "report.json"
+    if not report.exists():
+        return {}
+    try:
+        fields = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{report} is not readable JSON ({error}). Restore it, or delete it to use the maps without it.") from error
+    if not isinstance(fields, dict):
+        raise ImageError(f"{report} is not a report. Restore it, or delete it to use the maps without it.")
+    return fields
 
 
 def _check_ranges(maps: TissueMaps, folder: Path) -> None:

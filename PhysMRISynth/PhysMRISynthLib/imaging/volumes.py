@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,12 @@ class Volume:
         return sitk.GetArrayFromImage(self.image)
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: Path, constant: bool = False) -> Volume:
     """Read a NIfTI, NRRD or MetaImage volume as float32 (slope and intercept applied).
 
     Voxels that are not finite become 0 and are reported in ``notes``. Raises ImageError for files that are missing, unreadable,
-    not 3-D, in colour, constant, mostly not finite, or whose extent cannot be a head's.
+    not 3-D, in colour, of a single value, mostly not finite, or whose extent cannot be a head's;
+    ``constant`` lets images of a single value pass, such as a mask of everything.
     """
     path = Path(path)
     _check_file(path)
@@ -51,10 +51,12 @@ def read_volume(path: Path) -> Volume:
         reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (reader.GetDimension() - 3)])  # drops a fourth axis of one volume
         image = reader.Execute()
     except RuntimeError as error:
-        raise ImageError(f"{path} cannot be read as an image ({_reason(error)}). Check that the file is complete, or convert it again.") from error
+        raise ImageError(
+            f"{path} cannot be read as an image ({_reason(error)}). Check that the file is complete, or convert it again."
+        ) from error
     if path.name.lower().endswith(_NIFTI):
         image = _with_non_finite(image, non_finite_voxels(path))
-    return volume_from_image(image, path)
+    return volume_from_image(image, path, constant)
 
 
 def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
@@ -65,7 +67,7 @@ def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
     return image_like(voxels, image)
 
 
-def volume_from_image(image: sitk.Image, path: Path | None = None) -> Volume:
+def volume_from_image(image: sitk.Image, path: Path | None = None, constant: bool = False) -> Volume:
     """A :class:`Volume` of an image in memory, with the same checks of its voxels and extent as :func:`read_volume`."""
     name = str(path) if path else "The image"
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
@@ -81,7 +83,7 @@ def volume_from_image(image: sitk.Image, path: Path | None = None) -> Volume:
         voxels[bad] = 0.0
         notes = (f"{int(bad.sum())} voxels were NaN or infinite and were set to 0.",)
         image = image_like(voxels, image)
-    if voxels.min() == voxels.max():
+    if not constant and voxels.min() == voxels.max():
         raise ImageError(f"{name} is empty: every voxel is {voxels.flat[0]:g}. Choose another file.")
     return Volume(image, path, notes)
 
@@ -149,7 +151,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
             temporary = Path(folder) / path.name
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            os.replace(temporary, path)
+            temporary.replace(path)
     except (OSError, RuntimeError) as error:
         raise ImageError(f"{path} could not be written ({_reason(error)}). Check free space and permissions.") from error
 

@@ -158,7 +158,8 @@ _ALL = (
             (lambda v: v["TI1"] + v["TE"] / 2 < v["TR"], "TI1 + TE/2 must be shorter than TR."),
         ),
     ),
-    Sequence("spgr", "Spoiled gradient echo (FLASH)", equations.spoiled_gradient_echo, (_tr(20, 2), _te(4, 100), _flip_angle(25)), (_TE_TR,)),
+    Sequence("spgr", "Spoiled gradient echo (FLASH)", equations.spoiled_gradient_echo, (_tr(20, 2), _te(4, 100), _flip_angle(25)),
+             (_TE_TR,)),
     Sequence("bssfp", "Balanced SSFP", equations.balanced_ssfp, (_tr(5, 2), _te(2.5, 100), _flip_angle(40)), (_TE_TR,)),
     Sequence(
         "mp2rage", "MP2RAGE uniform image", equations.mp2rage_uni,

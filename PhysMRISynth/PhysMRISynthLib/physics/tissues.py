@@ -16,14 +16,14 @@ PROPERTIES = ("PD", "T1", "T2")
 BRAIN_TISSUE = ("white_matter", "cortex", "deep_grey", "thalamus")
 """The tissues over which map errors are stated (cerebrospinal fluid apart)."""
 
-ACCEPTANCE_3T = {
+ACCEPTANCE_3T: dict[str, dict[str, tuple[float, float]]] = {
     "white_matter": {"PD": (62, 75), "T1": (750, 1100), "T2": (60, 90)},
     "cortex": {"PD": (75, 88), "T1": (1150, 1800), "T2": (75, 115)},
     "csf": {"PD": (90, 110), "T1": (3000, 6000), "T2": (500, 4000)},
 }
 """Ranges (%, ms) of group means at 3 T across published methods (sources: the table's references)."""
 
-ACCEPTANCE_1_5T = {
+ACCEPTANCE_1_5T: dict[str, dict[str, tuple[float, float]]] = {
     "white_matter": {"PD": (62, 75), "T1": (500, 900), "T2": (60, 90)},
     "cortex": {"PD": (75, 88), "T1": (850, 1250), "T2": (75, 115)},
     "csf": {"PD": (90, 110), "T1": (2500, 6000), "T2": (300, 4000)},

@@ -43,9 +43,9 @@ def known_head(labels: sitk.Image, rng: np.random.Generator, field_strength: flo
     tissue = tissue_index(sitk.GetArrayFromImage(labels).astype(np.int32))
     table = tissue_table(field_strength)
     theta = np.stack([t.theta + rng.normal(0.0, HEAD_SPREAD) for t in table]).astype(np.float32)
-    maps = [np.exp(theta[tissue, j] + TEXTURE * rng.standard_normal(tissue.shape, dtype=np.float32)) for j in range(3)]
+    pd, t1, t2 = (np.exp(theta[tissue, j] + TEXTURE * rng.standard_normal(tissue.shape, dtype=np.float32)) for j in range(3))
     mask = tissue != [t.name for t in table].index("air")
-    return KnownHead(TissueMaps(*maps, mask=mask, grid=labels, provenance={"source": "simulated"}), tissue)
+    return KnownHead(TissueMaps(pd, t1, t2, mask=mask, grid=labels, provenance={"source": "simulated"}), tissue)
 
 
 def standard_acquisition(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
+from threadpoolctl import threadpool_limits
 
 from ..errors import EstimationError
 from ..fitting.check import FitCheck, check_fit
@@ -95,11 +96,12 @@ def estimate_tissue_maps(
     placement = place_atlas(grid, chosen.protocol, field_strength)
     voxels = HeadVoxels.inside(mask, grid, placement)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
-    clock.stage("fit tissues, gains and fields")
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
-    head = _fit_head(observations, voxels, field_strength, doubtful, clock.fraction)
-    clock.stage("fit voxels")
-    fitted = fit_all_voxels(head, observations, voxels, clock.fraction)
+    with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
+        clock.stage("fit tissues, gains and fields")
+        head = _fit_head(observations, voxels, field_strength, doubtful, clock.fraction)
+        clock.stage("fit voxels")
+        fitted = fit_all_voxels(head, observations, voxels, clock.fraction)
     clock.stage("check the fit")
     return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, field_strength, clock)
 
@@ -232,8 +234,11 @@ def _assembled(
     clock: _Clock,
 ) -> Estimate:
     linear = np.exp(fitted.theta)
+    pd, t1, t2 = (voxels.volume(linear[j]) for j in range(3))
     maps = TissueMaps(
-        *(voxels.volume(linear[j]) for j in range(3)),
+        pd,
+        t1,
+        t2,
         mask=voxels.volume(np.ones(voxels.index.size, dtype=bool)),
         grid=grid,
         sd={name: voxels.volume(linear[j] * fitted.sd[j]) for j, name in enumerate(PROPERTIES)},

@@ -41,7 +41,7 @@ def write_figure(estimate: Estimate, field_strength: float, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = 2 + len(estimate.fits)
+    rows = 3 + len(estimate.fits)
     figure = Figure(figsize=(11, 3.1 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 3)
@@ -56,18 +56,20 @@ def write_figure(estimate: Estimate, field_strength: float, path: Path) -> None:
             out=np.zeros_like(voxels[name]),
         )
         _show(axes[1, column], axial_plane(100 * relative, estimate.maps.grid, centre), f"SD of {name} (% of value)", "magma", 0, 40)
-    for row, (name, fit) in enumerate(estimate.fits.items(), start=2):
+    for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
         _input_row(axes[row], estimate, name, fit, centre)
-    for column, name in ((1, "T1"), (2, "T2")):
-        _histogram(axes[1, column].inset_axes([0.0, -0.02, 1.0, 0.24]), estimate, name, voxels[name], field_strength)
+    for column, (name, *_) in enumerate(_MAPS):
+        _histogram(axes[2, column], estimate, name, voxels[name], field_strength)
     figure.suptitle("Research only: tissue maps from weighted images are semi-quantitative", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
 def _show(axes: Axes, plane: np.ndarray, title: str, colours: str, low: float, high: float) -> None:
-    drawn = axes.imshow(plane, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    axes.set_facecolor("black")
+    drawn = axes.imshow(np.ma.masked_equal(plane, 0.0) if low == 0 else plane, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
     axes.set_title(title, fontsize=9)
-    axes.axis("off")
+    axes.set_xticks([])
+    axes.set_yticks([])
     axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
 
 
@@ -91,15 +93,19 @@ def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre
 def _histogram(axes: Axes, estimate: Estimate, name: str, voxels: np.ndarray, field_strength: float) -> None:
     """Distribution of a map in white matter and cortex; bars on top mark the published ranges of group means."""
     names = [tissue.name for tissue in tissue_table()]
-    limit = {"T1": 3000.0, "T2": 250.0}[name]
+    limit = {"PD": 110.0, "T1": 3000.0, "T2": 250.0}[name]
     ranges = acceptance_ranges(field_strength)
     for tissue in _SHOWN_TISSUES:
         where = (estimate.tissue == names.index(tissue)) & estimate.brain
-        axes.hist(voxels[where], bins=120, range=(0, limit), density=True, color=_COLOURS[tissue], alpha=0.7)
+        axes.hist(
+            voxels[where], bins=120, range=(0, limit), density=True, color=_COLOURS[tissue], alpha=0.7, label=tissue.replace("_", " ")
+        )
         low, high = ranges[tissue][name]
         axes.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
     axes.set_yticks([])
-    axes.tick_params(labelsize=6)
+    axes.tick_params(labelsize=7)
+    axes.set_title(f"{name} in white matter and cortex; bars: published group means", fontsize=8)
+    axes.legend(fontsize=7, frameon=False)
 
 
 def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], path: Path) -> None:

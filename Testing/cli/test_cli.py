@@ -1,0 +1,192 @@
+"""The command line end to end, on a small head of known maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
+from PhysMRISynthLib.imaging.volumes import same_grid, write_image
+from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
+from PhysMRISynthLib.workflow.example import example_head
+from PhysMRISynthLib.workflow.simulate import simulate
+
+SPECS = {
+    "t1w": "mprage,TR=2400,TI=1000,TE=3.16,FA=8,ESP=7.6,N=176",
+    "t2w": "tse,TR=4500,TE=100,L=150",
+    "flair": "flair,TR=9000,TE=90,TI=2500,L=150",
+}
+WRITTEN = {"PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask"}
+
+
+@pytest.fixture(scope="module")
+def head() -> KnownHead:
+    """The embedded example at 2 mm."""
+    full = example_head(seed=3)
+    step = slice(None, None, 2)
+    half = (step, step, step)
+    maps = full.maps
+    return KnownHead(
+        TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half]
+    )
+
+
+@pytest.fixture(scope="module")
+def scans(head: KnownHead, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("scans of a patient")
+    images = simulate(head.maps, {name: parse_protocol(spec) for name, spec in SPECS.items()}, snr=100, field=0.2, seed=4)
+    paths = {name: folder / f"{name}.nii.gz" for name in images}
+    for name, voxels in images.items():
+        write_image(head.maps.image(voxels), paths[name])
+    return paths
+
+
+def arguments(scans: dict[str, Path], names: tuple[str, ...], out: Path) -> list[str]:
+    given = [part for name in names for part in (f"--{name}", str(scans[name]), f"--{name}-protocol", SPECS[name])]
+    return ["estimate", *given, "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def estimated(scans: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("estimate") / "maps"
+    assert main(arguments(scans, ("t1w", "t2w", "flair"), out)) == 0
+    return out
+
+
+def test_estimate_writes_every_map_on_the_reference_grid(estimated: Path, scans: dict[str, Path]) -> None:
+    names = {f"{name}.nii.gz" for name in WRITTEN} | {f"fit_{name}.nii.gz" for name in SPECS} | {"report.json", "report.png"}
+    assert {file.name for file in estimated.iterdir()} == names
+    reference = sitk.ReadImage(str(scans["t1w"]))
+    for name in WRITTEN:
+        image = sitk.ReadImage(str(estimated / f"{name}.nii.gz"))
+        assert same_grid(image, reference, tolerance_mm=1e-4)  # NIfTI keeps directions in single precision
+
+
+def test_estimate_is_near_the_truth(estimated: Path, head: KnownHead) -> None:
+    errors = map_errors(read_tissue_maps(estimated), head)["brain"]
+    assert errors["PD"] < 5
+    assert errors["T1"] < 8  # fluid and its edges fill much of this head at 2 mm
+    assert errors["T2"] < 7
+
+
+def test_report_tells_protocol_sources_and_fit(estimated: Path) -> None:
+    report = json.loads((estimated / "report.json").read_text(encoding="utf-8"))
+    assert report["inputs"]["t1w"]["protocol"]["parameters"]["TR"] == {"value": 2400.0, "unit": "ms", "source": "command line"}
+    assert all(0 < told["residual_rms_percent"] < 5 for told in report["inputs"].values())
+    assert report["tissue_medians"]["white_matter"]["T1"] < report["tissue_medians"]["cortex"]["T1"]
+    assert {"align", "place the atlas", "fit voxels"} <= set(report["seconds"])
+
+
+def test_background_is_zero_and_values_are_finite(estimated: Path) -> None:
+    maps = read_tissue_maps(estimated)
+    for voxels in (maps.pd, maps.t1, maps.t2):
+        assert np.isfinite(voxels).all()
+        assert (voxels[~maps.mask] == 0).all()
+
+
+@pytest.mark.parametrize("names", [("t1w",), ("flair",), ("t2w", "flair")])
+def test_any_subset_gives_maps_with_wider_uncertainty(names: tuple[str, ...], scans: dict[str, Path], estimated: Path, tmp_path: Path) -> None:
+    assert main(arguments(scans, names, tmp_path / "maps")) == 0
+    mask = read_tissue_maps(estimated).mask
+
+    def relative_sd(folder: Path) -> float:
+        parts = []
+        for name in ("PD", "T1", "T2"):
+            sd, value = (sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}{end}.nii.gz"))) for end in ("_sd", ""))
+            parts.append(np.median(sd[mask] / np.maximum(value[mask], 1e-3)))
+        return float(np.mean(parts))
+
+    assert relative_sd(tmp_path / "maps") > relative_sd(estimated)
+
+
+def test_inputs_on_other_grids_are_registered(scans: dict[str, Path], tmp_path: Path, head: KnownHead) -> None:
+    moved = sitk.ReadImage(str(scans["t2w"]))
+    motion = sitk.Euler3DTransform()
+    motion.SetRotation(0.03, -0.02, 0.05)
+    motion.SetTranslation((3.0, -2.0, 4.0))
+    write_image(sitk.Resample(moved, [100, 120, 60], motion, sitk.sitkLinear, moved.GetOrigin(), [2.0, 2.0, 3.0], moved.GetDirection()), tmp_path / "t2w.nii.gz")
+    assert main(arguments({**scans, "t2w": tmp_path / "t2w.nii.gz"}, ("t1w", "t2w"), tmp_path / "maps")) == 0
+    told = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))["inputs"]["t2w"]["alignment"]
+    assert told["method"] == "rigid registration"
+    assert told["rotation_degrees"] == pytest.approx(np.degrees(np.linalg.norm([0.03, -0.02, 0.05])), abs=1.0)
+
+
+def test_sidecar_is_used_and_defaults_are_announced(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t2w.nii.gz").write_bytes(scans["t2w"].read_bytes())
+    (tmp_path / "t2w.json").write_text(json.dumps({"RepetitionTime": 4.5, "EchoTime": 0.1}), encoding="utf-8")
+    assert main(["estimate", "--t2w", str(tmp_path / "t2w.nii.gz"), "--flair", str(scans["flair"]), "--out", str(tmp_path / "maps")]) == 0
+    inputs = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))["inputs"]
+    assert inputs["t2w"]["protocol"]["parameters"]["TE"] == {"value": 100.0, "unit": "ms", "source": "sidecar t2w.json"}
+    assert "is assumed" in capsys.readouterr().err
+
+
+def test_render_is_the_equation(estimated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stir.nii.gz"
+    assert main(["render", "--maps", str(estimated), "--protocol", "stir,TR=4000,TE=40,TI=260", "--out", str(out)]) == 0
+    maps = read_tissue_maps(estimated)
+    expected = 1000 * Protocol.of("stir", TR=4000, TE=40, TI=260).signal(maps.pd[maps.mask], maps.t1[maps.mask], maps.t2[maps.mask])
+    np.testing.assert_allclose(sitk.GetArrayFromImage(sitk.ReadImage(str(out)))[maps.mask], expected, rtol=1e-4, atol=1e-2)
+
+
+def test_render_noise_repeats_with_its_seed(estimated: Path, tmp_path: Path) -> None:
+    voxels = []
+    for name, seed in (("a", "5"), ("b", "5"), ("c", "6")):
+        out = tmp_path / f"{name}.nii.gz"
+        assert main(["render", "--maps", str(estimated), "--protocol", "se", "--snr", "20", "--seed", seed, "--out", str(out)]) == 0
+        voxels.append(sitk.GetArrayFromImage(sitk.ReadImage(str(out))))
+    assert np.array_equal(voxels[0], voxels[1])
+    assert not np.array_equal(voxels[0], voxels[2])
+
+
+def test_simulate_writes_three_contrasts(estimated: Path, tmp_path: Path) -> None:
+    assert main(["simulate", "--maps", str(estimated), "--out", str(tmp_path / "sim"), "--seed", "2"]) == 0
+    assert {file.name for file in (tmp_path / "sim").iterdir()} == {"t1w.nii.gz", "t2w.nii.gz", "flair.nii.gz", "protocols.json"}
+
+
+def test_presets_and_info_list_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    assert "oasis3-t1w" in capsys.readouterr().out
+    assert main(["info"]) == 0
+    assert "mp2rage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["--t1w", "missing.nii.gz"], "does not exist"),
+        (["--t1w-protocol", "mprage,TR=2400,TI=3000"], "TI must be shorter than TR"),
+        (["--t1w-protocol", "mprage,XX=1"], "it takes TR, TI"),
+        (["--t1w-protocol", "nonsense"], "neither a preset"),
+        (["--flair-protocol", "flair"], "without --flair"),
+        (["--field-strength", "7"], "between 1 and 4 T"),
+        (["--reference", "flair"], "not among the inputs"),
+        (["--prior", "network"], "--prior literature"),
+        (["--device", "cuda"], "--device auto or cpu"),
+    ],
+)
+def test_bad_input_exits_2_and_leaves_nothing(
+    changed: list[str], told: str, scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "deep" / "maps"
+    assert main([*arguments(scans, ("t1w",), out), *changed]) == 2
+    message = capsys.readouterr().err
+    assert told in message
+    assert "Traceback" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_not_overwritten_unasked(estimated: Path, scans: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    before = {file: file.stat().st_mtime_ns for file in estimated.iterdir()}
+    assert main(arguments(scans, ("t1w",), estimated)) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert before == {file: file.stat().st_mtime_ns for file in estimated.iterdir()}
+
+
+def test_no_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "--out", str(tmp_path / "maps")]) == 2
+    assert "at least one" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""Sidecars: found beside any volume, read in seconds, never believed beyond what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imaging.phantoms import grid
+from PhysMRISynthLib.errors import ProtocolError
+from PhysMRISynthLib.imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of
+from PhysMRISynthLib.imaging.volumes import Volume
+from PhysMRISynthLib.physics.protocol import parse_protocol
+
+VOLUME = Volume(grid((8, 8, 8), (20.0, 20.0, 20.0), np.eye(3)))
+
+# --- which file -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("volume", "sidecar"),
+    (
+        ("scan.nii", "scan.json"),
+        ("scan.nii.gz", "scan.json"),
+        ("scan.nrrd", "scan.json"),
+        ("scan.nhdr", "scan.json"),
+        ("scan.mha", "scan.json"),
+        ("SCAN.NII.GZ", "SCAN.json"),
+        ("sub-01_run.2.T1w.nii.gz", "sub-01_run.2.T1w.json"),
+        ("v1.5T.nii", "v1.5T.json"),
+        ("a.nrrd.nii.gz", "a.nrrd.json"),
+        ("sub-OAS30001_ses-d0129_run-01_T1w.nii.gz", "sub-OAS30001_ses-d0129_run-01_T1w.json"),
+    ),
+)
+def test_the_sidecar_has_the_volumes_name_without_its_suffixes(tmp_path: Path, volume: str, sidecar: str) -> None:
+    assert sidecar_of(tmp_path / volume) is None
+    (tmp_path / sidecar).write_text("{}")
+    assert sidecar_of(tmp_path / volume) == tmp_path / sidecar
+
+
+def test_a_folder_or_a_longer_name_is_no_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "scan.json").mkdir()
+    (tmp_path / "scan.nii.json").write_text("{}")
+    assert sidecar_of(tmp_path / "scan.nii.gz") is None
+
+
+def test_a_sidecar_is_read_with_all_its_fields(tmp_path: Path) -> None:
+    fields = {"EchoTime": 0.003, "SeriesDescription": "MPRAGE größe"}
+    (tmp_path / "scan.json").write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
+    assert read_sidecar(tmp_path / "scan.json") == fields
+
+
+@pytest.mark.parametrize("content", (b"", b"{", b"[1, 2]", b"3", b"null", b"\xff\xfe\x00{", b'{"EchoTime": }'))
+def test_a_damaged_sidecar_is_a_protocol_error_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "scan.json").write_bytes(content)
+    with pytest.raises(ProtocolError, match=r"scan\.json is not a .*Correct it, or give the protocol on the command line"):
+        read_sidecar(tmp_path / "scan.json")
+
+
+# --- which protocol -------------------------------------------------------------------------------------------------------------
+
+
+def test_seconds_become_milliseconds_and_every_value_says_where_it_is_from() -> None:
+    fields = {"RepetitionTime": 2.4, "EchoTime": 0.00316, "InversionTime": 1.0, "FlipAngle": 8, "Manufacturer": "Siemens"}
+    protocol = protocol_from_sidecar(fields, "t1w", "sidecar scan.json")
+    assert protocol.sequence.name == "mprage"
+    assert {name: protocol.values[name] for name in ("TR", "TE", "TI", "FA")} == pytest.approx(
+        {"TR": 2400, "TE": 3.16, "TI": 1000, "FA": 8}
+    )
+    assert {protocol.sources[name] for name in ("TR", "TE", "TI", "FA")} == {"sidecar scan.json"}
+
+
+def test_a_train_that_is_assumed_does_not_claim_to_come_from_the_sidecar() -> None:
+    protocol = protocol_from_sidecar({"RepetitionTime": 2.4, "InversionTime": 1.0}, "t1w", "sidecar scan.json")
+    assert {protocol.sources[name] for name in ("ESP", "N")} == {"assumed"}
+
+
+def test_values_that_the_sidecar_lacks_are_defaults_and_say_so() -> None:
+    protocol = protocol_from_sidecar({"RepetitionTime": 9.0, "EchoTime": None}, "flair", "sidecar scan.json")
+    assert protocol.values["TR"] == 9000
+    assert protocol.sources["TR"] == "sidecar scan.json"
+    assert protocol.sources["TE"] == protocol.sources["TI"] == "default"
+    assert protocol.values["TE"] == parse_protocol("flair").values["TE"]
+
+
+@pytest.mark.parametrize(
+    ("role", "fields", "family"),
+    (
+        ("t1w", {"RepetitionTime": 2.4, "InversionTime": 1.0, "EchoTime": 0.003}, "mprage"),
+        ("t1w", {"RepetitionTime": 2.4, "InversionTime": 1.0, "ScanningSequence": ["GR", "IR"]}, "mprage"),
+        ("t1w", {"RepetitionTime": 2.0, "InversionTime": 0.8, "EchoTime": 0.02, "ScanningSequence": ["SE", "IR"]}, "ir"),
+        ("t1w", {"RepetitionTime": 0.6, "EchoTime": 0.015, "ScanningSequence": "SE"}, "se"),
+        ("t1w", {"RepetitionTime": 0.018, "EchoTime": 0.0046, "FlipAngle": 25, "ScanningSequence": "GR"}, "spgr"),
+        ("t1w", {}, "mprage"),
+        ("t2w", {"RepetitionTime": 4.5, "EchoTime": 0.1}, "tse"),
+        ("flair", {"RepetitionTime": 11.0, "EchoTime": 0.14, "InversionTime": 2.8}, "flair"),
+    ),
+)
+def test_the_family_follows_from_the_role_and_the_headers_values(role: str, fields: dict, family: str) -> None:
+    protocol = protocol_from_sidecar(fields, role, "sidecar")
+    assert protocol.sequence.name == family
+    protocol.signal(*(np.array([v]) for v in (0.7, 900.0, 70.0)))
+
+
+@given(tr=st.floats(1.5, 5.0), share=st.floats(0.1, 0.9))
+def test_the_assumed_train_fits_every_inversion_time(tr: float, share: float) -> None:
+    protocol = protocol_from_sidecar({"RepetitionTime": tr, "InversionTime": share * tr}, "t1w", "sidecar")
+    half = protocol.values["N"] * protocol.values["ESP"] / 2
+    assert half <= protocol.values["TI"] + 1e-6
+    assert protocol.values["TI"] + half <= protocol.values["TR"] + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    (
+        ({"EchoTime": "long"}, "EchoTime is 'long', not a number"),
+        ({"EchoTime": [0.01, 0.1]}, "EchoTime is .0.01, 0.1., not a number"),
+        ({"RepetitionTime": {}}, "RepetitionTime is"),
+        ({"EchoTime": 100}, "TE"),  # milliseconds where seconds belong
+        ({"EchoTime": -0.1}, "TE"),
+        ({"EchoTime": float("nan")}, "TE"),
+        ({"RepetitionTime": float("inf")}, "TR"),
+    ),
+)
+def test_values_that_cannot_be_are_refused_by_the_sidecars_name(fields: dict, cause: str) -> None:
+    with pytest.raises(ProtocolError, match=rf"sidecar scan\.json.*{cause}"):
+        protocol_from_sidecar(fields, "t2w", "sidecar scan.json")
+
+
+@pytest.mark.parametrize("role", ("t1w", "t2w", "flair"))
+def test_an_assumed_protocol_is_always_announced(role: str) -> None:
+    protocol = default_protocol(role)
+    assert set(protocol.sources.values()) == {"default"}
+    assert protocol.spec in protocol.notes[0] and "Give its protocol" in protocol.notes[0]
+
+
+# --- nominal echo times ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ("flair,TR=5000,TE=392,TI=1800", "tse,TR=3200,TE=563", "flair,TR=6000,TE=251,TI=2000"))
+def test_a_nominal_echo_time_is_replaced_flagged_and_told(spec: str) -> None:
+    nominal = parse_protocol(spec)
+    found = acquisition("flair", VOLUME, nominal)
+    assert found.conventional_echo_time == found.protocol.values["TE"] == 95
+    assert f"{nominal.values['TE']:g}" in found.protocol.sources["TE"]
+    assert f"{nominal.values['TE']:g} ms is the nominal one" in found.protocol.notes[-1]
+    assert {**found.protocol.values, "TE": 0} == {**nominal.values, "TE": 0}
+
+
+@pytest.mark.parametrize("name", ("*spcir_242", "CUBE T2 FLAIR", "T2 SPACE sag", "3D VISTA", "tse_vfl"))
+@pytest.mark.parametrize("key", ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName"))
+def test_a_train_is_recognised_by_its_name_at_shorter_echo_times(name: str, key: str) -> None:
+    protocol = parse_protocol("tse,TR=3200,TE=200")
+    assert acquisition("t2w", VOLUME, protocol, {key: name, "MRAcquisitionType": "3D"}).conventional_echo_time == 95
+    assert acquisition("t2w", VOLUME, protocol, {key: name, "MRAcquisitionType": "2D"}).conventional_echo_time is None
+
+
+@pytest.mark.parametrize("spec", ("tse,TR=4500,TE=100", "flair,TR=11000,TE=140,TI=2800", "mprage", "tse,TR=4500,TE=250"))
+def test_conventional_acquisitions_are_taken_at_their_word(spec: str) -> None:
+    protocol = parse_protocol(spec)
+    found = acquisition("t2w", VOLUME, protocol)
+    assert found.protocol is protocol and found.conventional_echo_time is None and found.volume is VOLUME
