@@ -208,7 +208,9 @@ def _info(options: argparse.Namespace) -> None:
     from .physics.sequences import SEQUENCES
 
     print(
-        f"physmrisynth {__version__} on Python {platform.python_version()}, {platform.system()}\nPriors: literature (no network weights installed)"
+        f"physmrisynth {__version__} on Python {platform.python_version()}, {platform.system()}",
+        "Priors: literature (no network weights installed)",
+        sep="\n",
     )
     for sequence in SEQUENCES.values():
         ranges = ", ".join(f"{p.name} {p.minimum:g}–{p.maximum:g}{' ' + p.unit if p.unit else ''}" for p in sequence.parameters)

@@ -90,7 +90,9 @@ def test_background_is_zero_and_values_are_finite(estimated: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("t1w",), ("flair",), ("t2w", "flair")])
-def test_any_subset_gives_maps_with_wider_uncertainty(names: tuple[str, ...], scans: dict[str, Path], estimated: Path, tmp_path: Path) -> None:
+def test_any_subset_gives_maps_with_wider_uncertainty(
+    names: tuple[str, ...], scans: dict[str, Path], estimated: Path, tmp_path: Path
+) -> None:
     assert main(arguments(scans, names, tmp_path / "maps")) == 0
     mask = read_tissue_maps(estimated).mask
 
@@ -109,7 +111,8 @@ def test_inputs_on_other_grids_are_registered(scans: dict[str, Path], tmp_path: 
     motion = sitk.Euler3DTransform()
     motion.SetRotation(0.03, -0.02, 0.05)
     motion.SetTranslation((3.0, -2.0, 4.0))
-    write_image(sitk.Resample(moved, [100, 120, 60], motion, sitk.sitkLinear, moved.GetOrigin(), [2.0, 2.0, 3.0], moved.GetDirection()), tmp_path / "t2w.nii.gz")
+    other_grid = (moved.GetOrigin(), [2.0, 2.0, 3.0], moved.GetDirection())
+    write_image(sitk.Resample(moved, [100, 120, 60], motion, sitk.sitkLinear, *other_grid), tmp_path / "t2w.nii.gz")
     assert main(arguments({**scans, "t2w": tmp_path / "t2w.nii.gz"}, ("t1w", "t2w"), tmp_path / "maps")) == 0
     told = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))["inputs"]["t2w"]["alignment"]
     assert told["method"] == "rigid registration"

@@ -17,6 +17,7 @@ PARTIAL_VOLUMES = (("white_matter", "cortex"), ("cortex", "csf"), ("white_matter
 _PARTIAL_VOLUME_WEIGHT = 0.25
 _OUTLIER_WEIGHT = 0.01
 _ATLAS_TRUST = 0.98
+_NEGLIGIBLE = 0.05
 _LOCAL_TISSUES = ("deep_grey", "thalamus")
 """Nuclei have their place: unlike other tissues they are not expected where the atlas does not know them."""
 _OUTLIER = Tissue(
@@ -146,6 +147,7 @@ def responsibilities(
             logs[:, where] += _log_densities(signals, flat[seen][:, where], seen)
     logs -= logs.max(axis=0)
     probabilities = np.exp(logs)
+    probabilities[probabilities < _NEGLIGIBLE] = 0.0  # relative to the likeliest: a broad class's long shot must not widen every voxel
     return probabilities / probabilities.sum(axis=0)
 
 

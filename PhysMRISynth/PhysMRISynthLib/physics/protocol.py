@@ -49,7 +49,7 @@ class Protocol:
     @property
     def spec(self) -> str:
         """The text that :func:`parse_protocol` reads back, ``flair,TR=9000,TE=90,TI=2500``."""
-        return ",".join([self.sequence.name, *(f"{name}={value:.10g}" for name, value in self.values.items())])
+        return ",".join([self.sequence.name, *(f"{name}={_shortest(value)}" for name, value in self.values.items())])
 
     def signal(self, pd: Array, t1: Array, t2: Array, b1: Array = 1.0) -> Array:
         """The noise-free image at unit gain, magnitude unless the sequence keeps the sign.
@@ -88,3 +88,8 @@ def parse_protocol(text: str, source: str = "command line") -> Protocol:
         except ValueError:
             raise ProtocolError(f"'{number}' is not a number for {key} in protocol '{text}' (ms or degrees).") from None
     return Protocol.of(name, source, **values)
+
+
+def _shortest(value: float) -> str:
+    """The shortest decimal that reads back as the same number, without a trailing ``.0``."""
+    return repr(value).removesuffix(".0")

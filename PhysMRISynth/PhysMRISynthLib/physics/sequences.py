@@ -84,7 +84,10 @@ class Sequence:
         raise ProtocolError(f"Sequence '{self.name}' has no parameter '{name}': it takes {allowed}.")
 
     def validate(self, values: Mapping[str, float]) -> None:
-        """Raise ProtocolError unless every value is finite, in its bounds and consistent with the others."""
+        """Raise ProtocolError unless every value is there, finite, in its bounds and consistent with the others."""
+        missing = [p.name for p in self.parameters if p.default is not None and p.name not in values]
+        if missing:
+            raise ProtocolError(f"{self.name}: {', '.join(missing)} must be given.")
         for name, value in values.items():
             p = self.parameter(name)
             if not (math.isfinite(value) and p.minimum <= value <= p.maximum):
@@ -123,7 +126,7 @@ _READOUT_FITS: Check = (
     lambda v: v.get("TI", 0.0) + v.get("L", 0.0) < v["TR"],
     "the readout train must end before the next repetition: TI + L < TR.",
 )
-_IR_CHECKS = (_TE_TR, _TI_TR, (lambda v: v["TI"] + v["TE"] / 2 < v["TR"], "TI + TE/2 must be shorter than TR."), _READOUT_FITS)
+_IR_CHECKS = (_TE_TR, _TI_TR, (lambda v: v["TI"] + v["TE"] < v["TR"], "the echo must come before the next inversion: TI + TE < TR."), _READOUT_FITS)
 
 
 def _inversion_recovery(name: str, title: str, tr: float, te: float, ti: float, length: float | None, signed: bool = False) -> Sequence:
@@ -147,15 +150,15 @@ _ALL = (
     Sequence("tse", "Turbo (fast) spin echo", equations.turbo_spin_echo, (_tr(4500), _te(100), _train(150)), (_TE_TR, _READOUT_FITS)),
     _inversion_recovery("ir", "Inversion recovery", 2500, 15, 800, None),
     _inversion_recovery("flair", "FLAIR (fluid nulled)", 9000, 90, 2500, None),
-    _inversion_recovery("stir", "STIR (fat nulled)", 4000, 40, 200, None),
+    _inversion_recovery("stir", "STIR (fat nulled)", 4000, 40, 260, None),
     _inversion_recovery("psir", "Phase-sensitive inversion recovery", 2500, 15, 400, None, signed=True),
     Sequence(
         "dir", "Double inversion recovery", equations.double_inversion_recovery,
-        (_tr(11000), _te(25), _ti(3400, "TI1", "First inversion to excitation"), _ti(325, "TI2", "Second inversion to excitation")),
+        (_tr(11000), _te(25), _ti(3870, "TI1", "First inversion to excitation"), _ti(627, "TI2", "Second inversion to excitation")),
         (
             _TE_TR,
             (lambda v: v["TI2"] < v["TI1"], "TI2 (second inversion to excitation) must be shorter than TI1."),
-            (lambda v: v["TI1"] + v["TE"] / 2 < v["TR"], "TI1 + TE/2 must be shorter than TR."),
+            (lambda v: v["TI1"] + v["TE"] < v["TR"], "the echo must come before the next inversion: TI1 + TE < TR."),
         ),
     ),
     Sequence("spgr", "Spoiled gradient echo (FLASH)", equations.spoiled_gradient_echo, (_tr(20, 2), _te(4, 100), _flip_angle(25)),

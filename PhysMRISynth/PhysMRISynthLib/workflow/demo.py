@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..imaging.acquisition import Acquisition
 from ..imaging.known_head import KnownHead, coverage, map_errors
 from ..imaging.volumes import volume_from_image, write_image
