@@ -19,6 +19,7 @@ from .tissue_level import TissueLevel, adapted_classes, brain_rows, fit_tissue_l
 _ITERATIONS = 18
 _FIRST_SLACK, _SLACK_DECAY = 0.3, 0.72
 """Relative doubt about gains and fields at the start and its decay per iteration: classes are wide first, so that none captures all."""
+_GREATEST_MODEL_ERROR, _WORST_EQUATIONS = 0.1, 12.0
 _SPREAD_ITERATIONS = 6
 """Last iterations in which each tissue's spread inside this head is learned too, once its voxels are known."""
 _LEAST_SPREAD, _SPREAD_VOXELS = 0.1, 200
@@ -29,13 +30,16 @@ _CORRELATED_VOXELS = 20.0
 @dataclass(frozen=True)
 class HeadModel:
     """Everything that the voxels of one head share: ``coefficients`` (n, terms) of each input's log receive field on ``basis``,
-    the ``level`` of gains, echo times and tissue values, and the ``classes`` at those values with their uncertainty."""
+    the ``level`` of gains, echo times and tissue values, and the ``classes`` at those values with their uncertainty.
+
+    ``equation_error`` is how many times worse than expected the equations explain the tissues (1: as well as expected)."""
 
     basis: PolynomialBasis
     coefficients: np.ndarray
     level: TissueLevel
     classes: TissueClasses
     field_strength: float
+    equation_error: float = 1.0
 
     @property
     def gains(self) -> np.ndarray:
@@ -47,8 +51,9 @@ class HeadModel:
         return [np.exp(terms @ c.astype(np.float32)) for c in self.coefficients]
 
     def adapted(self, observations: Sequence[Observation]) -> list[Observation]:
-        """The inputs with fitted echo times where those were in doubt."""
-        return [with_echo_time(o, self.level.log_echo_times) for o in observations]
+        """The inputs with fitted echo times where those were in doubt, and the equations trusted as far as the head bears them out."""
+        error = min(MODEL_ERROR * self.equation_error, _GREATEST_MODEL_ERROR)
+        return [replace(with_echo_time(o, self.level.log_echo_times), model_error=error) for o in observations]
 
 
 def fit_head(
@@ -76,9 +81,11 @@ def fit_head(
         seen, fields = model.adapted(observations), model.fields(terms)
         signals = class_signals(model.classes, seen, model.gains, _FIRST_SLACK * _SLACK_DECAY**iteration)
         assigned = responsibilities(signals, seen, fields, weights)
-        level = fit_tissue_level(model.level, prior, observations, tissue_means(seen, fields, assigned, brain))
-        classes = adapted_classes(model.classes, level, observations)
-        model = replace(model, level=level, classes=classes)
+        means = tissue_means(seen, fields, assigned, brain)
+        level = fit_tissue_level(model.level, prior, seen, replace(means, sd=means.sd * model.equation_error))
+        equation_error = float(np.clip(model.equation_error * level.misfit, 1.0, _WORST_EQUATIONS))
+        classes = adapted_classes(model.classes, level, seen)
+        model = replace(model, level=level, classes=classes, equation_error=equation_error)
         if iteration > 1:
             model = _with_fields(model, observations, terms, assigned, brain)
         if iteration >= _ITERATIONS - _SPREAD_ITERATIONS:
@@ -110,7 +117,7 @@ def _with_fields(
         if not observation.protocol.sequence.uses_pd:
             continue
         predicted = signals.means[:, i].astype(np.float32) @ assigned
-        variance = signals.covariances[:, i, i].astype(np.float32) @ assigned + (MODEL_ERROR * predicted) ** 2
+        variance = signals.covariances[:, i, i].astype(np.float32) @ assigned + (observation.model_error * predicted) ** 2
         clear = brain & observation.covered & (predicted**2 > 25.0 * variance) & (observation.signal > 3.0 * observation.noise)
         if clear.sum() > 500:
             residual = np.log(observation.signal[clear] / predicted[clear])

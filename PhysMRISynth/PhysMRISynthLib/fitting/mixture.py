@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..physics.tissues import Tissue, tissue_table
-from .observation import MODEL_ERROR, Observation
+from .observation import Observation
 from .voxelwise import invert_symmetric, predict
 
 WITHIN_CORRELATION = 0.5
@@ -116,8 +116,9 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
             if derivative is not None:
                 slopes[:, i, j] = derivative
     noise = np.array([o.noise**2 for o in observations])
+    errors = np.array([o.model_error for o in observations])
     spreads = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
-    covariances = spreads + _diagonals(noise + ((2.0 * MODEL_ERROR + slack) * means) ** 2)
+    covariances = spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2)
     for row, (a, b) in enumerate(classes.pairs, start=classes.pure):
         apart = means[a] - means[b]
         means[row] = (means[a] + means[b]) / 2.0

@@ -16,7 +16,8 @@ MODEL_ERROR = 0.015
 class Observation:
     """One input at N voxels.
 
-    ``signal`` float32 (N,) in the input's own units; ``noise`` its SD in those units; ``covered`` (N,) False where there is no data.
+    ``signal`` float32 (N,) in the input's own units; ``noise`` its SD in those units; ``covered`` (N,) False where there is no data;
+    ``model_error`` the relative error of the input's equation.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Observation:
     signal: np.ndarray
     noise: float
     covered: np.ndarray
+    model_error: float = MODEL_ERROR
 
     def at(self, voxels: np.ndarray | slice) -> Observation:
         """The same input at a selection of the voxels."""

@@ -9,12 +9,12 @@ import numpy as np
 
 from ..physics.tissues import tissue_table
 from .mixture import TissueClasses
-from .observation import MODEL_ERROR, Observation
+from .observation import Observation
 from .voxelwise import predict
 
-TISSUE_MEAN_ERROR = 0.008
+TISSUE_MEAN_ERROR = 0.006
 """Relative error of a tissue's mean signal: assignment, what is left of the field, the equation."""
-FIELD_ERROR = 0.006
+FIELD_ERROR = 0.005
 """SD of the log receive field that remains after its fit."""
 ECHO_TIME_SD = 0.15
 """Log-SD of an effective echo time that is known only by convention."""
@@ -56,13 +56,15 @@ def tissue_means(observations: Sequence[Observation], fields: Sequence[np.ndarra
 class TissueLevel:
     """The shared unknowns: brain tissues' ``theta`` (tissues, 3), ``log_gains`` (n,), fitted ``log_echo_times`` by input's name.
 
-    ``covariance`` is that of all of them in this order, flattened.
+    ``covariance`` is that of all of them in this order, flattened. ``misfit`` is the root mean square of what the tissue means and the
+    prior leave over, in SDs: about 1 when the equations hold.
     """
 
     theta: np.ndarray
     log_gains: np.ndarray
     log_echo_times: dict[str, float]
     covariance: np.ndarray
+    misfit: float = 1.0
 
     @property
     def vector(self) -> np.ndarray:
@@ -93,7 +95,9 @@ def fit_tissue_level(start: TissueLevel, prior: TissueLevel, observations: Seque
         theta[fluid, 1] += shift
         starts.append(replace(start, theta=theta))
     found = [_descend(level, prior, observations, means) for level in starts]
-    return min(found, key=lambda level: _cost(level, prior, observations, means))
+    costs = [_cost(level, prior, observations, means) for level in found]
+    best = int(np.argmin(costs))
+    return replace(found[best], misfit=float(np.sqrt(costs[best] / means.mean.size)))
 
 
 def _cost(level: TissueLevel, prior: TissueLevel, observations: Sequence[Observation], means: TissueMeans) -> float:
@@ -184,7 +188,7 @@ def _reach(theta: np.ndarray, within: np.ndarray, level: TissueLevel, observatio
         value, derivatives = predict(with_echo_time(observation, level.log_echo_times), theta[:, None], np.exp(level.log_gains[i : i + 1]))
         signal[i] = value[0]
         slopes[i] = [0.0 if d is None else d[0] for d in derivatives]
-        weight[i] = 1.0 / (observation.noise**2 + (MODEL_ERROR * value[0]) ** 2)
+        weight[i] = 1.0 / (observation.noise**2 + (observation.model_error * value[0]) ** 2)
     posterior = np.linalg.inv(np.linalg.inv(within) + (slopes.T * weight) @ slopes)
     gain_matrix = posterior @ (slopes.T * weight)
     lever = np.concatenate([np.eye(3) - gain_matrix @ slopes, -gain_matrix * signal], axis=1)

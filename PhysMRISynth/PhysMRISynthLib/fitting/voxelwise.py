@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .observation import MODEL_ERROR, Observation
+from .observation import Observation
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 LOWEST = np.log(np.array([5e-4, 50.0, 5.0], dtype=np.float32))[:, None]
@@ -66,7 +66,7 @@ def fit_voxels(
 
 def _weights(observation: Observation) -> np.ndarray:
     """Inverse variance of noise and equation error together; zero where the input has no data."""
-    variance = observation.noise**2 + (MODEL_ERROR * observation.signal) ** 2
+    variance = observation.noise**2 + (observation.model_error * observation.signal) ** 2
     return np.where(observation.covered, 1.0 / variance, 0.0).astype(np.float32)
 
 

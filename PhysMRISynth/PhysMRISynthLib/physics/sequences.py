@@ -126,7 +126,8 @@ _READOUT_FITS: Check = (
     lambda v: v.get("TI", 0.0) + v.get("L", 0.0) < v["TR"],
     "the readout train must end before the next repetition: TI + L < TR.",
 )
-_IR_CHECKS = (_TE_TR, _TI_TR, (lambda v: v["TI"] + v["TE"] < v["TR"], "the echo must come before the next inversion: TI + TE < TR."), _READOUT_FITS)
+_ECHO_FITS: Check = (lambda v: v["TI"] + v["TE"] < v["TR"], "the echo must come before the next inversion: TI + TE < TR.")
+_IR_CHECKS = (_TE_TR, _TI_TR, _ECHO_FITS, _READOUT_FITS)
 
 
 def _inversion_recovery(name: str, title: str, tr: float, te: float, ti: float, length: float | None, signed: bool = False) -> Sequence:

@@ -27,6 +27,7 @@ from ..physics.tissues import PROPERTIES
 from .chunks import for_each_chunk
 
 _SAMPLE = 70_000
+_DOUBTFUL_EQUATIONS = 4.0
 _CHUNK = 1 << 15
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
@@ -94,6 +95,8 @@ def estimate_tissue_maps(
     mask = head_mask([alignment.image for alignment in alignments.values()])
     clock.stage("place the atlas")
     placement = place_atlas(grid, chosen.protocol, field_strength)
+    if placement.skull_stripped:  # what was cut away is not head
+        mask &= np.any([sitk.GetArrayFromImage(alignment.image) > 0 for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
@@ -103,7 +106,7 @@ def estimate_tissue_maps(
         clock.stage("fit voxels")
         fitted = fit_all_voxels(head, observations, voxels, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, field_strength, clock)
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock)
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -230,7 +233,6 @@ def _assembled(
     fitted: FittedVoxels,
     grid: sitk.Image,
     reference: str,
-    field_strength: float,
     clock: _Clock,
 ) -> Estimate:
     linear = np.exp(fitted.theta)
@@ -248,15 +250,20 @@ def _assembled(
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
     fits = {a.name: voxels.volume(fitted.predicted[i]) for i, a in enumerate(acquisitions)}
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
-    warnings = tuple(_warnings(acquisitions, checks, field_strength))
+    warnings = tuple(_warnings(acquisitions, checks, head))
     clock.stage("done")
     return Estimate(maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, warnings, clock.seconds)
 
 
-def _warnings(acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], field_strength: float) -> list[str]:
+def _warnings(acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], head: HeadModel) -> list[str]:
     """What a user must know before trusting the maps."""
     told = [f"{a.name}: {note}" for a in acquisitions for note in (*a.volume.notes, *a.protocol.notes)]
     told += [f"{name}: {check.warning}" for name, check in checks.items() if check.warning]
+    if head.equation_error > _DOUBTFUL_EQUATIONS:
+        told.append(
+            f"The tissues' contrasts contradict the given protocols {head.equation_error:.0f} times more than expected; the uncertainties "
+            "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
+        )
     if len(acquisitions) < 3:
         told.append(f"{len(acquisitions)} of 3 contrasts given: what they cannot tell comes from literature values; look at the SD maps.")
     return told

@@ -33,6 +33,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "prior": "literature",
         "field_strength_tesla": field_strength,
         "reference": estimate.reference,
+        "equation_error_times_expected": round(estimate.head.equation_error, 2),
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": tissue_medians(estimate),
