@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# two test processes share the cores: BLAS threads would fight over them (numpy is not imported yet)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _REPOSITORY = Path(__file__).parent.parent
 _REMEDY = "set PHYSMRISYNTH_DATA to the folder that holds it"
 

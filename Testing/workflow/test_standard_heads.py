@@ -18,8 +18,10 @@ from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
 pytestmark = pytest.mark.slow
 LARGEST_ERROR = {"PD": 5.0, "T1": 5.0, "T2": 7.0}
 """Per cent, median over the brain's tissue, with all three inputs."""
-COVERAGE = (55.0, 92.0)
-"""Per cent of voxels within one SD; 68 would be exact."""
+COVERAGE = (60.0, 78.0)
+"""Per cent of voxels within one SD, pooled over draws; 68 would be exact."""
+DRAWS = 5
+"""Errors of gains and tissue means are shared by a whole head: one head's coverage is one throw, so several are pooled."""
 HEADS = (16, 17)
 
 
@@ -45,7 +47,7 @@ def _estimate(request: pytest.FixtureRequest, data: Callable[[str], Path]) -> Ca
     return estimate
 
 
-def test_three_inputs_give_maps_and_intervals_to_trust(
+def test_three_inputs_give_maps_to_trust(
     _estimate: Callable[..., tuple[KnownHead, Estimate]], record_property: Callable[[str, object], None]
 ) -> None:
     truth, found = _estimate("t1w", "t2w", "flair")
@@ -55,7 +57,6 @@ def test_three_inputs_give_maps_and_intervals_to_trust(
     print("median absolute error, %:", {group: {p: round(e, 1) for p, e in row.items()} for group, row in errors.items()})
     print("68 % intervals cover, %:", {p: round(c, 1) for p, c in covered.items()})
     assert all(errors["brain"][p] <= bound for p, bound in LARGEST_ERROR.items()), errors["brain"]
-    assert all(COVERAGE[0] <= c <= COVERAGE[1] for c in covered.values()), covered
     assert all(check.warning is None for check in found.checks.values())
 
 
@@ -65,3 +66,18 @@ def test_two_inputs_give_sane_maps_and_say_what_is_missing(_estimate: Callable[.
     print("two inputs, median absolute error, %:", {p: round(e, 1) for p, e in errors.items()})
     assert all(error <= 2.0 * LARGEST_ERROR[p] for p, error in errors.items()), errors
     assert any("2 of 3 contrasts" in warning for warning in found.warnings)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(data: Callable[[str], Path]) -> None:
+    covered = []
+    for number in HEADS:
+        labels = sitk.ReadImage(str(data(f"head_labels/head_{number}.nii.gz")))[::2, ::2, ::2]
+        for draw in range(DRAWS):
+            rng = np.random.default_rng(100 * number + draw)
+            truth = known_head(labels, rng)
+            images = standard_acquisition(truth.maps, rng)
+            found = estimate_tissue_maps([Acquisition(n, volume_from_image(image), PROTOCOLS[n]) for n, image in images.items()])
+            covered.append(coverage(found.maps, truth))
+    pooled = {p: float(np.mean([c[p] for c in covered])) for p in ("PD", "T1", "T2")}
+    print("68 % intervals cover, %, pooled:", {p: round(c, 1) for p, c in pooled.items()})
+    assert all(COVERAGE[0] <= c <= COVERAGE[1] for c in pooled.values()), pooled

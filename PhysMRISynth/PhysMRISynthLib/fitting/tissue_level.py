@@ -12,9 +12,9 @@ from .mixture import TissueClasses
 from .observation import Observation
 from .voxelwise import predict
 
-TISSUE_MEAN_ERROR = 0.006
+TISSUE_MEAN_ERROR = 0.005
 """Relative error of a tissue's mean signal: assignment, what is left of the field, the equation."""
-FIELD_ERROR = 0.005
+FIELD_ERROR = 0.004
 """SD of the log receive field that remains after its fit."""
 ECHO_TIME_SD = 0.15
 """Log-SD of an effective echo time that is known only by convention."""

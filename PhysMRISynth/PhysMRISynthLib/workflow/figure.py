@@ -104,7 +104,7 @@ def _histogram(axes: Axes, estimate: Estimate, name: str, voxels: np.ndarray, fi
         axes.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
     axes.set_yticks([])
     axes.tick_params(labelsize=7)
-    axes.set_title(f"{name} in white matter and cortex; bars: published group means", fontsize=8)
+    axes.set_title(f"{name} (bars: published group means)", fontsize=9)
     axes.legend(fontsize=7, frameon=False)
 
 
