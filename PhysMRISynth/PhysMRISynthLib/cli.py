@@ -31,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PhysMRISynthError as error:
         print(f"physmrisynth: {error}", file=sys.stderr)
         return _EXIT_BAD_INPUT
+    except (OSError, MemoryError) as error:
+        print(f"physmrisynth: {error or 'not enough memory'}. Check files, permissions, free space and memory.", file=sys.stderr)
+        return _EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        print("physmrisynth: stopped; nothing was written.", file=sys.stderr)
+        print("physmrisynth: stopped.", file=sys.stderr)
         return 130
     return 0
 
@@ -66,7 +69,7 @@ def _add_estimate_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); else the JSON sidecar, else a default"
         )
-    parser.add_argument("--field-strength", type=float, default=3.0, metavar="TESLA")
+    parser.add_argument("--field-strength", type=float, metavar="TESLA", help="else from the sidecars, else 3")
     parser.add_argument("--reference", choices=_ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
     parser.add_argument(
         "--register",
@@ -79,11 +82,18 @@ def _add_estimate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true")
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
 def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2")
     parser.add_argument("--protocol", required=True, metavar="SPEC")
     parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_natural, default=0)
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_render)
@@ -96,7 +106,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
     parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
     parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_natural, default=0)
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_simulate)
 
@@ -148,8 +158,12 @@ def _estimate(options: argparse.Namespace) -> None:
 def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Estimate:
     """Estimate with a progress bar, then say what the user must know."""
     from .workflow.estimate import estimate_tissue_maps
-    from .workflow.report import UNITS, tissue_medians
+    from .workflow.inputs import field_strength_of
+    from .workflow.report import UNITS, implausible_medians, tissue_medians
 
+    strength, source = field_strength_of(acquisitions, options.field_strength)
+    options.field_strength = strength
+    print(f"field strength: {strength:g} T ({source})")
     for a in acquisitions:
         print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
     bar = _Bar()
@@ -157,7 +171,7 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
         estimate = estimate_tissue_maps(acquisitions, options.reference, options.register, options.field_strength, bar)
     finally:
         bar.close()
-    for warning in estimate.warnings:
+    for warning in (*estimate.warnings, *implausible_medians(estimate, strength)):
         print(f"Warning: {warning}", file=sys.stderr)
     for tissue, m in tissue_medians(estimate).items():
         values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items())
@@ -185,10 +199,11 @@ def _render(options: argparse.Namespace) -> None:
 def _simulate(options: argparse.Namespace) -> None:
     from .imaging.tissue_maps import read_tissue_maps
     from .physics.presets import protocol_from_spec
-    from .workflow.outputs import write_simulation
+    from .workflow.outputs import check_free, write_simulation
     from .workflow.simulate import simulate
 
     protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in _ROLES}
+    check_free(options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
     images = simulate(maps, protocols, options.snr, options.bias, options.seed)
     write_simulation(maps, images, protocols, options.out, options.overwrite)

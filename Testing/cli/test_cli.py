@@ -14,6 +14,7 @@ from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.imaging.volumes import same_grid, write_image
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.workflow.example import example_head
+from PhysMRISynthLib.workflow.inputs import read_acquisition
 from PhysMRISynthLib.workflow.simulate import simulate
 
 SPECS = {
@@ -89,19 +90,16 @@ def test_background_is_zero_and_values_are_finite(estimated: Path) -> None:
         assert (voxels[~maps.mask] == 0).all()
 
 
-@pytest.mark.parametrize("names", [("t1w",), ("flair",), ("t2w", "flair")])
-def test_any_subset_gives_maps_with_wider_uncertainty(
-    names: tuple[str, ...], scans: dict[str, Path], estimated: Path, tmp_path: Path
+@pytest.mark.parametrize(("names", "unseen"), [(("t1w",), "T2"), (("flair",), "T1"), (("t2w", "flair"), "T1")])
+def test_any_subset_gives_maps_and_says_what_it_cannot_see(
+    names: tuple[str, ...], unseen: str, scans: dict[str, Path], estimated: Path, tmp_path: Path
 ) -> None:
     assert main(arguments(scans, names, tmp_path / "maps")) == 0
     mask = read_tissue_maps(estimated).mask
 
     def relative_sd(folder: Path) -> float:
-        parts = []
-        for name in ("PD", "T1", "T2"):
-            sd, value = (sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}{end}.nii.gz"))) for end in ("_sd", ""))
-            parts.append(np.median(sd[mask] / np.maximum(value[mask], 1e-3)))
-        return float(np.mean(parts))
+        sd, value = (sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{unseen}{end}.nii.gz"))) for end in ("_sd", ""))
+        return float(np.median(sd[mask] / np.maximum(value[mask], 1e-3)))
 
     assert relative_sd(tmp_path / "maps") > relative_sd(estimated)
 
@@ -148,7 +146,10 @@ def test_render_noise_repeats_with_its_seed(estimated: Path, tmp_path: Path) -> 
 
 def test_simulate_writes_three_contrasts(estimated: Path, tmp_path: Path) -> None:
     assert main(["simulate", "--maps", str(estimated), "--out", str(tmp_path / "sim"), "--seed", "2"]) == 0
-    assert {file.name for file in (tmp_path / "sim").iterdir()} == {"t1w.nii.gz", "t2w.nii.gz", "flair.nii.gz", "protocols.json"}
+    assert {file.name for file in (tmp_path / "sim").iterdir()} == {f"{name}{end}" for name in SPECS for end in (".nii.gz", ".json")}
+    told = read_acquisition("flair", tmp_path / "sim" / "flair.nii.gz").protocol
+    assert told.values == parse_protocol("flair,L=150").values
+    assert set(told.sources.values()) == {"sidecar flair.json"}
 
 
 def test_presets_and_info_list_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,6 +189,17 @@ def test_results_are_not_overwritten_unasked(estimated: Path, scans: dict[str, P
     assert main(arguments(scans, ("t1w",), estimated)) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert before == {file: file.stat().st_mtime_ns for file in estimated.iterdir()}
+
+
+def test_overwriting_leaves_nothing_of_an_earlier_run(scans: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "maps"
+    out.mkdir()
+    (out / "truth_T1.nii.gz").write_bytes(b"of another patient")
+    (out / "notes.txt").write_text("the user's own", encoding="utf-8")
+    assert main([*arguments(scans, ("t2w",), out), "--overwrite"]) == 0
+    names = {file.name for file in out.iterdir()}
+    assert "truth_T1.nii.gz" not in names
+    assert {"notes.txt", "T1.nii.gz", "fit_t2w.nii.gz"} <= names
 
 
 def test_no_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

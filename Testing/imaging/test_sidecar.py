@@ -121,7 +121,8 @@ def test_the_assumed_train_fits_every_inversion_time(tr: float, share: float) ->
         ({"RepetitionTime": {}}, "RepetitionTime is"),
         ({"EchoTime": 100}, "TE"),  # milliseconds where seconds belong
         ({"EchoTime": -0.1}, "TE"),
-        ({"EchoTime": float("nan")}, "TE"),
+        ({"EchoTime": float("nan")}, "EchoTime"),
+        ({"InversionTime": float("inf")}, "InversionTime"),
         ({"RepetitionTime": float("inf")}, "TR"),
     ),
 )

@@ -118,7 +118,8 @@ def _with_fields(
             continue
         predicted = signals.means[:, i].astype(np.float32) @ assigned
         variance = signals.covariances[:, i, i].astype(np.float32) @ assigned + (observation.model_error * predicted) ** 2
-        clear = brain & observation.covered & (predicted**2 > 25.0 * variance) & (observation.signal > 3.0 * observation.noise)
+        bright = (predicted > 5.0 * np.sqrt(variance)) & (observation.signal > 3.0 * observation.noise)
+        clear = brain & observation.covered & bright
         if clear.sum() > 500:
             residual = np.log(observation.signal[clear] / predicted[clear])
             precision = predicted[clear] ** 2 / variance[clear]

@@ -12,10 +12,12 @@ from .volumes import Volume
 class Acquisition:
     """One input: ``name`` as the user knows it (t1w, t2w, flair, …), its volume and its protocol.
 
-    ``conventional_echo_time`` (ms) is given when the echo time in the header is only nominal and is to be fitted around this value.
+    ``field_strength`` in tesla where the header states it. ``conventional_echo_time`` (ms) is given when the echo time in the header is
+    only nominal and is to be fitted around this value.
     """
 
     name: str
     volume: Volume
     protocol: Protocol
     conventional_echo_time: float | None = None
+    field_strength: float | None = None

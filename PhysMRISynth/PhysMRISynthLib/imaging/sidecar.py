@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProtocolError
-from ..physics.protocol import Protocol
+from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import sequence_named
 from .acquisition import Acquisition
 from .volumes import SUFFIXES, Volume
 
 _KEYS = {"RepetitionTime": "TR", "EchoTime": "TE", "InversionTime": "TI"}
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
+_SPEC_KEY = "PhysMRISynthProtocol"
+"""Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
 _VARIABLE_FLIP_NAMES = ("tse_vfl", "spc", "space", "cube", "vista")
 LONGEST_BELIEVABLE_ECHO_TIME = 250.0
 CONVENTIONAL_ECHO_TIME = 95.0
@@ -46,6 +49,8 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
 
     Values that the sidecar lacks are defaults, and say so. Raises ProtocolError for values that are not numbers or contradict.
     """
+    if isinstance(fields.get(_SPEC_KEY), str):
+        return parse_protocol(fields[_SPEC_KEY], source)
     values = {name: 1000.0 * _number(fields, key, source) for key, name in _KEYS.items() if fields.get(key) is not None}
     if fields.get("FlipAngle") is not None:
         values["FA"] = _number(fields, "FlipAngle", source)
@@ -61,9 +66,12 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
 
 def _number(fields: Mapping[str, Any], key: str, source: str) -> float:
     try:
-        return float(fields[key])
+        number = float(fields[key])
     except (TypeError, ValueError):
-        raise ProtocolError(f"{source}: {key} is {fields[key]!r}, not a number in seconds or degrees.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ProtocolError(f"{source}: {key} is {fields[key]!r}, not a number in seconds, degrees or tesla.")
+    return number
 
 
 def _sequence_name(values: Mapping[str, float], fields: Mapping[str, Any], role: str) -> str:
@@ -114,3 +122,16 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     )
     effective = protocol.changed(f"variable-flip train, nominal {echo_time:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
     return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME)
+
+
+def sidecar_fields(protocol: Protocol) -> dict[str, Any]:
+    """The BIDS fields (seconds, degrees) of a protocol, and the protocol itself for :func:`protocol_from_sidecar`."""
+    fields: dict[str, Any] = {key: protocol.values[name] / 1000.0 for key, name in _KEYS.items() if name in protocol.values}
+    if "FA" in protocol.values:
+        fields["FlipAngle"] = protocol.values["FA"]
+    return {**fields, _SPEC_KEY: protocol.spec}
+
+
+def stated_field_strength(fields: Mapping[str, Any], source: str) -> float | None:
+    """Field strength in tesla that a sidecar states, if it does. Raises ProtocolError when that is not a number."""
+    return None if fields.get("MagneticFieldStrength") is None else _number(fields, "MagneticFieldStrength", source)

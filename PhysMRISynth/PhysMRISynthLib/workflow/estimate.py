@@ -28,6 +28,9 @@ from .chunks import for_each_chunk
 
 _SAMPLE = 70_000
 _DOUBTFUL_EQUATIONS = 4.0
+_NO_TISSUE = 255
+_UNKNOWNS = len(PROPERTIES)
+_LEAST_BRAIN = 1000
 _CHUNK = 1 << 15
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
@@ -38,7 +41,7 @@ Progress = Callable[[str, float], None]
 class Estimate:
     """Tissue maps with what supports them.
 
-    ``brain`` mask and ``tissue`` (row of the tissue table of the most probable class, 255 outside the head) are (z, y, x);
+    ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
     ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``seconds`` per stage.
     """
 
@@ -176,6 +179,9 @@ def _fit_head(
         raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
     sample = likely[:: max(1, likely.size // _SAMPLE)]
     seen = [o.at(sample) for o in observations]
+    for observation in seen:
+        if observation.covered.sum() < min(_LEAST_BRAIN, sample.size // 2):
+            raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
     return fit_head(seen, voxels.positions(sample), voxels.fractions(sample), field_strength, doubtful, progress)
 
 
@@ -216,7 +222,7 @@ def fit_all_voxels(
         result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
         pure = assigned[: head.classes.pure]
         result.brain[piece] = 1.0 - pure[[k for k in range(head.classes.pure) if k not in rows]].sum(axis=0)
-        result.tissue[piece] = pure.argmax(axis=0)
+        result.tissue[piece] = np.where(pure.max(axis=0) > 0.5, pure.argmax(axis=0), _NO_TISSUE)
         for i, (observation, gain) in enumerate(zip(seen, gains, strict=True)):
             result.predicted[i, piece] = predict(observation, theta, gain)[0]
 
@@ -246,7 +252,7 @@ def _assembled(
         sd={name: voxels.volume(linear[j] * fitted.sd[j]) for j, name in enumerate(PROPERTIES)},
     )
     brain = brain_mask(voxels.volume(fitted.brain), grid)
-    tissue = voxels.volume(fitted.tissue, outside=255)
+    tissue = voxels.volume(fitted.tissue, outside=_NO_TISSUE)
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
     fits = {a.name: voxels.volume(fitted.predicted[i]) for i, a in enumerate(acquisitions)}
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
@@ -264,6 +270,9 @@ def _warnings(acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck
             f"The tissues' contrasts contradict the given protocols {head.equation_error:.0f} times more than expected; the uncertainties "
             "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
         )
-    if len(acquisitions) < 3:
-        told.append(f"{len(acquisitions)} of 3 contrasts given: what they cannot tell comes from literature values; look at the SD maps.")
+    if len(acquisitions) < _UNKNOWNS:
+        told.append(
+            f"{len(acquisitions)} of {_UNKNOWNS} contrasts given for {_UNKNOWNS} unknowns: what they cannot tell is literature; "
+            "look at the SD maps."
+        )
     return told

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import EstimationError
 from ..imaging.acquisition import Acquisition
-from ..imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of
+from ..imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of, stated_field_strength
 from ..imaging.volumes import read_volume
 from ..physics.presets import protocol_from_spec
 
@@ -32,11 +33,27 @@ def read_acquisition(role: str, path: Path, spec: str | None = None) -> Acquisit
     """Read one input of a ``role`` with its protocol."""
     volume = read_volume(path)
     sidecar = sidecar_of(Path(path))
-    fields = read_sidecar(sidecar) if sidecar else None
+    fields = read_sidecar(sidecar) if sidecar and spec is None else None
     if spec is not None:
         protocol = protocol_from_spec(spec)
     elif sidecar is not None and fields is not None:
         protocol = protocol_from_sidecar(fields, role, f"sidecar {sidecar.name}")
     else:
         protocol = default_protocol(role)
-    return acquisition(role, volume, protocol, fields)
+    read = acquisition(role, volume, protocol, fields)
+    return replace(read, field_strength=stated_field_strength(fields, str(sidecar))) if fields else read
+
+
+def field_strength_of(acquisitions: Sequence[Acquisition], given: float | None) -> tuple[float, str]:
+    """Field strength in tesla and where it came from: what the user ``given``, else the headers, else 3 T.
+
+    Raises EstimationError when the headers disagree.
+    """
+    if given is not None:
+        return given, "command line"
+    stated = {round(a.field_strength, 1) for a in acquisitions if a.field_strength is not None}
+    if len(stated) > 1:
+        raise EstimationError(
+            f"The sidecars state different field strengths ({', '.join(map(str, sorted(stated)))} T). Give --field-strength."
+        )
+    return (stated.pop(), "sidecar") if stated else (3.0, "assumed: give --field-strength if it is another")

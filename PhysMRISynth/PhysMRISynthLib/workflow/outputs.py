@@ -13,17 +13,21 @@ import numpy as np
 
 from ..errors import ImageError
 from ..imaging.acquisition import Acquisition
+from ..imaging.sidecar import sidecar_fields
 from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import write_image
 from ..physics.protocol import Protocol
 from .estimate import Estimate
 from .figure import write_figure
-from .report import estimate_report, protocol_report
+from .report import estimate_report
+
+_OURS = ("PD*.nii.gz", "T1*.nii.gz", "T2*.nii.gz", "mask.nii.gz", "fit_*", "rendered_*", "input_*", "truth_*", "report.*", "contrasts.png")
+"""What an earlier run left under these names is removed when a folder is overwritten, so that two runs are never mixed."""
 
 
 @contextmanager
 def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
-    """A temporary folder whose files move into ``out`` at the end; after an error ``out`` is as it was.
+    """A temporary folder whose files move into ``out`` at the end; an error before that leaves ``out`` as it was.
 
     Raises ImageError when ``out`` is a file, holds files and ``overwrite`` is False, or cannot be written.
     """
@@ -34,6 +38,8 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as name:
             yield Path(name)
+            for old in (file for pattern in _OURS for file in out.glob(pattern)):
+                old.unlink()
             for file in sorted(Path(name).iterdir()):
                 file.replace(out / file.name)
     except BaseException as error:
@@ -73,11 +79,11 @@ def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field
 def write_simulation(
     maps: TissueMaps, images: Mapping[str, np.ndarray], protocols: Mapping[str, Protocol], out: Path, overwrite: bool = False
 ) -> None:
-    """Write simulated images with JSON sidecars that say how they were made (times in ms), all or nothing."""
+    """Write simulated images with BIDS sidecars (seconds) that ``estimate`` reads back, all or nothing."""
     with whole_folder(out, overwrite) as folder:
         for name, voxels in images.items():
             write_image(maps.image(voxels), folder / f"{name}.nii.gz")
-        _write_json({name: protocol_report(protocol) for name, protocol in protocols.items()}, folder / "protocols.json")
+            _write_json(sidecar_fields(protocols[name]), folder / f"{name}.json")
 
 
 def _write_json(values: Mapping[str, Any], path: Path) -> None:

@@ -38,7 +38,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": tissue_medians(estimate),
         "published_ranges": acceptance_ranges(field_strength),
-        "warnings": list(estimate.warnings),
+        "warnings": [*estimate.warnings, *implausible_medians(estimate, field_strength)],
         "seconds": dict(estimate.seconds),
         "peak_memory_gb": peak_memory_gb(),
         "units": UNITS,
@@ -85,7 +85,7 @@ def protocol_report(protocol: Protocol) -> dict[str, Any]:
 
 
 def tissue_medians(estimate: Estimate) -> dict[str, dict[str, float]]:
-    """Median PD (%), T1 and T2 (ms), their median SDs and the volume (ml) of each brain tissue, over voxels deep enough to be sure."""
+    """Median PD (%), T1 and T2 (ms), their median SDs and the volume (ml) of each brain tissue, over voxels that are surely of it."""
     found = {}
     voxel_ml = float(np.prod(estimate.maps.grid.GetSpacing())) / 1000.0
     for row, tissue in enumerate(tissue_table()):
@@ -95,6 +95,18 @@ def tissue_medians(estimate: Estimate) -> dict[str, dict[str, float]]:
             sds = {f"{name}_sd": round(float(np.median(estimate.maps.sd[name][where])) * _scale(name), 2) for name in PROPERTIES}
             found[tissue.name] = {**medians, **sds, "volume_ml": round(float(where.sum()) * voxel_ml, 1)}
     return found
+
+
+def implausible_medians(estimate: Estimate, field_strength: float) -> list[str]:
+    """A warning for every tissue median that lies outside the published ranges of group means."""
+    medians, told = tissue_medians(estimate), []
+    for tissue, ranges in acceptance_ranges(field_strength).items():
+        for name, (low, high) in ranges.items():
+            value = medians.get(tissue, {}).get(name)
+            if value is not None and not low <= value <= high:
+                place = f"{tissue.replace('_', ' ')} {name} of {value:g} {UNITS[name]}"
+                told.append(f"{place} lies outside the published {low:g} to {high:g}: check protocols, field strength and orientation.")
+    return told
 
 
 def _median(estimate: Estimate, name: str, where: np.ndarray) -> float:
