@@ -123,7 +123,7 @@ def test_the_assumed_train_fits_every_inversion_time(tr: float, share: float) ->
         ({"EchoTime": -0.1}, "TE"),
         ({"EchoTime": float("nan")}, "EchoTime"),
         ({"InversionTime": float("inf")}, "InversionTime"),
-        ({"RepetitionTime": float("inf")}, "TR"),
+        ({"RepetitionTime": float("inf")}, "RepetitionTime"),
     ),
 )
 def test_values_that_cannot_be_are_refused_by_the_sidecars_name(fields: dict, cause: str) -> None:
