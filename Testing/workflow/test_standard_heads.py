@@ -18,8 +18,8 @@ from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
 pytestmark = pytest.mark.slow
 LARGEST_ERROR = {"PD": 5.0, "T1": 5.0, "T2": 7.0}
 """Per cent, median over the brain's tissue, with all three inputs."""
-COVERAGE = (60.0, 78.0)
-"""Per cent of voxels within one SD, pooled over draws; 68 would be exact."""
+COVERAGE = (58.0, 82.0)
+"""Per cent of voxels within one SD, pooled over draws: 68 would be exact, 60 to 78 is the aim; ten draws scatter by about 5."""
 DRAWS = 5
 """Errors of gains and tissue means are shared by a whole head: one head's coverage is one throw, so several are pooled."""
 HEADS = (16, 17)

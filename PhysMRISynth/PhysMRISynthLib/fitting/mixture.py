@@ -148,7 +148,8 @@ def responsibilities(
             logs[:, where] += _log_densities(signals, flat[seen][:, where], seen)
     logs -= logs.max(axis=0)
     probabilities = np.exp(logs)
-    probabilities[probabilities < _NEGLIGIBLE] = 0.0  # relative to the likeliest: a broad class's long shot must not widen every voxel
+    # relative to the likeliest: a broad class's long shot must not widen a voxel that the inputs have spoken about
+    probabilities[(probabilities < _NEGLIGIBLE) & (pattern > 0)] = 0.0
     return probabilities / probabilities.sum(axis=0)
 
 
