@@ -14,7 +14,7 @@ import numpy as np
 from .fields import PolynomialBasis, fit_log_field
 from .mixture import TissueClasses, class_signals, literature_classes, responsibilities
 from .observation import MODEL_ERROR, Observation
-from .tissue_level import TissueLevel, adapted_classes, brain_rows, fit_tissue_level, literature_level, tissue_means, with_echo_time
+from .tissue_level import SURE, TissueLevel, adapted_classes, brain_rows, fit_tissue_level, literature_level, tissue_means, with_echo_time
 
 _ITERATIONS = 18
 _FIRST_SLACK, _SLACK_DECAY = 0.3, 0.72
@@ -141,7 +141,7 @@ def _with_spread(
     original = literature_classes(model.field_strength).covariances
     scales = np.ones(model.classes.pure)
     for row in brain_rows():
-        members = complete & (assigned[row] > 0.7)
+        members = complete & (assigned[row] > SURE)
         if members.sum() >= _SPREAD_VOXELS:
             inverse = np.linalg.inv(signals.covariances[row])
             pulled = inverse @ (flat[:, members] - signals.means[row][:, None])

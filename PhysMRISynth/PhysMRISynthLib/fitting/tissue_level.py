@@ -18,7 +18,7 @@ FIELD_ERROR = 0.004
 """SD of the log receive field that remains after its fit."""
 ECHO_TIME_SD = 0.15
 """Log-SD of an effective echo time that is known only by convention."""
-_SURE = 0.7
+SURE = 0.7
 _FEW_VOXELS = 300.0
 _OTHER_SIDE = 0.1
 _GAIN_SD = 5.0
@@ -39,7 +39,7 @@ class TissueMeans:
 
 def tissue_means(observations: Sequence[Observation], fields: Sequence[np.ndarray], assigned: np.ndarray, brain: np.ndarray) -> TissueMeans:
     """Medians over the voxels that are surely of one tissue (``assigned`` (K, N) probabilities) inside the ``brain`` (N,)."""
-    sure = (assigned[brain_rows()] > _SURE) & brain
+    sure = (assigned[brain_rows()] > SURE) & brain
     mean, sd = np.zeros((len(sure), len(observations))), np.zeros((len(sure), len(observations)))
     for i, (observation, field) in enumerate(zip(observations, fields, strict=True)):
         flat = observation.signal / field
