@@ -12,7 +12,7 @@ from PhysMRISynthLib.workflow.render import render_arrays
 
 SHAPE = (160, 224, 160)
 FLAIR = Protocol.of("flair", TR=9000, TE=90, TI=2500, L=150)
-REPEATS = 7
+REPEATS = 21
 
 
 def main() -> None:

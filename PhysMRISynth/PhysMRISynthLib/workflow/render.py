@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.noise import add_noise, sigma_for_snr
 from ..physics.protocol import Protocol
+from ..physics.scratch import Scratch, Workspace
 from .chunks import for_each_chunk
 
 _CHUNK = 1 << 18
-"""Voxels at a time: few enough for the equation's temporaries to stay in cache, enough for threads not to wait for one another."""
-_SHORTEST = np.float32(1e-3)
+"""Voxels at a time: enough for threads not to wait for one another."""
 
 
 def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -21,36 +23,47 @@ def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.nda
     """
     image = np.empty(pd.shape, dtype=np.float32) if out is None else out
     density, long, short, target = (np.atleast_1d(array) for array in (pd, t1, t2, image))
+    workspaces = threading.local()
+    planes = max(1, _CHUNK // max(1, density[:1].size))
 
     def work(slab: slice) -> None:
-        box = _tissue_box(density[slab])
-        target[slab] = 0.0
+        tissue = density[slab] > 0
+        box = _box_of(tissue)
+        if box is None or tissue[box].size < tissue.size:
+            target[slab] = 0.0
         if box is not None:
-            _render_box(protocol, density[slab][box], long[slab][box], short[slab][box], target[slab][box])
+            if not hasattr(workspaces, "own"):
+                workspaces.own = Workspace(planes * density[:1].size)
+            maps = workspaces.own.arrays(density[slab][box], long[slab][box], short[slab][box])
+            _render_box(protocol, maps, tissue[box], target[slab][box])
 
-    planes = max(1, _CHUNK // max(1, density[:1].size))
     for_each_chunk(len(density), planes, work)
     return image
 
 
-def _tissue_box(pd: np.ndarray) -> tuple[slice, ...] | None:
+def _box_of(tissue: np.ndarray) -> tuple[slice, ...] | None:
     """The smallest box that holds every voxel of tissue (None: there is no tissue): most of the air around a head is left out."""
-    tissue = pd > 0
     box: tuple[slice, ...] = ()
-    for axis in range(pd.ndim):
-        inside = np.flatnonzero(tissue.any(axis=tuple(other for other in range(pd.ndim) if other != axis)))
+    lines = tissue
+    for _ in range(tissue.ndim):  # one pass over the voxels for the last axis, then over what is left of them
+        across = lines.reshape(-1, lines.shape[-1])
+        inside = np.flatnonzero(np.logical_or.reduce(across, axis=0))
         if not inside.size:
             return None
-        box += (slice(int(inside[0]), int(inside[-1]) + 1),)
+        box = (slice(int(inside[0]), int(inside[-1]) + 1), *box)
+        lines = np.logical_or.reduce(lines, axis=-1) if lines.ndim > 1 else lines
     return box
 
 
-def _render_box(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, out: np.ndarray) -> None:
-    """The image of arrays that may hold air too, whose T1 and T2 mean nothing (0 or NaN)."""
-    density = np.fmax(pd, np.float32(0.0))
-    out[...] = protocol.signal(density, np.fmax(t1, _SHORTEST), np.fmax(t2, _SHORTEST))
-    if not protocol.sequence.uses_pd:
-        out[density == 0] = 0.0
+def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarray, out: np.ndarray) -> None:
+    """The image of ``maps`` (PD, T1, T2) that may hold air too, whose T1 and T2 mean nothing (0 or NaN)."""
+    with np.errstate(all="ignore"):
+        signal = protocol.signal(*maps).value
+    if protocol.sequence.signed:
+        out[...] = 0.0
+        np.copyto(out, signal, where=tissue)
+    else:
+        np.fmax(signal, np.float32(0.0), out=out)  # a magnitude of NaN comes from air
 
 
 def render(maps: TissueMaps, protocol: Protocol, snr: float | None = None, seed: int = 0, scale: float = 1.0) -> np.ndarray:

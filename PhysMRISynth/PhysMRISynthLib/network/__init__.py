@@ -1,0 +1,1 @@
+"""The physics-informed product-of-experts variational autoencoder: what expects which tissue where."""

@@ -1,0 +1,120 @@
+"""What the encoder and the decoder are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_GROUPS = 32
+
+
+def convolution(dims: int, inputs: int, outputs: int, size: int = 3, stride: int = 1, bias: bool = True) -> nn.Conv2d | nn.Conv3d:
+    """A convolution in 2D or 3D that keeps the shape (at stride 1)."""
+    kind = nn.Conv2d if dims == 2 else nn.Conv3d
+    return kind(inputs, outputs, size, stride, padding=(size - 1) // 2 if stride == 1 else 0, bias=bias)
+
+
+class AdaptiveNorm(nn.Module):
+    """Normalise features (B, C, …), then scale and shift them by what an MLP makes of the condition (B, K).
+
+    ``kind`` "voxel": over the channels of each voxel; a crop and a whole head see the same. "group": over groups of channels and the
+    whole image (Wu & He 2018), as the paper has it. Without a condition (``condition_size`` 0) scale and shift are learned constants.
+    """
+
+    def __init__(self, channels: int, kind: str, condition_size: int = 0) -> None:
+        super().__init__()
+        self.kind, self.channels = kind, channels
+        self.scale = nn.Parameter(torch.zeros(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.adapt = nn.Linear(condition_size, 2 * channels) if condition_size else None
+        if self.adapt is not None:
+            nn.init.zeros_(self.adapt.weight)
+            nn.init.zeros_(self.adapt.bias)
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        scale, shift = self.scale[None], self.shift[None]
+        if self.adapt is not None and condition is not None:
+            more_scale, more_shift = self.adapt(condition).chunk(2, dim=1)
+            scale, shift = scale + more_scale, shift + more_shift
+        if self.kind == "group":
+            shape = (-1, self.channels, *[1] * (x.dim() - 2))
+            normal = functional.group_norm(x, min(_GROUPS, self.channels))
+            return normal * (1.0 + scale.view(shape)) + shift.view(shape)
+        # channels last, which is how the convolutions want their memory too
+        last = x.movedim(1, -1)
+        shape = (-1, *[1] * (x.dim() - 2), self.channels)
+        normal = functional.layer_norm(last, (self.channels,))
+        return torch.addcmul(shift.view(shape).to(x.dtype), normal, (1.0 + scale).view(shape).to(x.dtype)).movedim(-1, 1)
+
+
+class ResidualBlock(nn.Module):
+    """norm – SiLU – convolution – norm – SiLU – convolution, added to the input."""
+
+    def __init__(self, dims: int, inputs: int, outputs: int, norm: str, condition_size: int = 0) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([AdaptiveNorm(inputs, norm, condition_size), AdaptiveNorm(outputs, norm, condition_size)])
+        # no bias before a norm: it could bury a weak signal
+        self.first = convolution(dims, inputs, outputs, bias=False)
+        self.second = convolution(dims, outputs, outputs)
+        self.skip = convolution(dims, inputs, outputs, size=1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        y = self.first(functional.silu(self.norms[0](x, condition)))
+        return self.skip(x) + self.second(functional.silu(self.norms[1](y, condition)))
+
+
+class Trunk(nn.Module):
+    """Residual blocks on a pyramid of resolutions, down and up again: wide sight at the cost of the coarse levels.
+
+    Takes and returns ``widths[0]`` channels at the finest level.
+    """
+
+    def __init__(self, dims: int, widths: Sequence[int], blocks: Sequence[int], norm: str, condition_size: int = 0) -> None:
+        super().__init__()
+        levels = range(len(widths))
+        self.down = nn.ModuleList(convolution(dims, widths[i - 1], widths[i], 2, 2, bias=False) for i in levels[1:])
+        self.up = nn.ModuleList(convolution(dims, widths[i], widths[i - 1], 1) for i in levels[1:])
+        self.before = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(dims, widths[i], widths[i], norm, condition_size) for _ in range(blocks[i])) for i in levels
+        )
+        self.after = nn.ModuleList(ResidualBlock(dims, widths[i], widths[i], norm, condition_size) for i in levels[:-1])
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        kept = []
+        for level, blocks in enumerate(self.before):
+            if level:
+                x = self.down[level - 1](x)
+            for block in cast(nn.ModuleList, blocks):
+                x = block(x, condition)
+            kept.append(x)
+        for level in reversed(range(len(self.after))):
+            x = kept[level] + functional.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest")
+            x = self.after[level](x, condition)
+        return x
+
+
+def space_to_depth(x: Tensor, block: int) -> Tensor:
+    """Fold blocks of ``block`` voxels a side into channels: (B, C, *S) → (B, C·block^d, *S/block)."""
+    if block == 1:
+        return x
+    batch, channels, *shape = x.shape
+    dims = len(shape)
+    split = [size for side in shape for size in (side // block, block)]
+    order = [0, 1, *range(3, 3 + 2 * dims, 2), *range(2, 2 + 2 * dims, 2)]
+    folded = x.reshape(batch, channels, *split).permute(*order)
+    return folded.reshape(batch, channels * block**dims, *[side // block for side in shape])
+
+
+def depth_to_space(x: Tensor, block: int) -> Tensor:
+    """The inverse of :func:`space_to_depth`."""
+    if block == 1:
+        return x
+    batch, channels, *shape = x.shape
+    dims = len(shape)
+    split = x.reshape(batch, channels // block**dims, *[block] * dims, *shape)
+    order = [0, 1, *(axis for i in range(dims) for axis in (2 + dims + i, 2 + i))]
+    return split.permute(*order).reshape(batch, channels // block**dims, *[side * block for side in shape])

@@ -1,0 +1,93 @@
+"""The network's shape, as data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import PhysMRISynthError
+
+CONFIGURATIONS = Path(__file__).parent.parent / "resources" / "configurations"
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the variational autoencoder.
+
+    The encoder folds blocks of ``stem`` voxels a side into channels, goes down one stage of factor 2 for each of ``down_widths``, then
+    looks around on a pyramid of ``trunk_widths`` (one level of factor 2 each) with ``trunk_blocks`` residual blocks a level.
+    The decoder looks around on the same pyramid, goes up one stage for each of ``up_widths`` and unfolds blocks of ``tail`` voxels.
+    ``head``: "classes" (tissue probabilities and a correction of their values) or "exp" (PD, T1, T2 as the paper has them).
+    ``norm``: "voxel" (over channels, the same on a crop as on a whole head) or "group". ``adaptive``: conditioned on the protocol.
+    """
+
+    spatial_dims: int
+    stem: int
+    down_widths: tuple[int, ...]
+    trunk_widths: tuple[int, ...]
+    trunk_blocks: tuple[int, ...]
+    latent_channels: int
+    up_widths: tuple[int, ...]
+    tail: int
+    head: str = "classes"
+    norm: str = "voxel"
+    adaptive: bool = True
+
+    def __post_init__(self) -> None:
+        if self.spatial_dims not in (2, 3) or self.head not in ("classes", "exp") or self.norm not in ("voxel", "group"):
+            raise PhysMRISynthError(
+                "A network needs spatial_dims 2 or 3, head 'classes' or 'exp', norm 'voxel' or 'group'; "
+                f"not {self.spatial_dims}, '{self.head}', '{self.norm}'."
+            )
+        if self.stem * 2 ** len(self.down_widths) != self.tail * 2 ** len(self.up_widths):
+            raise PhysMRISynthError("A network's way down (stem, down_widths) and up (tail, up_widths) must be of one factor.")
+        if not self.trunk_widths or len(self.trunk_widths) != len(self.trunk_blocks):
+            raise PhysMRISynthError("A network needs as many trunk_blocks as trunk_widths, at least one.")
+
+    @property
+    def factor(self) -> int:
+        """Voxels per latent position along each axis."""
+        return self.stem * 2 ** len(self.down_widths)
+
+    @property
+    def multiple(self) -> int:
+        """What every side of an input must be a multiple of."""
+        return self.factor * 2 ** (len(self.trunk_widths) - 1)
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> NetworkConfig:
+        """Read from JSON's types. Raises PhysMRISynthError that names an unknown or missing field."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise PhysMRISynthError(f"Unknown field of a network: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        try:
+            given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            return cls(**given)
+        except TypeError as error:
+            raise PhysMRISynthError(f"A network's description is incomplete: {error}.") from None
+
+    def mapping(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def read_configuration(name: str | Path) -> dict[str, Any]:
+    """A configuration (``network`` and ``training`` sections) by the name of a shipped one or by file.
+
+    Raises PhysMRISynthError when there is none, or it is not JSON.
+    """
+    path = Path(name)
+    if not path.suffix:
+        path = CONFIGURATIONS / f"{name}.json"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in CONFIGURATIONS.glob("*.json")))
+        raise PhysMRISynthError(f"There is no configuration '{name}': give a JSON file, or one of {shipped}.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PhysMRISynthError(f"The configuration {path} cannot be read: {error}.") from None
+    if not isinstance(found, dict) or not isinstance(found.get("network"), dict):
+        raise PhysMRISynthError(f"The configuration {path} has no section 'network'.")
+    return found

@@ -1,0 +1,166 @@
+"""The variational autoencoder: a shared encoder, the product of its experts, and a decoder to what is expected of the tissue."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..physics.tissues import tissue_table
+from .blocks import AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
+from .condition import CONDITION_SIZE
+from .config import NetworkConfig
+
+CLASSES = (*(tissue.name for tissue in tissue_table()), "lesion")
+"""What the decoder tells apart: the rows of the tissue table, and lesions."""
+PROTON_DENSITY_START = float(np.log(0.75))
+T1_MEDIAN_MS, T2_MEDIAN_MS = 1000.0, 100.0
+"""The paper's log-normal prior (Bojórquez et al., Magn Reson Imaging 35:69, 2017)."""
+_CONDITION_WIDTH = 128
+_FIRST_LOG_VARIANCE = -5.0
+_LOG_VARIANCE_RANGE = (-12.0, 4.0)
+_OFFSET_LIMIT = 0.7
+_FIRST_LOG_SD, _LEAST_LOG_SD, _GREATEST_LOG_SD = -2.5, -3.7, 0.0
+_OFF_DIAGONAL = 0.1
+"""Scale of the off-diagonal numbers: as large as an SD, not as a network's output."""
+
+
+class Posterior(NamedTuple):
+    """Gaussian over the latent: ``mean`` and ``log_variance`` (B, latent channels, *S/factor)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self) -> Tensor:
+        """One draw (reparametrised)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+
+    def divergence(self) -> Tensor:
+        """Kullback–Leibler divergence from the standard normal, a mean over positions and channels."""
+        return 0.5 * (self.mean**2 + self.log_variance.exp() - 1.0 - self.log_variance).mean()
+
+
+def product_of_experts(mean: Tensor, log_variance: Tensor, present: Tensor) -> Posterior:
+    """σ⁻² = Σσᵢ⁻², μ = σ²Σμᵢσᵢ⁻² over the experts that are ``present`` (B, M); ``mean`` and ``log_variance`` are (B, M, …)."""
+    given = present.to(mean.dtype).view(*present.shape, *[1] * (mean.dim() - 2))
+    precision = torch.exp(-log_variance) * given
+    total = precision.sum(dim=1)
+    return Posterior((precision * mean).sum(dim=1) / total, -torch.log(total))
+
+
+class TissuePrediction(NamedTuple):
+    """What the decoder expects: ``logits`` (B, classes, *S); and, one value per latent position, the ``offset`` (B, 3, *S/factor) of
+    θ = (log PD, log T1, log T2) from the classes' literature values with the lower triangle ``scale`` (B, 6, *S/factor) of its
+    covariance's root: rows (0,0) (1,0) (1,1) (2,0) (2,1) (2,2)."""
+
+    logits: Tensor
+    offset: Tensor
+    scale: Tensor
+
+
+class Encoder(nn.Module):
+    """One image (B, 1, *S) and its condition (B, K) → mean and log variance of its latent."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        dims, size = config.spatial_dims, _CONDITION_WIDTH if config.adaptive else 0
+        self.stem_factor = config.stem
+        widths = [*config.down_widths, config.trunk_widths[0]]
+        self.stem = convolution(dims, config.stem**dims, widths[0])
+        self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm, size) for w in config.down_widths)
+        self.down = nn.ModuleList(convolution(dims, a, b, 2, 2) for a, b in pairwise(widths))
+        self.trunk = Trunk(dims, config.trunk_widths, config.trunk_blocks, config.norm, size)
+        self.norm = AdaptiveNorm(config.trunk_widths[0], config.norm, size)
+        self.out = convolution(dims, config.trunk_widths[0], 2 * config.latent_channels, 1)
+        with torch.no_grad():
+            cast(Tensor, self.out.bias)[config.latent_channels :] = _FIRST_LOG_VARIANCE
+
+    def forward(self, image: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        x = self.stem(space_to_depth(image, self.stem_factor))
+        for block, down in zip(self.blocks, self.down, strict=True):
+            x = down(block(x, condition))
+        x = self.out(functional.silu(self.norm(self.trunk(x, condition), condition)))
+        mean, log_variance = x.float().chunk(2, dim=1)
+        return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+
+
+class Decoder(nn.Module):
+    """Latent (B, latent channels, *S/factor) → features at the latent's and at the image's resolution."""
+
+    def __init__(self, config: NetworkConfig, outputs: int) -> None:
+        super().__init__()
+        dims, widths = config.spatial_dims, [config.trunk_widths[0], *config.up_widths]
+        self.tail_factor, self.dims = config.tail, dims
+        self.stem = convolution(dims, config.latent_channels, widths[0])
+        self.trunk = Trunk(dims, config.trunk_widths, config.trunk_blocks, config.norm)
+        # unfolding channels into space keeps more than interpolation does
+        self.up = nn.ModuleList(convolution(dims, a, b * 2**dims, 1) for a, b in pairwise(widths))
+        self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm) for w in config.up_widths)
+        self.norm = AdaptiveNorm(widths[-1], config.norm)
+        self.out = convolution(dims, widths[-1], outputs * config.tail**dims, 1)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(self.stem(latent), None)
+        x = features
+        for up, block in zip(self.up, self.blocks, strict=True):
+            x = block(depth_to_space(up(x), 2).contiguous(memory_format=_channels_last(self.dims)), None)
+        x = self.out(functional.silu(self.norm(x, None)))
+        return features, depth_to_space(x, self.tail_factor)
+
+
+def _channels_last(dims: int) -> torch.memory_format:
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
+
+
+class TissueVAE(nn.Module):
+    """The whole network. ``config.head`` says what its decoder gives: see :class:`NetworkConfig`."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = _CONDITION_WIDTH
+        self.condition = nn.Sequential(nn.Linear(CONDITION_SIZE, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config, len(CLASSES) if config.head == "classes" else 3)
+        self.values = convolution(config.spatial_dims, config.trunk_widths[0], 9, 1) if config.head == "classes" else None
+        if self.values is not None:
+            for parameter in self.values.parameters():
+                nn.init.zeros_(parameter)
+        self.to(memory_format=_channels_last(config.spatial_dims))  # type: ignore[call-overload]
+
+    def encode(self, images: Tensor, conditions: Tensor, present: Tensor) -> Posterior:
+        """Latent of ``images`` (B, M, *S) under ``conditions`` (B, M, K), from those that are ``present`` (B, M).
+
+        All present images pass the encoder in one call.
+        """
+        memory = _channels_last(self.config.spatial_dims)
+        picked = images[present][:, None].contiguous(memory_format=memory)
+        adapted = self.condition(conditions[present]) if self.config.adaptive else None
+        mean, log_variance = self.encoder(picked, adapted)
+        shape = (*present.shape, *mean.shape[1:])
+        full_mean = mean.new_zeros(shape).masked_scatter(present.view(*present.shape, *[1] * (mean.dim() - 1)), mean)
+        full_variance = mean.new_zeros(shape).masked_scatter(present.view(*present.shape, *[1] * (mean.dim() - 1)), log_variance)
+        return product_of_experts(full_mean, full_variance, present)
+
+    def decode(self, latent: Tensor) -> TissuePrediction | Tensor:
+        """What is expected of the tissue: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""
+        features, out = self.decoder(latent.contiguous(memory_format=_channels_last(self.config.spatial_dims)))
+        if self.values is None:
+            start = out.new_tensor([PROTON_DENSITY_START, np.log(T1_MEDIAN_MS), np.log(T2_MEDIAN_MS)])
+            return out.float() + start.view(1, 3, *[1] * self.config.spatial_dims)
+        values = self.values(features).float()
+        offset = _OFFSET_LIMIT * torch.tanh(values[:, :3] / _OFFSET_LIMIT)
+        raw = values[:, 3:]
+        diagonal = torch.exp((_FIRST_LOG_SD + raw[:, :3]).clamp(_LEAST_LOG_SD, _GREATEST_LOG_SD))
+        lower = _OFF_DIAGONAL * torch.tanh(raw[:, 3:])
+        scale = torch.stack([diagonal[:, 0], lower[:, 0], diagonal[:, 1], lower[:, 1], lower[:, 2], diagonal[:, 2]], dim=1)
+        return TissuePrediction(out, offset, scale)
+
+    def forward(self, images: Tensor, conditions: Tensor, present: Tensor) -> tuple[Posterior, TissuePrediction | Tensor]:
+        """Encode, draw one latent in training (its mean otherwise), decode."""
+        posterior = self.encode(images, conditions, present)
+        return posterior, self.decode(posterior.sample() if self.training else posterior.mean)

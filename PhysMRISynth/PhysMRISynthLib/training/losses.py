@@ -1,0 +1,68 @@
+"""What the network is trained to lower."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..network.vae import CLASSES, TissuePrediction
+from ..physics.tissues import tissue_table
+
+_OUTSIDE, _RARE = 0.4, 3.0
+"""Weights of voxels outside the brain (1 inside), and of the small classes whose loss would drown."""
+_RARE_CLASSES = ("deep_grey", "thalamus", "lesion")
+_LEAST_SHARE = 0.25
+"""Share of a latent position's voxels that must be brain for its values to be known."""
+
+
+def class_weights() -> Tensor:
+    """Weight of each class (classes,)."""
+    weights = [1.0 if tissue.region == "brain" else _OUTSIDE for tissue in tissue_table()] + [1.0]
+    return torch.tensor([w * (_RARE if name in _RARE_CLASSES else 1.0) for w, name in zip(weights, CLASSES, strict=True)])
+
+
+def class_loss(prediction: TissuePrediction, tissue: Tensor) -> Tensor:
+    """Weighted cross-entropy of ``tissue`` (B, *S), divided by the number of voxels: air, which is easy, weighs little by itself."""
+    weights = class_weights().to(prediction.logits.device)
+    target = tissue.long()
+    return functional.cross_entropy(prediction.logits.float(), target, weights, reduction="sum") / target.numel()
+
+
+def block_mean_offset(offset: Tensor, tissue: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Mean ``offset`` (B, 3, *S) over the brain of each latent position (B, 3, *S/factor), and whether there is enough of it (B, 1, …)."""
+    brain = torch.tensor([tissue_.region == "brain" for tissue_ in tissue_table()] + [True], device=tissue.device)
+    inside = brain[tissue.long()][:, None].to(offset.dtype)
+    pool = functional.avg_pool3d if offset.dim() == 5 else functional.avg_pool2d
+    share = pool(inside, factor)
+    return pool(offset * inside, factor) / share.clamp_min(1e-6), share > _LEAST_SHARE
+
+
+def values_loss(prediction: TissuePrediction, offset: Tensor, tissue: Tensor) -> Tensor:
+    """Negative log-likelihood, per number, of the tissues' deviation from literature values, under the predicted Gaussian.
+
+    The covariance is L·Lᵀ with the predicted lower triangle: the residual is whitened by forward substitution.
+    """
+    factor = tissue.shape[-1] // prediction.offset.shape[-1]
+    target, known = block_mean_offset(offset, tissue, factor)
+    residual = target - prediction.offset
+    l00, l10, l11, l20, l21, l22 = prediction.scale.unbind(dim=1)
+    w0 = residual[:, 0] / l00
+    w1 = (residual[:, 1] - l10 * w0) / l11
+    w2 = (residual[:, 2] - l20 * w0 - l21 * w1) / l22
+    per_voxel = 0.5 * (w0**2 + w1**2 + w2**2) + torch.log(l00 * l11 * l22) + 1.5 * math.log(2.0 * math.pi)
+    mask = known[:, 0].to(per_voxel.dtype)
+    return (per_voxel * mask).sum() / (3.0 * mask.sum().clamp_min(1.0))
+
+
+def dice(prediction: TissuePrediction, tissue: Tensor, names: tuple[str, ...]) -> dict[str, float]:
+    """Overlap of the most probable class with the truth, 2·|A∩B|/(|A|+|B|), for the named classes that are there."""
+    found = prediction.logits.argmax(dim=1)
+    scores = {}
+    for name in names:
+        a, b = found == CLASSES.index(name), tissue == CLASSES.index(name)
+        if b.any():
+            scores[name] = float(2.0 * (a & b).sum() / (a.sum() + b.sum()))
+    return scores
