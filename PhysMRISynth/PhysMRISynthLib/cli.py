@@ -6,7 +6,8 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 class _Bar:
-    """One progress bar a stage, shown once a stage has lasted a while."""
+    """One progress bar a stage, on a terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -124,13 +125,22 @@ class _Bar:
         if stage != self._stage:
             self.close()
             self._stage = stage
-            self._bar = tqdm(total=100, desc=stage, leave=False, delay=0.5, bar_format="{desc}: {bar} {n:.0f} % [{elapsed}]")
+            self._bar = tqdm(total=100, desc=stage, leave=False, disable=None, bar_format="{desc}: {bar} {n:.0f} % [{elapsed}]")
         self._bar.update(100 * fraction - self._bar.n)
 
     def close(self) -> None:
         """Take the bar off the screen."""
         if self._bar is not None:
             self._bar.close()
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    bar = _Bar()
+    try:
+        yield bar
+    finally:
+        bar.close()
 
 
 def _check_prior(options: argparse.Namespace) -> None:
@@ -149,9 +159,13 @@ def _estimate(options: argparse.Namespace) -> None:
     check_free(options.out, options.overwrite)
     start = time.perf_counter()
     files = {role: getattr(options, role) for role in _ROLES}
-    acquisitions = read_acquisitions(files, {role: getattr(options, f"{role}_protocol") for role in _ROLES})
+    with _bar() as bar:
+        bar("read the images", 0.0)
+        acquisitions = read_acquisitions(files, {role: getattr(options, f"{role}_protocol") for role in _ROLES})
     estimate = _run(acquisitions, options)
-    write_estimate(estimate, acquisitions, options.field_strength, options.out, options.overwrite)
+    with _bar() as bar:
+        bar("write the maps", 0.0)
+        write_estimate(estimate, acquisitions, options.field_strength, options.out, options.overwrite)
     print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s.")
 
 
@@ -159,22 +173,19 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
     """Estimate with a progress bar, then say what the user must know."""
     from .workflow.estimate import estimate_tissue_maps
     from .workflow.inputs import field_strength_of
-    from .workflow.report import UNITS, implausible_medians, tissue_medians
+    from .workflow.medians import FROM_LITERATURE, UNITS
 
     strength, source = field_strength_of(acquisitions, options.field_strength)
     options.field_strength = strength
     print(f"field strength: {strength:g} T ({source})")
     for a in acquisitions:
         print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
-    bar = _Bar()
-    try:
+    with _bar() as bar:
         estimate = estimate_tissue_maps(acquisitions, options.reference, options.register, options.field_strength, bar)
-    finally:
-        bar.close()
-    for warning in (*estimate.warnings, *implausible_medians(estimate, strength)):
+    for warning in estimate.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    for tissue, m in tissue_medians(estimate).items():
-        values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items())
+    for tissue, m in estimate.medians.items():
+        values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items() if p not in FROM_LITERATURE.get(tissue, ()))
         print(f"{tissue:<13} {'   '.join(values)}")
     for name, check in estimate.checks.items():
         print(f"fit of {name}: residual {check.rms_percent:.1f} % of its brightest signal")
@@ -214,7 +225,10 @@ def _presets(options: argparse.Namespace) -> None:
     from .physics.presets import load_presets
 
     for preset in load_presets().values():
-        print(f"{preset.name:<16} {preset.field_strength:g} T  {preset.protocol.spec}\n{'':<16} {preset.source}")
+        citable = "" if preset.citable else " (typical values, not citable)"
+        print(f"{preset.name:<16} {preset.field_strength:g} T  {preset.protocol.spec}{citable}\n{'':<16} {preset.source}")
+        for note in preset.protocol.notes:
+            print(f"{'':<16} Note: {note}")
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -34,5 +34,5 @@ class Observation:
     def with_echo_time(self, echo_time: float) -> Observation:
         """The same input under another effective echo time in ms, within the protocol's bounds."""
         values = self.protocol.values
-        train_end = 0.98 * values["TR"]
-        return replace(self, protocol=self.protocol.changed("fitted", TE=min(echo_time, train_end)))
+        longest = min(0.98 * (values["TR"] - values.get("TI", 0.0)), self.protocol.sequence.parameter("TE").maximum)
+        return replace(self, protocol=self.protocol.changed("fitted", TE=min(echo_time, longest)))

@@ -14,6 +14,8 @@ from .volumes import same_grid
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
 _HEAD_RADIUS_MM = 50.0
+_GREATEST_ROTATION_DEGREES = 50.0
+"""A patient who moves between two scans of a session turns the head by less."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,13 @@ def align(image: sitk.Image, reference: sitk.Image, register: bool | None = None
         if agree:
             return Alignment(image, np.ones(image.GetSize()[::-1], dtype=bool), identity, "same grid")
         return _resampled(image, reference, identity, "coordinates of the files")
-    return _resampled(image, reference, register_rigid(image, reference), "rigid registration")
+    found = _resampled(image, reference, register_rigid(image, reference), "rigid registration")
+    if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:
+        raise RegistrationError(
+            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference. Check that both are of the same patient "
+            "and that their orientation is right, or trust the files' coordinates with --no-register."
+        )
+    return found
 
 
 def _resampled(image: sitk.Image, reference: sitk.Image, to_image: sitk.Transform, method: str) -> Alignment:

@@ -7,6 +7,7 @@ skull-stripped images find their place too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,26 +52,29 @@ def expected_picture(protocol: Protocol, field_strength: float, brain_only: bool
     return image_like((fractions @ (signals * shown)).astype(np.float32), _atlas_image())
 
 
-def place_atlas(image: sitk.Image, protocol: Protocol, field_strength: float) -> AtlasPlacement:
+def place_atlas(
+    image: sitk.Image, protocol: Protocol, field_strength: float, progress: Callable[[float], None] = lambda fraction: None
+) -> AtlasPlacement:
     """Align the atlas to a head's image of known protocol by mutual information, from several starts.
 
-    Raises RegistrationError when no start leads to an overlap.
+    ``progress`` is told the fraction done. Raises RegistrationError when no start leads to an overlap.
     """
     fixed = isotropic(image, _WORKING_SPACING_MM)
     candidates = []
-    for brain_only in (False, True):
+    for part, brain_only in enumerate((False, True)):
         moving = expected_picture(protocol, field_strength, brain_only)
-        for shift in _STARTS_MM:
+        for start, shift in enumerate(_STARTS_MM):
+            progress((part * len(_STARTS_MM) + start) / (2 * len(_STARTS_MM) + 1))
             found = _aligned(fixed, moving, _start(fixed, moving, shift), shrink=(3,), smooth=(6.0,))
             if found is not None and _plausible(found[1]):
                 candidates.append((found[0], brain_only, found[1], moving))
     if not candidates:
         raise RegistrationError("The head could not be found in the image. Check that it shows a head and that its orientation is right.")
-    similarity, brain_only, start, moving = min(candidates, key=lambda c: c[0])
-    refined = _aligned(fixed, moving, start, shrink=(2, 1), smooth=(4.0, 0.0))
+    similarity, brain_only, found_there, moving = min(candidates, key=lambda c: c[0])
+    refined = _aligned(fixed, moving, found_there, shrink=(2, 1), smooth=(4.0, 0.0))
     if refined is not None and _plausible(refined[1]):
-        similarity, start = refined
-    return AtlasPlacement(start, brain_only, -similarity)
+        similarity, found_there = refined
+    return AtlasPlacement(found_there, brain_only, -similarity)
 
 
 def _plausible(to_atlas: sitk.AffineTransform) -> bool:

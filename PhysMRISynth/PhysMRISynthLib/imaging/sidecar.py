@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProtocolError
+import numpy as np
+
+from ..errors import ImageError, ProtocolError
 from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import sequence_named
 from .acquisition import Acquisition
-from .volumes import SUFFIXES, Volume
+from .volumes import SUFFIXES, Volume, image_like
 
 _KEYS = {"RepetitionTime": "TR", "EchoTime": "TE", "InversionTime": "TI"}
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
 _SPEC_KEY = "PhysMRISynthProtocol"
 """Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
+_MP2RAGE_RANGE = 4095.0
 _VARIABLE_FLIP_NAMES = ("tse_vfl", "spc", "space", "cube", "vista")
 LONGEST_BELIEVABLE_ECHO_TIME = 250.0
 CONVENTIONAL_ECHO_TIME = 95.0
@@ -61,7 +65,13 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
         protocol = Protocol.of(sequence.name, source, **train, **{k: v for k, v in values.items() if k in allowed})
     except ProtocolError as error:
         raise ProtocolError(f"{source}: {error} Give the protocol on the command line.") from error
-    return protocol.changed("assumed", None, **train)
+    note = None
+    if sequence.name == "spgr":
+        note = (
+            "TR is short and no inversion time is stated: a gradient echo without inversion (spgr) is assumed. "
+            "Give the protocol if it had one."
+        )
+    return protocol.changed("assumed", note, **train)
 
 
 def _number(fields: Mapping[str, Any], key: str, source: str) -> float:
@@ -106,8 +116,10 @@ def default_protocol(role: str) -> Protocol:
 def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[str, Any] | None = None) -> Acquisition:
     """An input ready for the fit: the nominal echo time of a variable-flip train is never taken at its word.
 
-    Such a train is recognised by an echo time above 250 ms or by its name in the sidecar's ``fields``.
+    Such a train is recognised by an echo time above 250 ms or by its name in the sidecar's ``fields``. MP2RAGE's uniform image is
+    brought from the scanner's 0 to 4095 to the equation's −0.5 to 0.5. Raises ImageError for a signed image that has lost its sign.
     """
+    volume = _signed(volume, protocol, name)
     echo_time = protocol.values.get("TE", 0.0)
     names = " ".join(
         str((fields or {}).get(key, "")) for key in ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName")
@@ -122,6 +134,20 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     )
     effective = protocol.changed(f"variable-flip train, nominal {echo_time:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
     return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME)
+
+
+def _signed(volume: Volume, protocol: Protocol, name: str) -> Volume:
+    """The volume with the sign that its protocol's images have."""
+    if not protocol.sequence.signed or volume.voxels.min() < 0:
+        return volume
+    if protocol.sequence.uses_pd:
+        raise ImageError(
+            f"{name} has no negative voxel, but {protocol.sequence.title.lower()} keeps the sign. "
+            "Export the phase-sensitive image with its sign, or give the magnitude image as 'ir'."
+        )
+    scaled = volume.voxels / np.float32(_MP2RAGE_RANGE) - np.float32(0.5)
+    note = f"The uniform image was taken to run from 0 to {_MP2RAGE_RANGE:g} and was scaled to −0.5 to 0.5."
+    return replace(volume, image=image_like(scaled, volume.image), notes=(*volume.notes, note))
 
 
 def sidecar_fields(protocol: Protocol) -> dict[str, Any]:

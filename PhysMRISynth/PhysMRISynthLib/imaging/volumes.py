@@ -146,6 +146,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
     path = Path(path)
     if not path.name.lower().endswith(_WRITTEN):
         raise ImageError(f"{path.name}: volumes are not written in this format. Use one of {', '.join(_WRITTEN)}.")
+    created = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
@@ -153,6 +154,9 @@ def write_image(image: sitk.Image, path: Path) -> None:
             sitk.WriteImage(image, str(temporary), useCompression=True)
             temporary.replace(path)
     except (OSError, RuntimeError) as error:
+        for parent in created:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
         raise ImageError(f"{path} could not be written ({_reason(error)}). Check free space and permissions.") from error
 
 

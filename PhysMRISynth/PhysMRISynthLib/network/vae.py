@@ -23,7 +23,6 @@ T1_MEDIAN_MS, T2_MEDIAN_MS = 1000.0, 100.0
 _CONDITION_WIDTH = 128
 _FIRST_LOG_VARIANCE = -5.0
 _LOG_VARIANCE_RANGE = (-12.0, 4.0)
-_OFFSET_LIMIT = 0.7
 _FIRST_LOG_SD, _LEAST_LOG_SD, _GREATEST_LOG_SD = -2.5, -3.7, 0.0
 _OFF_DIAGONAL = 0.1
 """Scale of the off-diagonal numbers: as large as an SD, not as a network's output."""
@@ -126,9 +125,11 @@ class TissueVAE(nn.Module):
         self.condition = nn.Sequential(nn.Linear(CONDITION_SIZE, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, len(CLASSES) if config.head == "classes" else 3)
-        self.values = convolution(config.spatial_dims, config.trunk_widths[0], 9, 1) if config.head == "classes" else None
-        if self.values is not None:
-            for parameter in self.values.parameters():
+        self.offset = convolution(config.spatial_dims, config.trunk_widths[0], 3, 1) if config.head == "classes" else None
+        self.spread = convolution(config.spatial_dims, config.trunk_widths[0], 6, 1) if config.head == "classes" else None
+        self.norm = AdaptiveNorm(config.trunk_widths[0], config.norm)
+        for head in (self.offset, self.spread):
+            for parameter in head.parameters() if head is not None else ():
                 nn.init.zeros_(parameter)
         self.to(memory_format=_channels_last(config.spatial_dims))  # type: ignore[call-overload]
 
@@ -149,12 +150,12 @@ class TissueVAE(nn.Module):
     def decode(self, latent: Tensor) -> TissuePrediction | Tensor:
         """What is expected of the tissue: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""
         features, out = self.decoder(latent.contiguous(memory_format=_channels_last(self.config.spatial_dims)))
-        if self.values is None:
+        if self.offset is None or self.spread is None:
             start = out.new_tensor([PROTON_DENSITY_START, np.log(T1_MEDIAN_MS), np.log(T2_MEDIAN_MS)])
             return out.float() + start.view(1, 3, *[1] * self.config.spatial_dims)
-        values = self.values(features).float()
-        offset = _OFFSET_LIMIT * torch.tanh(values[:, :3] / _OFFSET_LIMIT)
-        raw = values[:, 3:]
+        features = self.norm(features, None)
+        offset = self.offset(features).float()
+        raw = self.spread(features.detach()).float()  # what is uncertain must not bend what is known
         diagonal = torch.exp((_FIRST_LOG_SD + raw[:, :3]).clamp(_LEAST_LOG_SD, _GREATEST_LOG_SD))
         lower = _OFF_DIAGONAL * torch.tanh(raw[:, 3:])
         scale = torch.stack([diagonal[:, 0], lower[:, 0], diagonal[:, 1], lower[:, 1], lower[:, 2], diagonal[:, 2]], dim=1)

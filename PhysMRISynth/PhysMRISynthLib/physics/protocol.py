@@ -47,6 +47,13 @@ class Protocol:
         return replace(self, values={**self.values, **values}, sources=sources, notes=notes)
 
     @property
+    def assumed(self) -> tuple[str, ...]:
+        """The values that nobody stated, as ``NAME=value unit``: defaults of the sequence, and guesses from the other values."""
+        unstated = (name for name, source in self.sources.items() if source in ("default", "assumed"))
+        parameters = {name: self.sequence.parameter(name) for name in unstated}
+        return tuple(f"{name}={_shortest(self.values[name])}{f' {p.unit}' if p.unit else ''}" for name, p in parameters.items())
+
+    @property
     def spec(self) -> str:
         """The text that :func:`parse_protocol` reads back, ``flair,TR=9000,TE=90,TI=2500``."""
         return ",".join([self.sequence.name, *(f"{name}={_shortest(value)}" for name, value in self.values.items())])

@@ -14,6 +14,8 @@ from ..physics.tissues import tissue_table
 _OUTSIDE, _RARE = 0.4, 3.0
 """Weights of voxels outside the brain (1 inside), and of the small classes whose loss would drown."""
 _RARE_CLASSES = ("deep_grey", "thalamus", "lesion")
+_LARGE_ERROR = 0.1
+"""Log units beyond which an error of the values counts linearly."""
 _LEAST_SHARE = 0.25
 """Share of a latent position's voxels that must be brain for its values to be known."""
 
@@ -41,20 +43,25 @@ def block_mean_offset(offset: Tensor, tissue: Tensor, factor: int) -> tuple[Tens
 
 
 def values_loss(prediction: TissuePrediction, offset: Tensor, tissue: Tensor) -> Tensor:
-    """Negative log-likelihood, per number, of the tissues' deviation from literature values, under the predicted Gaussian.
+    """How far the tissues' deviation from literature values is from the prediction: Huber loss of its mean, and the negative
+    log-likelihood, per number, of what is left under the predicted covariance L·Lᵀ.
 
-    The covariance is L·Lᵀ with the predicted lower triangle: the residual is whitened by forward substitution.
+    The two are kept apart: the likelihood's gradient by the mean grows without bound where the covariance is small, which drowned the
+    tissue classes in trials.
     """
     factor = tissue.shape[-1] // prediction.offset.shape[-1]
     target, known = block_mean_offset(offset, tissue, factor)
     residual = target - prediction.offset
+    left = residual.detach()
     l00, l10, l11, l20, l21, l22 = prediction.scale.unbind(dim=1)
-    w0 = residual[:, 0] / l00
-    w1 = (residual[:, 1] - l10 * w0) / l11
-    w2 = (residual[:, 2] - l20 * w0 - l21 * w1) / l22
-    per_voxel = 0.5 * (w0**2 + w1**2 + w2**2) + torch.log(l00 * l11 * l22) + 1.5 * math.log(2.0 * math.pi)
-    mask = known[:, 0].to(per_voxel.dtype)
-    return (per_voxel * mask).sum() / (3.0 * mask.sum().clamp_min(1.0))
+    w0 = left[:, 0] / l00
+    w1 = (left[:, 1] - l10 * w0) / l11
+    w2 = (left[:, 2] - l20 * w0 - l21 * w1) / l22
+    likelihood = 0.5 * (w0**2 + w1**2 + w2**2) + torch.log(l00 * l11 * l22) + 1.5 * math.log(2.0 * math.pi)
+    error = functional.huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=_LARGE_ERROR).sum(dim=1)
+    per_position = likelihood + error / _LARGE_ERROR**2
+    mask = known[:, 0].to(per_position.dtype)
+    return (per_position * mask).sum() / (3.0 * mask.sum().clamp_min(1.0))
 
 
 def dice(prediction: TissuePrediction, tissue: Tensor, names: tuple[str, ...]) -> dict[str, float]:

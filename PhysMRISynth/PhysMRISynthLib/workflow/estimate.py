@@ -25,9 +25,11 @@ from ..imaging.noise_level import noise_level
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES
 from .chunks import for_each_chunk
+from .medians import Medians, implausible_medians, tissue_medians
 
 _SAMPLE = 70_000
 _DOUBTFUL_EQUATIONS = 4.0
+_LEAST_AGREEMENT = 1.03
 _NO_TISSUE = 255
 _UNKNOWNS = len(PROPERTIES)
 _LEAST_BRAIN = 1000
@@ -42,7 +44,8 @@ class Estimate:
     """Tissue maps with what supports them.
 
     ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
-    ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``seconds`` per stage.
+    ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``agreement`` as in
+    :func:`agreement_with_atlas`; ``medians`` per tissue; ``seconds`` per stage.
     """
 
     maps: TissueMaps
@@ -55,6 +58,8 @@ class Estimate:
     head: HeadModel
     placement: AtlasPlacement
     reference: str
+    agreement: float
+    medians: Medians
     warnings: tuple[str, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -93,11 +98,14 @@ def estimate_tissue_maps(
     chosen = reference_of(acquisitions, reference)
     clock.stage("align")
     grid = chosen.volume.image
-    alignments = {a.name: align(a.volume.image, grid, False if a is chosen else register) for a in acquisitions}
+    alignments = {}
+    for done, a in enumerate(acquisitions):
+        alignments[a.name] = align(a.volume.image, grid, False if a is chosen else register)
+        clock.fraction((done + 1) / len(acquisitions))
     clock.stage("find the head")
     mask = head_mask([alignment.image for alignment in alignments.values()])
     clock.stage("place the atlas")
-    placement = place_atlas(grid, chosen.protocol, field_strength)
+    placement = place_atlas(grid, chosen.protocol, field_strength, clock.fraction)
     if placement.skull_stripped:  # what was cut away is not head
         mask &= np.any([sitk.GetArrayFromImage(alignment.image) > 0 for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
@@ -256,19 +264,51 @@ def _assembled(
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
     fits = {a.name: voxels.volume(fitted.predicted[i]) for i, a in enumerate(acquisitions)}
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
-    warnings = tuple(_warnings(acquisitions, checks, head))
+    medians = tissue_medians(maps, tissue, brain)
+    agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
+    warnings = (*_warnings(acquisitions, checks, head, agreement), *implausible_medians(medians, head.field_strength))
     clock.stage("done")
-    return Estimate(maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, warnings, clock.seconds)
+    return Estimate(
+        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, warnings, clock.seconds
+    )
 
 
-def _warnings(acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], head: HeadModel) -> list[str]:
+def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:
+    """How well the tissues found (N,) lie where the placed ``atlas`` (tissues, N; uint8) expects them, over its brain.
+
+    The atlas's mean probability of the tissue found, over what tissues drawn from the atlas itself would get: 1.06 and more in
+    heads that lie as they should, with three inputs about 1 or less in heads that are upside down or back to front. One input alone tells
+    less of it.
+    """
+    sure = (tissue != _NO_TISSUE) & (atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    if not sure.any():
+        return 0.0
+    fractions = atlas[:, sure].astype(np.float32) / 255.0
+    confirmed = np.take_along_axis(fractions, tissue[sure][None].astype(np.int64), axis=0)
+    return float(confirmed.mean() / (fractions**2).sum(axis=0).mean())
+
+
+def _warnings(
+    acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], head: HeadModel, agreement: float
+) -> list[str]:
     """What a user must know before trusting the maps."""
     told = [f"{a.name}: {note}" for a in acquisitions for note in (*a.volume.notes, *a.protocol.notes)]
+    told += [
+        f"{a.name}: {', '.join(a.protocol.assumed)} {'is' if len(a.protocol.assumed) == 1 else 'are'} assumed, not stated. "
+        "Give what is known with the protocol."
+        for a in acquisitions
+        if 0 < len(a.protocol.assumed) < len(a.protocol.values)  # a protocol that is all assumption has a note of its own
+    ]
     told += [f"{name}: {check.warning}" for name, check in checks.items() if check.warning]
     if head.equation_error > _DOUBTFUL_EQUATIONS:
         told.append(
             f"The tissues' contrasts contradict the given protocols {head.equation_error:.0f} times more than expected; the uncertainties "
             "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
+        )
+    if agreement < _LEAST_AGREEMENT:
+        told.append(
+            "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
+            "and that they show the whole head of an adult."
         )
     if len(acquisitions) < _UNKNOWNS:
         told.append(

@@ -120,7 +120,8 @@ def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], pat
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     centre = _brain_centre(estimate)
     for ax, (name, image) in zip(axes, contrasts.items(), strict=False):
-        high = float(np.percentile(np.abs(image[estimate.brain]), 99.5))
+        shown = estimate.brain if estimate.brain.any() else estimate.maps.mask
+        high = float(np.percentile(np.abs(image[shown]), 99.5))
         ax.imshow(axial_plane(image, estimate.maps.grid, centre), cmap="gray", vmin=-high if image.min() < 0 else 0, vmax=high)
         ax.set_title(name, color="white", fontsize=9)
     for ax in axes:

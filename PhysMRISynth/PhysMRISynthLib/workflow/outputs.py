@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -87,4 +88,13 @@ def write_simulation(
 
 
 def _write_json(values: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for NaN and infinity: null stands for what could not be had."""
+    if isinstance(value, Mapping):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,13 +12,10 @@ import SimpleITK as sitk
 
 from .. import __version__
 from ..imaging.acquisition import Acquisition
-from ..imaging.tissue_maps import PER_CENT
 from ..physics.protocol import Protocol
-from ..physics.tissues import PROPERTIES, acceptance_ranges, tissue_table
+from ..physics.tissues import acceptance_ranges
 from .estimate import Estimate
-
-UNITS = {"PD": "% of water", "T1": "ms", "T2": "ms"}
-_LEAST_VOXELS = 50
+from .medians import FROM_LITERATURE, UNITS
 
 
 def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> dict[str, Any]:
@@ -34,11 +31,13 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "field_strength_tesla": field_strength,
         "reference": estimate.reference,
         "equation_error_times_expected": round(estimate.head.equation_error, 2),
+        "agreement_with_atlas": round(estimate.agreement, 3),
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
-        "tissue_medians": tissue_medians(estimate),
+        "tissue_medians": estimate.medians,
+        "from_literature": FROM_LITERATURE,
         "published_ranges": acceptance_ranges(field_strength),
-        "warnings": [*estimate.warnings, *implausible_medians(estimate, field_strength)],
+        "warnings": list(estimate.warnings),
         "seconds": dict(estimate.seconds),
         "peak_memory_gb": peak_memory_gb(),
         "units": UNITS,
@@ -82,40 +81,6 @@ def protocol_report(protocol: Protocol) -> dict[str, Any]:
         for name, value in protocol.values.items()
     }
     return {"spec": protocol.spec, "sequence": protocol.sequence.title, "parameters": parameters, "notes": list(protocol.notes)}
-
-
-def tissue_medians(estimate: Estimate) -> dict[str, dict[str, float]]:
-    """Median PD (%), T1 and T2 (ms), their median SDs and the volume (ml) of each brain tissue, over voxels that are surely of it."""
-    found = {}
-    voxel_ml = float(np.prod(estimate.maps.grid.GetSpacing())) / 1000.0
-    for row, tissue in enumerate(tissue_table()):
-        where = (estimate.tissue == row) & estimate.brain
-        if tissue.region == "brain" and where.sum() >= _LEAST_VOXELS:
-            medians = {name: _median(estimate, name, where) for name in PROPERTIES}
-            sds = {f"{name}_sd": round(float(np.median(estimate.maps.sd[name][where])) * _scale(name), 2) for name in PROPERTIES}
-            found[tissue.name] = {**medians, **sds, "volume_ml": round(float(where.sum()) * voxel_ml, 1)}
-    return found
-
-
-def implausible_medians(estimate: Estimate, field_strength: float) -> list[str]:
-    """A warning for every tissue median that lies outside the published ranges of group means."""
-    medians, told = tissue_medians(estimate), []
-    for tissue, ranges in acceptance_ranges(field_strength).items():
-        for name, (low, high) in ranges.items():
-            value = medians.get(tissue, {}).get(name)
-            if value is not None and not low <= value <= high:
-                place = f"{tissue.replace('_', ' ')} {name} of {value:g} {UNITS[name]}"
-                told.append(f"{place} lies outside the published {low:g} to {high:g}: check protocols, field strength and orientation.")
-    return told
-
-
-def _median(estimate: Estimate, name: str, where: np.ndarray) -> float:
-    voxels = {"PD": estimate.maps.pd, "T1": estimate.maps.t1, "T2": estimate.maps.t2}[name]
-    return round(float(np.median(voxels[where])) * _scale(name), 1)
-
-
-def _scale(name: str) -> float:
-    return PER_CENT if name == "PD" else 1.0
 
 
 def peak_memory_gb() -> float | None:

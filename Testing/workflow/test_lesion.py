@@ -1,0 +1,70 @@
+"""A lesion that no atlas expects shows in the maps, and so does how little is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
+from PhysMRISynthLib.imaging.volumes import volume_from_image
+from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.example import example_head
+from PhysMRISynthLib.workflow.simulate import simulate
+
+LESION = {"PD": 0.8, "T1": 1450.0, "T2": 150.0}
+"""Fraction, ms, ms: a T2-bright, T1-dark plaque at 3 T."""
+RADIUS_MM = 7.0
+
+
+@cache
+def _with_lesion() -> tuple[np.ndarray, np.ndarray, Estimate]:
+    """Where the lesion is, where healthy white matter is, and the estimate from three images of that head at 2 mm."""
+    head = example_head(seed=5)
+    step = (slice(None, None, 2),) * 3
+    maps, tissue = head.maps, head.tissue[step]
+    white = tissue == [t.name for t in tissue_table()].index("white_matter")
+    lesion = _ball_in(white, RADIUS_MM / 2.0)
+    pd, t1, t2 = (
+        np.where(lesion, np.float32(LESION[name]), values[step]) for name, values in zip(LESION, (maps.pd, maps.t1, maps.t2), strict=True)
+    )
+    known = TissueMaps(pd, t1, t2, maps.mask[step], maps.grid[::2, ::2, ::2])
+    images = simulate(known, PROTOCOLS, snr=100, field=0.2, seed=6)
+    found = estimate_tissue_maps([Acquisition(n, volume_from_image(known.image(v)), PROTOCOLS[n]) for n, v in images.items()])
+    return lesion, white & ~lesion, found
+
+
+def _ball_in(tissue: np.ndarray, radius: float) -> np.ndarray:
+    """A ball of ``radius`` voxels where it holds most of a tissue."""
+    axes = np.ogrid[tuple(slice(0, n) for n in tissue.shape)]
+    candidates = np.argwhere(tissue)[::97]
+
+    def ball(centre: np.ndarray) -> np.ndarray:
+        return sum((a - c) ** 2 for a, c in zip(axes, centre, strict=True)) <= radius**2
+
+    return ball(max(candidates, key=lambda centre: int((ball(centre) & tissue).sum())))
+
+
+def test_a_lesion_has_its_own_values() -> None:
+    lesion, white, found = _with_lesion()
+    for name, voxels in {"PD": found.maps.pd, "T1": found.maps.t1, "T2": found.maps.t2}.items():
+        inside, around = float(np.median(voxels[lesion])), float(np.median(voxels[white]))
+        print(f"{name}: {inside:.4g} in the lesion, truth {LESION[name]:g}; {around:.4g} in white matter")
+        assert abs(inside / LESION[name] - 1.0) < 0.15
+        assert abs(inside - LESION[name]) < 0.5 * abs(around - LESION[name])
+
+
+def test_a_lesion_is_less_certain_than_healthy_tissue() -> None:
+    lesion, white, found = _with_lesion()
+    for name, voxels in {"T1": found.maps.t1, "T2": found.maps.t2}.items():
+        relative = found.maps.sd[name] / np.maximum(voxels, 1.0)
+        assert np.median(relative[lesion]) > np.median(relative[white])
+
+
+def test_a_lesion_does_not_move_the_tissues_around_it() -> None:
+    _, _, found = _with_lesion()
+    healthy = replace(found).medians["white_matter"]
+    assert 0.9 < healthy["T1"] / float(np.exp(tissue_table()[0].theta[1])) < 1.1
