@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth estimate | render | simulate | presets | info | demo``."""
+"""The command line: ``physmrisynth estimate | render | simulate | presets | info | demo | train``."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="versions, sequences with their parameters, and what this installation can do").set_defaults(
         command=_info
     )
+    _add_train(commands.add_parser("train", help="train a network on label maps"))
     demo = commands.add_parser("demo", help="the whole path on an embedded example, or on your files")
     _add_estimate_options(demo)
     demo.add_argument("--out", type=Path, default=Path("physmrisynth-demo"))
@@ -112,6 +113,22 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_simulate)
 
 
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(required=True, metavar="KIND")
+    vae = kinds.add_parser("vae", help="the variational autoencoder that expects tissues")
+    vae.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
+    vae.add_argument("--data", type=Path, required=True, help="folder with head_labels and, optionally, ms_lesion_masks")
+    vae.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
+    vae.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    vae.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of a .safetensors file")
+    vae.add_argument("--minutes", type=float, help="stop after this long (default: when told to)")
+    vae.add_argument("--steps", type=_natural, help="stop at this step")
+    vae.add_argument("--devices", type=int, default=1, help="GPUs, or CPU processes, on this machine")
+    vae.add_argument("--num-nodes", type=int, default=1)
+    vae.add_argument("--precision", default="auto", choices=("auto", "32-true", "bf16-mixed", "16-mixed"))
+    vae.set_defaults(command=_train_vae)
+
+
 class _Bar:
     """One progress bar a stage, on a terminal."""
 
@@ -143,19 +160,10 @@ def _bar() -> Iterator[_Bar]:
         bar.close()
 
 
-def _check_prior(options: argparse.Namespace) -> None:
-    """The literature prior is the only one so far, and NumPy on the CPU is what it runs on."""
-    if options.prior == "network":
-        raise PhysMRISynthError("No network weights are installed. Use --prior literature (or auto).")
-    if options.device not in ("auto", "cpu"):
-        raise PhysMRISynthError(f"The literature prior runs on the CPU, not on '{options.device}'. Use --device auto or cpu.")
-
-
 def _estimate(options: argparse.Namespace) -> None:
     from .workflow.inputs import read_acquisitions
     from .workflow.outputs import check_free, write_estimate
 
-    _check_prior(options)
     check_free(options.out, options.overwrite)
     start = time.perf_counter()
     files = {role: getattr(options, role) for role in _ROLES}
@@ -181,7 +189,9 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
     for a in acquisitions:
         print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
     with _bar() as bar:
-        estimate = estimate_tissue_maps(acquisitions, options.reference, options.register, options.field_strength, bar)
+        estimate = estimate_tissue_maps(
+            acquisitions, options.reference, options.register, options.field_strength, bar, options.prior, options.device
+        )
     for warning in estimate.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     for tissue, m in estimate.medians.items():
@@ -221,6 +231,25 @@ def _simulate(options: argparse.Namespace) -> None:
     print(f"Simulated {', '.join(images)} in {options.out}.")
 
 
+def _train_vae(options: argparse.Namespace) -> None:
+    try:
+        from .network.config import read_configuration
+        from .training.train_vae import Run, train_vae
+    except ImportError as error:
+        raise PhysMRISynthError(f"Training needs {error.name}. Install physmrisynth[training].") from None
+    run = Run(
+        options.data, options.out, options.resume, options.start_from, options.minutes, options.steps,
+        options.devices, options.num_nodes, options.precision,
+    )  # fmt: skip
+    checkpoint = train_vae(read_configuration(options.config), run, _line)
+    print(f"\nThe checkpoint is {checkpoint}.")
+
+
+def _line(text: str) -> None:
+    """Overwrite the terminal's line; in a file, one line after the other."""
+    print(f"\r\033[K{text}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+
 def _presets(options: argparse.Namespace) -> None:
     from .physics.presets import load_presets
 
@@ -238,7 +267,7 @@ def _info(options: argparse.Namespace) -> None:
 
     print(
         f"physmrisynth {__version__} on Python {platform.python_version()}, {platform.system()}",
-        "Priors: literature (no network weights installed)",
+        _priors(),
         sep="\n",
     )
     for sequence in SEQUENCES.values():
@@ -246,12 +275,23 @@ def _info(options: argparse.Namespace) -> None:
         print(f"{sequence.name:<14} {sequence.title}: {ranges}")
 
 
+def _priors() -> str:
+    """Which priors this installation has, and why one is missing."""
+    from .workflow.network_prior import usable_weights
+
+    try:
+        weights = usable_weights("network")
+    except PhysMRISynthError as error:
+        return f"Priors: literature. {error}"
+    assert weights is not None
+    return f"Priors: network (SHA-256 {weights.sha256[:12]}), literature"
+
+
 def _demo(options: argparse.Namespace) -> None:
     from .workflow.demo import example_acquisitions, write_demo
     from .workflow.inputs import read_acquisitions
     from .workflow.outputs import check_free
 
-    _check_prior(options)
     check_free(options.out, options.overwrite)
     own = {role: getattr(options, role) for role in _ROLES}
     truth = None

@@ -19,3 +19,7 @@ class RegistrationError(PhysMRISynthError):
 
 class EstimationError(PhysMRISynthError):
     """Inputs from which no trustworthy tissue maps can be estimated."""
+
+
+class WeightsError(PhysMRISynthError):
+    """Network weights that are missing, damaged or foreign."""

@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 from imaging.phantoms import grid, head, head_points, moved_by, points, rotation, turn_between
 from PhysMRISynthLib.errors import RegistrationError
+from PhysMRISynthLib.imaging import alignment
 from PhysMRISynthLib.imaging.alignment import align, isotropic, motion_of
 from PhysMRISynthLib.imaging.masks import head_mask
 from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid
@@ -112,6 +113,31 @@ def test_an_empty_image_is_refused(reference: sitk.Image) -> None:
     elsewhere = image_like(np.zeros((8, 8, 8), dtype=np.float32), grid((8, 8, 8), (2.0, 2.0, 2.0), np.eye(3), (900.0, 0.0, 0.0)))
     with pytest.raises(RegistrationError, match=r"image to be registered is empty.*Check the files"):
         align(elsewhere, reference)
+
+
+def about_the_centre(image: sitk.Image, degrees: float) -> sitk.Euler3DTransform:
+    turn = motion((0.0, 0.0, degrees), (3.0, -2.0, 4.0))
+    turn.SetCenter(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))
+    return turn
+
+
+@pytest.mark.parametrize("degrees", (70.0, -70.0, 52.0))
+def test_a_registration_that_turns_the_head_further_than_any_patient_is_refused(
+    reference: sitk.Image, monkeypatch: pytest.MonkeyPatch, degrees: float
+) -> None:
+    monkeypatch.setattr(alignment, "register_rigid", lambda image, reference: about_the_centre(reference, degrees))
+    with pytest.raises(RegistrationError, match=rf"by {abs(degrees):.0f}°.*same patient.*orientation.*--no-register"):
+        align(reference, reference, register=True)
+
+
+@pytest.mark.parametrize("degrees", (20.0, -48.0))
+def test_a_registration_that_turns_the_head_as_patients_do_passes(
+    reference: sitk.Image, monkeypatch: pytest.MonkeyPatch, degrees: float
+) -> None:
+    monkeypatch.setattr(alignment, "register_rigid", lambda image, reference: about_the_centre(reference, degrees))
+    found = align(reference, reference, register=True)
+    assert found.method == "rigid registration"
+    assert found.rotation_degrees == pytest.approx(abs(degrees), abs=1e-3)
 
 
 # --- helpers --------------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imaging.phantoms import grid
-from PhysMRISynthLib.errors import ProtocolError
+from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of
-from PhysMRISynthLib.imaging.volumes import Volume
+from PhysMRISynthLib.imaging.volumes import Volume, image_like, same_grid
 from PhysMRISynthLib.physics.protocol import parse_protocol
 
 VOLUME = Volume(grid((8, 8, 8), (20.0, 20.0, 20.0), np.eye(3)))
@@ -105,6 +105,19 @@ def test_the_family_follows_from_the_role_and_the_headers_values(role: str, fiel
     protocol.signal(*(np.array([v]) for v in (0.7, 900.0, 70.0)))
 
 
+@pytest.mark.parametrize("fields", ({"ScanningSequence": "GR"}, {"FlipAngle": 25}, {}))
+def test_a_t1w_of_short_tr_without_inversion_time_is_spgr_and_says_so(fields: dict) -> None:
+    protocol = protocol_from_sidecar({"RepetitionTime": 0.018, "EchoTime": 0.0046, **fields}, "t1w", "sidecar")
+    assert protocol.sequence.name == "spgr"
+    (note,) = acquisition("t1w", VOLUME, protocol).protocol.notes
+    assert "without inversion (spgr) is assumed" in note and "Give the protocol" in note
+
+
+@pytest.mark.parametrize("fields", ({"RepetitionTime": 2.3}, {"RepetitionTime": 2.4, "InversionTime": 1.0}, {"ScanningSequence": "SE"}, {}))
+def test_other_t1w_sidecars_need_no_such_note(fields: dict) -> None:
+    assert protocol_from_sidecar(fields, "t1w", "sidecar").notes == ()
+
+
 @given(tr=st.floats(1.5, 5.0), share=st.floats(0.1, 0.9))
 def test_the_assumed_train_fits_every_inversion_time(tr: float, share: float) -> None:
     protocol = protocol_from_sidecar({"RepetitionTime": tr, "InversionTime": share * tr}, "t1w", "sidecar")
@@ -164,3 +177,36 @@ def test_conventional_acquisitions_are_taken_at_their_word(spec: str) -> None:
     protocol = parse_protocol(spec)
     found = acquisition("t2w", VOLUME, protocol)
     assert found.protocol is protocol and found.conventional_echo_time is None and found.volume is VOLUME
+
+
+# --- images that keep the sign --------------------------------------------------------------------------------------------------
+
+
+def volume_of(low: float, high: float) -> Volume:
+    voxels = np.linspace(low, high, 512, dtype=np.float32).reshape(8, 8, 8)
+    return Volume(image_like(voxels, VOLUME.image), Path("uni.nii.gz"), ("3 voxels were mended.",))
+
+
+def test_an_mp2rage_image_of_a_scanner_is_brought_to_the_equations_range() -> None:
+    volume = volume_of(0, 4095)
+    found = acquisition("t1w", volume, parse_protocol("mp2rage")).volume
+    np.testing.assert_allclose(found.voxels, volume_of(-0.5, 0.5).voxels, atol=1e-6)
+    assert same_grid(found.image, volume.image) and found.path == volume.path
+    mended, scaled = found.notes
+    assert mended == volume.notes[0] and "0 to 4095 and was scaled to −0.5 to 0.5" in scaled
+    np.testing.assert_array_equal(volume.voxels, volume_of(0, 4095).voxels)
+
+
+@pytest.mark.parametrize(
+    ("spec", "low", "high"),
+    (("mp2rage", -0.5, 0.5), ("mp2rage", -0.01, 0.5), ("psir", -900, 1200), ("mprage", 0, 4095), ("ir", 0, 4095), ("flair", -3, 900)),
+)
+def test_an_image_that_is_as_its_sequence_makes_it_is_left_alone(spec: str, low: float, high: float) -> None:
+    volume = volume_of(low, high)
+    assert acquisition("t1w", volume, parse_protocol(spec)).volume is volume
+
+
+@pytest.mark.parametrize("low", (0, 5))
+def test_a_psir_image_that_lost_its_sign_is_refused_with_a_remedy(low: float) -> None:
+    with pytest.raises(ImageError, match=r"t1w has no negative voxel.*Export .* with its sign, or give the magnitude image as 'ir'"):
+        acquisition("t1w", volume_of(low, 4095), parse_protocol("psir"))

@@ -278,6 +278,22 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("half_written", (True, False))
+def test_a_failed_write_takes_back_the_folders_that_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_written: bool) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+
+    def disk_full(_image: sitk.Image, name: str, **_options: object) -> None:
+        if half_written:
+            Path(name).write_bytes(b"half")
+        raise RuntimeError("ITK ERROR\nNo space left on device")
+
+    monkeypatch.setattr(volumes.sitk, "WriteImage", disk_full)
+    with pytest.raises(ImageError, match="No space left on device"):
+        write_image(some_image(), old / "new" / "deep" / "map.nii.gz")
+    assert list(tmp_path.rglob("*")) == [old]  # it was there before
+
+
 def test_a_target_that_cannot_be_written_is_an_image_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("I am not a folder")
     with pytest.raises(ImageError, match="Check free space and permissions"):

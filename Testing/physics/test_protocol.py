@@ -222,3 +222,26 @@ def test_a_changed_protocol_takes_names_in_lower_case_too() -> None:
 def test_a_change_to_an_impossible_protocol_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(ProtocolError):
         Protocol.of("se").changed("panel", **values)
+
+
+# --- what is assumed ------------------------------------------------------------------------------------------------------------
+
+
+def test_values_that_nobody_stated_are_listed_with_their_units() -> None:
+    assert parse_protocol("flair,TR=9000").assumed == ("TE=90 ms", "TI=2500 ms")
+    assert parse_protocol("mprage,TR=2400,TI=1000,TE=3.16,N=176").assumed == ("FA=8 °", "ESP=7.6 ms")
+    assert Protocol.of("mprage", "sidecar a.json", TR=2400, TI=1000, TE=3.16, FA=8, ESP=7.6).assumed == ("N=176",)
+
+
+def test_a_guess_from_the_other_values_is_an_assumption_too() -> None:
+    guessed = parse_protocol("mprage,TR=2400,TI=1000,TE=3.16,FA=8").changed("assumed", ESP=7.5, N=120)
+    assert guessed.assumed == ("ESP=7.5 ms", "N=120")
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_name_alone_assumes_every_value_and_a_full_protocol_none(name: str) -> None:
+    bare = parse_protocol(name)
+    assert [text.partition("=")[0] for text in bare.assumed] == list(bare.values)
+    assert parse_protocol(bare.spec).assumed == ()
+    assert Protocol.of(name, "preset p", **bare.values).assumed == ()
+    assert bare.changed("panel", **bare.values).assumed == ()

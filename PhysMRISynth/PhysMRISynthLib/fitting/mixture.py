@@ -59,12 +59,13 @@ class TissueClasses:
         return replace(self, covariances=covariances).with_means(self.means[: self.pure], self.extra[: self.pure])
 
     def weights(self, atlas: np.ndarray) -> np.ndarray:
-        """Prior probability of each class (K, N) from the atlas's tissue fractions (pure, N)."""
+        """Prior probability of each class (K, N) from tissue fractions (pure, N), with those of lesions (pure + 1, N) where known."""
+        atlas, lesion = atlas[: self.pure], atlas[self.pure :].sum(axis=0)
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
         anywhere = np.array([name not in _LOCAL_TISSUES for name in self.names[: self.pure]])[:, None]
         trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * np.where(anywhere, 1.0 / len(atlas), 1e-4)
         mixed = [_PARTIAL_VOLUME_WEIGHT * 2.0 * np.sqrt(trusted[a] * trusted[b]) for a, b in self.pairs]
-        other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0)
+        other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0) + _ATLAS_TRUST * lesion
         weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)
         return weights / weights.sum(axis=0)
 

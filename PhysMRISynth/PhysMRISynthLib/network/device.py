@@ -1,12 +1,20 @@
-"""Which device and which arithmetic to compute with."""
+"""Which device and which arithmetic to compute with, and what to do when it fails."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import torch
 from torch.nn import functional
+
+from ..errors import EstimationError
+
+_log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 @cache
@@ -31,3 +39,60 @@ def _seconds(dtype: torch.dtype) -> float:
         functional.conv3d(x, weight, padding=1)
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """The device of that name (auto, cpu, cuda, mps); "auto" takes a GPU that works, else the CPU.
+
+    A GPU counts as working when a tiny computation on it succeeds: an architecture that this build of torch does not know fails only
+    then. Raises EstimationError when a device was asked for by name and does not work.
+    """
+    if wanted == "cpu":
+        return torch.device("cpu")
+    for name in ("cuda", "mps") if wanted == "auto" else (wanted,):
+        reason = _why_not(name)
+        if reason is None:
+            return torch.device(name)
+        if wanted != "auto":
+            raise EstimationError(f"The device '{wanted}' cannot be used ({reason}). Use --device auto or cpu.")
+    return torch.device("cpu")
+
+
+def _why_not(name: str) -> str | None:
+    """Why a GPU cannot be used, or None when it can."""
+    available = torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
+    if not available:
+        return "this installation of torch does not see one"
+    try:
+        probe = torch.ones(1, 1, 4, 4, 4, device=name)
+        functional.conv3d(probe, torch.ones(1, 1, 3, 3, 3, device=name)).sum().item()
+    except (RuntimeError, NotImplementedError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device ran out of memory."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
+def with_fallback(work: Callable[[torch.device, int], Result], device: torch.device, tiles: tuple[int, ...]) -> tuple[Result, torch.device]:
+    """Run ``work(device, tile)`` with the first tile size that memory allows; when the device fails altogether, on the CPU.
+
+    Returns the result and the device that gave it.
+    """
+    for tile in tiles:
+        try:
+            return work(device, tile), device
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) and not isinstance(error, MemoryError):
+                if device.type == "cpu":
+                    raise
+                _log.warning("The device %s failed (%s): going on with the CPU.", device, str(error).splitlines()[0])
+                break
+            _log.warning("Not enough memory on %s for tiles of %d voxels: trying smaller ones.", device, tile)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+    if device.type != "cpu":
+        return with_fallback(work, torch.device("cpu"), tiles)
+    raise EstimationError("Not enough memory for the network. Close other programs, or use --prior literature.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..network.inference import normalised
 from ..physics.noise import add_noise, receive_field
 from .anatomy import AIR, BRAIN, LESION
 from .protocols import random_protocol
@@ -138,11 +139,3 @@ class ScaleIntensity:
             sample.images[role] = factor * normalised(image)
             note(sample, self, **{role: factor})
         return sample
-
-
-def normalised(image: np.ndarray) -> np.ndarray:
-    """An image over the 99.5th percentile of what is brighter than a tenth of its brightest part, float32 (0 stays 0)."""
-    bright = float(np.percentile(image, 99.9))
-    foreground = image[image > 0.1 * bright]
-    level = float(np.percentile(foreground, 99.5)) if foreground.size else 1.0
-    return (image / max(level, 1e-6)).astype(np.float32)

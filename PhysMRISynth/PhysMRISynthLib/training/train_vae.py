@@ -19,12 +19,15 @@ from torch.utils.data import DataLoader
 
 from ..errors import PhysMRISynthError
 from ..network.config import NetworkConfig
+from ..network.device import fastest_precision
 from ..network.vae import TissueVAE
+from ..network.weights import load_weights
 from .checkpoint import CsvLog, load_checkpoint, save_atomically
 from .dataset import Batch, SimulatedHeads, StepSampler, as_tensors, collate
 from .losses import class_loss, dice, values_loss
 from .simulator import read_simulator
 
+_log = logging.getLogger(__name__)
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 TRAINING_HEADS, SELECTION_HEADS = tuple(range(1, 15)), (15,)
 """Heads that are learned from, and one that choices are made on. Heads 16 and 17 are for the final test alone."""
@@ -81,109 +84,162 @@ def losses_of(network: nn.Module, batch: Batch) -> Losses:
     )
 
 
-def train_vae(
-    configuration: dict[str, Any],
-    data: Path,
-    out: Path,
-    resume: bool = False,
-    minutes: float | None = None,
-    steps: int | None = None,
-    devices: int = 1,
-    num_nodes: int = 1,
-    precision: str = "auto",
-    progress: Callable[[str], None] = lambda line: None,
-) -> Path:
-    """Train until ``minutes`` or ``steps`` are over; returns the checkpoint in ``out``, from which ``resume`` goes on.
+@dataclass(frozen=True)
+class Run:
+    """Where and how long to train: label maps in ``data``, checkpoint and log in ``out``; until ``minutes`` or ``steps`` are over.
 
-    Raises PhysMRISynthError when there is a checkpoint and ``resume`` is not set, or none where it is.
+    ``resume`` goes on from the checkpoint; ``start_from`` begins with the weights of a file. ``precision`` as lightning-fabric names it.
     """
-    from lightning_fabric import Fabric
 
-    from ..network.device import fastest_precision
+    data: Path
+    out: Path
+    resume: bool = False
+    start_from: Path | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    devices: int = 1
+    num_nodes: int = 1
+    precision: str = "auto"
 
-    config, shape = TrainingConfig.from_mapping(configuration["training"]), NetworkConfig.from_mapping(configuration["network"])
-    checkpoint = out / CHECKPOINT
-    if checkpoint.exists() != resume:
-        remedy = "Give --resume to go on, or another --out." if checkpoint.exists() else "Leave --resume out to start."
-        raise PhysMRISynthError(f"{out} has {'a' if checkpoint.exists() else 'no'} checkpoint. {remedy}")
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(
-        accelerator=accelerator, devices=devices, num_nodes=num_nodes,
-        precision=cast(Any, fastest_precision(accelerator) if precision == "auto" else precision),
-    )  # fmt: skip
-    fabric.launch()
-    torch.manual_seed(config.seed)
-    network = TissueVAE(shape)
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay)
-    step, seconds = 0, 0.0
-    if resume:
-        state = load_checkpoint(checkpoint)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a run can go on from."""
+        return self.out / CHECKPOINT
+
+    def check(self) -> None:
+        """Raise PhysMRISynthError when there is a checkpoint and ``resume`` is not set, or none where it is."""
+        if self.checkpoint.exists() != self.resume:
+            found = self.checkpoint.exists()
+            remedy = "Give --resume to go on, or another --out." if found else "Leave --resume out to start."
+            raise PhysMRISynthError(f"{self.out} has {'a' if found else 'no'} checkpoint. {remedy}")
+
+
+class Trainer:
+    """The network in training, with all that a checkpoint must hold to go on as if nothing had happened."""
+
+    def __init__(self, configuration: dict[str, Any], run: Run) -> None:
+        from lightning_fabric import Fabric
+
+        self.configuration, self.run = configuration, run
+        self.config = TrainingConfig.from_mapping(configuration["training"])
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        precision = fastest_precision(accelerator) if run.precision == "auto" else run.precision
+        self.fabric = Fabric(accelerator=accelerator, devices=run.devices, num_nodes=run.num_nodes, precision=cast(Any, precision))
+        self.fabric.launch()
+        torch.manual_seed(self.config.seed)
+        self.network = TissueVAE(NetworkConfig.from_mapping(configuration["network"]))
+        if run.start_from is not None:
+            self.network.load_state_dict(load_weights(run.start_from).network.state_dict())
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.config.learning_rate, betas=(0.9, 0.99), weight_decay=self.config.weight_decay
+        )
+        self.step, self.seconds = 0, 0.0
+        if run.resume:
+            self._load(optimizer)
+        self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
+        self.average = self.average.to(self.fabric.device)
+
+    def _load(self, optimizer: torch.optim.Optimizer) -> None:
+        state = load_checkpoint(self.run.checkpoint)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        step, seconds = int(state["step"]), float(state["seconds"])
-    model, optimizer = fabric.setup(network, optimizer)
-    average = average.to(fabric.device)
-    simulator = read_simulator(data, TRAINING_HEADS, config.crops[0], config.seed)
-    dataset = SimulatedHeads(simulator, config.crops, config.batch * fabric.world_size)
-    loader = DataLoader(
-        dataset, batch_sampler=StepSampler(step, config.batch, fabric.global_rank, fabric.world_size), collate_fn=collate,
-        num_workers=1, worker_init_fn=_one_thread, prefetch_factor=4,
-    )  # fmt: skip
-    validation = _validation_batches(data, config) if fabric.global_rank == 0 else []
-    log = CsvLog(out / LOG, _COLUMNS) if fabric.global_rank == 0 else None
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
-    def save() -> None:
-        if fabric.global_rank == 0:
+    def save(self) -> None:
+        """Write the checkpoint (one process of all)."""
+        if self.fabric.global_rank == 0:
             state = {
-                "network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-                "step": step, "seconds": seconds, "configuration": configuration,
+                "network": self.network.state_dict(), "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "step": self.step, "seconds": self.seconds, "configuration": self.configuration,
             }  # fmt: skip
-            save_atomically(state, checkpoint)
+            save_atomically(state, self.run.checkpoint)
 
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """One step; returns the parts of its loss. The draw of the latent depends on the step alone, so that a resumed run repeats it."""
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / self.config.warm_up_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(self.config.seed + 1_000_003 * (self.step + 1) + self.fabric.global_rank)
+        losses = losses_of(self.model, batch.to(self.fabric.device))
+        total = losses.total(self.config)
+        self.optimizer.zero_grad()
+        self.fabric.backward(total)
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.gradient_clip, error_if_nonfinite=False)
+        if norm is None or bool(torch.isfinite(norm)):
+            self.optimizer.step()
+        else:
+            _log.warning("Step %d had no finite gradient and was skipped.", self.step)
+        self.step += 1
+        _average_into(self.average, self.network, self.config.average_decay, self.step)
+        parts = {"loss": total, "class": losses.classes, "values": losses.values, "kl": losses.divergence}
+        return {name: float(value.detach()) for name, value in parts.items()}
+
+    def batches(self) -> DataLoader[Batch]:
+        """Simulated batches from this step on, made by another process."""
+        simulator = read_simulator(self.run.data, TRAINING_HEADS, self.config.crops[0], self.config.seed)
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        dataset = SimulatedHeads(simulator, self.config.crops, self.config.batch * world)
+        return DataLoader(
+            dataset, batch_sampler=StepSampler(self.step, self.config.batch, rank, world), collate_fn=collate,
+            num_workers=1, worker_init_fn=_quiet_worker, prefetch_factor=4,
+        )  # fmt: skip
+
+
+def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str], None] = lambda line: None) -> Path:
+    """Train a configuration; returns the checkpoint. ``progress`` is told a line now and then.
+
+    Raises PhysMRISynthError when checkpoint and ``run.resume`` contradict each other, or the configuration or the data are not usable.
+    """
+    run.check()
+    trainer = Trainer(configuration, run)
+    first = trainer.fabric.global_rank == 0
+    watch = _Watch(trainer, _validation_batches(run.data, trainer.config), CsvLog(run.out / LOG, _COLUMNS), progress) if first else None
     start = saved = time.monotonic()
-    before = seconds
-    sums: dict[str, float] = {}
+    before = trainer.seconds
     with _stop_signal() as stopped:
-        for batch in loader:
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * min(1.0, (step + 1) / config.warm_up_steps)
-            losses = losses_of(model, batch.to(fabric.device))
-            total = losses.total(config)
-            optimizer.zero_grad()
-            fabric.backward(total)
-            norm = fabric.clip_gradients(model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
-            if norm is None or bool(torch.isfinite(norm)):
-                optimizer.step()
-            else:
-                logging.getLogger(__name__).warning("Step %d had no finite gradient and was skipped.", step)
-            step += 1
-            _average_into(average, network, config.average_decay, step)
-            seconds = before + time.monotonic() - start
-            parts = {"loss": total, "class": losses.classes, "values": losses.values, "kl": losses.divergence}
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-            if step % config.log_every == 0:
-                means = {name: value / config.log_every for name, value in sums.items()}
-                sums = {}
-                if step % config.validate_every == 0:
-                    means |= _validate(average, validation, fabric.device)
-                if log is not None:
-                    log.row(step=step, seconds=seconds, **means)
-                progress(f"step {step}, {seconds / 60:.0f} min: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()))
+        for batch in trainer.batches():
+            parts = trainer.learn(batch)
             now = time.monotonic()
-            over = (minutes is not None and now - start > 60 * minutes) or (steps is not None and step >= steps) or stopped()
-            if over or now - saved > 60 * config.checkpoint_minutes:
-                save()
+            trainer.seconds = before + now - start
+            if watch is not None:
+                watch.after_step(parts)
+            late = run.minutes is not None and now - start > 60 * run.minutes
+            over = late or (run.steps is not None and trainer.step >= run.steps) or stopped()
+            if over or now - saved > 60 * trainer.config.checkpoint_minutes:
+                trainer.save()
                 saved = now
             if over:
                 break
-    return checkpoint
+    return run.checkpoint
 
 
-def _one_thread(worker: int) -> None:
+class _Watch:
+    """Logs the mean loss every few steps, and how well held-out heads are recognised."""
+
+    def __init__(self, trainer: Trainer, validation: list[Batch], log: CsvLog, progress: Callable[[str], None]) -> None:
+        self.trainer, self.validation, self.log, self.progress = trainer, validation, log, progress
+        self.parts: list[dict[str, float]] = []
+
+    def after_step(self, parts: dict[str, float]) -> None:
+        self.parts.append(parts)
+        trainer = self.trainer
+        if trainer.step % trainer.config.log_every:
+            return
+        means = {name: float(np.mean([p[name] for p in self.parts])) for name in parts}
+        self.parts = []
+        if trainer.step % trainer.config.validate_every == 0:
+            means |= _validate(trainer.average, self.validation, trainer.fabric.device)
+        self.log.row(step=trainer.step, seconds=trainer.seconds, **means)
+        told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+        self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {told}")
+
+
+def _quiet_worker(worker: int) -> None:
+    """One thread; a signal to stop is for the training process, which saves first and then ends its workers."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -26,6 +26,7 @@ from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES
 from .chunks import for_each_chunk
 from .medians import Medians, implausible_medians, tissue_medians
+from .network_prior import NetworkPrior, network_prior, usable_weights
 
 _SAMPLE = 70_000
 _DOUBTFUL_EQUATIONS = 4.0
@@ -62,6 +63,8 @@ class Estimate:
     medians: Medians
     warnings: tuple[str, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    network: NetworkPrior | None = None
+    """What the network expected, where it was the prior."""
 
 
 class _Clock:
@@ -88,14 +91,20 @@ def estimate_tissue_maps(
     register: bool | None = None,
     field_strength: float = 3.0,
     progress: Progress = lambda stage, fraction: None,
+    prior: str = "auto",
+    device: str = "auto",
 ) -> Estimate:
     """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first).
 
-    ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla. Raises a PhysMRISynthError that
+    ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla; ``prior`` "network", "literature" or
+    "auto" (the network where it is installed) and the ``device`` that it runs on (auto, cpu, cuda, mps). Raises a PhysMRISynthError that
     names cause and remedy when no trustworthy maps can be had.
     """
     clock = _Clock(progress)
     chosen = reference_of(acquisitions, reference)
+    weights = usable_weights(prior)
+    if weights is None and device not in ("auto", "cpu"):
+        raise EstimationError(f"The literature prior runs on the CPU, not on '{device}'. Use --device auto or cpu.")
     clock.stage("align")
     grid = chosen.volume.image
     alignments = {}
@@ -109,6 +118,11 @@ def estimate_tissue_maps(
     if placement.skull_stripped:  # what was cut away is not head
         mask &= np.any([sitk.GetArrayFromImage(alignment.image) > 0 for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
+    learned = None
+    if weights is not None:
+        clock.stage("expect tissues")
+        learned = network_prior(weights, acquisitions, alignments, grid, mask, field_strength, device, clock.fraction)
+        voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
@@ -117,7 +131,7 @@ def estimate_tissue_maps(
         clock.stage("fit voxels")
         fitted = fit_all_voxels(head, observations, voxels, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock)
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned)
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -133,27 +147,30 @@ def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> 
 
 @dataclass(frozen=True)
 class HeadVoxels:
-    """The N voxels of the head: ``index`` into the flattened volume, and the atlas's fractions there, uint8 (tissues, N)."""
+    """The N voxels of the head: ``index`` into the flattened volume; and, uint8 with 255 = certain, the ``atlas``'s tissue fractions
+    (tissues, N) and the ``expected`` ones that the fit starts from: the atlas's too, or a network's with lesions (tissues + 1, N)."""
 
     index: np.ndarray
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     atlas: np.ndarray
+    expected: np.ndarray
 
     @classmethod
     def inside(cls, mask: np.ndarray, grid: sitk.Image, placement: AtlasPlacement) -> HeadVoxels:
         """The voxels of ``mask`` on ``grid``, with the placed atlas."""
         index = np.flatnonzero(mask)
         spacing = (grid.GetSpacing()[2], grid.GetSpacing()[1], grid.GetSpacing()[0])
-        return cls(index, mask.shape, spacing, atlas_on_grid(placement, grid, index))
+        atlas = atlas_on_grid(placement, grid, index)
+        return cls(index, mask.shape, spacing, atlas, atlas)
 
     def positions(self, voxels: np.ndarray | slice) -> np.ndarray:
         """Positions (n, 3) in mm along the grid's axes (z, y, x) of some of the voxels."""
         return (np.stack(np.unravel_index(self.index[voxels], self.shape), axis=1) * self.spacing).astype(np.float32)
 
     def fractions(self, voxels: np.ndarray | slice) -> np.ndarray:
-        """Tissue fractions of some of the voxels, float32 (tissues, n)."""
-        return self.atlas[:, voxels].astype(np.float32) / np.float32(255.0)
+        """Expected tissue fractions of some of the voxels, float32 (tissues or tissues + 1, n)."""
+        return self.expected[:, voxels].astype(np.float32) / np.float32(255.0)
 
     def volume(self, values: np.ndarray, outside: float = 0.0) -> np.ndarray:
         """A volume (z, y, x) with ``values`` (N,) in the head."""
@@ -181,8 +198,8 @@ def _fit_head(
     doubtful: Mapping[str, float],
     progress: Callable[[float], None],
 ) -> HeadModel:
-    """Fit the head level on an even sample of the voxels where the atlas expects brain."""
-    likely = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    """Fit the head level on an even sample of the voxels where brain is expected."""
+    likely = np.flatnonzero(voxels.expected[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
     if likely.size < 1000:
         raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
     sample = likely[:: max(1, likely.size // _SAMPLE)]
@@ -248,6 +265,7 @@ def _assembled(
     grid: sitk.Image,
     reference: str,
     clock: _Clock,
+    learned: NetworkPrior | None,
 ) -> Estimate:
     linear = np.exp(fitted.theta)
     pd, t1, t2 = (voxels.volume(linear[j]) for j in range(3))
@@ -269,8 +287,9 @@ def _assembled(
     warnings = (*_warnings(acquisitions, checks, head, agreement), *implausible_medians(medians, head.field_strength))
     clock.stage("done")
     return Estimate(
-        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, warnings, clock.seconds
-    )
+        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, warnings, clock.seconds,
+        learned,
+    )  # fmt: skip
 
 
 def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:
