@@ -208,5 +208,35 @@ def test_an_image_that_is_as_its_sequence_makes_it_is_left_alone(spec: str, low:
 
 @pytest.mark.parametrize("low", (0, 5))
 def test_a_psir_image_that_lost_its_sign_is_refused_with_a_remedy(low: float) -> None:
-    with pytest.raises(ImageError, match=r"t1w has no negative voxel.*Export .* with its sign, or give the magnitude image as 'ir'"):
+    remedy = r"t1w has next to no negative voxels.*Export .* with its sign, or give the magnitude image as 'ir'"
+    with pytest.raises(ImageError, match=remedy):
         acquisition("t1w", volume_of(low, 4095), parse_protocol("psir"))
+
+
+def test_one_negative_voxel_from_interpolation_is_no_sign() -> None:
+    voxels = volume_of(0, 4095).voxels
+    voxels[0, 0, 0] = -1.0
+    found = acquisition("t1w", Volume(image_like(voxels, VOLUME.image)), parse_protocol("mp2rage")).volume
+    assert found.voxels.max() == pytest.approx(0.5) and "scaled" in found.notes[0]
+
+
+@pytest.mark.parametrize("high", (1.0, 255.0, 32767.0))
+def test_a_uniform_image_of_an_unknown_range_is_refused(high: float) -> None:
+    with pytest.raises(ImageError, match=r"from −0\.5 to 0\.5, or from 0 to 4095"):
+        acquisition("t1w", volume_of(0, high), parse_protocol("mp2rage"))
+
+
+def test_an_inversion_that_the_header_states_is_not_called_a_gradient_echo() -> None:
+    fields = {"ScanningSequence": ["GR", "IR"], "RepetitionTime": 2.3, "FlipAngle": 9}
+    assert protocol_from_sidecar(fields, "t1w", "x.json").sequence.name == "mprage"
+    fields["RepetitionTime"] = 0.0067
+    with pytest.raises(ProtocolError, match=r"from pulse to pulse.*from inversion to inversion"):
+        protocol_from_sidecar(fields, "t1w", "x.json")
+    found = protocol_from_sidecar({**fields, "RepetitionTimePreparation": 2.3}, "t1w", "x.json")
+    assert found.sequence.name == "mprage" and found.values["TR"] == 2300
+
+
+def test_an_inversion_time_of_zero_means_none() -> None:
+    assert protocol_from_sidecar({"RepetitionTime": 0.018, "InversionTime": 0, "EchoTime": 0.004}, "t1w", "x.json").sequence.name == "spgr"
+    spin_echo = {"ScanningSequence": "SE", "RepetitionTime": 0.6, "InversionTime": 0, "EchoTime": 0.012}
+    assert protocol_from_sidecar(spin_echo, "t1w", "x.json").sequence.name == "se"

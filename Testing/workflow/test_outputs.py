@@ -28,7 +28,7 @@ def test_what_is_not_finite_is_null_at_any_depth(tmp_path: Path, value: float) -
 
 
 def test_everything_else_is_written_as_it_is(tmp_path: Path) -> None:
-    values = {"name": "größe, NaN °", "none": None, "yes": True, "count": 3, "tiny": 1e-300, "list": [0.1, -0.0], "empty": {}}
+    values: dict[str, Any] = {"name": "größe, NaN °", "none": None, "yes": True, "count": 3, "tiny": 1e-300, "list": [0.1, -0.0], "no": {}}
     _write_json(values, tmp_path / "report.json")
     assert strictly(tmp_path / "report.json") == values
     assert "größe, NaN °" in (tmp_path / "report.json").read_text(encoding="utf-8")

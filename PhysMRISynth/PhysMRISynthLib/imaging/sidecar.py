@@ -21,7 +21,10 @@ _KEYS = {"RepetitionTime": "TR", "EchoTime": "TE", "InversionTime": "TI"}
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
 _SPEC_KEY = "PhysMRISynthProtocol"
 """Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
+_SHORTEST_MPRAGE_TR = 300.0
 _MP2RAGE_RANGE = 4095.0
+_SIGNED_SHARE = 0.005
+"""Share of negative voxels that tells a signed image from a magnitude image that was interpolated."""
 _VARIABLE_FLIP_NAMES = ("tse_vfl", "spc", "space", "cube", "vista")
 LONGEST_BELIEVABLE_ECHO_TIME = 250.0
 CONVENTIONAL_ECHO_TIME = 95.0
@@ -56,9 +59,18 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
     if isinstance(fields.get(_SPEC_KEY), str):
         return parse_protocol(fields[_SPEC_KEY], source)
     values = {name: 1000.0 * _number(fields, key, source) for key, name in _KEYS.items() if fields.get(key) is not None}
+    if values.get("TI") == 0.0:  # some converters write 0 for "none"
+        del values["TI"]
     if fields.get("FlipAngle") is not None:
         values["FA"] = _number(fields, "FlipAngle", source)
     sequence = sequence_named(_sequence_name(values, fields, role))
+    if sequence.name == "mprage" and fields.get("RepetitionTimePreparation") is not None:  # from inversion to inversion, as ours
+        values["TR"] = 1000.0 * _number(fields, "RepetitionTimePreparation", source)
+    if sequence.name == "mprage" and values.get("TR", math.inf) < _SHORTEST_MPRAGE_TR:
+        raise ProtocolError(
+            f"{source}: a repetition time of {values['TR']:g} ms runs from pulse to pulse; that of an MPRAGE is needed from inversion to "
+            "inversion (about 2000 ms). Give the protocol on the command line."
+        )
     allowed = {p.name for p in sequence.parameters}
     train = _fitting_train(sequence.name, values)
     try:
@@ -88,8 +100,9 @@ def _sequence_name(values: Mapping[str, float], fields: Mapping[str, Any], role:
     """The sequence family of a role, as the values and the header's own names tell it."""
     if role != "t1w":
         return _DEFAULT_SEQUENCE[role]
-    spin_echo = "SE" in str(fields.get("ScanningSequence", "")).upper()
-    if "TI" in values:
+    stated = str(fields.get("ScanningSequence", "")).upper()
+    spin_echo = "SE" in stated
+    if "TI" in values or "IR" in stated:
         return "ir" if spin_echo else "mprage"
     if spin_echo:
         return "se"
@@ -119,7 +132,7 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     Such a train is recognised by an echo time above 250 ms or by its name in the sidecar's ``fields``. MP2RAGE's uniform image is
     brought from the scanner's 0 to 4095 to the equation's −0.5 to 0.5. Raises ImageError for a signed image that has lost its sign.
     """
-    volume = _signed(volume, protocol, name)
+    volume = _with_sign(volume, protocol, name)
     echo_time = protocol.values.get("TE", 0.0)
     names = " ".join(
         str((fields or {}).get(key, "")) for key in ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName")
@@ -136,14 +149,20 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME)
 
 
-def _signed(volume: Volume, protocol: Protocol, name: str) -> Volume:
+def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:
     """The volume with the sign that its protocol's images have."""
-    if not protocol.sequence.signed or volume.voxels.min() < 0:
+    if not protocol.sequence.signed or (volume.voxels < 0).mean() > _SIGNED_SHARE:
         return volume
     if protocol.sequence.uses_pd:
         raise ImageError(
-            f"{name} has no negative voxel, but {protocol.sequence.title.lower()} keeps the sign. "
+            f"{name} has next to no negative voxels, but {protocol.sequence.title.lower()} keeps the sign. "
             "Export the phase-sensitive image with its sign, or give the magnitude image as 'ir'."
+        )
+    highest = float(np.percentile(volume.voxels, 99.9))
+    if not 0.5 * _MP2RAGE_RANGE < highest < 1.01 * _MP2RAGE_RANGE:
+        raise ImageError(
+            f"{name}: a uniform image runs from −0.5 to 0.5, or from 0 to {_MP2RAGE_RANGE:g}; this one reaches {highest:.4g}. "
+            "Export it again in one of these ranges."
         )
     scaled = volume.voxels / np.float32(_MP2RAGE_RANGE) - np.float32(0.5)
     note = f"The uniform image was taken to run from 0 to {_MP2RAGE_RANGE:g} and was scaled to −0.5 to 0.5."

@@ -31,9 +31,6 @@ class AdaptiveNorm(nn.Module):
         self.scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
         self.adapt = nn.Linear(condition_size, 2 * channels) if condition_size else None
-        if self.adapt is not None:
-            nn.init.zeros_(self.adapt.weight)
-            nn.init.zeros_(self.adapt.bias)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         scale, shift = self.scale[None], self.shift[None]

@@ -20,7 +20,8 @@ class NetworkConfig:
     looks around on a pyramid of ``trunk_widths`` (one level of factor 2 each) with ``trunk_blocks`` residual blocks a level.
     The decoder looks around on the same pyramid, goes up one stage for each of ``up_widths`` and unfolds blocks of ``tail`` voxels.
     ``head``: "classes" (tissue probabilities and a correction of their values) or "exp" (PD, T1, T2 as the paper has them).
-    ``norm``: "voxel" (over channels, the same on a crop as on a whole head) or "group". ``adaptive``: conditioned on the protocol.
+    ``norm``: "voxel" (over channels, the same on a crop as on a whole head) or "group". ``adaptive``: conditioned on the
+    protocol. ``evidence``: the encoder is shown how near each voxel is to the tissues' expected signals (needs ``adaptive``).
     """
 
     spatial_dims: int
@@ -34,6 +35,7 @@ class NetworkConfig:
     head: str = "classes"
     norm: str = "voxel"
     adaptive: bool = True
+    evidence: bool = False
 
     def __post_init__(self) -> None:
         if self.spatial_dims not in (2, 3) or self.head not in ("classes", "exp") or self.norm not in ("voxel", "group"):
@@ -41,6 +43,8 @@ class NetworkConfig:
                 "A network needs spatial_dims 2 or 3, head 'classes' or 'exp', norm 'voxel' or 'group'; "
                 f"not {self.spatial_dims}, '{self.head}', '{self.norm}'."
             )
+        if self.evidence and not self.adaptive:
+            raise PhysMRISynthError("A network with evidence needs to be adaptive: the protocol gives the expected signals.")
         if self.stem * 2 ** len(self.down_widths) != self.tail * 2 ** len(self.up_widths):
             raise PhysMRISynthError("A network's way down (stem, down_widths) and up (tail, up_widths) must be of one factor.")
         if not self.trunk_widths or len(self.trunk_widths) != len(self.trunk_blocks):

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..physics.tissues import tissue_table
 from .blocks import AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
-from .condition import CONDITION_SIZE
+from .condition import CONDITION_SIZE, EVIDENCE, EVIDENCE_POSITIONS
 from .config import NetworkConfig
 
 CLASSES = (*(tissue.name for tissue in tissue_table()), "lesion")
@@ -22,6 +22,7 @@ T1_MEDIAN_MS, T2_MEDIAN_MS = 1000.0, 100.0
 """The paper's log-normal prior (Bojórquez et al., Magn Reson Imaging 35:69, 2017)."""
 _CONDITION_WIDTH = 128
 _FIRST_LOG_VARIANCE = -5.0
+_FIRST_LOG_WIDTH = -1.8
 _LOG_VARIANCE_RANGE = (-12.0, 4.0)
 _FIRST_LOG_SD, _LEAST_LOG_SD, _GREATEST_LOG_SD = -2.5, -3.7, 0.0
 _OFF_DIAGONAL = 0.1
@@ -61,15 +62,39 @@ class TissuePrediction(NamedTuple):
     scale: Tensor
 
 
+class TissueEvidence(nn.Module):
+    """What an image (B, 1, *S) says for each of a few tissues: exp(−½((scale·x − expected)/width)²), beside the image itself.
+
+    Expected signals come from the condition, so that the signal equation, not the network, knows whether white matter is bright or dark.
+    ``scale``, from the protocol's features (B, K), and ``width`` are learned: the image's own gain is unknown.
+    """
+
+    channels = 1 + len(EVIDENCE)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Linear(_CONDITION_WIDTH, 1)
+        self.log_width = nn.Parameter(torch.full((len(EVIDENCE),), _FIRST_LOG_WIDTH))
+
+    def forward(self, image: Tensor, condition: Tensor, features: Tensor) -> Tensor:
+        shape = (-1, len(EVIDENCE), *[1] * (image.dim() - 2))
+        expected = condition[:, EVIDENCE_POSITIONS].view(shape)
+        scale = torch.exp(self.log_scale(features)).view(-1, *[1] * (image.dim() - 1))
+        distance = (scale * image - expected) * torch.exp(-self.log_width).view(shape)
+        return torch.cat([image, torch.exp(-0.5 * distance**2)], dim=1)
+
+
 class Encoder(nn.Module):
-    """One image (B, 1, *S) and its condition (B, K) → mean and log variance of its latent."""
+    """One image (B, 1, *S), its protocol's vector and the condition made of it (B, K) → mean and log variance of its latent."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         dims, size = config.spatial_dims, _CONDITION_WIDTH if config.adaptive else 0
         self.stem_factor = config.stem
         widths = [*config.down_widths, config.trunk_widths[0]]
-        self.stem = convolution(dims, config.stem**dims, widths[0])
+        self.evidence = TissueEvidence() if config.evidence else None
+        channels = TissueEvidence.channels if config.evidence else 1
+        self.stem = convolution(dims, channels * config.stem**dims, widths[0], 1 if config.stem > 1 else 3)
         self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm, size) for w in config.down_widths)
         self.down = nn.ModuleList(convolution(dims, a, b, 2, 2) for a, b in pairwise(widths))
         self.trunk = Trunk(dims, config.trunk_widths, config.trunk_blocks, config.norm, size)
@@ -78,7 +103,10 @@ class Encoder(nn.Module):
         with torch.no_grad():
             cast(Tensor, self.out.bias)[config.latent_channels :] = _FIRST_LOG_VARIANCE
 
-    def forward(self, image: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, protocol: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.evidence is not None:
+            assert condition is not None
+            image = self.evidence(image, protocol, condition)
         x = self.stem(space_to_depth(image, self.stem_factor))
         for block, down in zip(self.blocks, self.down, strict=True):
             x = down(block(x, condition))
@@ -141,7 +169,7 @@ class TissueVAE(nn.Module):
         memory = _channels_last(self.config.spatial_dims)
         picked = images[present][:, None].contiguous(memory_format=memory)
         adapted = self.condition(conditions[present]) if self.config.adaptive else None
-        mean, log_variance = self.encoder(picked, adapted)
+        mean, log_variance = self.encoder(picked, conditions[present], adapted)
         shape = (*present.shape, *mean.shape[1:])
         full_mean = mean.new_zeros(shape).masked_scatter(present.view(*present.shape, *[1] * (mean.dim() - 1)), mean)
         full_variance = mean.new_zeros(shape).masked_scatter(present.view(*present.shape, *[1] * (mean.dim() - 1)), log_variance)
