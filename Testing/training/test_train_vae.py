@@ -231,9 +231,39 @@ def test_a_damaged_checkpoint_is_refused_and_named(tmp_path: Path, keep: float) 
 
 
 def test_a_log_grows_row_by_row(tmp_path: Path) -> None:
-    for start in (1, 3):  # as a resumed run does
-        log = CsvLog(tmp_path / "out" / "log.csv", ("step", "loss", "dice"))
-        log.row(step=start, loss=np.float32(0.123456789))
-        log.row(step=start + 1, dice=0.5)
-    lines = (tmp_path / "out" / "log.csv").read_text(encoding="utf-8").split()
-    assert lines == ["step,loss,dice", "1,0.123457,", "2,,0.5", "3,0.123457,", "4,,0.5"]
+    path = tmp_path / "out" / "log.csv"
+
+    def log_two(first: int, resumed_at: int) -> list[str]:
+        log = CsvLog(path, ("step", "loss", "dice"), resumed_at)
+        log.row(step=first, loss=np.float32(0.123456789))
+        log.row(step=first + 1, dice=0.5)
+        return path.read_text(encoding="utf-8").split()
+
+    assert log_two(1, 0) == ["step,loss,dice", "1,0.123457,", "2,,0.5"]
+    assert log_two(3, 2) == ["step,loss,dice", "1,0.123457,", "2,,0.5", "3,0.123457,", "4,,0.5"]
+    lost_with_a_kill = log_two(3, 2)
+    assert lost_with_a_kill == ["step,loss,dice", "1,0.123457,", "2,,0.5", "3,0.123457,", "4,,0.5"]
+    assert log_two(1, 0) == ["step,loss,dice", "1,0.123457,", "2,,0.5"]
+
+
+def test_a_run_that_is_already_there_does_nothing_more(data_folder: Path, tmp_path: Path) -> None:
+    checkpoint = train_vae(CONFIGURATION, Run(data_folder, tmp_path / "out", steps=2, precision="32-true"))
+    before = checkpoint.read_bytes()
+    assert train_vae(CONFIGURATION, Run(data_folder, tmp_path / "out", resume=True, steps=2, precision="32-true")).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "cause"),
+    (
+        ("training", {"crops": []}, "crops"),
+        ("training", {"crops": [[30, 32, 32]]}, "multiples of"),
+        ("network", {"head": "exp"}, "label maps"),
+        ("network", {"latent_channels": 0}, "whole numbers above 0"),
+    ),
+)
+def test_a_configuration_that_cannot_be_trained_is_refused(
+    data_folder: Path, tmp_path: Path, section: str, values: dict[str, object], cause: str
+) -> None:
+    configuration = {**CONFIGURATION, section: {**CONFIGURATION[section], **values}}
+    with pytest.raises(PhysMRISynthError, match=cause):
+        train_vae(configuration, Run(data_folder, tmp_path / "out", steps=1))

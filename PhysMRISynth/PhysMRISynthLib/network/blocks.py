@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -39,7 +40,7 @@ class AdaptiveNorm(nn.Module):
             scale, shift = scale + more_scale, shift + more_shift
         if self.kind == "group":
             shape = (-1, self.channels, *[1] * (x.dim() - 2))
-            normal = functional.group_norm(x, min(_GROUPS, self.channels))
+            normal = functional.group_norm(x, math.gcd(_GROUPS, self.channels))
             return normal * (1.0 + scale.view(shape)) + shift.view(shape)
         # channels last, which is how the convolutions want their memory too
         last = x.movedim(1, -1)

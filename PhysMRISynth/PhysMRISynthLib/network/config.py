@@ -43,6 +43,9 @@ class NetworkConfig:
                 "A network needs spatial_dims 2 or 3, head 'classes' or 'exp', norm 'voxel' or 'group'; "
                 f"not {self.spatial_dims}, '{self.head}', '{self.norm}'."
             )
+        widths = (self.stem, self.tail, self.latent_channels, *self.down_widths, *self.trunk_widths, *self.up_widths)
+        if not all(isinstance(width, int) and width > 0 for width in widths):
+            raise PhysMRISynthError("A network's stem, tail, latent_channels and widths must be whole numbers above 0.")
         if self.evidence and not self.adaptive:
             raise PhysMRISynthError("A network with evidence needs to be adaptive: the protocol gives the expected signals.")
         if self.stem * 2 ** len(self.down_widths) != self.tail * 2 ** len(self.up_widths):

@@ -45,11 +45,12 @@ class Posterior(NamedTuple):
 
 
 def product_of_experts(mean: Tensor, log_variance: Tensor, present: Tensor) -> Posterior:
-    """σ⁻² = Σσᵢ⁻², μ = σ²Σμᵢσᵢ⁻² over the experts that are ``present`` (B, M); ``mean`` and ``log_variance`` are (B, M, …)."""
-    given = present.to(mean.dtype).view(*present.shape, *[1] * (mean.dim() - 2))
-    precision = torch.exp(-log_variance) * given
+    """σ⁻² = Σσᵢ⁻², μ = σ²Σμᵢσᵢ⁻² over the experts that are ``present`` (B, M; at least one of each M); ``mean`` and
+    ``log_variance`` are (B, M, …)."""
+    given = present.view(*present.shape, *[1] * (mean.dim() - 2))
+    precision = torch.where(given, torch.exp(-log_variance), 0.0)
     total = precision.sum(dim=1)
-    return Posterior((precision * mean).sum(dim=1) / total, -torch.log(total))
+    return Posterior((precision * torch.where(given, mean, 0.0)).sum(dim=1) / total, -torch.log(total))
 
 
 class TissuePrediction(NamedTuple):

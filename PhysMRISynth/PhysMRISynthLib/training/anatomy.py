@@ -101,8 +101,9 @@ class PlaceHead:
     def _positions(self, matrix: np.ndarray, centre: np.ndarray, mirror: bool, rng: np.random.Generator) -> np.ndarray:
         """Where in the label map each voxel of the piece comes from: (3, *shape)."""
         axes = [np.arange(n, dtype=np.float32) - (n - 1) / 2.0 for n in self.shape]
-        displacement = sum(sd * smooth_noise(self.shape, scale, rng, 3) for scale, sd in self.warps)
-        assert isinstance(displacement, np.ndarray)
+        displacement = np.zeros((3, *self.shape), dtype=np.float32)
+        for scale, sd in self.warps:
+            displacement += np.float32(sd) * smooth_noise(self.shape, scale, rng, 3)
         positions = np.empty((3, *self.shape), dtype=np.float32)
         for row in range(3):
             turned = matrix.astype(np.float32)[row]
@@ -183,9 +184,7 @@ class SplitTissues:
         shares = rng.uniform(0.0, self.most_fat), rng.uniform(0.0, self.most_skin)
         original = sample.tissue
         noise = smooth_noise(sample.shape, float(rng.uniform(3.0, 10.0)), rng)[0]
-        rank = np.argsort(np.argsort(noise.reshape(-1)[::97]))  # quantiles from a sample of voxels
-        levels = np.sort(noise.reshape(-1)[::97])
-        cuts = [levels[min(len(rank) - 1, int((1.0 - share) * len(rank)))] for share in shares]
+        cuts = np.quantile(noise.reshape(-1)[::97], [1.0 - share for share in shares])
         tissue = np.where((original == muscle) & (noise > cuts[0]), np.uint8(fat), original)
         sample.tissue = np.where((original == fat) & (noise > cuts[1]), np.uint8(muscle), tissue)
         note(sample, self, fat_in_muscle=shares[0], skin_in_fat=shares[1])
@@ -216,6 +215,7 @@ class DrawTissueValues:
         for row in range(3):
             sample.theta[row] += within[:, row][sample.tissue] * texture[row]
         sample.theta[0] = np.minimum(sample.theta[0], np.float32(np.log(1.1)))
+        sample.theta[2] = np.minimum(sample.theta[2], sample.theta[1])  # T2 cannot exceed T1 by much in any tissue
         sample.field_strength = strength
         note(sample, self, field_strength=strength, theta=values.tolist(), coarse=coarse, fine=fine)
         return sample
@@ -224,6 +224,6 @@ class DrawTissueValues:
     def _texture(shape: tuple[int, ...], coarse: float, fine: float, rng: np.random.Generator) -> np.ndarray:
         """(3, *shape): half of it shared, since PD, T1 and T2 rise and fall together with water."""
         wide = smooth_noise(shape, float(rng.uniform(8.0, 24.0)), rng, 4)
-        narrow = smooth_noise(shape, 1.5, rng, 2)
+        narrow = smooth_noise(shape, 1.5, rng, 4)
         shared = coarse * wide[0] + fine * narrow[0]
-        return np.float32(np.sqrt(0.5)) * (shared + coarse * wide[1:] + fine * narrow[1])
+        return np.float32(np.sqrt(0.5)) * (shared + coarse * wide[1:] + fine * narrow[1:])

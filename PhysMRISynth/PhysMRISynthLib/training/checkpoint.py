@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     """Write under another name, then rename: a kill in between leaves the old checkpoint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    try:
+        torch.save(state, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -28,18 +32,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class CsvLog:
-    """A CSV file that grows by a row at a time; rows of a resumed run follow those before."""
+    """A CSV file that grows by a row at a time; the first column is the step.
 
-    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+    A resumed run goes on after ``step``: rows of steps that were lost with a kill are taken out, those before stay.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], step: int = 0) -> None:
         self.path, self.columns = path, columns
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            self._append(columns)
+        before = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:] if path.exists() else []
+        path.unlink(missing_ok=True)
+        for cells in (columns, *(row for row in before if int(row[0]) <= step)):
+            self._append(cells)
 
     def row(self, **values: float) -> None:
         """Append one row; columns without a value stay empty."""
         self._append(tuple(f"{values[c]:.6g}" if c in values else "" for c in self.columns))
 
-    def _append(self, cells: tuple[str, ...]) -> None:
+    def _append(self, cells: Sequence[str]) -> None:
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(cells)

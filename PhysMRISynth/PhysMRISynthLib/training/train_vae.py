@@ -60,7 +60,17 @@ class TrainingConfig:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise PhysMRISynthError(f"Unknown field of a training: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        if not values.get("crops"):
+            raise PhysMRISynthError("A training needs 'crops': a list of shapes (z, y, x) in voxels of 1 mm.")
         return cls(**{**values, "crops": tuple(tuple(crop) for crop in values["crops"])})
+
+    def check(self, shape: NetworkConfig) -> None:
+        """Raise PhysMRISynthError where this training does not fit the network."""
+        if shape.head != "classes" or shape.spatial_dims != 3:
+            raise PhysMRISynthError("Training on label maps needs a 3D network with the head 'classes'.")
+        for crop in self.crops:
+            if len(crop) != 3 or any(side < 1 or side % shape.multiple for side in crop):
+                raise PhysMRISynthError(f"The crop {list(crop)} does not fit the network: sides must be multiples of {shape.multiple}.")
 
 
 @dataclass
@@ -121,15 +131,20 @@ class Trainer:
         from lightning_fabric import Fabric
 
         self.configuration, self.run = configuration, run
-        self.config = TrainingConfig.from_mapping(configuration["training"])
+        shape = NetworkConfig.from_mapping(configuration["network"])
+        self.config = TrainingConfig.from_mapping(configuration.get("training", {}))
+        self.config.check(shape)
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-        precision = fastest_precision(accelerator) if run.precision == "auto" else run.precision
-        self.fabric = Fabric(accelerator=accelerator, devices=run.devices, num_nodes=run.num_nodes, precision=cast(Any, precision))
+        self.precision = fastest_precision(accelerator) if run.precision == "auto" else run.precision
+        self.fabric = Fabric(accelerator=accelerator, devices=run.devices, num_nodes=run.num_nodes, precision=cast(Any, self.precision))
         self.fabric.launch()
         torch.manual_seed(self.config.seed)
-        self.network = TissueVAE(NetworkConfig.from_mapping(configuration["network"]))
+        self.network = TissueVAE(shape)
         if run.start_from is not None:
-            self.network.load_state_dict(load_weights(run.start_from).network.state_dict())
+            before = load_weights(run.start_from)
+            if before.config != shape:
+                raise PhysMRISynthError(f"{run.start_from} holds a network of another shape. Use the configuration that it was trained by.")
+            self.network.load_state_dict(before.network.state_dict())
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         optimizer = torch.optim.AdamW(
             self.network.parameters(), self.config.learning_rate, betas=(0.9, 0.99), weight_decay=self.config.weight_decay
@@ -142,6 +157,8 @@ class Trainer:
 
     def _load(self, optimizer: torch.optim.Optimizer) -> None:
         state = load_checkpoint(self.run.checkpoint)
+        if state["configuration"]["network"] != self.configuration["network"]:
+            raise PhysMRISynthError(f"{self.run.checkpoint} is of another network. Use its configuration, or another --out.")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
@@ -158,7 +175,7 @@ class Trainer:
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; returns the parts of its loss. The draw of the latent depends on the step alone, so that a resumed run repeats it."""
-        rate = self.config.learning_rate * min(1.0, (self.step + 1) / self.config.warm_up_steps)
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / max(1, self.config.warm_up_steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(self.config.seed + 1_000_003 * (self.step + 1) + self.fabric.global_rank)
@@ -167,7 +184,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.fabric.backward(total)
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.gradient_clip, error_if_nonfinite=False)
-        if norm is None or bool(torch.isfinite(norm)):
+        # in half precision the gradient's scaler must see every step: it skips such ones itself, and scales less from then on
+        if norm is None or bool(torch.isfinite(norm)) or self.precision == "16-mixed":
             self.optimizer.step()
         else:
             _log.warning("Step %d had no finite gradient and was skipped.", self.step)
@@ -195,7 +213,10 @@ def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str],
     run.check()
     trainer = Trainer(configuration, run)
     first = trainer.fabric.global_rank == 0
-    watch = _Watch(trainer, _validation_batches(run.data, trainer.config), CsvLog(run.out / LOG, _COLUMNS), progress) if first else None
+    if run.steps is not None and trainer.step >= run.steps:
+        return run.checkpoint
+    log = CsvLog(run.out / LOG, _COLUMNS, trainer.step) if first else None
+    watch = _Watch(trainer, _validation_batches(run.data, trainer.config), log, progress) if log is not None else None
     start = saved = time.monotonic()
     before = trainer.seconds
     with _stop_signal() as stopped:
@@ -225,12 +246,14 @@ class _Watch:
     def after_step(self, parts: dict[str, float]) -> None:
         self.parts.append(parts)
         trainer = self.trainer
-        if trainer.step % trainer.config.log_every:
+        validate = trainer.step % trainer.config.validate_every == 0
+        if trainer.step % trainer.config.log_every and not validate:
             return
         means = {name: float(np.mean([p[name] for p in self.parts])) for name in parts}
         self.parts = []
-        if trainer.step % trainer.config.validate_every == 0:
-            means |= _validate(trainer.average, self.validation, trainer.fabric.device)
+        if validate:
+            with trainer.fabric.autocast():
+                means |= _validate(trainer.average, self.validation, trainer.fabric.device)
         self.log.row(step=trainer.step, seconds=trainer.seconds, **means)
         told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
         self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {told}")
@@ -264,8 +287,7 @@ def _validate(network: nn.Module, batches: list[Batch], device: torch.device) ->
     found: dict[str, list[float]] = {}
     for batch in batches:
         prefix = "dice" if bool(batch.present.all()) else "dice1"
-        with torch.autocast(device.type, torch.bfloat16):
-            _, prediction = network(*(t.to(device) for t in (batch.images, batch.conditions, batch.present)))
+        _, prediction = network(*(t.to(device) for t in (batch.images, batch.conditions, batch.present)))
         for name, score in dice(prediction, batch.tissue.to(device), _WATCHED).items():
             found.setdefault(f"{prefix}_{name}", []).append(score)
     return {name: float(np.mean(scores)) for name, scores in found.items()}
