@@ -60,12 +60,13 @@ def main() -> None:
         within = np.array([[run[subset][1][p] for p in PROPERTIES] for run in runs]).mean(axis=0)
         cells = [f"{mean:.1f} ({worst:.1f})" for mean, worst in zip(errors.mean(axis=0), errors.max(axis=0), strict=True)]
         print(f"| {' + '.join(subset)} | {' | '.join(cells)} | {' | '.join(f'{value:.0f}' for value in within)} |")
-    print("\nThree inputs, by tissue: error in %, and in brackets its ratio to the information bound.\n")
-    print("| tissue | PD | T1 | T2 |\n|---|---|---|---|")
-    for tissue in BRAIN_TISSUE:
-        found = [float(np.mean([run[SUBSETS[0]][0][tissue][p] for run in runs])) for p in PROPERTIES]
-        cells = [f"{error:.1f} ({error / bound:.1f}×)" for error, bound in zip(found, INFORMATION_BOUND[tissue], strict=True)]
-        print(f"| {tissue.replace('_', ' ')} | {' | '.join(cells)} |")
+    print("\nBy tissue: error in %, and in brackets its ratio to the information bound of three inputs.\n")
+    print("| inputs | tissue | PD | T1 | T2 |\n|---|---|---|---|---|")
+    for subset in SUBSETS:
+        for tissue in (*BRAIN_TISSUE, "csf"):
+            found = [float(np.mean([run[subset][0][tissue][p] for run in runs])) for p in PROPERTIES]
+            cells = [f"{error:.1f} ({error / bound:.1f}×)" for error, bound in zip(found, INFORMATION_BOUND[tissue], strict=True)]
+            print(f"| {' + '.join(subset)} | {tissue.replace('_', ' ')} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
 
     strength, source = field_strength_of(acquisitions, options.field_strength)
     options.field_strength = strength
-    print(f"field strength: {strength:g} T ({source})")
+    print(f"field strength: {strength:g} T ({source})", file=sys.stderr if source.startswith("assumed") else sys.stdout)
     for a in acquisitions:
         print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
     with _bar() as bar:
@@ -198,7 +198,7 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
         values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items() if p not in FROM_LITERATURE.get(tissue, ()))
         print(f"{tissue:<13} {'   '.join(values)}")
     for name, check in estimate.checks.items():
-        print(f"fit of {name}: residual {check.rms_percent:.1f} % of its brightest signal")
+        print(f"fit of {name}: residual {check.rms_percent:.1f} % of its bright tissue")
     return estimate
 
 
@@ -212,8 +212,10 @@ def _render(options: argparse.Namespace) -> None:
     protocol = protocol_from_spec(options.protocol)
     check_free(options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
-    image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
-    write_image(maps.image(image), options.out)
+    with _bar() as bar:
+        bar("render and write", 0.0)
+        image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
+        write_image(maps.image(image), options.out)
     print(f"{options.out}: {protocol.spec}")
 
 
@@ -226,8 +228,10 @@ def _simulate(options: argparse.Namespace) -> None:
     protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in _ROLES}
     check_free(options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
-    images = simulate(maps, protocols, options.snr, options.bias, options.seed)
-    write_simulation(maps, images, protocols, options.out, options.overwrite)
+    with _bar() as bar:
+        bar("simulate and write", 0.0)
+        images = simulate(maps, protocols, options.snr, options.bias, options.seed)
+        write_simulation(maps, images, protocols, options.out, options.overwrite)
     print(f"Simulated {', '.join(images)} in {options.out}.")
 
 
@@ -301,10 +305,14 @@ def _demo(options: argparse.Namespace) -> None:
         if any(getattr(options, f"{role}_protocol") for role in _ROLES):
             raise ProtocolError("The example has protocols of its own. Give --t1w, --t2w or --flair with their protocols.")
         print("Simulating the embedded example: a head of known PD, T1 and T2 …")
-        truth, acquisitions = example_acquisitions()
+        with _bar() as bar:
+            bar("simulate the example", 0.0)
+            truth, acquisitions = example_acquisitions()
     estimate = _run(acquisitions, options)
-    for line in write_demo(estimate, acquisitions, truth, options.field_strength, options.out, options.overwrite):
-        print(line)
+    with _bar() as bar:
+        bar("render the contrasts and write all", 0.0)
+        lines = write_demo(estimate, acquisitions, truth, options.field_strength, options.out, options.overwrite)
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

@@ -195,11 +195,36 @@ def test_overwriting_leaves_nothing_of_an_earlier_run(scans: dict[str, Path], tm
     out = tmp_path / "maps"
     out.mkdir()
     (out / "truth_T1.nii.gz").write_bytes(b"of another patient")
+    (out / "report.json").write_text(json.dumps({"files": ["truth_T1.nii.gz", "report.json"]}), encoding="utf-8")
     (out / "notes.txt").write_text("the user's own", encoding="utf-8")
+    (out / "T1W.nii.gz").write_bytes(b"the user's own too")
     assert main([*arguments(scans, ("t2w",), out), "--overwrite"]) == 0
     names = {file.name for file in out.iterdir()}
     assert "truth_T1.nii.gz" not in names
-    assert {"notes.txt", "T1.nii.gz", "fit_t2w.nii.gz"} <= names
+    assert {"notes.txt", "T1W.nii.gz", "T1.nii.gz", "fit_t2w.nii.gz"} <= names
+    assert set(json.loads((out / "report.json").read_text(encoding="utf-8"))["files"]) == names - {"notes.txt", "T1W.nii.gz"}
+
+
+def test_an_input_is_never_overwritten_by_the_results(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = tmp_path / "T2.nii.gz"
+    scan.write_bytes(scans["t2w"].read_bytes())
+    assert main(["estimate", "--t2w", str(scan), "--t2w-protocol", SPECS["t2w"], "--out", str(tmp_path), "--overwrite"]) == 2
+    assert "is an input and would be overwritten" in capsys.readouterr().err
+    assert scan.read_bytes() == scans["t2w"].read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == ["T2.nii.gz"]
+
+
+def test_the_sidecars_field_strength_counts_beside_a_given_protocol(scans: dict[str, Path], tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    scan.write_bytes(scans["t1w"].read_bytes())
+    (tmp_path / "scan.json").write_text('{"MagneticFieldStrength": 1.5}', encoding="utf-8")
+    assert read_acquisition("t1w", scan, "se,TR=600,TE=15").field_strength == 1.5
+
+
+def test_a_presets_estimated_echo_time_is_fitted(scans: dict[str, Path]) -> None:
+    assert read_acquisition("t2w", scans["t2w"], "oasis3-t2w").conventional_echo_time == 100.0
+    assert read_acquisition("t2w", scans["t2w"], "oasis3-t2w,TE=90").conventional_echo_time is None
+    assert read_acquisition("t1w", scans["t1w"], "adni-t1w").conventional_echo_time is None
 
 
 def test_no_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

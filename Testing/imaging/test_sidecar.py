@@ -95,7 +95,10 @@ def test_values_that_the_sidecar_lacks_are_defaults_and_say_so() -> None:
         ("t1w", {"RepetitionTime": 0.6, "EchoTime": 0.015, "ScanningSequence": "SE"}, "se"),
         ("t1w", {"RepetitionTime": 0.018, "EchoTime": 0.0046, "FlipAngle": 25, "ScanningSequence": "GR"}, "spgr"),
         ("t1w", {}, "mprage"),
+        ("t1w", {"RepetitionTime": 0.2, "EchoTime": 0.004, "FlipAngle": 70, "ScanningSequence": "GR"}, "spgr"),
+        ("t1w", {"RepetitionTimePreparation": 2.3, "RepetitionTime": 0.007, "EchoTime": 0.003}, "mprage"),
         ("t2w", {"RepetitionTime": 4.5, "EchoTime": 0.1}, "tse"),
+        ("t2w", {"RepetitionTime": 4.5, "EchoTime": 0.05, "InversionTime": 0.16, "ScanningSequence": ["SE", "IR"]}, "stir"),
         ("flair", {"RepetitionTime": 11.0, "EchoTime": 0.14, "InversionTime": 2.8}, "flair"),
     ),
 )
@@ -240,3 +243,17 @@ def test_an_inversion_time_of_zero_means_none() -> None:
     assert protocol_from_sidecar({"RepetitionTime": 0.018, "InversionTime": 0, "EchoTime": 0.004}, "t1w", "x.json").sequence.name == "spgr"
     spin_echo = {"ScanningSequence": "SE", "RepetitionTime": 0.6, "InversionTime": 0, "EchoTime": 0.012}
     assert protocol_from_sidecar(spin_echo, "t1w", "x.json").sequence.name == "se"
+
+
+@pytest.mark.parametrize("role", ("t2w", "flair"))
+def test_a_gradient_echo_is_no_t2w_image(role: str) -> None:
+    with pytest.raises(ProtocolError, match="gradient echo, whose contrast is T2\\*"):
+        protocol_from_sidecar({"ScanningSequence": "GR", "RepetitionTime": 0.65, "EchoTime": 0.02}, role, "x.json")
+
+
+def test_an_inversion_recovery_has_a_readout_train_unless_its_header_says_otherwise() -> None:
+    fields = {"RepetitionTime": 9.0, "EchoTime": 0.09, "InversionTime": 2.5}
+    found = protocol_from_sidecar(fields, "flair", "x.json")
+    assert found.values["L"] == 150 and found.assumed == ("L=150 ms",)
+    assert "L" not in protocol_from_sidecar({**fields, "EchoTrainLength": 1}, "flair", "x.json").values
+    assert default_protocol("flair").values["L"] == 150

@@ -68,7 +68,7 @@ def test_without_a_mask_or_a_report_the_maps_speak_for_themselves(maps: TissueMa
 
 
 @pytest.mark.parametrize(
-    ("name", "factor"), (("T1", 1e-3), ("T2", 1e-3), ("PD", 1e-2), ("PD", 100.0), ("T1", 1e3), ("T2", 1e3), ("T1", -1.0))
+    ("name", "factor"), (("T1", 1e-3), ("T2", 1e-3), ("PD", 1e-2), ("PD", 100.0), ("T1", 1e3), ("T2", 1e3))
 )
 def test_maps_in_other_units_are_refused(maps: TissueMaps, tmp_path: Path, name: str, factor: float) -> None:
     write(maps, tmp_path)
@@ -124,4 +124,16 @@ def test_a_damaged_report_is_refused(maps: TissueMaps, tmp_path: Path, content: 
     write(maps, tmp_path)
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(ImageError, match=r"report\.json.*Restore it, or delete it"):
+        read_tissue_maps(tmp_path)
+
+
+@pytest.mark.parametrize("name", ("PD", "T1", "T2"))
+def test_a_negative_voxel_in_the_head_is_named_for_what_it_is(maps: TissueMaps, tmp_path: Path, name: str) -> None:
+    write(maps, tmp_path)
+    path = tmp_path / f"{name}.nii.gz"
+    image = read_volume(path).image
+    where = np.argwhere(maps.mask)[0][::-1].tolist()
+    image[where] = -1e-3
+    write_image(image, path)
+    with pytest.raises(ImageError, match=f"{name}.nii.gz has negative voxels"):
         read_tissue_maps(tmp_path)

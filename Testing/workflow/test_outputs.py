@@ -1,4 +1,4 @@
-"""Files of an estimate: what could not be had is null in JSON, so that every parser reads it."""
+"""Files of an estimate: strict JSON, and nobody else's files touched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.workflow.outputs import _write_json
+from PhysMRISynthLib.workflow.outputs import _write_json, whole_folder
 
 
 def strictly(path: Path) -> Any:
@@ -32,3 +32,33 @@ def test_everything_else_is_written_as_it_is(tmp_path: Path) -> None:
     _write_json(values, tmp_path / "report.json")
     assert strictly(tmp_path / "report.json") == values
     assert "größe, NaN °" in (tmp_path / "report.json").read_text(encoding="utf-8")
+
+
+def test_overwriting_takes_only_what_the_earlier_report_lists(tmp_path: Path) -> None:
+    for name in ("T1W.nii.gz", "T2W.nii.gz", "report.pdf", "fit_me.txt", "PD.nii.gz", "fit_flair.nii.gz"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "report.json").write_text(json.dumps({"files": ["PD.nii.gz", "fit_flair.nii.gz", "../elsewhere", "report.json", 7]}))
+    (tmp_path.parent / "elsewhere").write_text("kept")
+    with whole_folder(tmp_path, overwrite=True) as folder:
+        (folder / "PD.nii.gz").write_text("new")
+        (folder / "report.json").write_text("{}")
+    kept = {"T1W.nii.gz", "T2W.nii.gz", "report.pdf", "fit_me.txt"}
+    assert {file.name for file in tmp_path.iterdir()} == kept | {"PD.nii.gz", "report.json"}
+    assert (tmp_path / "PD.nii.gz").read_text() == "new" and (tmp_path.parent / "elsewhere").exists()
+
+
+def test_a_result_without_a_report_removes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "PD.nii.gz").write_text("a map")
+    (tmp_path / "report.json").write_text(json.dumps({"files": ["PD.nii.gz", "report.json"]}))
+    with whole_folder(tmp_path, overwrite=True) as folder:
+        (folder / "t1w.nii.gz").write_text("simulated")
+    assert {file.name for file in tmp_path.iterdir()} == {"PD.nii.gz", "report.json", "t1w.nii.gz"}
+
+
+@pytest.mark.parametrize("report", ("", "[]", "{}", '{"files": 3}', '{"files": null}'))
+def test_a_report_that_lists_nothing_removes_nothing(tmp_path: Path, report: str) -> None:
+    (tmp_path / "report.json").write_text(report)
+    (tmp_path / "T1.nii.gz").write_text("somebody's")
+    with whole_folder(tmp_path, overwrite=True) as folder:
+        (folder / "report.json").write_text("new")
+    assert (tmp_path / "T1.nii.gz").exists()

@@ -30,7 +30,8 @@ def check_fit(observed: np.ndarray, fitted: np.ndarray, brain: np.ndarray) -> Fi
     if rms <= LARGEST_GOOD_RESIDUAL:
         return FitCheck(rms, bias, None)
     warning = (
-        f"the maps explain this image only to {rms:.1f} % of its brightest signal (good fits: under {LARGEST_GOOD_RESIDUAL:g} %). "
+        f"the image made from the maps differs from this one by {rms:.1f} % of its bright tissue (good fits: under "
+        f"{LARGEST_GOOD_RESIDUAL:g} %). "
         "Check its protocol, that it shows the same patient, and for motion or contrast agent."
     )
     return FitCheck(rms, bias, warning)

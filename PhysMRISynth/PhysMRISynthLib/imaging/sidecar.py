@@ -22,6 +22,8 @@ _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
 _SPEC_KEY = "PhysMRISynthProtocol"
 """Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
 _SHORTEST_MPRAGE_TR = 300.0
+_USUAL_TRAIN = 150.0
+"""ms: the readout of a 2D turbo spin echo (physics/presets have the same)."""
 _MP2RAGE_RANGE = 4095.0
 _SIGNED_SHARE = 0.005
 """Share of negative voxels that tells a signed image from a magnitude image that was interpolated."""
@@ -72,7 +74,7 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
             "inversion (about 2000 ms). Give the protocol on the command line."
         )
     allowed = {p.name for p in sequence.parameters}
-    train = _fitting_train(sequence.name, values)
+    train = {**_fitting_train(sequence.name, values), **_readout_train(sequence.name, values, fields)}
     try:
         protocol = Protocol.of(sequence.name, source, **train, **{k: v for k, v in values.items() if k in allowed})
     except ProtocolError as error:
@@ -98,15 +100,18 @@ def _number(fields: Mapping[str, Any], key: str, source: str) -> float:
 
 def _sequence_name(values: Mapping[str, float], fields: Mapping[str, Any], role: str) -> str:
     """The sequence family of a role, as the values and the header's own names tell it."""
-    if role != "t1w":
-        return _DEFAULT_SEQUENCE[role]
     stated = str(fields.get("ScanningSequence", "")).upper()
     spin_echo = "SE" in stated
-    if "TI" in values or "IR" in stated:
+    if role != "t1w":
+        if "GR" in stated and not spin_echo:
+            cause = f"The header calls this {role} image a gradient echo, whose contrast is T2*."
+            raise ProtocolError(f"{cause} Give a spin echo, or the protocol on the command line.")
+        return "stir" if role == "t2w" and ("IR" in stated or "TI" in values) else _DEFAULT_SEQUENCE[role]
+    if "TI" in values or "IR" in stated or fields.get("RepetitionTimePreparation") is not None:
         return "ir" if spin_echo else "mprage"
     if spin_echo:
         return "se"
-    return "spgr" if values.get("TR", 2000.0) < 100.0 else "mprage"
+    return "spgr" if values.get("TR", 2000.0) < _SHORTEST_MPRAGE_TR else "mprage"
 
 
 def _fitting_train(sequence: str, values: Mapping[str, float]) -> dict[str, float]:
@@ -118,9 +123,18 @@ def _fitting_train(sequence: str, values: Mapping[str, float]) -> dict[str, floa
     return {"ESP": spacing, "N": float(max(1, min(176, int(0.95 * room))))}
 
 
+def _readout_train(sequence: str, values: Mapping[str, float], fields: Mapping[str, Any]) -> dict[str, float]:
+    """A usual train length for inversion recoveries, which are read out by one unless the header says that there is a single echo."""
+    if sequence not in ("flair", "stir", "ir", "psir") or fields.get("EchoTrainLength") == 1:
+        return {}
+    room = values.get("TR", 9000.0) - values.get("TI", 0.0)
+    return {"L": _USUAL_TRAIN} if room > 1.1 * _USUAL_TRAIN else {}
+
+
 def default_protocol(role: str) -> Protocol:
     """The protocol assumed when nothing is known about an input; its note is always shown."""
-    protocol = Protocol.of(_DEFAULT_SEQUENCE[role], "default")
+    train = {"L": _USUAL_TRAIN} if role == "flair" else {}
+    protocol = Protocol.of(_DEFAULT_SEQUENCE[role], "default", **train)
     return protocol.changed(
         "default", f"Nothing is known about this scan: '{protocol.spec}' is assumed. Give its protocol for trustworthy maps."
     )

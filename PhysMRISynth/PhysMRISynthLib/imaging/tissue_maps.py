@@ -88,6 +88,8 @@ def _check_ranges(maps: TissueMaps, folder: Path) -> None:
     allowed = {"PD": (maps.pd, 0.05, 2.0, "% of water"), "T1": (maps.t1, 100.0, 6000.0, "ms"), "T2": (maps.t2, 10.0, 4000.0, "ms")}
     for name, (voxels, low, high, unit) in allowed.items():
         middle = float(np.median(voxels[maps.mask]))
-        if not low <= middle <= high or voxels[maps.mask].min() < 0:
+        if voxels[maps.mask].min() < 0:
+            raise ImageError(f"{folder}/{name}.nii.gz has negative voxels in the head, which no {name} has. Restore the map.")
+        if not low <= middle <= high:
             shown = middle * PER_CENT if name == "PD" else middle
             raise ImageError(f"{folder}/{name}.nii.gz: a median of {shown:.3g} over the head cannot be {name} in {unit}. Check its unit.")

@@ -19,7 +19,8 @@ class Preset:
     """A named protocol (ms, degrees) at a field strength in tesla.
 
     ``role`` is t1w, t2w, flair, pd or other. ``source`` says where the values come from; ``citable`` is False when they are typical
-    values without a source that could be cited.
+    values without a source that could be cited. ``echo_time_estimated``: TE is the effective one of a variable-flip train, a guess that a
+    fit should improve.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Preset:
     protocol: Protocol
     source: str
     citable: bool
+    echo_time_estimated: bool = False
 
 
 @cache
@@ -48,6 +50,7 @@ def _preset(row: dict) -> Preset:
         protocol=replace(protocol, notes=(row["note"],)) if "note" in row else protocol,
         source=row["source"],
         citable=row["citable"],
+        echo_time_estimated=row.get("echo_time_estimated", False),
     )
 
 
@@ -73,6 +76,14 @@ def protocol_from_spec(text: str, source: str = "command line") -> Protocol:
     if name.strip().lower() in SEQUENCES:
         return parse_protocol(text, source)
     raise ProtocolError(f"'{name}' in '{text}' is neither a preset ({', '.join(load_presets())}) nor a sequence ({', '.join(SEQUENCES)}).")
+
+
+def echo_time_is_estimated(text: str) -> bool:
+    """Whether a spec takes its echo time from a preset that only estimates it."""
+    name, *assignments = text.split(",")
+    preset = load_presets().get(name.strip().lower())
+    given = {assignment.partition("=")[0].strip().upper() for assignment in assignments}
+    return preset is not None and preset.echo_time_estimated and "TE" not in given
 
 
 def _changed(protocol: Protocol, assignments: list[str], source: str) -> Protocol:

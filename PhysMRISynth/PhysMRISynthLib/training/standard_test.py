@@ -34,6 +34,7 @@ INFORMATION_BOUND = {
     "cortex": (1.6, 1.4, 1.8),
     "deep_grey": (1.6, 1.6, 1.6),
     "thalamus": (1.6, 1.8, 1.6),
+    "csf": (1.3, 0.2, 20.0),
 }
 """Median absolute error in % (PD, T1, T2) that a linear-Gaussian analysis allows with three inputs and unknown gains."""
 

@@ -13,7 +13,7 @@ from ..physics.protocol import Protocol
 from .estimate import Estimate
 from .example import example_head
 from .figure import write_contrasts
-from .outputs import save_estimate, whole_folder
+from .outputs import save_estimate, whole_folder, write_report
 from .render import render
 from .simulate import simulate
 
@@ -47,6 +47,7 @@ def write_demo(
                 write_image(acquisition.volume.image, folder / f"input_{acquisition.name}.nii.gz")
             for name, file in truth.maps.files().items():
                 write_image(file, folder / f"truth_{name}")
+        write_report(estimate, acquisitions, field_strength, folder, out)
     lines = [] if truth is None else _comparison(estimate, truth)
     return [*lines, f"Maps, rendered contrasts, report.json, report.png and contrasts.png are in {out}."]
 

@@ -75,11 +75,15 @@ class _Clock:
         self._progress, self._stage, self._start = progress, "", time.perf_counter()
 
     def stage(self, name: str) -> None:
+        self.end()
+        self._stage = name
+        self.fraction(0.0)
+
+    def end(self) -> None:
         now = time.perf_counter()
         if self._stage:
             self.seconds[self._stage] = round(now - self._start, 2)
-        self._stage, self._start = name, now
-        self.fraction(0.0)
+        self._stage, self._start = "", now
 
     def fraction(self, done: float) -> None:
         self._progress(self._stage, done)
@@ -116,7 +120,7 @@ def estimate_tissue_maps(
     clock.stage("place the atlas")
     placement = place_atlas(grid, chosen.protocol, field_strength, clock.fraction)
     if placement.skull_stripped:  # what was cut away is not head
-        mask &= np.any([sitk.GetArrayFromImage(alignment.image) > 0 for alignment in alignments.values()], axis=0)
+        mask &= np.any([sitk.GetArrayFromImage(alignment.image) != 0 for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
     learned = None
     if weights is not None:
@@ -285,7 +289,7 @@ def _assembled(
     medians = tissue_medians(maps, tissue, brain)
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
     warnings = (*_warnings(acquisitions, checks, head, agreement), *implausible_medians(medians, head.field_strength))
-    clock.stage("done")
+    clock.end()
     return Estimate(
         maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, warnings, clock.seconds,
         learned,
@@ -316,7 +320,7 @@ def _warnings(
         f"{a.name}: {', '.join(a.protocol.assumed)} {'is' if len(a.protocol.assumed) == 1 else 'are'} assumed, not stated. "
         "Give what is known with the protocol."
         for a in acquisitions
-        if 0 < len(a.protocol.assumed) < len(a.protocol.values)  # a protocol that is all assumption has a note of its own
+        if a.protocol.assumed and not (a.protocol.notes and len(a.protocol.assumed) == len(a.protocol.values))
     ]
     told += [f"{name}: {check.warning}" for name, check in checks.items() if check.warning]
     if head.equation_error > _DOUBTFUL_EQUATIONS:

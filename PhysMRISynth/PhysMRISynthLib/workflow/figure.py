@@ -76,10 +76,12 @@ def _show(axes: Axes, plane: np.ndarray, title: str, colours: str, low: float, h
 def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre: tuple[float, float, float]) -> None:
     observed = estimate.inputs[name]
     scale = float(np.percentile(observed[estimate.maps.mask], 99.5))
-    residual = np.where(estimate.maps.mask, observed - fit, 0.0) / scale * 100
+    seen = estimate.maps.mask & estimate.alignments[name].covered
+    residual = np.where(seen, observed - fit, 0.0) / scale * 100
+    darkest = -scale if observed.min() < 0 else 0.0
     check = estimate.checks[name]
-    _show(axes[0], axial_plane(observed, estimate.maps.grid, centre), f"{name}: input", "gray", 0, scale)
-    _show(axes[1], axial_plane(fit, estimate.maps.grid, centre), f"{name}: from the maps", "gray", 0, scale)
+    _show(axes[0], axial_plane(observed, estimate.maps.grid, centre), f"{name}: input", "gray", darkest, scale)
+    _show(axes[1], axial_plane(fit, estimate.maps.grid, centre), f"{name}: from the maps", "gray", darkest, scale)
     _show(
         axes[2],
         axial_plane(residual, estimate.maps.grid, centre),

@@ -10,7 +10,7 @@ from ..errors import EstimationError
 from ..imaging.acquisition import Acquisition
 from ..imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of, stated_field_strength
 from ..imaging.volumes import read_volume
-from ..physics.presets import protocol_from_spec
+from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 
 ROLES = ("t1w", "t2w", "flair")
 
@@ -33,7 +33,7 @@ def read_acquisition(role: str, path: Path, spec: str | None = None) -> Acquisit
     """Read one input of a ``role`` with its protocol."""
     volume = read_volume(path)
     sidecar = sidecar_of(Path(path))
-    fields = read_sidecar(sidecar) if sidecar and spec is None else None
+    fields = read_sidecar(sidecar) if sidecar else None
     if spec is not None:
         protocol = protocol_from_spec(spec)
     elif sidecar is not None and fields is not None:
@@ -41,6 +41,8 @@ def read_acquisition(role: str, path: Path, spec: str | None = None) -> Acquisit
     else:
         protocol = default_protocol(role)
     read = acquisition(role, volume, protocol, fields)
+    if spec is not None and echo_time_is_estimated(spec):
+        read = replace(read, conventional_echo_time=protocol.values["TE"])
     return replace(read, field_strength=stated_field_strength(fields, str(sidecar))) if fields else read
 
 

@@ -13,6 +13,8 @@ UNITS = {"PD": "% of water", "T1": "ms", "T2": "ms"}
 FROM_LITERATURE = {"csf": ("T2",)}
 """What no usual protocol can tell: T2 of fluid is longer than any echo time. Its value is the prior's."""
 _LEAST_VOXELS = 50
+_CONTRAST = (1.3, 1.9)
+"""Published T1 of cortex over that of white matter (same sources as the ranges)."""
 
 Medians = Mapping[str, Mapping[str, float]]
 
@@ -43,6 +45,12 @@ def implausible_medians(medians: Medians, field_strength: float) -> list[str]:
             if value is not None and not low <= value <= high:
                 place = f"{tissue.replace('_', ' ')} {name} of {value:g} {UNITS[name]}"
                 told.append(f"{place} lies outside the published {low:g} to {high:g}: check protocols, field strength and orientation.")
+    white, cortex = (medians.get(tissue, {}).get("T1") for tissue in ("white_matter", "cortex"))
+    if white and cortex and not _CONTRAST[0] <= cortex / white <= _CONTRAST[1]:
+        told.append(
+            f"cortex has {cortex / white:.2f} times the T1 of white matter, outside the published {_CONTRAST[0]} to {_CONTRAST[1]}: check "
+            "the protocol of the T1w image."
+        )
     return told
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from .estimate import Estimate
 from .figure import write_figure
 from .report import estimate_report
 
-_OURS = ("PD*.nii.gz", "T1*.nii.gz", "T2*.nii.gz", "mask.nii.gz", "fit_*", "rendered_*", "input_*", "truth_*", "report.*", "contrasts.png")
-"""What an earlier run left under these names is removed when a folder is overwritten, so that two runs are never mixed."""
+REPORT = "report.json"
 
 
 @contextmanager
 def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary folder whose files move into ``out`` at the end; an error before that leaves ``out`` as it was.
+
+    When the new files hold a report, what an earlier report lists as written by its run goes, so that two runs are never mixed; nothing
+    else is touched.
 
     Raises ImageError when ``out`` is a file, holds files and ``overwrite`` is False, or cannot be written.
     """
@@ -39,9 +41,11 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as name:
             yield Path(name)
-            for old in (file for pattern in _OURS for file in out.glob(pattern)):
-                old.unlink()
-            for file in sorted(Path(name).iterdir()):
+            written = sorted(Path(name).iterdir())
+            names = {file.name for file in written}
+            for old in sorted(_earlier_files(out) - names) if REPORT in names else ():
+                (out / old).unlink(missing_ok=True)
+            for file in written:
                 file.replace(out / file.name)
     except BaseException as error:
         for folder in created:
@@ -50,6 +54,25 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
         raise
+
+
+def _earlier_files(out: Path) -> set[str]:
+    """Names of the files in a folder that its report lists as its own (none where there is no report that can be read)."""
+    try:
+        listed = json.loads((out / REPORT).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+    names = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
+    return {name for name in names if name == Path(name).name and (out / name).is_file()}
+
+
+def _check_inputs_survive(acquisitions: Sequence[Acquisition], out: Path, names: Iterable[str]) -> None:
+    """Raise ImageError when a file that would be written is one of the inputs."""
+    targets = {(Path(out) / name).resolve() for name in names}
+    for acquisition in acquisitions:
+        path = acquisition.volume.path
+        if path is not None and Path(path).resolve() in targets:
+            raise ImageError(f"{path} is an input and would be overwritten by the results. Choose another --out.")
 
 
 def check_free(out: Path, overwrite: bool) -> None:
@@ -66,15 +89,22 @@ def write_estimate(
     """Write maps, SDs, mask, fits, ``report.json`` and ``report.png`` into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
         save_estimate(estimate, acquisitions, field_strength, folder)
+        write_report(estimate, acquisitions, field_strength, folder, out)
 
 
 def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
-    """The files of :func:`write_estimate` into an existing folder."""
+    """The files of :func:`write_estimate` into an existing folder, all but the report."""
     images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
     for name, image in images.items():
         write_image(image, folder / name)
-    _write_json(estimate_report(estimate, acquisitions, field_strength), folder / "report.json")
     write_figure(estimate, field_strength, folder / "report.png")
+
+
+def write_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, out: Path) -> None:
+    """Write ``report.json`` beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
+    names = sorted([REPORT, *(file.name for file in folder.iterdir())])
+    _check_inputs_survive(acquisitions, out, names)
+    _write_json({**estimate_report(estimate, acquisitions, field_strength), "files": names}, folder / REPORT)
 
 
 def write_simulation(

@@ -57,8 +57,9 @@ def _box_of(tissue: np.ndarray) -> tuple[slice, ...] | None:
 
 def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarray, out: np.ndarray) -> None:
     """The image of ``maps`` (PD, T1, T2) that may hold air too, whose T1 and T2 mean nothing (0 or NaN)."""
+    pd, t1, t2 = maps
     with np.errstate(all="ignore"):
-        signal = protocol.signal(*maps).value
+        signal = protocol.signal(pd.at_least(0.0), t1, t2).value
     if protocol.sequence.signed:
         out[...] = 0.0
         np.copyto(out, signal, where=tissue)
