@@ -63,7 +63,9 @@ def read_tissue_maps(folder: Path) -> TissueMaps:
         if other is not None and not same_grid(pd.image, other.image):
             raise ImageError(f"{other.path} and {pd.path} lie on different grids. Give maps of one estimate.")
     inside = pd.voxels > 1.0 if mask is None else mask.voxels > 0.5
-    maps = TissueMaps(pd.voxels / np.float32(PER_CENT), t1.voxels, t2.voxels, inside, pd.image, provenance=_provenance(folder))
+    density = pd.voxels / np.float32(PER_CENT)
+    density[~inside] = np.maximum(density[~inside], 0.0)  # interpolation leaves negative voxels in the air around a head
+    maps = TissueMaps(density, t1.voxels, t2.voxels, inside, pd.image, provenance=_provenance(folder))
     _check_ranges(maps, folder)
     return maps
 

@@ -81,10 +81,6 @@ class Scratch:
     def __rtruediv__(self, other: Any) -> Scratch:
         return self._result(np.divide, other, self)
 
-    def at_least(self, number: float) -> Scratch:
-        """The greater of each value and ``number``; NaN counts as less."""
-        return self._result(np.fmax, self.value, np.float32(number))
-
     def exp(self) -> Scratch:
         """eˣ."""
         return self._alone(np.exp)

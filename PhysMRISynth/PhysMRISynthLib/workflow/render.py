@@ -19,7 +19,7 @@ _CHUNK = 1 << 18
 def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """The protocol's noise-free image of ``pd`` (fraction), ``t1``, ``t2`` (ms), arrays of one shape; float32, in ``out`` if given.
 
-    Voxels without tissue (PD not above 0) are 0, whatever their T1 and T2.
+    PD must not be negative. Voxels without tissue (PD 0) are 0, whatever their T1 and T2.
     """
     image = np.empty(pd.shape, dtype=np.float32) if out is None else out
     density, long, short, target = (np.atleast_1d(array) for array in (pd, t1, t2, image))
@@ -57,9 +57,8 @@ def _box_of(tissue: np.ndarray) -> tuple[slice, ...] | None:
 
 def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarray, out: np.ndarray) -> None:
     """The image of ``maps`` (PD, T1, T2) that may hold air too, whose T1 and T2 mean nothing (0 or NaN)."""
-    pd, t1, t2 = maps
     with np.errstate(all="ignore"):
-        signal = protocol.signal(pd.at_least(0.0), t1, t2).value
+        signal = protocol.signal(*maps).value
     if protocol.sequence.signed:
         out[...] = 0.0
         np.copyto(out, signal, where=tissue)
