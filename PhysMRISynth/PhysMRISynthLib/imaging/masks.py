@@ -42,6 +42,20 @@ def _normalised(image: sitk.Image) -> np.ndarray:
     return np.minimum(voxels / bright, 1.0)
 
 
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
+    """The smallest box that holds every True of ``mask``, of any number of axes (None: there is none)."""
+    box: tuple[slice, ...] = ()
+    lines = mask
+    for _ in range(mask.ndim):  # one pass over the voxels for the last axis, then over what is left of them
+        across = lines.reshape(-1, lines.shape[-1])
+        inside = np.flatnonzero(np.logical_or.reduce(across, axis=0))
+        if not inside.size:
+            return None
+        box = (slice(int(inside[0]), int(inside[-1]) + 1), *box)
+        lines = np.logical_or.reduce(lines, axis=-1) if lines.ndim > 1 else lines
+    return box
+
+
 def largest_piece(mask: np.ndarray, grid: sitk.Image) -> np.ndarray:
     """The largest connected component of a mask."""
     labelled = sitk.RelabelComponent(sitk.ConnectedComponent(image_like(mask.astype(np.uint8), grid)), sortByObjectSize=True)

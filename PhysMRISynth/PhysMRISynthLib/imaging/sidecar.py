@@ -23,7 +23,7 @@ _SPEC_KEY = "PhysMRISynthProtocol"
 """Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
 _SHORTEST_MPRAGE_TR = 300.0
 _USUAL_TRAIN = 150.0
-"""ms: the readout of a 2D turbo spin echo (physics/presets have the same)."""
+"""ms: the readout of a 2D turbo spin echo (the presets have the same)."""
 _MP2RAGE_RANGE = 4095.0
 _SIGNED_SHARE = 0.005
 """Share of negative voxels that tells a signed image from a magnitude image that was interpolated."""

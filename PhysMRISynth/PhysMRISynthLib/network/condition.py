@@ -10,7 +10,7 @@ from ..physics.tissues import tissue_table
 
 _SCALES = {"TR": 1000.0, "TE": 50.0, "TI": 1000.0}
 _UNITS = len(_SCALES) + 2
-EVIDENCE = tuple(name for name in ("white_matter", "cortex", "csf", "fat", "muscle", "bone"))
+EVIDENCE = ("white_matter", "cortex", "csf", "fat", "muscle", "bone")
 """Tissues whose expected brightness the encoder compares with every voxel's: the poles between which the others lie."""
 EVIDENCE_POSITIONS = tuple(len(SEQUENCES) + _UNITS + [t.name for t in tissue_table()].index(name) for name in EVIDENCE)
 """Where their expected signals stand in the conditioning vector."""

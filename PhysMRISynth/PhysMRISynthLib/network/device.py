@@ -72,8 +72,8 @@ def _why_not(name: str) -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device ran out of memory."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
+    """Whether a device, or the machine, ran out of memory."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "out of memory" in str(error).lower()
 
 
 def with_fallback(work: Callable[[torch.device, int], Result], device: torch.device, tiles: tuple[int, ...]) -> tuple[Result, torch.device]:
@@ -85,7 +85,7 @@ def with_fallback(work: Callable[[torch.device, int], Result], device: torch.dev
         try:
             return work(device, tile), device
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) and not isinstance(error, MemoryError):
+            if not is_out_of_memory(error):
                 if device.type == "cpu":
                     raise
                 _log.warning("The device %s failed (%s): going on with the CPU.", device, str(error).splitlines()[0])

@@ -171,10 +171,9 @@ class TissueVAE(nn.Module):
         picked = images[present][:, None].contiguous(memory_format=memory)
         adapted = self.condition(conditions[present]) if self.config.adaptive else None
         mean, log_variance = self.encoder(picked, conditions[present], adapted)
-        shape = (*present.shape, *mean.shape[1:])
-        full_mean = mean.new_zeros(shape).masked_scatter(present.view(*present.shape, *[1] * (mean.dim() - 1)), mean)
-        full_variance = mean.new_zeros(shape).masked_scatter(present.view(*present.shape, *[1] * (mean.dim() - 1)), log_variance)
-        return product_of_experts(full_mean, full_variance, present)
+        nothing = mean.new_zeros((*present.shape, *mean.shape[1:]))
+        places = present.view(*present.shape, *[1] * (mean.dim() - 1))
+        return product_of_experts(nothing.masked_scatter(places, mean), nothing.masked_scatter(places, log_variance), present)
 
     def decode(self, latent: Tensor) -> TissuePrediction | Tensor:
         """What is expected of the tissue: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""

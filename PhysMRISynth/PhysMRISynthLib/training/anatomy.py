@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
+from ..imaging.masks import bounding_box
 from ..physics.labels import tissue_index
 from ..physics.tissues import tissue_table
 from .sample import Sample, note
@@ -43,13 +44,13 @@ def read_labelled_head(path: Path) -> LabelledHead:
     if not np.allclose(image.GetSpacing(), 1.0, atol=0.05):
         raise ImageError(f"The label map {path} has voxels of {image.GetSpacing()} mm. Resample it to 1 mm.")
     tissue = tissue_index(np.round(labels).astype(np.int32))
-    inside = np.argwhere(tissue != AIR)
-    brain = np.argwhere(np.isin(tissue, BRAIN))
-    if len(brain) < 100_000:
+    head = bounding_box(tissue != AIR)
+    cut = np.ascontiguousarray(tissue[head]) if head else tissue
+    brain = np.isin(cut, BRAIN)
+    box = bounding_box(brain)
+    if box is None or brain.sum() < 100_000:
         raise ImageError(f"The label map {path} shows no brain. FreeSurfer's label numbers are expected.")
-    low, high = inside.min(axis=0), inside.max(axis=0) + 1
-    cut = tissue[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return LabelledHead(path.name, np.ascontiguousarray(cut), (brain.min(axis=0) - low, brain.max(axis=0) + 1 - low))
+    return LabelledHead(path.name, cut, (np.array([side.start for side in box]), np.array([side.stop for side in box])))
 
 
 def find_label_maps(folder: Path, numbers: Sequence[int]) -> list[Path]:

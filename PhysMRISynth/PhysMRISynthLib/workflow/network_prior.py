@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from ..errors import WeightsError
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment
+from ..imaging.masks import bounding_box
 from ..imaging.volumes import image_like
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def network_prior(
 
 def _view_of(mask: np.ndarray, grid: sitk.Image) -> sitk.Image:
     """An empty 1 mm image around the mask whose axes point to the left, the back and the top, as the network was trained."""
-    inside = np.argwhere(mask)
-    low, high = inside.min(axis=0)[::-1], inside.max(axis=0)[::-1]
+    box = bounding_box(mask)
+    assert box is not None
+    low, high = np.array([(side.start, side.stop - 1) for side in box[::-1]]).T
     corners = np.array(
         [grid.TransformContinuousIndexToPhysicalPoint([float(c) for c in np.where(pick, high, low)]) for pick in np.ndindex(2, 2, 2)]
     )

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from ..imaging.masks import bounding_box
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.noise import add_noise, sigma_for_snr
 from ..physics.protocol import Protocol
@@ -28,7 +29,7 @@ def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.nda
 
     def work(slab: slice) -> None:
         tissue = density[slab] > 0
-        box = _box_of(tissue)
+        box = bounding_box(tissue)  # most of the air around a head is left out
         if box is None or tissue[box].size < tissue.size:
             target[slab] = 0.0
         if box is not None:
@@ -39,20 +40,6 @@ def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.nda
 
     for_each_chunk(len(density), planes, work)
     return image
-
-
-def _box_of(tissue: np.ndarray) -> tuple[slice, ...] | None:
-    """The smallest box that holds every voxel of tissue (None: there is no tissue): most of the air around a head is left out."""
-    box: tuple[slice, ...] = ()
-    lines = tissue
-    for _ in range(tissue.ndim):  # one pass over the voxels for the last axis, then over what is left of them
-        across = lines.reshape(-1, lines.shape[-1])
-        inside = np.flatnonzero(np.logical_or.reduce(across, axis=0))
-        if not inside.size:
-            return None
-        box = (slice(int(inside[0]), int(inside[-1]) + 1), *box)
-        lines = np.logical_or.reduce(lines, axis=-1) if lines.ndim > 1 else lines
-    return box
 
 
 def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarray, out: np.ndarray) -> None:
