@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth estimate | render | simulate | presets | info | demo | train``."""
+"""The command line: ``physmrisynth estimate | render | simulate | presets | info | demo | train | evaluate``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         command=_info
     )
     _add_train(commands.add_parser("train", help="train a network on label maps"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure maps and rendered images on simulated heads and real scans"))
     demo = commands.add_parser("demo", help="the whole path on an embedded example, or on your files")
     _add_estimate_options(demo)
     demo.add_argument("--out", type=Path, default=Path("physmrisynth-demo"))
@@ -117,7 +118,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(required=True, metavar="KIND")
     vae = kinds.add_parser("vae", help="the variational autoencoder that expects tissues")
     vae.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
-    vae.add_argument("--data", type=Path, required=True, help="folder with head_labels and, optionally, ms_lesion_masks")
+    vae.add_argument(
+        "--data", type=Path, required=True,
+        help="label maps (a folder with head_labels and, optionally, ms_lesion_masks), or real scans (BIDS, or a folder for each session)",
+    )  # fmt: skip
+    vae.add_argument("--scans", type=Path, metavar="DIR", help="real scans to mix with label maps, as scan_share of the steps")
     vae.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
     vae.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     vae.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of a .safetensors file")
@@ -127,6 +132,34 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     vae.add_argument("--num-nodes", type=int, default=1)
     vae.add_argument("--precision", default="auto", choices=("auto", "32-true", "bf16-mixed", "16-mixed"))
     vae.set_defaults(command=_train_vae)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _noise(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 50:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 50 (%)")
+    return number
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--suite", required=True, help="maps, contrasts, retest, distributions, reconstruction or all")
+    parser.add_argument("--data", type=Path, help="folder with head_labels and real (the example alone needs none)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
+    parser.add_argument("--priors", nargs="+", choices=("network", "literature"), help="what to compare (both)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors file in place of the installed network")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what the network runs on")
+    parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
+    parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="levels of suite maps (0.5 1 2)")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="draws of each head in suite maps (1)")
+    parser.add_argument("--step", type=_positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
+    parser.set_defaults(command=_evaluate)
 
 
 class _Bar:
@@ -237,16 +270,38 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _train_vae(options: argparse.Namespace) -> None:
     try:
+        from lightning_fabric.utilities.rank_zero import rank_zero_only
+
         from .network.config import read_configuration
-        from .training.train_vae import Run, train_vae
+        from .training.run import Run
+        from .training.train_vae import train_vae
+
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        if not first:  # every process reads the same data: one of them warns
+            logging.getLogger(__package__).setLevel(logging.ERROR)
+        run = Run(
+            options.data, options.out, options.resume, options.start_from, options.minutes, options.steps,
+            options.devices, options.num_nodes, options.precision, options.scans,
+        )  # fmt: skip
+        checkpoint = train_vae(read_configuration(options.config), run, _line if first else lambda text: None)
     except ImportError as error:
         raise PhysMRISynthError(f"Training needs {error.name}. Install physmrisynth[training].") from None
-    run = Run(
-        options.data, options.out, options.resume, options.start_from, options.minutes, options.steps,
-        options.devices, options.num_nodes, options.precision,
-    )  # fmt: skip
-    checkpoint = train_vae(read_configuration(options.config), run, _line)
-    print(f"\nThe checkpoint is {checkpoint}.")
+    if first:
+        print(f"\nThe checkpoint is {checkpoint}.")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .training.evaluation.plan import HEADS, NOISE_PERCENT, PRIORS, Plan, estimators_for
+    from .training.evaluation.suites import evaluate, suites_named
+
+    suites = suites_named(options.suite)
+    estimators, sha256, missing = estimators_for(options.priors or PRIORS, options.weights, options.device)
+    for note in missing:
+        print(note, file=sys.stderr)
+    heads, noise = (tuple(dict.fromkeys(values)) for values in (options.heads or HEADS, options.noise or NOISE_PERCENT))
+    plan = Plan(estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing))
+    evaluate(plan, suites, options.out)
+    print(f"results.json, results.md and figures are in {options.out}.")
 
 
 def _line(text: str) -> None:

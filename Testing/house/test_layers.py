@@ -23,7 +23,7 @@ BELOW = {
     "network": {"physics"},
     "fitting": {"physics"},
     "workflow": {"imaging", "network", "fitting", "physics"},
-    "training": {"imaging", "network", "fitting", "physics"},
+    "training": {"workflow", "imaging", "network", "fitting", "physics"},
     "mrml": {"workflow", "imaging", "network", "fitting", "physics"},
     "panel": {"mrml", "workflow", "imaging", "network", "fitting", "physics"},
     "cli": {"workflow", "training", "imaging", "network", "fitting", "physics"},

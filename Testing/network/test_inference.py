@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.network import inference as module
 from PhysMRISynthLib.network.config import NetworkConfig
-from PhysMRISynthLib.network.inference import class_probabilities, normalised
+from PhysMRISynthLib.network.inference import Inference, infer, normalised
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import Weights, load_weights, save_weights
 from PhysMRISynthLib.physics.protocol import Protocol
@@ -32,7 +36,7 @@ def images(*shape: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("shape", ((32, 40, 36), (17, 5, 61)))
 def test_every_voxel_of_any_size_gets_probabilities(weights: Weights, shape: tuple[int, ...]) -> None:
-    found = class_probabilities(weights, images(*shape), PROTOCOLS, 3.0, CPU)
+    found = infer(weights, images(*shape), PROTOCOLS, 3.0, CPU).probabilities
     assert found.shape == (len(CLASSES), *shape) and found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=0), 1.0, atol=1e-3)
     assert (found >= 0).all()
@@ -40,38 +44,85 @@ def test_every_voxel_of_any_size_gets_probabilities(weights: Weights, shape: tup
 
 def test_tiles_agree_with_the_whole_away_from_their_faces(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = images(64, 100, 96)
-    whole = class_probabilities(weights, seen, PROTOCOLS, 3.0, CPU)
+    whole = infer(weights, seen, PROTOCOLS, 3.0, CPU)
     monkeypatch.setattr(module, "_TILES", (64,))
-    tiled = class_probabilities(weights, seen, PROTOCOLS, 3.0, CPU)
-    assert np.median(np.abs(whole - tiled)) < 0.002
-    assert np.abs(whole - tiled).mean() < 0.01
+    tiled = infer(weights, seen, PROTOCOLS, 3.0, CPU)
+    assert np.median(np.abs(whole.probabilities - tiled.probabilities)) < 0.002
+    assert np.abs(whole.probabilities - tiled.probabilities).mean() < 0.01
+    assert tiled.latents.shape == whole.latents.shape
+    assert np.median(np.abs(whole.latents - tiled.latents)) < 0.02 * whole.latents.std()
 
 
-def test_too_little_memory_ends_in_tiles(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, sizes = module._tiled, []
+def test_latents_are_of_each_input_alone_then_of_all(weights: Weights) -> None:
+    seen = images(32, 40, 34)
+    found = infer(weights, seen, PROTOCOLS, 3.0, CPU)
+    assert found.factor == 4 and found.latents.shape == (3, 2, 8, 10, 9)
+    for position in range(2):
+        alone = infer(weights, seen[position : position + 1], PROTOCOLS[position : position + 1], 3.0, CPU)
+        assert alone.latents.shape == (1, 2, 8, 10, 9)
+        np.testing.assert_allclose(alone.latents[0], found.latents[position], atol=0.02)
+    low, high = found.latents[:2].min(axis=0), found.latents[:2].max(axis=0)
+    assert ((found.latents[2] > low - 0.02) & (found.latents[2] < high + 0.02)).all()
 
-    def tight(*args: object) -> np.ndarray:
-        sizes.append(args[4])
-        if args[4] > 64:
-            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate; out of memory")
-        return original(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "_tiled", tight)
-    found = class_probabilities(weights, images(32, 32, 32), PROTOCOLS, 3.0, CPU)
-    assert sizes[-1] == 64 and len(sizes) > 1 and np.isfinite(found).all()
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, when: Callable[[torch.device, int], bool]) -> list[tuple[str, int]]:
+    """Let the pass over the head fail for some devices and tiles; returns what is tried. Any device is the CPU in truth."""
+    original, tried = module._tiled, []
+
+    def fragile(given: Weights, stack: np.ndarray, conditions: np.ndarray, device: torch.device, tile: int, *rest: Any) -> Inference:
+        tried.append((device.type, tile))
+        if when(device, tile):
+            raise error
+        return original(given, stack, conditions, CPU, tile, *rest)
+
+    monkeypatch.setattr(module, "_tiled", fragile)
+    return tried
+
+
+@pytest.mark.parametrize(
+    "error",
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), MemoryError(), RuntimeError("CPUAllocator: out of memory")),
+    ids=repr,
+)
+def test_too_little_memory_ends_in_smaller_tiles(
+    error: BaseException, weights: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = failing(monkeypatch, error, lambda device, tile: tile > 64)
+    found = infer(weights, images(32, 32, 72), PROTOCOLS, 3.0, torch.device("cuda"))
+    assert tried == [("cuda", tile) for tile in module._TILES]
+    assert np.isfinite(found.probabilities).all() and np.isfinite(found.latents).all()
+    assert "Not enough memory on cuda for tiles of 96 voxels" in caplog.text
+
+
+def test_a_gpu_that_this_torch_does_not_know_is_left_for_the_cpu(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = images(32, 32, 32)
+    expected = infer(weights, seen, PROTOCOLS, 3.0, CPU)
+    unknown = RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+    tried = failing(monkeypatch, unknown, lambda device, tile: device.type == "cuda")
+    found = infer(weights, seen, PROTOCOLS, 3.0, torch.device("cuda"))
+    assert tried == [("cuda", module._TILES[0]), ("cpu", module._TILES[0])]
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert "no kernel image is available for execution on the device): going on with the CPU" in caplog.text
+
+
+def test_memory_that_is_nowhere_to_be_had_is_said(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, MemoryError(), lambda device, tile: True)
+    with pytest.raises(EstimationError, match=r"Not enough memory for the network.*--prior literature"):
+        infer(weights, images(32, 32, 32), PROTOCOLS, 3.0, CPU)
 
 
 def test_the_scanners_units_do_not_matter(weights: Weights) -> None:
     one, other = images(32, 32, 32), [image * 37.0 for image in images(32, 32, 32)]
-    np.testing.assert_allclose(
-        class_probabilities(weights, one, PROTOCOLS, 3.0, CPU), class_probabilities(weights, other, PROTOCOLS, 3.0, CPU), atol=2e-2
-    )
+    found, again = (infer(weights, given, PROTOCOLS, 3.0, CPU).probabilities for given in (one, other))
+    np.testing.assert_allclose(found, again, atol=2e-2)
 
 
 def test_progress_ends_at_one(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TILES", (32,))
     told: list[float] = []
-    class_probabilities(weights, images(64, 32, 32), PROTOCOLS, 3.0, CPU, told.append)
+    infer(weights, images(64, 32, 32), PROTOCOLS, 3.0, CPU, told.append)
     assert told == sorted(told) and told[-1] == 1.0 and len(told) > 1
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PhysMRISynthLib.errors import WeightsError
+from PhysMRISynthLib.network import weights as module
+from PhysMRISynthLib.network.condition import CONDITION_SIZE
 from PhysMRISynthLib.network.config import NetworkConfig
-from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights
+from PhysMRISynthLib.network.familiarity import POPULATIONS, Population
+from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
+from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from PhysMRISynthLib.workflow.network_prior import usable_weights
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
@@ -26,7 +34,7 @@ def saved(tmp_path: Path) -> tuple[TissueVAE, Path]:
 def test_weights_come_back_in_half_precision_with_their_card(saved: tuple[TissueVAE, Path]) -> None:
     network, path = saved
     loaded = load_weights(path, file_sha256(path))
-    assert loaded.config == CONFIG and loaded.card == {"steps": 3}
+    assert loaded.config == CONFIG and loaded.card == {"steps": 3} and loaded.familiarity is None
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(loaded.network.state_dict()[name], tensor.half().float())
     assert not loaded.network.training
@@ -56,6 +64,12 @@ def test_a_truncated_file_is_refused(saved: tuple[TissueVAE, Path], kept: int) -
         load_weights(path)
 
 
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(WeightsError, match="no network weights"):
+        load_weights(tmp_path / "folder.safetensors")
+
+
 def test_a_pickle_in_disguise_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1)}, tmp_path / "pickle.safetensors")
     with pytest.raises(WeightsError, match="damaged"):
@@ -66,3 +80,143 @@ def test_a_foreign_network_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(WeightsError, match="other weights than this version's"):
         load_weights(tmp_path / "foreign.safetensors")
+
+
+def rewritten(path: Path, **metadata: str | None) -> Path:
+    """The file with some of its metadata changed, or left out (None)."""
+    with safe_open(path, framework="pt") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    save_file(tensors, path, metadata={name: value for name, value in {**told, **metadata}.items() if value is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    (
+        {"format": "physmrisynth-vae-0"},
+        {"format": None},
+        {"classes": ",".join(reversed(CLASSES))},
+        {"condition_size": str(CONDITION_SIZE + 1)},
+    ),
+    ids=str,
+)
+def test_another_versions_weights_are_refused(saved: tuple[TissueVAE, Path], metadata: dict[str, str | None]) -> None:
+    with pytest.raises(WeightsError, match="other weights than this version's"):
+        load_weights(rewritten(saved[1], **metadata))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    (
+        {"config": None},
+        {"card": None},
+        {"config": "no JSON"},
+        {"card": "{"},
+        {"config": "[1, 2]"},
+        {"config": json.dumps({**CONFIG.mapping(), "colour": 3})},
+        {"config": json.dumps({**CONFIG.mapping(), "trunk_widths": ["a", "b"]})},
+    ),
+    ids=str,
+)
+def test_a_damaged_description_is_refused(saved: tuple[TissueVAE, Path], metadata: dict[str, str | None]) -> None:
+    with pytest.raises(WeightsError, match=r"description .* is damaged"):
+        load_weights(rewritten(saved[1], **metadata))
+
+
+def test_a_network_of_another_shape_is_refused(saved: tuple[TissueVAE, Path]) -> None:
+    wider = json.dumps({**CONFIG.mapping(), "up_widths": [16]})
+    with pytest.raises(WeightsError, match="do not fit their own description"):
+        load_weights(rewritten(saved[1], config=wider))
+
+
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(saved: tuple[TissueVAE, Path], tmp_path: Path) -> None:
+    network, path = saved
+    with torch.no_grad():
+        next(network.parameters()).flatten()[0] = 1e6  # more than half precision holds
+    with pytest.raises(WeightsError, match="are not numbers"):
+        save_weights(network, {}, tmp_path / "new.safetensors")
+    assert not (tmp_path / "new.safetensors").exists()
+    with safe_open(path, framework="pt") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    next(iter(tensors.values())).flatten()[0] = float("nan")
+    save_file(tensors, path, metadata=told)
+    with pytest.raises(WeightsError, match="are not numbers"):
+        load_weights(path)
+
+
+def test_statistics_travel_with_the_weights(saved: tuple[TissueVAE, Path]) -> None:
+    network, path = saved
+    known = {name: Population(np.full(3, 2.0), 0.5 * np.eye(3), 1.5) for name in POPULATIONS}
+    save_weights(network, {}, path, known)
+    loaded = load_weights(path).familiarity
+    assert loaded is not None and set(loaded) == set(POPULATIONS)
+    assert loaded["tissues_one"].distance(np.array([2.0, 2.0, 4.0])) == pytest.approx(2.0 / np.sqrt(0.5) / 1.5)
+    broken = {**known, "latent_one": Population(np.full(3, 2.0), np.zeros((3, 3)), 1.5)}
+    save_weights(network, {}, path, broken)
+    with pytest.raises(WeightsError, match="statistics of the training heads are damaged"):
+        load_weights(path)
+
+
+# --- what is shipped ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(saved: tuple[TissueVAE, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The manifest of shipped weights."""
+    path = saved[1]
+    write_manifest(path, path.parent / "weights.json")
+    monkeypatch.setattr(module, "MANIFEST", path.parent / "weights.json")
+    return path.parent / "weights.json"
+
+
+def test_shipped_weights_are_found_by_their_manifest(shipped: Path, saved: tuple[TissueVAE, Path]) -> None:
+    assert shipped_weights() == (saved[1], file_sha256(saved[1]))
+    assert json.loads(shipped.read_text(encoding="utf-8"))["vae"]["bytes"] == saved[1].stat().st_size
+    loaded = usable_weights("auto")
+    assert loaded is not None and loaded.sha256 == file_sha256(saved[1])
+
+
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "content",
+    (
+        "",
+        "{",
+        "[]",
+        "{}",
+        {"vae": None},
+        {"vae": {"file": "small.safetensors"}},
+        {"vae": {"sha256": HASH}},
+        {"vae": {"file": "small.safetensors", "sha256": "zz"}},
+        {"vae": {"file": "small.safetensors", "sha256": 3}},
+        {"vae": {"file": 3, "sha256": HASH}},
+        {"vae": {"file": "../small.safetensors", "sha256": HASH}},
+    ),
+    ids=str,
+)
+def test_a_damaged_manifest_is_refused(shipped: Path, content: Any) -> None:
+    shipped.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    for prior in ("auto", "network"):
+        with pytest.raises(WeightsError, match=r"manifest .* is damaged"):
+            usable_weights(prior)
+
+
+@pytest.mark.parametrize("prior", ("auto", "network"))
+def test_damaged_weights_are_never_passed_over_in_silence(prior: str, shipped: Path, saved: tuple[TissueVAE, Path]) -> None:
+    path = saved[1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"not the shipped ones.*--prior literature"):
+        usable_weights(prior)
+    path.unlink()
+    with pytest.raises(WeightsError, match=r"no network weights.*--prior literature"):
+        usable_weights(prior)
+    assert usable_weights("literature") is None
+
+
+def test_without_a_manifest_nothing_is_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "MANIFEST", tmp_path / "weights.json")
+    assert shipped_weights() is None and usable_weights("auto") is None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PhysMRISynthLib.network.vae import CLASSES, TissuePrediction
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.losses import block_mean_offset, class_loss, class_weights, dice, values_loss
+from PhysMRISynthLib.training.losses import block_mean_offset, class_loss, class_weights, dice, squared_error, tissue_prior, values_loss
 from torch import Tensor
 
 FACTOR = 4
@@ -173,6 +173,33 @@ def test_what_is_uncertain_does_not_bend_what_is_known() -> None:
 def test_without_brain_there_is_no_loss_of_values() -> None:
     offset, tissue, mean = truth()
     assert float(values_loss(predicted(mean + 1.0, some_scale(2, 6, 8)), offset, torch.full_like(tissue, AIR))) == 0.0
+
+
+# --- images ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_only_known_places_count() -> None:
+    found, target, known = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4, dtype=torch.bool)
+    known[:, 1], target[:, 1], target[0, 0, 0, 0] = False, 100.0, 8.0
+    assert float(squared_error(found, target, known)) == pytest.approx(64.0 / (2 * 2 * 16))
+    assert float(squared_error(found, target, torch.zeros_like(known))) == 0.0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_prior_pulls_t1_to_1000_and_t2_to_100_ms(dims: int) -> None:
+    theta = (torch.tensor([0.5, 3.0, 8.0]).view(1, 3, *[1] * dims) + torch.rand(2, 3, *[4] * dims)).requires_grad_()
+    before = theta.detach().clone()
+    optimizer = torch.optim.Adam([theta], 0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        tissue_prior(theta).backward()
+        optimizer.step()
+    found = theta.detach()
+    torch.testing.assert_close(found[:, 1].exp(), torch.full_like(found[:, 1], 1000.0), rtol=0.01, atol=0.0)
+    torch.testing.assert_close(found[:, 2].exp(), torch.full_like(found[:, 2], 100.0), rtol=0.01, atol=0.0)
+    assert torch.equal(found[:, 0], before[:, 0])  # PD has none
+    twice = torch.tensor([0.0, math.log(2000.0), math.log(100.0)]).view(1, 3, 1, 1)
+    assert float(tissue_prior(twice)) == pytest.approx(math.log(2) ** 2 / 2)
 
 
 # --- dice -----------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from PhysMRISynthLib.training.scanner import (
     ReceiveField,
     ScaleIntensity,
     StripSkull,
+    SuppressFat,
     TransmitField,
     normalised,
 )
@@ -26,7 +27,7 @@ from training.heads import toy_head
 
 TISSUE = toy_head((28, 32, 30)).tissue
 SHAPE = TISSUE.shape
-CHAIN = Chain((TransmitField(), Acquire(), Misregister(), StripSkull(), Digitise(), ReceiveField(), ScaleIntensity()))
+CHAIN = Chain((TransmitField(), Acquire(), SuppressFat(), Misregister(), StripSkull(), Digitise(), ReceiveField(), ScaleIntensity()))
 
 
 def scanned(transform: Transform, seed: int = 0, images: dict[str, np.ndarray] | None = None) -> Sample:
@@ -105,6 +106,19 @@ def test_there_are_no_images_without_tissue_values() -> None:
         Acquire()(Sample(TISSUE), np.random.default_rng(0))
 
 
+def test_suppressed_fat_is_dark_by_the_share_recorded_and_nothing_else_changes() -> None:
+    before = pictures()
+    sample = scanned(SuppressFat(probability=1.0), 3, before)
+    fatty = np.isin(TISSUE, [TISSUES.index("fat"), TISSUES.index("marrow")])
+    assert fatty.any()
+    for role, share in sample.record["SuppressFat"].items():
+        assert 0.05 <= share <= 0.6
+        np.testing.assert_allclose(sample.images[role][fatty], share * before[role][fatty], rtol=1e-5)
+        np.testing.assert_array_equal(sample.images[role][~fatty], before[role][~fatty])
+    assert set(sample.record["SuppressFat"]) == set(ROLES)
+    assert "SuppressFat" not in scanned(SuppressFat(probability=0.0), 3, before).record
+
+
 # --- geometry -------------------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +167,7 @@ def test_voxels_of_1_mm_without_noise_are_a_blurred_image() -> None:
         sample = scanned(Digitise(thickest_mm=1.5, widest_mm=1.0, noise=(1e-9, 1e-9)), seed, before)
         for role, image in sample.images.items():
             note = sample.record["Digitise"][role]
-            expected = blurred(before[role], 0.4 * np.array(note["voxel_mm"]))
+            expected = blurred(before[role], 0.45 * np.maximum(note["voxel_mm"], 1.0))
             top = expected.max()
             if max(note["voxel_mm"]) <= 1.0:
                 same += 1

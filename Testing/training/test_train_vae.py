@@ -20,9 +20,12 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import save_weights
+from PhysMRISynthLib.training import objectives
 from PhysMRISynthLib.training import train_vae as module
 from PhysMRISynthLib.training.checkpoint import CsvLog, load_checkpoint, save_atomically
-from PhysMRISynthLib.training.train_vae import SELECTION_HEADS, TRAINING_HEADS, Run, TrainingConfig, train_vae
+from PhysMRISynthLib.training.config import TrainingConfig
+from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
+from PhysMRISynthLib.training.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
 from training.heads import toy_labels, write_label_map
 
 CONFIGURATION: dict[str, Any] = {
@@ -65,7 +68,7 @@ def trained(
 
 
 def rows(out: Path) -> list[dict[str, str]]:
-    with (out / module.LOG).open(encoding="utf-8") as file:
+    with (out / LOG).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -103,7 +106,7 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(data_folder: Path, tmp_pat
     # a run is neither begun anew where there is one, nor gone on with where there is none
     with pytest.raises(PhysMRISynthError, match="--resume"):
         trained(data_folder, tmp_path / "whole", 5)
-    assert load_checkpoint(tmp_path / "whole" / module.CHECKPOINT)["step"] == 4
+    assert load_checkpoint(tmp_path / "whole" / CHECKPOINT)["step"] == 4
     with pytest.raises(PhysMRISynthError, match="no checkpoint"):
         trained(data_folder, tmp_path / "nothing", 5, resume=True)
     assert not (tmp_path / "nothing").exists()
@@ -137,7 +140,7 @@ def test_being_asked_to_end_saves_the_last_step(data_folder: Path, tmp_path: Pat
 def test_a_step_without_a_finite_gradient_is_skipped(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "values_loss", lambda prediction, offset, tissue: (prediction.offset * torch.nan).sum())
+    monkeypatch.setattr(objectives, "values_loss", lambda prediction, offset, tissue: (prediction.offset * torch.nan).sum())
     state = trained(data_folder, tmp_path / "out", 2)
     assert all(tensor.isfinite().all() for tensor in state["network"].values())
     assert "Step 0 had no finite gradient" in caplog.text
@@ -173,6 +176,29 @@ def test_a_training_is_read_and_unknown_fields_are_named() -> None:
     assert config.crops == ((16, 24, 16), (24, 16, 16)) and config.log_every == 1
     with pytest.raises(PhysMRISynthError, match=r"learning_rat\b.*learning_rate"):
         TrainingConfig.from_mapping({"crops": [[16, 16, 16]], "learning_rat": 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("values", "cause"),
+    [
+        ({"batch": 0}, "'batch' must be a whole number from 1 on, not 0"),
+        ({"batch": 2.5}, "'batch' must be a whole number"),
+        ({"learning_rate": "fast"}, "'learning_rate' must be a number.*'fast'"),
+        ({"kl_weight": -1.0}, "'kl_weight' must be a number of at least 0"),
+        ({"kl_weight": float("nan")}, "'kl_weight'"),
+        ({"gain_regression": 1}, "'gain_regression' must be true or false"),
+        ({"scan_share": 1.5}, "'scan_share' must be a number from 0 to 1"),
+        ({"betas": [0.9]}, "'betas' must be two numbers"),
+        ({"betas": 0.9}, "'betas' must be two numbers"),
+        ({"crops": [16, 16]}, "'crops' must be a list of shapes"),
+        ({"crops": [[16, 0, 16]]}, "'crops' must be a list of shapes"),
+        ({"crops": [[]]}, "'crops' must be a list of shapes"),
+    ],
+    ids=str,
+)
+def test_impossible_values_are_named(values: dict[str, Any], cause: str) -> None:
+    with pytest.raises(PhysMRISynthError, match=cause):
+        TrainingConfig.from_mapping({**CONFIGURATION["training"], **values})
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------------------
@@ -246,6 +272,13 @@ def test_a_log_grows_row_by_row(tmp_path: Path) -> None:
     assert log_two(1, 0) == ["step,loss,dice", "1,0.123457,", "2,,0.5"]
 
 
+def test_a_log_of_fewer_columns_goes_on_under_new_ones(tmp_path: Path) -> None:
+    """As when real scans are mixed into a training that began without."""
+    CsvLog(tmp_path / "log.csv", ("step", "loss", "kl")).row(step=1, loss=0.5, kl=2.0)
+    CsvLog(tmp_path / "log.csv", ("step", "loss", "signal", "kl"), 1).row(step=2, signal=0.25)
+    assert (tmp_path / "log.csv").read_text(encoding="utf-8").split() == ["step,loss,signal,kl", "1,0.5,,2", "2,,0.25,"]
+
+
 def test_a_run_that_is_already_there_does_nothing_more(data_folder: Path, tmp_path: Path) -> None:
     checkpoint = train_vae(CONFIGURATION, Run(data_folder, tmp_path / "out", steps=2, precision="32-true"))
     before = checkpoint.read_bytes()
@@ -257,7 +290,9 @@ def test_a_run_that_is_already_there_does_nothing_more(data_folder: Path, tmp_pa
     (
         ("training", {"crops": []}, "crops"),
         ("training", {"crops": [[30, 32, 32]]}, "multiples of"),
-        ("network", {"head": "exp"}, "label maps"),
+        ("training", {"crops": [[32, 32]]}, "needs 3 sides"),
+        ("network", {"spatial_dims": 2}, "needs 2 sides"),
+        ("training", {"gain_regression": True}, "head 'exp'"),
         ("network", {"latent_channels": 0}, "whole numbers above 0"),
     ),
 )
@@ -267,3 +302,20 @@ def test_a_configuration_that_cannot_be_trained_is_refused(
     configuration = {**CONFIGURATION, section: {**CONFIGURATION[section], **values}}
     with pytest.raises(PhysMRISynthError, match=cause):
         train_vae(configuration, Run(data_folder, tmp_path / "out", steps=1))
+
+
+def test_checkpoints_from_before_there_were_other_objectives_go_on(data_folder: Path, tmp_path: Path) -> None:
+    """They hold these keys and no others."""
+    train_vae(CONFIGURATION, Run(data_folder, tmp_path / "out", steps=1, precision="32-true"))
+    state = load_checkpoint(tmp_path / "out" / CHECKPOINT)
+    assert set(state) == {"network", "average", "optimizer", "step", "seconds", "configuration"}
+    assert trained(data_folder, tmp_path / "out", 2, resume=True)["step"] == 2
+
+
+def test_devices_that_are_not_there_are_refused(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PhysMRISynthError, match="at least 1"):
+        Run(data_folder, tmp_path, devices=0).check()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(PhysMRISynthError, match="at most 1, the GPUs"):
+        Run(data_folder, tmp_path, devices=2).check()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,12 +13,25 @@ from torch import Tensor
 from ..physics.protocol import Protocol
 from .condition import protocol_condition
 from .device import fastest_precision, with_fallback
-from .vae import CLASSES, TissuePrediction
+from .vae import Posterior, TissuePrediction, TissueVAE
 from .weights import Weights
 
 _TILES = (4096, 128, 96, 64)
 """Longest side of a tile in voxels; the first takes any head whole."""
 _OVERLAP = 24
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the network made of a head of shape (z, y, x), float32.
+
+    ``probabilities`` (classes, z, y, x); ``latents`` (inputs, channels, z/factor, y/factor, x/factor; rounded up): the posterior mean of
+    each input alone and, where there are several, of all together at the end.
+    """
+
+    probabilities: np.ndarray
+    latents: np.ndarray
+    factor: int
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
@@ -27,22 +42,23 @@ def normalised(image: np.ndarray) -> np.ndarray:
     return (image / max(level, 1e-6)).astype(np.float32)
 
 
-def class_probabilities(
+def infer(
     weights: Weights,
     images: Sequence[np.ndarray],
     protocols: Sequence[Protocol],
     field_strength: float,
     device: torch.device,
     progress: Callable[[float], None] = lambda fraction: None,
-) -> np.ndarray:
-    """Probability of each class (classes, z, y, x), float32, from images (z, y, x; 1 mm, axes towards superior, posterior, left).
+) -> Inference:
+    """One pass over images (z, y, x; 1 mm, axes towards superior, posterior, left).
 
-    In one piece where memory allows, else in overlapping tiles; on the CPU when the device fails.
+    In one piece where memory allows, else in overlapping tiles; on the CPU when the device fails, which is logged. Raises EstimationError
+    when there is not enough memory anywhere.
     """
     conditions = np.stack([protocol_condition(protocol, field_strength) for protocol in protocols])
     stack = np.stack([normalised(image) for image in images])
 
-    def work(where: torch.device, tile: int) -> np.ndarray:
+    def work(where: torch.device, tile: int) -> Inference:
         return _tiled(weights, stack, conditions, where, tile, progress)
 
     return with_fallback(work, device, _TILES)[0]
@@ -50,35 +66,68 @@ def class_probabilities(
 
 def _tiled(
     weights: Weights, stack: np.ndarray, conditions: np.ndarray, device: torch.device, tile: int, progress: Callable[[float], None]
-) -> np.ndarray:
-    multiple = weights.config.multiple
+) -> Inference:
+    multiple, factor = weights.config.multiple, weights.config.factor
     shape = stack.shape[1:]
     padded = np.pad(stack, [(0, 0), *((0, -n % multiple) for n in shape)])
     network = weights.network.to(device)
     known = torch.from_numpy(conditions)[None].to(device)
-    total = np.zeros((len(CLASSES), *padded.shape[1:]), dtype=np.float32)
-    share = np.zeros(padded.shape[1:], dtype=np.float32)
     boxes = _boxes(padded.shape[1:], tile, multiple)
+    whole = _Mosaic(padded.shape[1:], _OVERLAP)
+    coarse = _Mosaic(tuple(n // factor for n in padded.shape[1:]), max(1, _OVERLAP // factor))
     for done, box in enumerate(boxes, start=1):
         piece = torch.from_numpy(np.ascontiguousarray(padded[(slice(None), *box)]))[None].to(device)
-        probabilities = _one(network, piece, known, device)
-        taper = _taper(probabilities.shape[1:]) if len(boxes) > 1 else np.float32(1.0)
-        total[(slice(None), *box)] += probabilities * taper
-        share[box] += taper
+        probabilities, latents = _one(network, piece, known, device)
+        whole.add(probabilities, box)
+        coarse.add(latents, tuple(slice(side.start // factor, side.stop // factor) for side in box))
         progress(done / len(boxes))
-    total /= np.maximum(share, np.float32(1e-6))
-    return total[(slice(None), *(slice(0, n) for n in shape))]
+    kept = (slice(None), *(slice(0, n) for n in shape))
+    latents = coarse.joined().reshape(-1, weights.config.latent_channels, *coarse.shape)
+    return Inference(whole.joined()[kept], latents[(slice(None), slice(None), *(slice(0, -(-n // factor)) for n in shape))], factor)
 
 
 @torch.inference_mode()
-def _one(network: torch.nn.Module, piece: Tensor, known: Tensor, device: torch.device) -> np.ndarray:
+def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (classes, …) and posterior means (inputs · channels, …) of one piece (1, M, …)."""
     precision = fastest_precision(device.type)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     present = torch.ones(piece.shape[:2], dtype=torch.bool, device=device)
-    with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        _, prediction = network(piece, known, present)
-    assert isinstance(prediction, TissuePrediction)
-    return torch.softmax(prediction.logits[0].float(), dim=0).cpu().numpy()
+    alone: list[Tensor] = []
+    # what the encoder says of each input is not part of the network's answer, and a second pass would cost as much as the first
+    listener = network.encoder.register_forward_hook(lambda module, given, posterior: alone.append(posterior[0]))
+    try:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            together, prediction = cast("tuple[Posterior, TissuePrediction]", network(piece, known, present))
+    finally:
+        listener.remove()
+    means = alone[0] if piece.shape[1] == 1 else torch.cat([alone[0], together.mean])
+    return torch.softmax(prediction.logits[0].float(), dim=0).cpu().numpy(), means.flatten(0, 1).float().cpu().numpy()
+
+
+class _Mosaic:
+    """Pieces (channels, *box) joined to a volume of a ``shape``; where they ``overlap`` (voxels), one passes into the other."""
+
+    def __init__(self, shape: tuple[int, ...], overlap: int) -> None:
+        self.shape, self.overlap = shape, overlap
+        self.total: np.ndarray | None = None
+        self.share = np.zeros(shape, dtype=np.float32)
+
+    def add(self, piece: np.ndarray, box: tuple[slice, ...]) -> None:
+        """Lay a piece into its place."""
+        if piece.shape[1:] == self.shape:  # all there is
+            self.total, self.share = piece, np.ones((), dtype=np.float32)
+            return
+        if self.total is None:
+            self.total = np.zeros((len(piece), *self.shape), dtype=np.float32)
+        taper = _taper(piece.shape[1:], self.overlap)
+        self.total[(slice(None), *box)] += piece * taper
+        self.share[box] += taper
+
+    def joined(self) -> np.ndarray:
+        """The volume (channels, *shape); to be called once, since it takes the memory of the sum."""
+        assert self.total is not None
+        self.total /= self.share
+        return self.total
 
 
 def _boxes(shape: Sequence[int], tile: int, multiple: int) -> list[tuple[slice, ...]]:
@@ -94,7 +143,7 @@ def _boxes(shape: Sequence[int], tile: int, multiple: int) -> list[tuple[slice, 
     ]
 
 
-def _taper(shape: Sequence[int]) -> np.ndarray:
+def _taper(shape: Sequence[int], overlap: int) -> np.ndarray:
     """Weight of a tile's voxels, falling towards its faces."""
-    ramps = [np.minimum(np.arange(n) + 1.0, np.arange(n, 0, -1.0)).clip(max=_OVERLAP / 2) for n in shape]
+    ramps = [np.minimum(np.arange(n) + 1.0, np.arange(n, 0, -1.0)).clip(max=overlap / 2) for n in shape]
     return (ramps[0][:, None, None] * ramps[1][None, :, None] * ramps[2][None, None, :]).astype(np.float32)

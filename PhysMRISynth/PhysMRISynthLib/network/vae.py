@@ -156,7 +156,7 @@ class TissueVAE(nn.Module):
         self.decoder = Decoder(config, len(CLASSES) if config.head == "classes" else 3)
         self.offset = convolution(config.spatial_dims, config.trunk_widths[0], 3, 1) if config.head == "classes" else None
         self.spread = convolution(config.spatial_dims, config.trunk_widths[0], 6, 1) if config.head == "classes" else None
-        self.norm = AdaptiveNorm(config.trunk_widths[0], config.norm)
+        self.norm = AdaptiveNorm(config.trunk_widths[0], config.norm) if config.head == "classes" else None
         for head in (self.offset, self.spread):
             for parameter in head.parameters() if head is not None else ():
                 nn.init.zeros_(parameter)
@@ -178,7 +178,7 @@ class TissueVAE(nn.Module):
     def decode(self, latent: Tensor) -> TissuePrediction | Tensor:
         """What is expected of the tissue: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""
         features, out = self.decoder(latent.contiguous(memory_format=_channels_last(self.config.spatial_dims)))
-        if self.offset is None or self.spread is None:
+        if self.offset is None or self.spread is None or self.norm is None:
             start = out.new_tensor([PROTON_DENSITY_START, np.log(T1_MEDIAN_MS), np.log(T2_MEDIAN_MS)])
             return out.float() + start.view(1, 3, *[1] * self.config.spatial_dims)
         features = self.norm(features, None)

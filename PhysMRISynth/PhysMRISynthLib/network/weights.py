@@ -11,30 +11,40 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import PhysMRISynthError, WeightsError
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
+from .familiarity import Familiarity, familiarity_arrays, familiarity_from
 from .vae import CLASSES, TissueVAE
 
 RESOURCES = Path(__file__).parent.parent / "resources"
 MANIFEST = RESOURCES / "weights.json"
 _FORMAT = "physmrisynth-vae-1"
+_STATISTICS = "familiarity."
+"""Begins the names of the tensors that are not the network's."""
+_REINSTALL = "Reinstall the extension, or use --prior literature."
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A network with what it is: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values)."""
+    """A network with what it is: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
+    heads that it was trained on, in numbers (None: not told)."""
 
     network: TissueVAE
     config: NetworkConfig
     sha256: str
     card: dict[str, Any]
+    familiarity: Familiarity | None = None
 
 
-def save_weights(network: TissueVAE, card: dict[str, Any], path: Path) -> str:
-    """Write half-precision weights with their configuration and card into ``path`` (.safetensors); returns the file's SHA-256."""
+def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiarity: Familiarity | None = None) -> str:
+    """Write half-precision weights with their configuration, card and statistics into ``path`` (.safetensors); returns the file's
+    SHA-256. Raises WeightsError when a weight is not finite in half precision."""
     tensors = {name: tensor.detach().to(torch.float16).contiguous().clone() for name, tensor in network.state_dict().items()}
+    _check_finite(tensors, path)
+    tensors |= {_STATISTICS + name: torch.from_numpy(array) for name, array in familiarity_arrays(familiarity or {}).items()}
     described = {"format": _FORMAT, "config": json.dumps(network.config.mapping()), "card": json.dumps(card), "classes": ",".join(CLASSES)}
     temporary = path.with_suffix(".partial")
     save_file(tensors, temporary, metadata={**described, "condition_size": str(CONDITION_SIZE)})
@@ -54,30 +64,64 @@ def file_sha256(path: Path) -> str:
 def load_weights(path: Path, sha256: str | None = None) -> Weights:
     """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
     if not path.is_file():
-        raise WeightsError(f"There are no network weights at {path}. Use --prior literature, or reinstall the extension.")
+        raise WeightsError(f"There are no network weights at {path}. {_REINSTALL}")
     found = file_sha256(path)
     if sha256 is not None and found != sha256:
-        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…). Reinstall the extension.")
+        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…). {_REINSTALL}")
     try:
         with safe_open(path, framework="pt") as file:
             told = file.metadata() or {}
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dictionary)
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"The network weights {path.name} are damaged ({error}). Reinstall the extension.") from None
+        raise WeightsError(f"The network weights {path.name} are damaged ({error}). {_REINSTALL}") from None
     if told.get("format") != _FORMAT or told.get("classes") != ",".join(CLASSES) or told.get("condition_size") != str(CONDITION_SIZE):
         raise WeightsError(f"{path.name} holds other weights than this version's. Use the weights of the same version.")
-    config = NetworkConfig.from_mapping(json.loads(told["config"]))
-    network = TissueVAE(config).eval().requires_grad_(False)
+    _check_finite(tensors, path)
+    statistics = {name.removeprefix(_STATISTICS): tensors.pop(name).numpy() for name in list(tensors) if name.startswith(_STATISTICS)}
+    network, card = _described_network(told, path)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
-    return Weights(network, config, found, json.loads(told["card"]))
+    return Weights(network, network.config, found, card, familiarity_from(statistics))
+
+
+def _check_finite(tensors: dict[str, Tensor], path: Path) -> None:
+    broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise WeightsError(f"The network weights {path.name} are not numbers in {', '.join(broken[:3])}. Train again, or reinstall.")
+
+
+def _described_network(told: dict[str, str], path: Path) -> tuple[TissueVAE, dict[str, Any]]:
+    """A network of the shape that a file's metadata tell, and the file's card."""
+    try:
+        card = json.loads(told["card"])
+        config = NetworkConfig.from_mapping(json.loads(told["config"]))
+        return TissueVAE(config).eval().requires_grad_(False), card
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
+        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
+
+
+def write_manifest(path: Path, manifest: Path) -> None:
+    """Write into ``manifest`` that the weights are the file ``path``, beside it, with its hash and size."""
+    entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
+    temporary = manifest.with_suffix(".partial")
+    temporary.write_text(json.dumps({"vae": entry}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(manifest)
 
 
 def shipped_weights() -> tuple[Path, str] | None:
-    """File and SHA-256 of the weights that come with this version, or None when there are none."""
-    if not MANIFEST.is_file():
+    """File and SHA-256 of the weights that come with this version, or None when there are none.
+
+    Raises WeightsError when the manifest cannot be understood.
+    """
+    if not MANIFEST.exists():
         return None
-    entry = json.loads(MANIFEST.read_text(encoding="utf-8"))["vae"]
-    return RESOURCES / entry["file"], str(entry["sha256"])
+    try:
+        entry = json.loads(MANIFEST.read_text(encoding="utf-8"))["vae"]
+        name, sha256 = entry["file"], entry["sha256"]
+        if name != Path(name).name or len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
+            raise ValueError("not a file's name and its SHA-256")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise WeightsError(f"The manifest of the network weights, {MANIFEST.name}, is damaged ({error!r}). {_REINSTALL}") from None
+    return MANIFEST.parent / name, sha256

@@ -34,20 +34,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 class CsvLog:
     """A CSV file that grows by a row at a time; the first column is the step.
 
-    A resumed run goes on after ``step``: rows of steps that were lost with a kill are taken out, those before stay.
+    A resumed run goes on after ``step``: rows of steps that were lost with a kill are taken out, those before stay, also under new columns.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], step: int = 0) -> None:
         self.path, self.columns = path, columns
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:] if path.exists() else []
+        before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
         path.unlink(missing_ok=True)
-        for cells in (columns, *(row for row in before if int(row[0]) <= step)):
-            self._append(cells)
+        self._append(columns)
+        for row in before:
+            if int(row[columns[0]]) <= step:
+                self._append([row.get(column, "") for column in columns])
 
     def row(self, **values: float) -> None:
         """Append one row; columns without a value stay empty."""
-        self._append(tuple(f"{values[c]:.6g}" if c in values else "" for c in self.columns))
+        self._append([f"{values[column]:.6g}" if column in values else "" for column in self.columns])
 
     def _append(self, cells: Sequence[str]) -> None:
         with self.path.open("a", newline="", encoding="utf-8") as file:

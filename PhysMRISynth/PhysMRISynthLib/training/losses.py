@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..network.vae import CLASSES, TissuePrediction
+from ..network.vae import CLASSES, T1_MEDIAN_MS, T2_MEDIAN_MS, TissuePrediction
 from ..physics.tissues import tissue_table
 
 _OUTSIDE, _RARE = 0.4, 3.0
@@ -62,6 +62,17 @@ def values_loss(prediction: TissuePrediction, offset: Tensor, tissue: Tensor) ->
     per_position = likelihood + error / _LARGE_ERROR**2
     mask = known[:, 0].to(per_position.dtype)
     return (per_position * mask).sum() / (3.0 * mask.sum().clamp_min(1.0))
+
+
+def squared_error(found: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Mean squared difference of two tensors of one shape over the places that are ``known``."""
+    return ((found - target) ** 2 * known).sum() / known.sum().clamp_min(1)
+
+
+def tissue_prior(theta: Tensor) -> Tensor:
+    """The paper's log-normal prior on T1 and T2: the mean square of the decoder's outputs before their bias, from θ (B, 3, *S)."""
+    start = theta.new_tensor([T1_MEDIAN_MS, T2_MEDIAN_MS]).log()
+    return ((theta[:, 1:] - start.view(1, 2, *[1] * (theta.dim() - 2))) ** 2).mean()
 
 
 def dice(prediction: TissuePrediction, tissue: Tensor, names: tuple[str, ...]) -> dict[str, float]:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from .anatomy import ORIENTATION, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues, find_label_maps, read_labelled_head
 from .sample import Chain, Sample
-from .scanner import Acquire, Digitise, Misregister, ReceiveField, ScaleIntensity, StripSkull, TransmitField
+from .scanner import Acquire, Digitise, Misregister, ReceiveField, ScaleIntensity, StripSkull, SuppressFat, TransmitField
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Simulator:
     seed: int = 0
     scanner: Chain = field(
         default_factory=lambda: Chain(
-            (TransmitField(), Acquire(), Misregister(), StripSkull(), Digitise(), ReceiveField(), ScaleIntensity())
+            (TransmitField(), Acquire(), SuppressFat(), Misregister(), StripSkull(), Digitise(), ReceiveField(), ScaleIntensity())
         )
     )
 

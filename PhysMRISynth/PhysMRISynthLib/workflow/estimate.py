@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -20,17 +21,21 @@ from ..fitting.voxelwise import fit_voxels, predict
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment, align
 from ..imaging.atlas import AtlasPlacement, atlas_on_grid, place_atlas
-from ..imaging.masks import brain_mask, head_mask
+from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES
+from .applicability import LEAST_AGREEMENT, Applicability, assess
+from .calibration import sd_factors
 from .chunks import for_each_chunk
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 
+if TYPE_CHECKING:
+    from ..network.weights import Weights
+
 _SAMPLE = 70_000
 _DOUBTFUL_EQUATIONS = 4.0
-_LEAST_AGREEMENT = 1.03
 _NO_TISSUE = 255
 _UNKNOWNS = len(PROPERTIES)
 _LEAST_BRAIN = 1000
@@ -46,7 +51,7 @@ class Estimate:
 
     ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
     ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``agreement`` as in
-    :func:`agreement_with_atlas`; ``medians`` per tissue; ``seconds`` per stage.
+    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``seconds`` per stage.
     """
 
     maps: TissueMaps
@@ -61,6 +66,7 @@ class Estimate:
     reference: str
     agreement: float
     medians: Medians
+    applicability: Applicability
     warnings: tuple[str, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
     network: NetworkPrior | None = None
@@ -97,16 +103,19 @@ def estimate_tissue_maps(
     progress: Progress = lambda stage, fraction: None,
     prior: str = "auto",
     device: str = "auto",
+    weights: Weights | None = None,
 ) -> Estimate:
     """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first).
 
     ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla; ``prior`` "network", "literature" or
-    "auto" (the network where it is installed) and the ``device`` that it runs on (auto, cpu, cuda, mps). Raises a PhysMRISynthError that
+    "auto" (the network where it is installed) and the ``device`` that it runs on (auto, cpu, cuda, mps); ``weights`` a network to use
+    instead of the installed one. Raises a PhysMRISynthError that
     names cause and remedy when no trustworthy maps can be had.
     """
     clock = _Clock(progress)
     chosen = reference_of(acquisitions, reference)
-    weights = usable_weights(prior)
+    if weights is None or prior == "literature":
+        weights = usable_weights(prior)
     if weights is None and device not in ("auto", "cpu"):
         raise EstimationError(f"The literature prior runs on the CPU, not on '{device}'. Use --device auto or cpu.")
     clock.stage("align")
@@ -120,12 +129,12 @@ def estimate_tissue_maps(
     clock.stage("place the atlas")
     placement = place_atlas(grid, chosen.protocol, field_strength, clock.fraction)
     if placement.skull_stripped:  # what was cut away is not head
-        mask &= np.any([sitk.GetArrayFromImage(alignment.image) != 0 for alignment in alignments.values()], axis=0)
+        mask &= np.any([filled_in_slices(sitk.GetArrayFromImage(alignment.image) != 0) for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
     learned = None
     if weights is not None:
         clock.stage("expect tissues")
-        learned = network_prior(weights, acquisitions, alignments, grid, mask, field_strength, device, clock.fraction)
+        learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction)
         voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
@@ -184,12 +193,13 @@ class HeadVoxels:
 
 
 def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, voxels: HeadVoxels, stripped: bool) -> Observation:
-    """An input at the head's voxels. In a skull-stripped magnitude image, what is not positive was cut away: no data, not darkness."""
+    """An input at the head's voxels. In a skull-stripped magnitude image, what is not positive was cut away: no data, not darkness;
+    unless tissue encloses it: fluid that preprocessing left at 0."""
     image = sitk.GetArrayFromImage(alignment.image)
     signal = image.reshape(-1)[voxels.index]
     covered = alignment.covered.reshape(-1)[voxels.index]
     if stripped and not acquisition.protocol.sequence.signed:
-        covered = covered & (signal > 0)
+        covered = covered & filled_in_slices(image > 0).reshape(-1)[voxels.index]
     if not (covered & (signal != 0)).any():
         raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
     return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, mask & alignment.covered), covered)
@@ -272,6 +282,7 @@ def _assembled(
     learned: NetworkPrior | None,
 ) -> Estimate:
     linear = np.exp(fitted.theta)
+    spread = linear * fitted.sd * sd_factors(len(acquisitions)).astype(np.float32)[:, None]
     pd, t1, t2 = (voxels.volume(linear[j]) for j in range(3))
     maps = TissueMaps(
         pd,
@@ -279,7 +290,7 @@ def _assembled(
         t2,
         mask=voxels.volume(np.ones(voxels.index.size, dtype=bool)),
         grid=grid,
-        sd={name: voxels.volume(linear[j] * fitted.sd[j]) for j, name in enumerate(PROPERTIES)},
+        sd={name: voxels.volume(spread[j]) for j, name in enumerate(PROPERTIES)},
     )
     brain = brain_mask(voxels.volume(fitted.brain), grid)
     tissue = voxels.volume(fitted.tissue, outside=_NO_TISSUE)
@@ -288,11 +299,13 @@ def _assembled(
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
     medians = tissue_medians(maps, tissue, brain)
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
-    warnings = (*_warnings(acquisitions, checks, head, agreement), *implausible_medians(medians, head.field_strength))
+    applicability = assess(acquisitions, checks, agreement, learned.distances if learned is not None else None)
+    implausible = implausible_medians(medians, head.field_strength)
+    warnings = (*_warnings(acquisitions, checks, head, agreement), *applicability.warnings, *implausible)
     clock.end()
     return Estimate(
-        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, warnings, clock.seconds,
-        learned,
+        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability, warnings,
+        clock.seconds, learned,
     )  # fmt: skip
 
 
@@ -328,7 +341,7 @@ def _warnings(
             f"The tissues' contrasts contradict the given protocols {head.equation_error:.0f} times more than expected; the uncertainties "
             "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
         )
-    if agreement < _LEAST_AGREEMENT:
+    if agreement < LEAST_AGREEMENT:
         told.append(
             "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
             "and that they show the whole head of an adult."

@@ -10,32 +10,42 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import WeightsError
+from ..fitting.tissue_level import brain_rows
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment
 from ..imaging.masks import bounding_box
 from ..imaging.volumes import image_like
 
 if TYPE_CHECKING:
+    from ..network.familiarity import Distances
     from ..network.weights import Weights
 
-_SPACING_MM, _MARGIN_MM = 1.0, 6.0
-_GREATEST_EXTENT_MM = 272.0
-"""More than any head measures: what a field of view shows beyond is neck and table."""
+_SPACING_MM, _MARGIN_MM = 1.0, 12.0
+_BRAIN_POSSIBLE = 25
+"""Of 255: where the atlas gives the brain less, the network is not asked."""
+_DOUBT = 0.003
+"""Least probability that network and atlas give any tissue: either may err."""
 
 
 @dataclass(frozen=True)
 class NetworkPrior:
-    """Tissue fractions expected at the head's voxels, uint8 (tissues + lesion, N), and what gave them."""
+    """Tissue fractions expected at the head's voxels, uint8 (tissues + lesion, N), what gave them, the ``numbers`` that tell the head (see
+    :func:`~PhysMRISynthLib.network.familiarity.head_numbers`), and how far it is from those that the network was trained on (None: the
+    weights do not tell)."""
 
     fractions: np.ndarray
     sha256: str
     device: str
+    numbers: Mapping[str, np.ndarray]
+    distances: Distances | None = None
 
 
 def usable_weights(prior: str) -> Weights | None:
     """The network that ``prior`` ("auto", "network", "literature") asks for, or None for the literature.
 
-    "auto" takes the network where torch and weights are there. Raises WeightsError when "network" cannot be had.
+    "auto" takes the network where torch and weights are there, and the literature where they never were. Weights that are there but
+    damaged are refused under "auto" too: maps that silently came from another prior than yesterday's would be worse than none.
+    Raises WeightsError then, and when "network" cannot be had.
     """
     if prior == "literature":
         return None
@@ -59,24 +69,53 @@ def network_prior(
     alignments: Mapping[str, Alignment],
     grid: sitk.Image,
     mask: np.ndarray,
+    atlas: np.ndarray,
     field_strength: float,
     device: str,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> NetworkPrior:
-    """Run the network on the head inside ``mask`` (z, y, x) of ``grid`` and bring its probabilities to the mask's voxels."""
+    """Run the network on the brain and join its word with the atlas's at the voxels of ``mask`` (z, y, x) of ``grid``.
+
+    ``atlas`` (tissues, N; uint8) is what the placed atlas expects at the mask's N voxels; it says where the brain is.
+    """
     from ..network.device import choose_device
-    from ..network.inference import class_probabilities
+    from ..network.familiarity import distances_of, head_numbers
+    from ..network.inference import infer
 
     chosen = choose_device(device)
-    view = _view_of(mask, grid)
+    voxels = np.flatnonzero(mask)
+    view = _view_of(_where_brain_may_be(mask, voxels, atlas), grid)
     images = []
     for acquisition in acquisitions:
         # from the file's own voxels: nothing is interpolated twice
         seen = sitk.Resample(acquisition.volume.image, view, alignments[acquisition.name].to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
         images.append(np.abs(sitk.GetArrayFromImage(seen)))
     protocols = [acquisition.protocol for acquisition in acquisitions]
-    probabilities = class_probabilities(weights, images, protocols, field_strength, chosen, progress)
-    return NetworkPrior(_on_grid(probabilities, view, grid, np.flatnonzero(mask)), weights.sha256, str(chosen))
+    found = infer(weights, images, protocols, field_strength, chosen, progress)
+    numbers = head_numbers(found)
+    distances = None if weights.familiarity is None else distances_of(weights.familiarity, numbers)
+    fractions = joined_with_atlas(_on_grid(found.probabilities, view, grid, voxels), atlas)
+    return NetworkPrior(fractions, weights.sha256, str(chosen), numbers, distances)
+
+
+def joined_with_atlas(fractions: np.ndarray, atlas: np.ndarray) -> np.ndarray:
+    """A network's tissue ``fractions`` (tissues + lesion, N) times those of the ``atlas`` (tissues, N), uint8 with 255 = certain.
+
+    The network, which learned from pieces of heads, knows contrasts and neighbourhoods; the atlas knows places. Of lesions only the network
+    speaks; where it was not asked (all 0), the atlas alone does.
+    """
+    tissues, lesion = fractions[:-1], fractions[-1:].astype(np.float32)
+    joint = (tissues / np.float32(255.0) + np.float32(_DOUBT)) * (atlas / np.float32(255.0) + np.float32(_DOUBT))
+    joint *= (np.float32(255.0) - lesion) / joint.sum(axis=0)
+    return np.concatenate([np.round(joint).astype(np.uint8), fractions[-1:]])
+
+
+def _where_brain_may_be(mask: np.ndarray, voxels: np.ndarray, atlas: np.ndarray) -> np.ndarray:
+    """The part of the mask that the atlas counts to the brain, or all of it where that is nothing."""
+    likely = atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _BRAIN_POSSIBLE
+    brain = np.zeros(mask.size, dtype=bool)
+    brain[voxels[likely]] = True
+    return brain.reshape(mask.shape) if likely.any() else mask
 
 
 def _view_of(mask: np.ndarray, grid: sitk.Image) -> sitk.Image:
@@ -88,7 +127,6 @@ def _view_of(mask: np.ndarray, grid: sitk.Image) -> sitk.Image:
         [grid.TransformContinuousIndexToPhysicalPoint([float(c) for c in np.where(pick, high, low)]) for pick in np.ndindex(2, 2, 2)]
     )
     first, last = corners.min(axis=0) - _MARGIN_MM, corners.max(axis=0) + _MARGIN_MM
-    first[2] = max(first[2], last[2] - _GREATEST_EXTENT_MM)
     view = sitk.Image([int(np.ceil(extent / _SPACING_MM)) for extent in last - first], sitk.sitkUInt8)
     view.SetOrigin(first.tolist())
     return view

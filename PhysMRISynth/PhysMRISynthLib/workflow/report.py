@@ -33,6 +33,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "reference": estimate.reference,
         "equation_error_times_expected": round(estimate.head.equation_error, 2),
         "agreement_with_atlas": round(estimate.agreement, 3),
+        "applicability": _applicability(estimate),
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": estimate.medians,
@@ -44,6 +45,13 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "units": UNITS,
         "notice": "Research only. T1, T2 and PD from weighted images are semi-quantitative: use them with their SD maps.",
     }
+
+
+def _applicability(estimate: Estimate) -> dict[str, Any]:
+    """The score and its parts: 1 is the limit of each."""
+    found = estimate.applicability
+    parts = {kind: {name: round(value, 3) for name, value in part.items()} for kind, part in found.parts.items()}
+    return {"score": round(found.score, 3), "limit": 1.0, "parts": parts}
 
 
 def _input(estimate: Estimate, acquisition: Acquisition, position: int) -> dict[str, Any]:

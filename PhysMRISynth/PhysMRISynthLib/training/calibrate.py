@@ -1,0 +1,83 @@
+"""Measure by how much the standard deviations of estimates are off, on simulated heads of known maps, and write the factors.
+
+Run as ``python -m PhysMRISynthLib.training.calibrate --data DIR --out resources/calibration.json [--heads N …] [--draws N] [--prior P]``.
+Every second voxel of each head, drawn anew, is scanned by the standard test acquisition and estimated from all seven subsets of its inputs.
+Factors that hold already come out as they were. Heads 16 and 17 are left out: they are for the final test alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from ..imaging.acquisition import Acquisition
+from ..imaging.known_head import KnownHead, standard_scores
+from ..imaging.volumes import volume_from_image
+from ..physics.tissues import PROPERTIES
+from ..workflow.calibration import sd_factors
+from ..workflow.estimate import estimate_tissue_maps
+from .anatomy import find_label_maps
+from .standard_test import PROTOCOLS, known_head, standard_acquisition
+from .train_vae import SELECTION_HEADS, TRAINING_HEADS
+
+SUBSETS = tuple(chain.from_iterable(combinations(PROTOCOLS, n) for n in (3, 2, 1)))
+ONE_SD = 68.27
+_HEADS = (*TRAINING_HEADS, *SELECTION_HEADS)
+_EVERY = 2
+_VOXELS = 20_000
+"""Voxels taken of each run, so that large heads do not count for more."""
+_SEED = 4242
+
+
+def scores_of(head: KnownHead, rng: np.random.Generator, prior: str) -> dict[tuple[str, ...], np.ndarray]:
+    """How many SDs the truth is away (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs."""
+    images = standard_acquisition(head.maps, rng)
+    inputs = {name: Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()}
+    scores = {}
+    for subset in SUBSETS:
+        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], prior=prior).maps, head)
+        scores[subset] = found[:, rng.integers(0, found.shape[1], _VOXELS)]
+    return scores
+
+
+def factors_from(runs: Sequence[Mapping[tuple[str, ...], np.ndarray]]) -> dict[int, np.ndarray]:
+    """New factors (3,) for each number of inputs: the present ones times the score within which 68.27 % of all voxels lie."""
+    factors = {}
+    for count in (1, 2, 3):
+        pooled = np.concatenate([scores for run in runs for subset, scores in run.items() if len(subset) == count], axis=1)
+        factors[count] = sd_factors(count) * np.percentile(pooled, ONE_SD, axis=1)
+    return factors
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds head_labels")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--heads", type=int, nargs="+", choices=_HEADS, default=list(_HEADS))
+    parser.add_argument("--draws", type=int, default=1)
+    parser.add_argument("--prior", choices=("network", "literature"), default="literature")
+    options = parser.parse_args()
+    runs = []
+    for path in tqdm(find_label_maps(options.data / "head_labels", options.heads), desc="heads", unit="head"):
+        labels = sitk.ReadImage(str(path))[::_EVERY, ::_EVERY, ::_EVERY]
+        for draw in range(options.draws):
+            rng = np.random.default_rng([_SEED, draw, int(path.name[5:7])])
+            runs.append(scores_of(known_head(labels, rng), rng, options.prior))
+    described = {
+        "about": "What the fit's standard deviations of PD, T1 and T2 are multiplied by, by number of inputs: training/calibrate.py.",
+        "made_from": {"heads": options.heads, "draws": options.draws, "prior": options.prior},
+        "factors": {str(n): dict(zip(PROPERTIES, np.round(f, 3).tolist(), strict=True)) for n, f in sorted(factors_from(runs).items())},
+    }
+    options.out.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""One step of an optimiser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+
+
+def descend(fabric: Fabric, model: _FabricModule, optimizer: _FabricOptimizer, loss: Tensor, greatest_norm: float) -> bool:
+    """One step down the gradient of a loss, which is clipped to a norm; False when it was not finite and the step was left out."""
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(model, optimizer, max_norm=greatest_norm, error_if_nonfinite=False)
+    # in half precision the gradient's scaler must see every step: it skips such ones itself, and scales less from then on
+    usable = norm is None or bool(torch.isfinite(norm)) or getattr(fabric.strategy.precision, "scaler", None) is not None
+    if usable:
+        optimizer.step()
+    return usable

@@ -1,0 +1,52 @@
+"""The evaluation's suites by name, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import PhysMRISynthError
+from . import contrasts, distributions, maps, reconstruction, retest
+from .plan import Plan
+from .results import Findings, read_results, write_findings
+
+
+@dataclass(frozen=True)
+class Suite:
+    """``check`` raises PhysMRISynthError when something that ``measure`` needs is missing; ``settings`` of the plan concern it."""
+
+    check: Callable[[Plan], None]
+    measure: Callable[[Plan], Findings]
+    settings: tuple[str, ...] = ()
+
+
+SUITES = {
+    "contrasts": Suite(contrasts.check, contrasts.measure),
+    "retest": Suite(retest.check, retest.measure),
+    "distributions": Suite(distributions.check, distributions.measure, ("heads", "step")),
+    "reconstruction": Suite(reconstruction.check, reconstruction.measure, ("heads", "step")),
+    "maps": Suite(maps.check, maps.measure, ("heads", "noise_percent", "seeds", "step")),
+}
+"""The quick ones first: each suite's results are written as soon as it has finished."""
+ALL = "all"
+
+
+def suites_named(name: str) -> list[str]:
+    """The suites that ``name`` stands for. Raises PhysMRISynthError for an unknown one."""
+    if name != ALL and name not in SUITES:
+        raise PhysMRISynthError(f"There is no suite '{name}': use {', '.join(SUITES)} or {ALL}.")
+    return list(SUITES) if name == ALL else [name]
+
+
+def evaluate(plan: Plan, names: Sequence[str], out: Path) -> None:
+    """Run suites one after the other and write what they find into the folder ``out``; entries of other suites there are kept.
+
+    Raises PhysMRISynthError, before anything runs, when data or packages are missing or ``out`` holds something else's results.
+    """
+    read_results(out)
+    for name in names:
+        SUITES[name].check(plan)
+    for name in names:
+        suite = SUITES[name]
+        write_findings(out, name, suite.measure(plan), plan.settings(suite.settings), plan.notes)
