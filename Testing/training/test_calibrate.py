@@ -35,6 +35,15 @@ def test_factors_that_hold_already_come_out_as_they_were() -> None:
         np.testing.assert_allclose(found[count], sd_factors(count), rtol=0.03)
 
 
+def test_factors_that_the_heads_do_not_agree_on_stay() -> None:
+    some, others = (runs_with_errors_of(dict.fromkeys((1, 2, 3), (spread, 1.5, 1.5)))[0] for spread in (3.0, 0.4))
+    found = calibrate.factors_from([some, others])
+    for count in (1, 2, 3):
+        np.testing.assert_allclose(found[count][0], sd_factors(count)[0], rtol=0.05)  # one head needs more, the other less
+        np.testing.assert_allclose(found[count][1:], 1.5 * sd_factors(count)[1:], rtol=0.05)
+    np.testing.assert_array_equal(calibrate.factors_from([some])[3], sd_factors(3))  # one head proves nothing
+
+
 def test_the_shipped_factors_are_near_one() -> None:
     for count in (1, 2, 3, 4):
         assert sd_factors(count).shape == (3,) and (sd_factors(count) > 0.4).all() and (sd_factors(count) < 2.5).all()

@@ -48,11 +48,19 @@ def scores_of(head: KnownHead, rng: np.random.Generator, prior: str) -> dict[tup
 
 
 def factors_from(runs: Sequence[Mapping[tuple[str, ...], np.ndarray]]) -> dict[int, np.ndarray]:
-    """New factors (3,) for each number of inputs: the present ones times the score within which 68.27 % of all voxels lie."""
+    """New factors (3,) for each number of inputs: the present ones times the score within which 68.27 % of all voxels lie.
+
+    A head's voxels share the errors of its gains, so that the heads' own scores scatter: as far as their mean cannot be told from 1,
+    the factor stays (the logarithm is shrunk as James & Stein do, by the ratio of its squared standard error to its square).
+    """
     factors = {}
     for count in (1, 2, 3):
-        pooled = np.concatenate([scores for run in runs for subset, scores in run.items() if len(subset) == count], axis=1)
-        factors[count] = sd_factors(count) * np.percentile(pooled, ONE_SD, axis=1)
+        by_head = [np.concatenate([scores for subset, scores in run.items() if len(subset) == count], axis=1) for run in runs]
+        needed = np.log(np.percentile(np.concatenate(by_head, axis=1), ONE_SD, axis=1))
+        alone = np.log([np.percentile(scores, ONE_SD, axis=1) for scores in by_head])
+        error = alone.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.full(len(PROPERTIES), np.inf)
+        kept = np.maximum(0.0, 1.0 - (error / np.maximum(np.abs(needed), 1e-9)) ** 2)
+        factors[count] = sd_factors(count) * np.exp(kept * needed)
     return factors
 
 
