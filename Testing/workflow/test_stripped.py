@@ -1,0 +1,31 @@
+"""In a skull-stripped image a 0 outside the brain is no data; a 0 that the brain encloses is dark fluid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.alignment import align
+from PhysMRISynthLib.imaging.volumes import volume_from_image
+from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.estimate import HeadVoxels, _observation
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+def test_enclosed_zeros_are_data_and_those_outside_are_not(stripped: bool) -> None:
+    brain = np.zeros((24, 24, 24), dtype=bool)
+    brain[4:20, 4:20, 4:20] = True
+    fluid = np.zeros_like(brain)
+    fluid[10:14, 10:14, 10:14] = True
+    voxels = np.random.default_rng(0).uniform(100.0, 110.0, brain.shape).astype(np.float32) * (brain & ~fluid)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((6.0, 6.0, 6.0))
+    everywhere = np.ones_like(brain)
+    index = np.arange(brain.size)
+    nothing = np.zeros((1, brain.size), dtype=np.uint8)
+    head = HeadVoxels(index, (24, 24, 24), (6.0, 6.0, 6.0), nothing, nothing)
+    acquisition = Acquisition("t1w", volume_from_image(image), Protocol.of("mprage"))
+    covered = _observation(acquisition, align(image, image), everywhere, head, stripped).covered.reshape(brain.shape)
+    assert covered[fluid].all() and covered[brain].all()
+    assert covered[~brain].any() != stripped
