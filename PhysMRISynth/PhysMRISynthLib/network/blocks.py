@@ -34,14 +34,17 @@ class AdaptiveNorm(nn.Module):
         self.adapt = nn.Linear(condition_size, 2 * channels) if condition_size else None
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        groups = math.gcd(_GROUPS, self.channels)
+        if self.kind == "group" and (self.adapt is None or condition is None):
+            return functional.group_norm(x, groups, 1.0 + self.scale, self.shift)
         scale, shift = self.scale[None], self.shift[None]
         if self.adapt is not None and condition is not None:
             more_scale, more_shift = self.adapt(condition).chunk(2, dim=1)
             scale, shift = scale + more_scale, shift + more_shift
         if self.kind == "group":
             shape = (-1, self.channels, *[1] * (x.dim() - 2))
-            normal = functional.group_norm(x, math.gcd(_GROUPS, self.channels))
-            return normal * (1.0 + scale.view(shape)) + shift.view(shape)
+            normal = functional.group_norm(x, groups)
+            return torch.addcmul(shift.view(shape).to(normal.dtype), normal, (1.0 + scale).view(shape).to(normal.dtype))
         # channels last, which is how the convolutions want their memory too
         last = x.movedim(1, -1)
         shape = (-1, *[1] * (x.dim() - 2), self.channels)
