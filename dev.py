@@ -4,6 +4,7 @@
     python3 dev.py demo [arguments]    estimate tissue maps of an embedded example, or of --t1w F --t2w F --flair F
     python3 dev.py test [arguments]    lint, types and the test suite; the arguments go to pytest
     python3 dev.py lint                lint and types only
+    python3 dev.py panel [arguments]   the Slicer panel's tests, and its pictures anew in Resources; the arguments go to pytest
     python3 dev.py bench               every benchmark, a line each: NAME: X s, R x BASELINE
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
@@ -28,7 +29,7 @@ UNREACHABLE = ("NewConnectionError", "ProxyError", "ConnectTimeout", "ReadTimeou
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
-    commands = {"demo": demo, "test": test, "lint": lint, "bench": bench, "manifest": manifest}
+    commands = {"demo": demo, "test": test, "lint": lint, "panel": panel, "bench": bench, "manifest": manifest}
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
@@ -59,6 +60,13 @@ def lint(arguments: Sequence[str]) -> int:
 def lint_stages() -> dict[str, list[str]]:
     """The static checks by name."""
     return {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
+
+
+def panel(arguments: Sequence[str]) -> int:
+    """Run the panel's tests without Slicer; where they pass, write the pictures of the panel and the slice views into Resources."""
+    install("demo", "test")
+    status = run_stages({"pytest": ["pytest", "Testing/panel", *arguments]})
+    return status or subprocess.call([str(program("python")), "Testing/panel/screenshots.py", "Resources"], cwd=ROOT)
 
 
 def bench(arguments: Sequence[str]) -> int:

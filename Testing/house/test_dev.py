@@ -100,6 +100,18 @@ def test_benchmarks_run_one_after_the_other(dev: ModuleType, installed: list[str
     assert capfd.readouterr().out.splitlines() == ["render: 1.0 s, 0.2 x NumPy", "fit: 2.0 s, 0.5 x NumPy"]
 
 
+@pytest.mark.parametrize(("tests", "status", "pictures"), [("", 0, True), ("raise SystemExit(3)", 3, False)])
+def test_the_panels_pictures_are_made_where_its_tests_pass(
+    dev: ModuleType, installed: list[str], tests: str, status: int, pictures: bool
+) -> None:
+    folder = dev.ROOT / "Testing" / "panel"
+    folder.mkdir(parents=True)
+    (dev.ROOT / "pytest.py").write_text(f"import sys\nassert sys.argv[1:] == ['Testing/panel', '-x']\n{tests}", encoding="utf-8")
+    (folder / "screenshots.py").write_text("import sys\nopen(sys.argv[1], 'w').close()", encoding="utf-8")
+    assert dev.main(["panel", "-x"]) == status
+    assert (dev.ROOT / "Resources").exists() is pictures
+
+
 @pytest.mark.parametrize(("arguments", "out"), [(["--t1w", "a.nii"], "physmrisynth-demo"), (["--out=x"], "--out=x"), (["--out", "x"], "x")])
 def test_demo_has_one_output_folder(
     dev: ModuleType, installed: list[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], out: str

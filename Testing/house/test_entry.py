@@ -1,52 +1,42 @@
-"""The Slicer entry, loaded with the smallest stand-in for Slicer: its metadata, its panel's text and its own test."""
+"""The Slicer entry without Qt: its metadata, its parameter node, that importing it loads nothing else, and its own test."""
 
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
 import sys
 import unittest
-from types import ModuleType, SimpleNamespace
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
+import slicer
+from mrml.scene import HeadlessSlicer, headless_slicer
+from standins import install
 
-
-class Module:
-    """Stand-in for ScriptedLoadableModule."""
-
-    def __init__(self, parent: Any) -> None:
-        self.parent = parent
-
-
-class Widget:
-    """Stand-in for ScriptedLoadableModuleWidget."""
-
-    def setup(self) -> None:
-        self.layout = MagicMock()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def entry(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module PhysMRISynth, imported where there is neither Slicer nor Qt."""
-    names = ["slicer", "slicer.i18n", "slicer.ScriptedLoadableModule"]
-    slicer, i18n, scripted = doubles = [ModuleType(name) for name in names]
-    slicer.mrmlScene = MagicMock()
-    i18n.tr = lambda text: text
-    i18n.translate = lambda context, text: text
-    scripted.ScriptedLoadableModule, scripted.ScriptedLoadableModuleWidget = Module, Widget
-    scripted.ScriptedLoadableModuleTest = unittest.TestCase
-    for name, double in zip(names, doubles, strict=True):
-        monkeypatch.setitem(sys.modules, name, double)
-    monkeypatch.setitem(sys.modules, "qt", None)
+def headless() -> Iterator[HeadlessSlicer]:
+    """A real scene as ``slicer.mrmlScene``."""
+    with headless_slicer() as made:
+        yield made
+
+
+@pytest.fixture
+def entry(headless: HeadlessSlicer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module PhysMRISynth, imported where there is no window."""
+    install(slicer, headless.scene)
     monkeypatch.delitem(sys.modules, "PhysMRISynth", raising=False)
-    module = importlib.import_module("PhysMRISynth")
-    yield module
-    sys.modules.pop("PhysMRISynth", None)
+    return importlib.import_module("PhysMRISynth")
 
 
 def test_metadata(entry: Any) -> None:
-    parent = SimpleNamespace()
+    parent = SimpleNamespace(path=slicer.modules.physmrisynth.path)
     entry.PhysMRISynth(parent)
     assert parent.title == "PhysMRISynth"
     assert parent.categories == ["Image Synthesis"]
@@ -55,16 +45,55 @@ def test_metadata(entry: Any) -> None:
     assert parent.acknowledgementText.strip()
 
 
-def test_panel_says_where_the_functions_are(entry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    qt = MagicMock()
-    monkeypatch.setitem(sys.modules, "qt", qt)
-    widget = entry.PhysMRISynthWidget()
-    widget.setup()
-    assert "physmrisynth estimate" in qt.QLabel.call_args.args[0]
-    widget.layout.addWidget.assert_called_once_with(qt.QLabel.return_value)
+def test_importing_the_entry_loads_nothing_but_slicer() -> None:
+    script = (
+        "import sys, slicer, slicer.util\n"
+        "from standins import install\n"
+        "install(slicer)\n"
+        "before = set(sys.modules)\n"
+        "import PhysMRISynth\n"
+        "from types import SimpleNamespace\n"
+        "PhysMRISynth.PhysMRISynth(SimpleNamespace(path=PhysMRISynth.__file__))\n"
+        "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))\n"
+    )
+    paths = [str(ROOT / "PhysMRISynth"), str(ROOT / "Testing")]
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{script}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['PhysMRISynth', 'standins']" or done.stdout.strip() == "['PhysMRISynth']", done.stdout
 
 
-def test_own_test_passes(entry: Any) -> None:
-    test = entry.PhysMRISynthTest()
-    test.runTest()
-    assert unittest.TextTestRunner().run(entry.PhysMRISynthTest("test_spinEchoSignal")).wasSuccessful()
+def test_what_the_user_chose_survives_a_saved_scene(entry: Any, headless: HeadlessSlicer, tmp_path: Path) -> None:
+    chosen = entry.PhysMRISynthLogic().getParameterNode()
+    values = {"TR": 9000.5, "spec": 'flair,"TE"=90 % & <ü>'}
+    chosen.t1w = headless.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "T1w")
+    chosen.maps = headless.scene.AddNewNodeByClass("vtkMRMLTextNode", "Maps")
+    chosen.values, chosen.previous, chosen.snr, chosen.live, chosen.noiseSeed = json.dumps(values), "se,TR=600,TE=15", 12.5, False, 7
+    headless.scene.SetURL(str(tmp_path / "scene.mrml"))
+    assert headless.scene.Commit()
+    headless.scene.Clear()
+    assert entry.PhysMRISynthLogic().getParameterNode().preset == "synthetic-flair"  # as new
+    assert headless.scene.Connect()
+    found = entry.PhysMRISynthLogic().getParameterNode()
+    assert json.loads(found.values) == values
+    assert (found.previous, found.snr, found.live, found.noiseSeed) == ("se,TR=600,TE=15", 12.5, False, 7)
+    assert found.t1w.GetName() == "T1w" and found.maps.GetName() == "Maps" and found.t2w is None
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("fieldStrength", 7.0), ("snr", 0.5), ("noiseSeed", -1), ("sampleCount", 0)])
+def test_values_that_cannot_be_are_refused(entry: Any, name: str, wrong: float) -> None:
+    node = entry.PhysMRISynthLogic().getParameterNode()
+    before = getattr(node, name)
+    with pytest.raises(ValueError):
+        setattr(node, name, wrong)
+    assert getattr(node, name) == before
+
+
+def test_own_test_passes_in_slicers_way(entry: Any) -> None:
+    entry.PhysMRISynth(SimpleNamespace(path=slicer.modules.physmrisynth.path)).runTest()
+
+
+def test_own_test_passes_in_unittests_way(entry: Any) -> None:
+    names = [name for name in dir(entry.PhysMRISynthTest) if name.startswith("test_") and name != "test_estimateTissueMaps"]
+    assert len(names) >= 4
+    suite = unittest.TestSuite(entry.PhysMRISynthTest(name) for name in names)
+    assert unittest.TextTestRunner().run(suite).wasSuccessful()

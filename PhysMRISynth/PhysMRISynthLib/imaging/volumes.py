@@ -67,9 +67,12 @@ def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
     return image_like(voxels, image)
 
 
-def volume_from_image(image: sitk.Image, path: Path | None = None, constant: bool = False) -> Volume:
-    """A :class:`Volume` of an image in memory, with the same checks of its voxels and extent as :func:`read_volume`."""
-    name = str(path) if path else "The image"
+def volume_from_image(image: sitk.Image, path: Path | None = None, constant: bool = False, name: str | None = None) -> Volume:
+    """A :class:`Volume` of an image in memory, with the same checks of its voxels and extent as :func:`read_volume`.
+
+    Errors call it by ``name``, else by its path.
+    """
+    name = name or (str(path) if path else "The image")
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise ImageError(f"{name} is not a 3-D grey-value volume: give one volume with one value a voxel.")
     image = sitk.Cast(image, sitk.sitkFloat32)

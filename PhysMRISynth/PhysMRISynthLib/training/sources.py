@@ -10,13 +10,13 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from ..errors import PhysMRISynthError
+from ..imaging.sessions import find_sessions
 from ..network.config import NetworkConfig
 from .batch import Batch, LabelBatch, SignalBatch
 from .config import TrainingConfig
 from .dataset import Mixture, RealScans, SimulatedHeads, volume_shape
 from .run import Run
 from .scans import CachedScans, cached_scans
-from .sessions import find_sessions
 from .simulator import Simulator, read_simulator
 
 _log = logging.getLogger(__name__)

@@ -212,8 +212,12 @@ def _fit_head(
     doubtful: Mapping[str, float],
     progress: Callable[[float], None],
 ) -> HeadModel:
-    """Fit the head level on an even sample of the voxels where brain is expected."""
-    likely = np.flatnonzero(voxels.expected[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    """Fit the head level on an even sample of the voxels where the atlas expects brain.
+
+    The atlas alone says which tissue is expected: its doubt keeps voxels of several tissues out of a tissue's mean. A network's certainty
+    takes them in (in a phantom of blurred tissues it doubled the misfit), and what it knows of single voxels serves those.
+    """
+    likely = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
     if likely.size < 1000:
         raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
     sample = likely[:: max(1, likely.size // _SAMPLE)]
@@ -221,7 +225,7 @@ def _fit_head(
     for observation in seen:
         if observation.covered.sum() < min(_LEAST_BRAIN, sample.size // 2):
             raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
-    return fit_head(seen, voxels.positions(sample), voxels.fractions(sample), field_strength, doubtful, progress)
+    return fit_head(seen, voxels.positions(sample), voxels.atlas[:, sample] / np.float32(255.0), field_strength, doubtful, progress)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""Finding the sessions of a folder of scans: BIDS, OASIS-3 as it comes, or folders whose file names tell T1w, T2w and FLAIR."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ImageError
+from .roles import ROLES, role_of_name
+
+_log = logging.getLogger(__name__)
+_ENDINGS = (".nii.gz", ".nii")
+_BIDS_ROLES = {"T1w": "t1w", "T2w": "t2w", "FLAIR": "flair"}
+_CONTRAST_AGENT = "_ce-"
+"""BIDS' entity for images after a contrast agent, which no signal equation of a native tissue explains."""
+_VISITS = ("sub-*/ses-*", "sub-*", "*_MR_*", "ses-*")
+"""Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again where the folder is a subject."""
+_RUN = re.compile(r"run[-_]?\d+", re.IGNORECASE)
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Session:
+    """Files of one visit of a ``subject`` by role (t1w, t2w, flair; those there are); ``notes`` on what was chosen among several runs."""
+
+    name: str
+    subject: str
+    files: dict[str, Path]
+    notes: tuple[str, ...] = ()
+
+
+def find_session(folder: Path) -> Session:
+    """The one visit in a folder. Raises ImageError when there is none, or several, which it lists."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder} is not a folder. Choose the folder of one visit, in BIDS or with names such as T1w.nii.gz.")
+    found = find_sessions(folder)
+    if not found:
+        raise ImageError(
+            f"There is no T1w, T2w or FLAIR volume in {folder}. Expected are anat*/…_T1w.nii.gz as in BIDS and OASIS-3, or NIfTI files "
+            "whose names tell T1w, T2w or FLAIR. Load DICOM through Slicer's DICOM module."
+        )
+    if len(found) > 1:
+        names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
+        raise ImageError(f"{folder} holds {len(found)} visits: {', '.join(names)}. Choose the folder of one of them.")
+    return found[0]
+
+
+def find_sessions(folder: Path) -> list[Session]:
+    """Sessions of a folder, sorted, or an empty list; a choice among several runs of a contrast is logged and noted.
+
+    In BIDS' layout, ``[sub-*/][ses-*/]anat*/…_T1w.nii[.gz]`` (``_T2w``, ``_FLAIR``), and OASIS-3's ``*_MR_*/anat*/NIFTI``: of several runs
+    the first in sorted order. Else NIfTI files at any depth whose names tell their contrast (``role_of_name``).
+    """
+    return [*_bids_sessions(folder)] or [*_named_sessions(folder)]
+
+
+def _bids_sessions(folder: Path) -> Iterator[Session]:
+    visits = {path for pattern in _VISITS for path in folder.glob(pattern) if any(path.glob("anat*/"))}
+    if not visits and any(folder.glob("anat*/")):
+        visits = {folder}
+    for visit in sorted(visits):
+        images = [path for path in _volumes(visit.glob("anat*/**/*")) if _CONTRAST_AGENT not in path.name]
+        roles = [(_BIDS_ROLES.get(_stem(path).rpartition("_")[2]), path) for path in images]
+        parts = visit.relative_to(folder).parts or (visit.name,)
+        subjects = [match[0] for path in images if (match := re.match(r"sub-[^_]+", path.name))]
+        session = _session("_".join(parts), (subjects or parts)[0], roles)
+        if session.files:
+            yield session
+
+
+def _named_sessions(folder: Path) -> Iterator[Session]:
+    """Where a folder has several images of a contrast, what is left of their names tells its sessions apart."""
+    by_folder: dict[Path, list[tuple[str | None, Path]]] = defaultdict(list)
+    for path in _volumes(folder.rglob("*")):
+        if role := role_of_name(_stem(path)):
+            by_folder[path.parent].append((role, path))
+    for inner, images in sorted(by_folder.items()):
+        roles = [role for role, path in images]
+        groups: dict[str, list[tuple[str | None, Path]]] = defaultdict(list)
+        for role, path in images:
+            groups[_rest_of_name(path) if len(set(roles)) < len(roles) else ""].append((role, path))
+        for rest, group in sorted(groups.items()):
+            parts = inner.relative_to(folder).parts or (inner.resolve().name,)
+            name = "_".join([*parts, *([rest] if len(groups) > 1 and rest else [])])
+            yield _session(name, parts[0], group)
+
+
+def _session(name: str, subject: str, images: Iterable[tuple[str | None, Path]]) -> Session:
+    runs: dict[str, list[Path]] = defaultdict(list)
+    for role, path in images:
+        if role is not None:
+            runs[role].append(path)
+    notes = tuple(
+        f"{name} has {len(runs[role])} {role} images: {runs[role][0].name} is taken." for role in ROLES if len(runs[role]) > 1
+    )
+    for note in notes:
+        _log.warning(note)
+    return Session(name, subject, {role: runs[role][0] for role in ROLES if runs[role]}, notes)
+
+
+def _volumes(paths: Iterable[Path]) -> list[Path]:
+    """The NIfTI files among paths, sorted; of an image that is there twice, the compressed file."""
+    files = {(path.parent, _stem(path)): path for path in sorted(paths, reverse=True) if _stem(path) and path.is_file()}
+    compressed = {key: key[0] / f"{key[1]}{_ENDINGS[0]}" for key in files}
+    return [compressed[key] if compressed[key].is_file() else files[key] for key in sorted(files)]
+
+
+def _rest_of_name(path: Path) -> str:
+    """A name without the words of its contrast and the number of its run."""
+    words = re.split(r"[^a-z0-9]+", _RUN.sub(" ", _stem(path)).lower())
+    return "_".join(word for word in words if word and role_of_name(word) is None)
+
+
+def _stem(path: Path) -> str:
+    """The name without a NIfTI file's ending; empty for other files."""
+    return next((path.name.removesuffix(ending) for ending in _ENDINGS if path.name.endswith(ending)), "")

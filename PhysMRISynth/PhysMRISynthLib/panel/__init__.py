@@ -1,0 +1,1 @@
+"""The panel of the Slicer module: one class per section, driven by the parameter node."""

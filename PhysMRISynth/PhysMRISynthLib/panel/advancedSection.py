@@ -1,0 +1,76 @@
+"""What most users leave as it is, the weights, and the log."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .choices import Choices
+from .runText import ROLE_TITLES, manifest, memoryText, weightsFile
+from .section import Section, toldIn
+
+
+def _entries() -> dict[str, list[tuple[str, str]]]:
+    """The choices of each parameter, as (text, value)."""
+    return {
+        "register": [(_("When needed"), "when needed"), (_("Always"), "always"), (_("Never"), "never")],
+        "reference": [(_("Automatic"), ""), *((title, role) for role, title in ROLE_TITLES.items())],
+        "prior": [(_("Automatic"), "auto"), (_("Literature"), "literature"), (_("Network"), "network")],
+        "device": [(_("Automatic"), "auto"), ("CPU", "cpu"), ("NVIDIA (CUDA)", "cuda"), ("Apple (Metal)", "mps")],
+    }
+
+
+class AdvancedSection(Section):
+    """Registration, prior, device; weights; what happened."""
+
+    def __init__(self, ui: Any, panel: Any) -> None:
+        super().__init__(ui, panel)
+        self.choices = {name: Choices(getattr(ui, f"{name}ComboBox"), partial(self._chosen, name)) for name in _entries()}
+        for name, entries in _entries().items():
+            self.choices[name].fill(entries)
+        ui.weightsFolderButton.connect("clicked(bool)", self.openFolder)
+        ui.weightsDeleteButton.connect("clicked(bool)", self.deleteWeights)
+        ui.logButton.connect("toggled(bool)", lambda pressed: setattr(ui.logTextEdit, "visible", pressed))
+
+    def _chosen(self, name: str, value: str) -> None:
+        if self.parameters:
+            setattr(self.parameters, name, value)
+
+    def update(self) -> None:
+        """Show the choices, and which weights are installed."""
+        if self.parameters:
+            for name, choices in self.choices.items():
+                choices.show(getattr(self.parameters, name))
+        entry = manifest().get("vae")
+        self.ui.weightsLabel.text = (
+            _("{sha}… ({size:.0f} MB)").format(sha=entry["sha256"][:12], size=entry["bytes"] / 1e6)
+            if entry
+            else _("none: estimates use the literature prior")
+        )
+        self.ui.weightsDeleteButton.enabled = self.ui.weightsFolderButton.enabled = entry is not None
+
+    def mapsChanged(self) -> None:
+        """Show the memory that the selected maps took."""
+        self.ui.memoryLabel.text = memoryText(self.panel.report)
+
+    def openFolder(self) -> None:
+        """Show the weights in the system's file browser."""
+        path = weightsFile()
+        if path is not None:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path.parent)))
+
+    def deleteWeights(self) -> None:
+        """Delete the weights, after asking."""
+        path = weightsFile()
+        question = _("Delete the network weights? Estimates then use the literature prior until the extension is installed again.")
+        if path is None or not slicer.util.confirmOkCancelDisplay(question):
+            return
+        with toldIn(self.ui.estimateWarningLabel):
+            self.panel.logic.close()  # the worker may hold the file
+            path.unlink(missing_ok=True)
+            self.panel.log(_("Deleted {name}.").format(name=path.name))
+        self.panel.update()

@@ -1,0 +1,130 @@
+"""The panel: its sections, the parameter node that they show, and the tissue maps that they share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from ..errors import PhysMRISynthError
+from ..mrml.mapNodes import TissueMapNodes
+from .advancedSection import AdvancedSection
+from .estimateSection import EstimateSection
+from .inputsSection import InputsSection
+from .installation import ensureInstalled
+from .mapsSection import MapsSection
+from .protocolSection import ProtocolSection
+from .sampleSection import SampleSection
+from .section import Section
+
+_log = logging.getLogger(__name__)
+
+
+class Panel(VTKObservationMixin):
+    """Everything below the module's header. ``ui`` holds the widgets of Resources/UI/PhysMRISynth.ui by name.
+
+    Opening it loads neither torch nor weights. ``maps`` are the selected tissue maps, or None; ``report`` is theirs.
+    """
+
+    def __init__(self, ui: Any, logic: Any, parameterNode: Any = None) -> None:
+        VTKObservationMixin.__init__(self)
+        self.ui, self.logic = ui, logic
+        self.parameterNode: Any = None
+        self.maps: TissueMapNodes | None = None
+        self.report: dict[str, Any] = {}
+        self._guiTag: Any = None
+        self.inputs = InputsSection(ui, self)
+        self.estimate = EstimateSection(ui, self)
+        self.sample = SampleSection(ui, self)
+        self.protocol = ProtocolSection(ui, self)
+        self.mapsSection = MapsSection(ui, self)
+        self.advanced = AdvancedSection(ui, self)
+        self.setParameterNode(parameterNode)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """In the order of work."""
+        return self.inputs, self.estimate, self.sample, self.protocol, self.mapsSection, self.advanced
+
+    def setParameterNode(self, node: Any) -> None:
+        """Show another parameter node from now on; None: none."""
+        if self.parameterNode is not None:
+            self.parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self._modified)
+        self.parameterNode = node
+        if node is not None:
+            self._guiTag = node.connectGui(self.ui)
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._modified)
+        self._takeMaps()
+        self.update()
+
+    def _modified(self, caller: Any = None, event: Any = None) -> None:
+        self._takeMaps()
+        self.update()
+
+    def _takeMaps(self) -> None:
+        """Take up the selected tissue maps when they are others than before."""
+        node = self.parameterNode.maps if self.parameterNode else None
+        if node is (self.maps.node if self.maps else None):
+            return
+        self.maps, self.report = None, {}
+        try:
+            if node is not None:
+                found = TissueMapNodes.wrap(node)
+                self.maps, self.report = found, found.report
+        except PhysMRISynthError as error:
+            self.log(str(error))
+        self.estimate.showResult()
+        self.protocol.mapsChanged()
+        self.mapsSection.mapsChanged()
+        self.advanced.mapsChanged()
+
+    def useMaps(self, node: Any) -> None:
+        """Select tissue maps that have just been made, and show their contrast."""
+        if self.parameterNode is not None and node is not None:
+            self.parameterNode.maps = node
+            self.protocol.render()
+
+    def update(self) -> None:
+        """Let every section show the parameter node's values."""
+        for section in self.sections:
+            section.update()
+
+    def ensureInstalled(self) -> bool:
+        """Whether the packages for an estimate are there; asks before it installs any."""
+        return ensureInstalled(self.parameterNode.prior)
+
+    def log(self, text: str) -> None:
+        """Add a line to the log below Advanced."""
+        _log.info(text)
+        self.ui.logTextEdit.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def enter(self) -> None:
+        """The user opened the module: select inputs when none are."""
+        self.inputs.chooseDefaults()
+        self.update()
+
+    def exit(self) -> None:
+        """The user went to another module: a running estimate goes on."""
+
+    def cleanup(self) -> None:
+        """The panel is about to be destroyed."""
+        self.setParameterNode(None)
+        self.removeObservers()
+        for section in self.sections:
+            section.cleanup()
+
+    def onSceneStartClose(self) -> None:
+        """Forget the scene before its nodes go."""
+        for section in self.sections:
+            section.sceneClosing()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self) -> None:
+        """A new, empty scene: the entry gives a new parameter node when the panel is shown."""
+        if self.parameterNode is None and slicer.mrmlScene is not None:
+            self.setParameterNode(self.logic.getParameterNode())

@@ -1,0 +1,70 @@
+"""Protocols in words and numbers: the values grouped by where they come from, and what each parameter does."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ..physics.protocol import Protocol
+from ..physics.sequences import Parameter
+from .look import MARKED
+
+ASSUMED = ("default", "assumed")
+"""Sources of values that nobody stated."""
+
+
+def number(value: float) -> str:
+    """A value of a protocol with at most five digits, which is more than scanners' own displays show."""
+    return f"{value:.5g}"
+
+
+def withUnit(parameter: Parameter, value: float) -> str:
+    """``TR 2400 ms``, ``FA 8°``, ``N 176``."""
+    gap = "" if parameter.unit in ("", "°") else "\N{NO-BREAK SPACE}"
+    return f"{parameter.name}\N{NO-BREAK SPACE}{number(value)}{gap}{parameter.unit}"
+
+
+def sourceText(source: str) -> str:
+    """A source of values as the panel names it: ``sidecar sub-1_T1w.json`` is long and shortens to ``sidecar``."""
+    kind = source.partition(" ")[0]
+    return {"sidecar": _("sidecar"), "typed": _("typed"), "preset": _("preset"), "DICOM": "DICOM"}.get(kind, source)
+
+
+def valuesHtml(protocol: Protocol) -> str:
+    """The sequence and its values, a line for each source; assumed ones are marked. Rich text for a label."""
+    grouped: dict[str, list[str]] = {}
+    for name, value in protocol.values.items():
+        source = protocol.sources.get(name, "assumed")
+        key = _("assumed") if source in ASSUMED else sourceText(source)
+        grouped.setdefault(key, []).append(withUnit(protocol.sequence.parameter(name), value))
+    lines = [f"<b>{escape(protocol.sequence.title)}</b>"]
+    for source in sorted(grouped, key=lambda source: source == _("assumed")):
+        named = MARKED.format(escape(source)) if source == _("assumed") else f"{escape(source)}:"
+        lines.append(f"{named} {escape(', '.join(grouped[source]))}")
+    return "<br>".join([*lines, *(f"<i>{_breakable(escape(note))}</i>" for note in protocol.notes)])
+
+
+def _breakable(text: str) -> str:
+    """With places at which a narrow panel may break a protocol's text."""
+    return text.replace(",", ",\N{ZERO WIDTH SPACE}")
+
+
+def parameterTip(parameter: Parameter) -> str:
+    """What a parameter is and does, for a tooltip."""
+    unit = f" {parameter.unit}" if parameter.unit else ""
+    bounds = _("Between {low} and {high}{unit}.").format(low=number(parameter.minimum), high=number(parameter.maximum), unit=unit)
+    return f"{parameter.title} ({parameter.name}). {_effects().get(parameter.name.rstrip('12'), '')} {bounds}"
+
+
+def _effects() -> dict[str, Any]:
+    return {
+        "TR": _("Time from one repetition to the next. Longer: tissues recover more fully, which takes T1 contrast away."),
+        "TE": _("Time from excitation to echo. Longer: more T2 contrast, fluid brighter than tissue, and less signal."),
+        "TI": _("Time from the inversion to the middle of the readout. A tissue vanishes at about 0.69 of its T1 when TR is long."),
+        "FA": _("How far the excitation turns the magnetisation. Larger: more T1 contrast in gradient-echo images."),
+        "L": _("How long the echo train lasts: magnetisation recovers only after it."),
+        "ESP": _("Time from one pulse of the train to the next."),
+        "N": _("Excitations after each inversion: the train lasts this many echo spacings."),
+    }

@@ -1,0 +1,36 @@
+"""Sampling heads that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .runText import weightsFile
+from .section import Section
+
+
+class SampleSection(Section):
+    """Seed and count; possible only with weights for it."""
+
+    def __init__(self, ui: Any, panel: Any) -> None:
+        super().__init__(ui, panel)
+        ui.sampleButton.connect("clicked(bool)", lambda checked: self.panel.estimate.start(self._sample))
+
+    def update(self) -> None:
+        """Say whether a head can be sampled, and why not."""
+        reason = self._whyNot()
+        self.ui.sampleButton.enabled = reason is None
+        self.ui.sampleButton.toolTip = reason or _("Make tissue maps of a head that does not exist; the seed decides which.")
+        self.ui.sampleReasonLabel.text = reason or ""
+        self.ui.sampleReasonLabel.visible = reason is not None
+
+    def _whyNot(self) -> str | None:
+        if weightsFile("sampler") is None:
+            return _("No weights for sampling are installed: this version estimates and renders only.")
+        return _("An estimate is running.") if self.panel.estimate.running else None
+
+    def _sample(self, finished: Callable[[Any], None]) -> None:
+        chosen = self.parameters
+        self.panel.logic.sampleTissueMaps(seed=chosen.sampleSeed, count=chosen.sampleCount, waitForCompletion=False, finished=finished)

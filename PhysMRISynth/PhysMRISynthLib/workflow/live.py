@@ -1,0 +1,193 @@
+"""Rendering under the finger: one set of tissue maps, shown under protocol after protocol, whole or only where views look."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ImageError
+from ..imaging.tissue_maps import TissueMaps
+from ..physics.noise import sigma_for_snr
+from ..physics.protocol import Protocol
+from ..physics.scratch import Workspace
+from .chunks import for_each_chunk
+
+_CHUNK = 1 << 16
+"""Voxels at a time: the buffers of a thread stay in its core's cache, and threads seldom wait for one another."""
+_SAMPLE = 50_000
+"""Voxels of the head whose mean signal sets the noise: it is known to about 0.3 %."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """What views show of a volume (z, y, x): whole ``planes`` (array axis, index), and flat indices of other ``voxels`` (oblique views)."""
+
+    planes: tuple[tuple[int, int], ...] = ()
+    voxels: np.ndarray | None = None
+
+    def indices(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Flat indices (N,) of the region's voxels in a volume of ``shape``; a voxel of several planes comes several times.
+
+        Raises ImageError when the region reaches beyond the volume.
+        """
+        parts = [np.zeros(0, dtype=np.intp)]
+        for axis, position in self.planes:
+            if not (0 <= axis < len(shape) and 0 <= position < shape[axis]):
+                raise ImageError(f"There is no plane {position} along axis {axis} of a volume of shape {shape}. Show the volume again.")
+            along = [np.arange(n) for n in shape]
+            along[axis] = np.array([position])
+            parts.append(np.ravel_multi_index(np.ix_(*along), shape).ravel())
+        if self.voxels is not None and self.voxels.size:
+            if self.voxels.min() < 0 or self.voxels.max() >= np.prod(shape):
+                raise ImageError(f"The region has voxels outside of a volume of shape {shape}. Show the volume again.")
+            parts.append(self.voxels)
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise at the ratio ``snr`` to the mean signal over the head; ``seed`` makes it repeatable. As of :func:`.render.render`."""
+
+    snr: float
+    seed: int = 0
+
+
+class LiveRenderer:
+    """Renders ``maps``, which must stay as they are, again and again.
+
+    Signed sequences get Gaussian noise, the others Rician: the same draws as :func:`.render.render` makes with that seed, so that noise
+    stands still while a protocol changes and a picture can be had again elsewhere. Voxels whose PD, T1 or T2 is not a positive number are
+    dark. Besides the maps it holds 20 bytes a voxel of tissue, and with noise 8 bytes a voxel.
+    """
+
+    def __init__(self, maps: TissueMaps) -> None:
+        self._maps = maps
+        self._shape = maps.pd.shape
+        head = np.flatnonzero(maps.mask)
+        self._tissue = _Tissue.of(maps)
+        self._sample = _Part.of(maps, head[:: -(-head.size // _SAMPLE) or 1])
+        self._shown: tuple[Region, _Part] | None = None
+        self._drawn: tuple[int, np.ndarray] | None = None
+
+    def render(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> None:
+        """Fill ``out``, float32 (z, y, x), with the image in units of ``scale`` · the equation's signal.
+
+        Raises ImageError when ``out`` is no float32 array of the maps' shape, ProtocolError when the noise has no sense.
+        """
+        image = self._flat(out)
+        image.fill(0.0)
+        self._tissue.render(protocol, scale, image)
+        if noise is not None:
+            _add_noise(image, self._unit_noise(noise.seed), self._sigma(protocol, noise, scale), protocol.sequence.signed)
+
+    def render_region(self, protocol: Protocol, out: np.ndarray, region: Region, noise: Noise | None = None, scale: float = 1.0) -> None:
+        """As :meth:`render`, but only the voxels of ``region`` are computed and written: they get the values that :meth:`render` gives.
+
+        Raises ImageError also when the region reaches beyond the volume.
+        """
+        image, part = self._flat(out), self._part(region)
+        values = part.rendered(protocol, scale)
+        if noise is not None:
+            unit = np.take(self._unit_noise(noise.seed), part.index, axis=1)
+            _add_noise(values, unit, self._sigma(protocol, noise, scale), protocol.sequence.signed)
+        image[part.index] = values
+
+    def _flat(self, out: np.ndarray) -> np.ndarray:
+        if out.shape != self._shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ImageError(
+                f"The image to fill has {out.dtype} voxels of shape {out.shape}; the tissue maps need float32 of shape {self._shape}. "
+                "Choose another output volume, or a new one."
+            )
+        return out.reshape(-1)
+
+    def _part(self, region: Region) -> _Part:
+        """The region's voxels, prepared once for as long as the views stay where they are."""
+        if self._shown is None or not _same(self._shown[0], region):
+            self._shown = region, _Part.of(self._maps, region.indices(self._shape))
+        return self._shown[1]
+
+    def _sigma(self, protocol: Protocol, noise: Noise, scale: float) -> float:
+        return sigma_for_snr(self._sample.rendered(protocol, scale), noise.snr)
+
+    def _unit_noise(self, seed: int) -> np.ndarray:
+        """Noise of SD 1 in the real and the imaginary channel, float32 (2, voxels)."""
+        if self._drawn is None or self._drawn[0] != seed:
+            self._drawn = None  # its memory is free for the next
+            self._drawn = seed, np.random.default_rng(seed).standard_normal((2, self._maps.pd.size), dtype=np.float32)
+        return self._drawn[1]
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    """The voxels of tissue among some voxels: ``position`` among them (flat), PD and the rates 1/T1, 1/T2 (1/ms), packed, float32 (N,)."""
+
+    position: np.ndarray
+    pd: np.ndarray
+    r1: np.ndarray
+    r2: np.ndarray
+
+    @classmethod
+    def of(cls, maps: TissueMaps, index: np.ndarray | slice = slice(None)) -> _Tissue:
+        """Of the voxels ``index`` (flat) of ``maps``."""
+        pd, t1, t2 = (array.reshape(-1)[index] for array in (maps.pd, maps.t1, maps.t2))
+        position = np.flatnonzero((pd > 0) & (t1 > 0) & (t2 > 0))  # NaN is not
+        one = np.float32(1.0)
+        return cls(position, pd[position], one / t1[position], one / t2[position])
+
+    def render(self, protocol: Protocol, scale: float, image: np.ndarray) -> None:
+        """Write the signal into ``image`` (flat), which has all the voxels that these are among."""
+        workspaces = threading.local()
+
+        def work(piece: slice) -> None:
+            if not hasattr(workspaces, "own"):
+                workspaces.own = Workspace(min(_CHUNK, self.pd.size))
+            pd, r1, r2 = workspaces.own.arrays(self.pd[piece], self.r1[piece], self.r2[piece])
+            with np.errstate(all="ignore"):
+                signal = protocol.sequence.signal(r1, r2, protocol.values)
+                signal = pd * signal if protocol.sequence.uses_pd else signal
+            values = (signal if protocol.sequence.signed else abs(signal)).value
+            image[self.position[piece]] = values if scale == 1.0 else np.multiply(values, np.float32(scale), out=values)
+
+        for_each_chunk(self.pd.size, _CHUNK, work)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some voxels of a volume: their flat ``index`` (N,), and the tissue among them."""
+
+    index: np.ndarray
+    tissue: _Tissue
+
+    @classmethod
+    def of(cls, maps: TissueMaps, index: np.ndarray) -> _Part:
+        return cls(index, _Tissue.of(maps, index))
+
+    def rendered(self, protocol: Protocol, scale: float) -> np.ndarray:
+        """The image of these voxels, float32 (N,)."""
+        image = np.zeros(self.index.size, dtype=np.float32)
+        self.tissue.render(protocol, scale, image)
+        return image
+
+
+def _same(one: Region, other: Region) -> bool:
+    if one.planes != other.planes or (one.voxels is None) != (other.voxels is None):
+        return False
+    return one.voxels is None or other.voxels is None or np.array_equal(one.voxels, other.voxels)
+
+
+def _add_noise(image: np.ndarray, unit: np.ndarray, sigma: float, signed: bool) -> None:
+    """Add to ``image`` (N,), in place, what :func:`~PhysMRISynthLib.physics.noise.add_noise` makes of the draws ``unit`` (2, N)."""
+    level = np.float32(sigma)
+
+    def work(piece: slice) -> None:
+        values, noise = image[piece], level * unit[0, piece]
+        values += noise
+        if not signed:
+            np.square(values, out=values)
+            np.multiply(unit[1, piece], level, out=noise)
+            values += np.square(noise, out=noise)
+            np.sqrt(values, out=values)
+
+    for_each_chunk(image.size, _CHUNK, work)

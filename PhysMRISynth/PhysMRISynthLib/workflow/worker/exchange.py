@@ -1,0 +1,155 @@
+"""Jobs and results between two processes: arrays as .npy files and a description as JSON, in a temporary folder of this user's own.
+
+Files are read whole, on a thread of its own, and removed with the folder as soon as the job ends, rather than mapped into memory: patients'
+images do not linger, and nothing depends on when the last array is let go (Windows cannot remove a mapped file).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...errors import ImageError
+from ...imaging.acquisition import Acquisition
+from ...imaging.tissue_maps import TissueMaps
+from ...imaging.volumes import Volume
+from ...physics.protocol import Protocol
+from ...physics.sequences import sequence_named
+from .jobs import EstimateJob, Job, Result, SampleJob
+
+_JOB, _RESULT = "job", "result"
+_DESCRIPTION = "description.json"
+
+
+def new_folder() -> Path:
+    """A temporary folder that only this user may look into, for one job."""
+    return Path(tempfile.mkdtemp(prefix="PhysMRISynth-"))
+
+
+def remove(folder: Path) -> None:
+    """Remove a job's folder, or what can be removed of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_job(job: Job, folder: Path) -> None:
+    """Write a job into its ``folder``. Raises OSError when there is no room."""
+    arrays: dict[str, np.ndarray] = {}
+    if isinstance(job, SampleJob):
+        told: dict[str, Any] = {"kind": "sample", **asdict(job)}
+    else:
+        given = [_acquisition_fields(acquisition) for acquisition in job.acquisitions]
+        options = {name: getattr(job, name) for name in ("reference", "register", "field_strength", "prior", "device")}
+        told = {"kind": "estimate", "acquisitions": given, **options}
+        arrays = {f"acquisition {n}": sitk.GetArrayViewFromImage(a.volume.image) for n, a in enumerate(job.acquisitions)}
+    _write(folder / _JOB, told, arrays)
+
+
+def read_job(folder: Path) -> Job:
+    """Read a job back, its images voxel by voxel and their geometry bit by bit. Raises ImageError when it is damaged."""
+    told, arrays = _read(folder / _JOB)
+    with _damage_named(folder):
+        if told.pop("kind") == "sample":
+            return SampleJob(**told)
+        given = [_acquisition(fields, arrays[f"acquisition {n}"]) for n, fields in enumerate(told.pop("acquisitions"))]
+        return EstimateJob(given, **told)
+
+
+def write_result(result: Result, folder: Path) -> None:
+    """Write a result into the job's ``folder``: it is there whole or not at all. Raises OSError when there is no room."""
+    maps = result.maps
+    sets = {"fits": result.fits, "residuals": result.residuals, "sd": dict(maps.sd)}
+    arrays = {"pd": maps.pd, "t1": maps.t1, "t2": maps.t2, "mask": maps.mask, "tissue": result.tissue, "brain": result.brain}
+    arrays |= {f"{kind} {name}": array for kind, group in sets.items() for name, array in group.items()}
+    told = {"geometry": _geometry(maps.grid), "provenance": dict(maps.provenance), "report": result.report}
+    _write(folder / _RESULT, told | {kind: list(group) for kind, group in sets.items()}, arrays)
+
+
+def read_result(folder: Path) -> Result:
+    """Read a result back. Raises ImageError when it is damaged."""
+    told, arrays = _read(folder / _RESULT)
+    with _damage_named(folder):
+        grid = _grid(told["geometry"])
+        wrong = [name for name, array in arrays.items() if array.shape != grid.GetSize()[::-1]]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is of another shape than the maps")
+        sets = {kind: {name: arrays[f"{kind} {name}"] for name in told[kind]} for kind in ("fits", "residuals", "sd")}
+        pd, t1, t2, mask = (arrays[name] for name in ("pd", "t1", "t2", "mask"))
+        maps = TissueMaps(pd, t1, t2, mask, grid, sets["sd"], told["provenance"])
+        return Result(maps, sets["fits"], sets["residuals"], arrays["tissue"], arrays["brain"], told["report"])
+
+
+def _write(folder: Path, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Names of arrays, which may be anything, stay out of the file system."""
+    partial = folder.with_suffix(".partial")
+    partial.mkdir()
+    for n, array in enumerate(arrays.values()):
+        np.save(partial / f"{n}.npy", array, allow_pickle=False)
+    (partial / _DESCRIPTION).write_text(json.dumps({"told": told, "arrays": list(arrays)}), encoding="utf-8")
+    partial.replace(folder)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    with _damage_named(folder):
+        described = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"), parse_constant=lambda name: None)  # NaN is no value
+        return described["told"], {name: np.load(folder / f"{n}.npy", allow_pickle=False) for n, name in enumerate(described["arrays"])}
+
+
+@contextlib.contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:  # of JSON, NumPy and ITK
+        raise ImageError(f"What was handed over in {folder} is damaged ({error}). Check the free space there, and start again.") from error
+
+
+def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
+    protocol, volume = acquisition.protocol, acquisition.volume
+    return {
+        "name": acquisition.name,
+        "conventional_echo_time": acquisition.conventional_echo_time,
+        "field_strength": acquisition.field_strength,
+        "geometry": _geometry(volume.image),
+        "path": None if volume.path is None else str(volume.path),
+        "notes": list(volume.notes),
+        "protocol": {
+            "sequence": protocol.sequence.name,
+            "values": dict(protocol.values),
+            "sources": dict(protocol.sources),
+            "notes": list(protocol.notes),
+        },
+    }
+
+
+def _acquisition(fields: Mapping[str, Any], voxels: np.ndarray) -> Acquisition:
+    image = sitk.GetImageFromArray(voxels)
+    _place(image, fields["geometry"])
+    path, told = fields["path"], fields["protocol"]
+    volume = Volume(image, None if path is None else Path(path), tuple(fields["notes"]))
+    protocol = Protocol(sequence_named(told["sequence"]), told["values"], told["sources"], tuple(told["notes"]))
+    return Acquisition(fields["name"], volume, protocol, fields["conventional_echo_time"], fields["field_strength"])
+
+
+def _geometry(image: sitk.Image) -> dict[str, Any]:
+    """JSON writes the shortest decimals that read back as the same numbers."""
+    return {"size": image.GetSize(), "spacing": image.GetSpacing(), "origin": image.GetOrigin(), "direction": image.GetDirection()}
+
+
+def _grid(geometry: Mapping[str, Any]) -> sitk.Image:
+    grid = sitk.Image([int(n) for n in geometry["size"]], sitk.sitkUInt8)
+    _place(grid, geometry)
+    return grid
+
+
+def _place(image: sitk.Image, geometry: Mapping[str, Any]) -> None:
+    image.SetSpacing(geometry["spacing"])
+    image.SetOrigin(geometry["origin"])
+    image.SetDirection(geometry["direction"])

@@ -1,0 +1,74 @@
+"""Finding a visit's files as users keep them: BIDS, a download of OASIS-3, and folders whose names tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.imaging.sessions import find_session, find_sessions
+
+OASIS = "OAS30001_MR_d0129/anat{}/NIFTI/sub-OAS30001_ses-d0129_{}.nii.gz"
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {role: path.relative_to(folder).as_posix() for role, path in find_session(folder).files.items()}
+
+
+@pytest.mark.parametrize("inner", [".", "sub-1", "sub-1/ses-b", "sub-1/ses-b/anat"])
+def test_any_folder_of_a_bids_tree_that_holds_one_visit(tmp_path: Path, inner: str) -> None:
+    touch(tmp_path, *(f"sub-1/ses-b/anat/sub-1_ses-b_{suffix}.nii.gz" for suffix in ("T1w", "FLAIR", "T2star", "ce-gd_T2w")))
+    session = find_session(tmp_path / inner)
+    assert {role: path.name for role, path in session.files.items()} == {
+        "t1w": "sub-1_ses-b_T1w.nii.gz",
+        "flair": "sub-1_ses-b_FLAIR.nii.gz",
+    }
+
+
+def test_oasis3_as_it_is_downloaded(tmp_path: Path) -> None:
+    touch(tmp_path, OASIS.format(1, "run-01_T1w"), OASIS.format(2, "run-02_T1w"), OASIS.format(3, "T2w"))
+    session = find_session(tmp_path)
+    assert (session.subject, session.name) == ("sub-OAS30001", "OAS30001_MR_d0129")
+    assert files_of(tmp_path) == {"t1w": OASIS.format(1, "run-01_T1w"), "t2w": OASIS.format(3, "T2w")}
+    (note,) = session.notes
+    assert "2 t1w images" in note and "run-01_T1w.nii.gz is taken" in note
+    assert files_of(tmp_path / "OAS30001_MR_d0129") == {role: path.partition("/")[2] for role, path in files_of(tmp_path).items()}
+
+
+def test_several_visits_are_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-1/ses-a/anat/sub-1_ses-a_T1w.nii", "sub-1/ses-b/anat/sub-1_ses-b_T1w.nii")
+    with pytest.raises(ImageError, match=r"2 visits: sub-1_ses-a, sub-1_ses-b\. Choose the folder of one"):
+        find_session(tmp_path)
+    assert find_session(tmp_path / "sub-1" / "ses-b").files["t1w"].name == "sub-1_ses-b_T1w.nii"
+
+
+def test_visits_side_by_side_in_one_folder(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"study{n}_{name}.nii.gz" for n in (1, 2) for name in ("T1W", "T2W", "FLAIR")))
+    with pytest.raises(ImageError, match=r"study1, .*study2"):
+        find_session(tmp_path)
+
+
+def test_a_flat_folder_with_telling_names(tmp_path: Path) -> None:
+    touch(tmp_path, "scan_t1_mprage_sag.nii.gz", "t2_tse.nii", "T2_FLAIR.nii.gz", "T1w_gd.nii.gz", "T1w_seg.nii.gz", "notes.txt")
+    assert files_of(tmp_path) == {"t1w": "scan_t1_mprage_sag.nii.gz", "t2w": "t2_tse.nii", "flair": "T2_FLAIR.nii.gz"}
+
+
+def test_two_runs_in_a_flat_folder_are_one_visit(tmp_path: Path) -> None:
+    touch(tmp_path, "p_T1w_run-1.nii.gz", "p_T1w_run-2.nii.gz", "p_FLAIR.nii.gz", "p_FLAIR.nii")
+    assert files_of(tmp_path) == {"t1w": "p_T1w_run-1.nii.gz", "flair": "p_FLAIR.nii.gz"}
+    assert len(find_sessions(tmp_path)[0].notes) == 1  # the uncompressed copy is no second run
+
+
+def test_folders_without_a_visit_say_what_is_expected(tmp_path: Path) -> None:
+    touch(tmp_path, "CT.nii.gz", "sub-1/func/sub-1_bold.nii.gz")
+    with pytest.raises(ImageError, match="no T1w, T2w or FLAIR volume"):
+        find_session(tmp_path)
+    with pytest.raises(ImageError, match="is not a folder"):
+        find_session(tmp_path / "CT.nii.gz")

@@ -1,0 +1,418 @@
+"""The module's logic on a real scene, with a worker that answers as the test says: what scripts and the panel rely on."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+import vtk
+from mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
+from panel.estimates import FakeClient, addImages, ijkToRas, result
+from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
+from PhysMRISynthLib.mrml.estimation import withoutOptions
+from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
+from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
+from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress, SampleJob
+from standins import Standins, install
+
+
+class SlowClient(FakeClient):
+    """Tells one event a poll, as a worker does in the course of time; ``between`` is called before each."""
+
+    def __init__(self, *events: Any) -> None:
+        super().__init__()
+        self.events, self.between = list(events), lambda: None
+
+    def poll(self) -> list[Any]:
+        self.between()
+        self.told += [self.events.pop(0)] if self.events else []
+        return super().poll()
+
+
+@pytest.fixture
+def headless() -> Iterator[HeadlessSlicer]:
+    with headless_slicer() as made:
+        yield made
+
+
+@pytest.fixture
+def standins(headless: HeadlessSlicer) -> Standins:
+    return install(slicer, headless.scene)
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def logic(standins: Standins, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation.newClient", lambda: client)
+    return importlib.import_module("PhysMRISynth").PhysMRISynthLogic()
+
+
+def waiting(logic: Any, monkeypatch: pytest.MonkeyPatch, *events: Any) -> SlowClient:
+    """Let the logic meet a worker that tells these events."""
+    slow = SlowClient(*events)
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation.newClient", lambda: slow)
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._POLL_SECONDS", 0.001)
+    return slow
+
+
+def volumes() -> list[str]:
+    return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+
+
+# --- estimating -----------------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_returns_the_maps_and_keeps_slicer_responsive(logic: Any, standins: Standins, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None), Progress("fit voxels", 0.5, 0.9, 3.0), Finished(result()))
+    told: list[tuple[str, float]] = []
+    node = logic.estimateTissueMaps(**addImages("t1w", "flair"), progress=lambda stage, done: told.append((stage, done)))
+    maps = TissueMapNodes.wrap(node)
+    assert told == [("align", 0.1), ("fit voxels", 0.9)] and standins.app.eventsProcessed >= 3
+    assert np.array_equal(slicer.util.arrayFromVolume(maps.volume("T1")), result().maps.t1)
+    assert node.GetNodeReference("input_t1w").GetName() == "sub-01_T1w" and not logic.busy
+
+
+def test_polling_tells_the_end_after_the_maps_are_there(logic: Any, client: FakeClient) -> None:
+    told: list[Any] = []
+    assert logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False, finished=told.append) is None
+    assert logic.busy and logic.poll() == []
+    client.told = [Progress("align", 1.0, 0.3, None), Finished(result(("t1w",)))]
+    events = logic.poll()
+    assert [type(event) for event in events] == [Progress, Finished] and not logic.busy
+    (node,) = told
+    assert TissueMapNodes.wrap(node).volume("T1") is not None and logic.poll() == []
+
+
+def test_arrays_that_are_in_the_scene_are_not_kept_twice(logic: Any, client: FakeClient) -> None:
+    logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
+    client.told = [Finished(result(("t1w",)))]
+    received = weakref.ref(client.told[0])
+    logic.poll()
+    gc.collect()
+    assert TissueMapNodes.all(slicer.mrmlScene) and received() is None
+
+
+def test_what_was_asked_reaches_the_worker(logic: Any, client: FakeClient) -> None:
+    nodes = addImages("t1w", "flair")
+    protocols = {"t1w": "oasis3-t1w", "flair": "flair,TR=9000,TE=90,TI=2500"}
+    options = {"reference": "flair", "register": False, "fieldStrength": 1.5, "prior": "literature", "device": "cpu"}
+    logic.estimateTissueMaps(**nodes, protocols=protocols, waitForCompletion=False, **options)
+    (job,) = client.jobs
+    assert isinstance(job, EstimateJob)
+    assert (job.reference, job.register, job.field_strength, job.prior, job.device) == ("flair", False, 1.5, "literature", "cpu")
+    assert [(a.name, a.protocol.values) for a in job.acquisitions] == [
+        ("t1w", protocol_from_spec("oasis3-t1w").values),
+        ("flair", protocol_from_spec(protocols["flair"]).values),
+    ]
+
+
+def test_field_strength_comes_from_headers_else_it_is_assumed_and_told(logic: Any, client: FakeClient, tmp_path: Path) -> None:
+    nodes = addImages("t1w")
+    logic.estimateTissueMaps(**nodes, waitForCompletion=False)
+    client.told = [Finished(result(("t1w",)))]
+    logic.poll()
+    (maps,) = TissueMapNodes.all(slicer.mrmlScene)
+    assert client.jobs[0].field_strength == 3.0 and "3 T is assumed" in maps.report["warnings"][0]
+    loaded = logic.loadSession(visit(tmp_path, t1w={"MagneticFieldStrength": 1.5}))
+    logic.estimateTissueMaps(**loaded, fieldStrength=0.0, waitForCompletion=False)  # 0: as the panel says "from header"
+    assert client.jobs[1].field_strength == 1.5
+
+
+def test_headers_that_disagree_are_told_without_words_of_the_command_line(logic: Any, tmp_path: Path) -> None:
+    loaded = logic.loadSession(visit(tmp_path, t1w={"MagneticFieldStrength": 1.5}, t2w={"MagneticFieldStrength": 3.0}))
+    with pytest.raises(PhysMRISynthError, match=r"1\.5, 3\.0 T") as caught:
+        logic.estimateTissueMaps(**loaded, waitForCompletion=False)
+    assert "--" not in str(caught.value) and not logic.busy
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "cause"),
+    [
+        ((), {}, "No input"),
+        (("t1w",), {"protocols": {"flair": "flair"}}, "protocol is given for flair, but no image"),
+        (("t1w",), {"protocols": {"t1w": "mprage,TR=1"}}, "sub-01_T1w"),
+        (("t1w",), {"protocols": {"pd": "se"}}, "'pd' is no input"),
+        (("t1w",), {"reference": "flair"}, "flair"),
+    ],
+)
+def test_input_that_cannot_be_used_is_refused_at_once(
+    logic: Any, client: FakeClient, given: tuple[str, ...], options: dict[str, Any], cause: str
+) -> None:
+    nodes = addImages(*given)
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(PhysMRISynthError, match=cause):
+        logic.estimateTissueMaps(**nodes, **options)
+    assert not client.jobs and not logic.busy and slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_one_volume_cannot_be_two_inputs(logic: Any) -> None:
+    node = addImages("t1w")["t1w"]
+    with pytest.raises(PhysMRISynthError, match="two inputs"):
+        logic.estimateTissueMaps(t1w=node, t2w=node)
+
+
+def test_an_empty_volume_is_named(logic: Any) -> None:
+    node = scalar_volume(np.zeros((20, 20, 20), np.float32), np.diag([4.0, 4.0, 4.0, 1.0]), "blank")
+    with pytest.raises(ImageError, match="blank"):
+        logic.estimateTissueMaps(t1w=node)
+
+
+def test_one_estimate_at_a_time(logic: Any, client: FakeClient) -> None:
+    nodes = addImages("t1w")
+    logic.estimateTissueMaps(**nodes, waitForCompletion=False)
+    for start in (lambda: logic.estimateTissueMaps(**nodes), lambda: logic.sampleTissueMaps()):
+        with pytest.raises(PhysMRISynthError, match="running"):
+            start()
+    assert len(client.jobs) == 1
+
+
+def test_a_worker_that_fails_says_why(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(logic, monkeypatch, Failed("No network weights are installed. Use --prior literature (or auto).", "missing"))
+    with pytest.raises(PhysMRISynthError, match=r"Use prior literature \(or auto\)"):
+        logic.estimateTissueMaps(**addImages("t1w"), prior="network")
+    assert volumes() == ["sub-01_T1w"] and not logic.busy
+
+
+def test_cancelling_leaves_the_scene_as_it_was(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None))
+    slow.between = lambda: None if slow.events or slow.cancels else logic.cancel()  # a click while the script waits
+    nodes = addImages("t1w")
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    assert logic.estimateTissueMaps(**nodes) is None
+    assert slicer.mrmlScene.GetNumberOfNodes() == before and not logic.busy
+
+
+def test_sampling_is_the_workers_word(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = waiting(logic, monkeypatch, Failed("New heads cannot be drawn.", "missing"))
+    with pytest.raises(PhysMRISynthError, match="cannot be drawn"):
+        logic.sampleTissueMaps(seed=4, count=2)
+    assert slow.jobs == [SampleJob(4, 2)]
+
+
+# --- what users do meanwhile ----------------------------------------------------------------------------------------------------
+
+
+def test_editing_an_input_meanwhile_changes_nothing(logic: Any, client: FakeClient) -> None:
+    node = addImages("t1w")["t1w"]
+    before = slicer.util.arrayFromVolume(node).copy()
+    logic.estimateTissueMaps(t1w=node, waitForCompletion=False)
+    slicer.util.arrayFromVolume(node)[:] = 0
+    assert np.array_equal(client.jobs[0].acquisitions[0].volume.voxels, before)
+
+
+def test_moving_an_input_meanwhile_leaves_the_maps_where_it_was(logic: Any, client: FakeClient) -> None:
+    node = addImages("t1w")["t1w"]
+    logic.estimateTissueMaps(t1w=node, waitForCompletion=False)
+    node.SetAndObserveTransformNodeID(linear_transform(np.diag([1.0, 1.0, 1.0, 1.0]) + np.eye(4, k=3) * 20).GetID())
+    client.told = [Finished(result(("t1w",)))]
+    logic.poll()
+    found = TissueMapNodes.all(slicer.mrmlScene)[0].volume("T1")
+    matrix = vtk.vtkMatrix4x4()
+    found.GetIJKToRASMatrix(matrix)
+    assert found.GetParentTransformNode() is None and np.allclose(slicer.util.arrayFromVTKMatrix(matrix), ijkToRas())
+
+
+def test_removing_an_input_meanwhile_is_harmless(logic: Any, client: FakeClient) -> None:
+    nodes = addImages("t1w", "flair")
+    logic.estimateTissueMaps(**nodes, waitForCompletion=False)
+    slicer.mrmlScene.RemoveNode(nodes.pop("t1w"))  # the reference, of all
+    client.told = [Finished(result())]
+    assert isinstance(logic.poll()[-1], Finished)
+    (maps,) = TissueMapNodes.all(slicer.mrmlScene)
+    assert maps.node.GetNodeReferenceID("input_t1w") is None and maps.node.GetNodeReference("input_flair") is nodes["flair"]
+    assert maps.volume("T1").GetName().startswith("sub-01_T1w")
+    assert np.array_equal(slicer.util.arrayFromVolume(maps.volume("T2")), result().maps.t2)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["cancelled", "finished meanwhile"])
+def test_closing_the_scene_meanwhile_drops_the_result_and_says_so(logic: Any, client: FakeClient, late: bool) -> None:
+    told: list[Any] = []
+    logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False, finished=told.append)
+    if late:
+        client.told = [Finished(result(("t1w",)))]
+    slicer.mrmlScene.Clear()
+    assert client.cancels
+    (event,) = [event for event in logic.poll() if not isinstance(event, Progress)]
+    assert isinstance(event, Failed) and "scene was closed" in event.message
+    assert not told and not volumes() and not logic.busy
+    logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)  # and everything can begin again
+    assert logic.busy
+
+
+def test_closing_the_scene_under_a_waiting_script_ends_it(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None))
+    slow.between = lambda: None if slow.events or slow.cancels else slicer.mrmlScene.Clear()
+    with pytest.raises(PhysMRISynthError, match="scene was closed"):
+        logic.estimateTissueMaps(**addImages("t1w"))
+
+
+def test_closing_the_logic_ends_the_run_for_good(logic: Any, client: FakeClient) -> None:
+    logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
+    logic.close()
+    slicer.mrmlScene.Clear()
+    assert client.closed and not client.cancels and not logic.busy and logic.poll() == []
+    logic.close()
+
+
+def test_closing_the_logic_under_a_waiting_script_ends_it(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None))
+
+    def reload() -> None:  # the user reloads the module
+        if not slow.events and not slow.closed:
+            logic.close()
+            slow.told.append(Cancelled())  # as the real client does
+
+    slow.between = reload
+    assert logic.estimateTissueMaps(**addImages("t1w")) is None and slow.closed
+
+
+def test_maps_that_do_not_fit_into_memory_leave_nothing(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
+
+    def full(*arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(TissueMapNodes, "addVolume", full)
+    client.told = [Finished(result(("t1w",)))]
+    (event,) = logic.poll()
+    assert isinstance(event, Failed) and event.kind == "memory" and not logic.busy
+    assert not TissueMapNodes.all(slicer.mrmlScene)
+
+
+def test_maps_that_cannot_be_shown_end_the_run_in_plain_words(
+    logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
+
+    def broken(*arguments: Any) -> None:
+        raise TypeError("internals")
+
+    monkeypatch.setattr(TissueMapNodes, "addVolume", broken)
+    client.told = [Finished(result(("t1w",)))]
+    (event,) = logic.poll()
+    assert isinstance(event, Failed) and event.kind == "crash" and "internals" not in event.message and not logic.busy
+    assert "internals" in caplog.text and not TissueMapNodes.all(slicer.mrmlScene)
+
+
+def test_a_logic_that_a_script_forgets_takes_its_worker_along(
+    standins: Standins, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation.newClient", lambda: client)
+    forgotten = importlib.import_module("PhysMRISynth").PhysMRISynthLogic()
+    forgotten.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
+    client.told = [Finished(result(("t1w",)))]
+    forgotten.poll()
+    assert not client.closed
+    del forgotten
+    gc.collect()
+    assert client.closed
+
+
+# --- rendering and loading ------------------------------------------------------------------------------------------------------
+
+
+def test_rendering_is_the_signal_equation(logic: Any) -> None:
+    node, head = mapsOfSmallHead()
+    image = logic.renderContrast(node, "stir,TR=4000,TE=40,TI=260")
+    expected = protocol_from_spec("stir,TR=4000,TE=40,TI=260").signal(head.pd[head.mask], head.t1[head.mask], head.t2[head.mask])
+    assert np.allclose(slicer.util.arrayFromVolume(image)[head.mask], 1000.0 * expected, rtol=1e-4)
+    again = logic.renderContrast(node, protocol_from_spec("synthetic-flair"), outputVolume=image)
+    assert again is image and image.GetAttribute("PhysMRISynth.Protocol") == protocol_from_spec("synthetic-flair").spec
+    assert not np.allclose(slicer.util.arrayFromVolume(image)[head.mask], 1000.0 * expected, rtol=0.1)
+
+
+def test_noise_is_asked_for_and_repeatable(logic: Any) -> None:
+    node, head = mapsOfSmallHead()
+    clean, *noisy = (
+        slicer.util.arrayFromVolume(logic.renderContrast(node, "se,TR=600,TE=15", snr=snr, seed=seed)).astype(float)
+        for snr, seed in ((None, 0), (20.0, 1), (20.0, 1), (20.0, 2))
+    )
+    assert np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[0], noisy[2])
+    ratio = clean[head.mask].mean() / (noisy[0] - clean)[head.mask].std()
+    assert ratio == pytest.approx(20.0, rel=0.15)
+
+
+@pytest.mark.parametrize("spec", ["nonsense", "se,TR=x", "se,TE=-1"])
+def test_a_protocol_that_cannot_be_is_refused(logic: Any, spec: str) -> None:
+    node, _head = mapsOfSmallHead()
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(PhysMRISynthError):
+        logic.renderContrast(node, spec)
+    with pytest.raises(PhysMRISynthError, match="does not stand for tissue maps"):
+        logic.renderContrast(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", "notes"), "se")
+    assert slicer.mrmlScene.GetNumberOfNodes() == before + 1
+
+
+def visit(folder: Path, **sidecars: dict[str, Any]) -> Path:
+    """A BIDS visit whose images carry these sidecars; its folder."""
+    names = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
+    anat = folder / "sub-1" / "ses-1" / "anat"
+    anat.mkdir(parents=True)
+    ramp = sitk.GetImageFromArray(np.arange(24 * 26 * 28, dtype=np.float32).reshape(24, 26, 28))
+    ramp.SetSpacing((6.0, 6.0, 7.0))
+    for role, fields in sidecars.items():
+        sitk.WriteImage(ramp, str(anat / f"sub-1_ses-1_{names[role]}.nii.gz"))
+        (anat / f"sub-1_ses-1_{names[role]}.json").write_text(json.dumps(fields), encoding="utf-8")
+    return anat.parent
+
+
+def test_a_session_becomes_nodes_by_role(logic: Any, tmp_path: Path) -> None:
+    folder = visit(tmp_path, t1w={}, flair={})
+    (folder / "anat" / "sub-1_ses-1_run-2_T1w.nii.gz").write_bytes((folder / "anat" / "sub-1_ses-1_T1w.nii.gz").read_bytes())
+    found = logic.loadSession(str(tmp_path))
+    assert set(found) == {"t1w", "flair"} and slicer.util.arrayFromVolume(found["flair"]).shape == (24, 26, 28)
+    assert found["flair"].GetName() == "sub-1_ses-1_FLAIR"
+    (note,) = logic.sessionNotes
+    assert "2 t1w images" in note and "is taken" in note
+
+
+def test_a_session_is_loaded_whole_or_not_at_all(logic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = visit(tmp_path, t1w={}, t2w={})
+    read = slicer.util.loadVolume
+
+    def damaged(path: str) -> Any:
+        if "T2w" in path:
+            raise RuntimeError("Failed to load node from file")
+        return read(path)
+
+    monkeypatch.setattr(slicer.util, "loadVolume", damaged)
+    with pytest.raises(ImageError, match=r"T2w\.nii\.gz cannot be read"):
+        logic.loadSession(folder)
+    assert volumes() == []
+
+
+def test_a_folder_of_several_visits_asks_for_one(logic: Any, tmp_path: Path) -> None:
+    visit(tmp_path, t1w={})
+    (tmp_path / "sub-2").mkdir()
+    (tmp_path / "sub-1" / "ses-1").replace(tmp_path / "sub-2" / "ses-1")
+    (tmp_path / "sub-1").rmdir()
+    visit(tmp_path, t1w={})
+    with pytest.raises(ImageError, match="2 visits: sub-1_ses-1, sub-2_ses-1"):
+        logic.loadSession(tmp_path)
+    assert volumes() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Use --prior literature.", "Use prior literature."),
+        ("Give --field-strength (1.5–3 T).", "Give field strength (1.5–3 T)."),
+        ("a -- b, 3-4 and --", "a -- b, 3-4 and --"),
+    ],
+)
+def test_options_lose_their_dashes(text: str, told: str) -> None:
+    assert withoutOptions(text) == told

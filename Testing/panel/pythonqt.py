@@ -1,0 +1,148 @@
+"""PythonQt's manners on PySide6, so that Slicer's Python code drives Qt in a test as it does in Slicer.
+
+Qt properties are attributes (``widget.text``, ``button.enabled = False``), and signals connect by signature
+(``connect("clicked(bool)", f)``). As in Slicer, a property hides the method of its name, and a signature that does not exist is an
+error, which here raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtUiTools import QUiLoader
+
+_object = QtCore.QObject
+
+
+class PythonQtManners:
+    """Mixed into every Qt class. Inside the doubles Qt's own methods are called through their class, because properties hide them."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("connect", "disconnect"):  # PySide answers these before a Python override would be asked
+            return functools.partial(PythonQtManners._bySignature, self, name)
+        if name in ("findChildren", "findChild"):
+            return functools.partial(PythonQtManners._find, self, name)
+        if name == "name":
+            name = "objectName"
+        if not name.startswith("_") and _object.metaObject(self).indexOfProperty(name) >= 0:
+            return _object.property(self, name)
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "name":
+            name = "objectName"
+        index = -1 if name.startswith("_") else _object.metaObject(self).indexOfProperty(name)
+        if index < 0:
+            super().__setattr__(name, value)
+        elif not _object.setProperty(self, name, list(value) if isinstance(value, tuple) else value):
+            # flags and enumerations have no conversion, their setters take them
+            super().__getattribute__(f"set{name[0].upper()}{name[1:]}")(value)
+
+    def _bySignature(self, action: str, signature: str, slot: Callable[..., Any]) -> bool:
+        signal = _object.__getattribute__(self, signature.partition("(")[0])
+        known = _object.metaObject(self).indexOfSignal(_object.metaObject(self).normalizedSignature(signature).data().decode()) >= 0
+        if not known and signature not in getattr(type(self), "_signatures", ()):
+            raise ValueError(f"{type(self).__name__} has no signal {signature}")
+        if action == "disconnect":
+            signal.disconnect(self.__dict__["_connected"].pop((signature, slot)))
+            return True
+        adapted = _ADAPTERS[accepted(slot, signature.count(",") + 1 if signature[-2] != "(" else 0)](slot)
+        self.__dict__.setdefault("_connected", {})[signature, slot] = adapted
+        signal.connect(adapted)
+        return True
+
+    def _find(self, function: str, kind: Any = _object, name: str = "") -> Any:
+        found = [c for c in _object.findChildren(self, _object) if isinstance(c, getattr(kind, "_qtClass", kind))]
+        found = [c for c in found if not name or _object.objectName(c) == name]
+        return found if function == "findChildren" else (found or [None])[0]
+
+
+def accepted(slot: Callable[..., Any], count: int) -> int:
+    """How many of a signal's ``count`` arguments a slot takes: the first ones."""
+    kinds = [p.kind for p in inspect.signature(slot).parameters.values()]
+    positional = sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
+    return count if inspect.Parameter.VAR_POSITIONAL in kinds else min(count, positional)
+
+
+class DoublesSignal:
+    """A signal of a double's own. PySide's release what they send when Python emits them, even nodes."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._slots: list[tuple[Callable[..., Any], int]] = []
+
+    def connect(self, slot: Callable[..., Any]) -> None:
+        self._slots.append((slot, accepted(slot, self._count)))
+
+    def disconnect(self, slot: Callable[..., Any]) -> None:
+        self._slots.remove(next(pair for pair in self._slots if pair[0] == slot))
+
+    def emit(self, *values: Any) -> None:
+        """Call the slots; an error in one is told as Qt tells it, and the others are called."""
+        for slot, count in list(self._slots):
+            try:
+                slot(*values[:count])
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+
+
+# PySide looks at a function's arguments to decide what it sends: each number needs a function of its own
+_ADAPTERS = (lambda slot: lambda: slot(), lambda slot: lambda a: slot(a), lambda slot: lambda a, b: slot(a, b))
+
+
+@functools.cache
+def pythonQtClass(qtClass: type) -> type:
+    """The same Qt class with PythonQt's manners; one Python type for each, because Slicer's connectors compare exact types."""
+    return type(qtClass.__name__, (PythonQtManners, qtClass), {"_qtClass": qtClass})
+
+
+class Loader(QUiLoader):
+    """Builds the widgets of a .ui file as doubles; ``doubles`` are those of classes that Qt does not have."""
+
+    doubles: dict[str, type] = {}  # noqa: RUF012 (filled once, by install)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._created: list[Any] = []
+
+    def createWidget(self, className: str, parent: Any = None, name: str = "") -> Any:
+        double = self.doubles.get(className) or pythonQtClass(getattr(QtWidgets, className))
+        widget = double(parent)
+        _object.setObjectName(widget, name)
+        self._created.append(widget)
+        return widget
+
+    def load(self, file: Any, parent: Any = None) -> Any:
+        widget = super().load(file, parent)
+        widget._created = self._created  # PySide forgets the Python type of a widget that nothing refers to
+        return widget
+
+
+class QtModule(types.ModuleType):
+    """The module ``qt``: every class of Qt, with PythonQt's manners where it is a QObject."""
+
+    QUiLoader = Loader
+    QObject = _object
+
+    def __getattr__(self, name: str) -> Any:
+        for module in (QtWidgets, QtGui, QtCore):
+            if hasattr(module, name):
+                found = getattr(module, name)
+                return pythonQtClass(found) if isinstance(found, type) and issubclass(found, _object) else found
+        raise AttributeError(f"module 'qt' has no attribute '{name}'")
+
+
+class CtkModule(types.ModuleType):
+    """The module ``ctk``: the doubles of ``Loader``, and empty classes for the rest, with which types are only compared."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("ctk"):
+            raise AttributeError(f"module 'ctk' has no attribute '{name}'")
+        setattr(self, name, Loader.doubles.get(name) or type(name, (), {}))
+        return getattr(self, name)

@@ -1,0 +1,153 @@
+"""Inputs: chosen by themselves, with the source of every value in view."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from mrml.dicom import classic, database
+from panel.estimates import addImages, ijkToRas
+from panel.harness import DrivenPanel
+
+
+def test_images_are_selected_by_their_names(driven: DrivenPanel) -> None:
+    nodes = addImages("t1w", "flair")
+    driven.widget.enter()
+    assert driven.parameters.t1w is nodes["t1w"]
+    assert driven.ui.flairSelector.currentNode() is nodes["flair"]
+    assert driven.parameters.t2w is None
+
+
+def test_a_choice_of_the_user_is_left_alone(driven: DrivenPanel) -> None:
+    nodes = addImages("t1w", "t2w")
+    driven.ui.t2wSelector.setCurrentNode(nodes["t2w"])
+    driven.widget.enter()
+    assert driven.parameters.t1w is None
+
+
+def test_assumed_values_are_marked(driven: DrivenPanel) -> None:
+    addImages("flair")
+    driven.widget.enter()
+    text = driven.message("flairValuesLabel")
+    assert "background-color" in text
+    assert "assumed" in text
+    assert "TI\N{NO-BREAK SPACE}2500" in text
+
+
+def test_values_of_a_sidecar_are_named_so(driven: DrivenPanel, tmp_path: Path) -> None:
+    node = addImages("t1w")["t1w"]
+    fields = {"RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9, "FlipAngle": 9, "MRAcquisitionType": "3D"}
+    (tmp_path / "sub-01_T1w.json").write_text(json.dumps(fields), encoding="utf-8")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(tmp_path / "sub-01_T1w.nii.gz"))
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    driven.widget.enter()
+    assert "sidecar: TR\N{NO-BREAK SPACE}2300" in driven.message("t1wValuesLabel").replace("<br>", "")
+
+
+def test_values_of_a_dicom_header_are_named_so(driven: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = {"RepetitionTime": 2400, "EchoTime": 3.2, "InversionTime": 1000, "FlipAngle": 8, "MRAcquisitionType": "3D"}
+    header = classic(SeriesDescription="t1_mprage_sag", ScanningSequence=["GR", "IR"], SequenceVariant=["SP", "MP"], **timing)
+    base = database(tmp_path, header)
+    monkeypatch.setattr(slicer, "dicomDatabase", base, raising=False)
+    node = addImages("t1w")["t1w"]
+    node.SetName("5: series")
+    node.SetAttribute("DICOM.instanceUIDs", base.uids)
+    driven.widget.enter()
+    assert driven.parameters.t1w is node
+    told = driven.message("t1wValuesLabel").replace("\N{NO-BREAK SPACE}", " ")
+    assert "DICOM: TR 2400 ms, TI 1000 ms, TE 3.2 ms, FA 8°" in told
+
+
+def test_a_preset_and_a_typed_protocol_replace_the_header(driven: DrivenPanel) -> None:
+    addImages("t1w")
+    driven.widget.enter()
+    driven.choose("t1wProtocolComboBox", "ADNI: T1w MPRAGE")
+    assert driven.parameters.t1wProtocol == "adni-t1w"
+    assert "preset: TR\N{NO-BREAK SPACE}2300" in driven.message("t1wValuesLabel")
+    driven.choose("t1wProtocolComboBox", "Typed…")
+    assert driven.ui.t1wProtocolEdit.text.startswith("mprage,TR=2300")
+    driven.ui.t1wProtocolEdit.text = "adni-t1w,TI=1100"
+    driven.ui.t1wProtocolEdit.editingFinished.emit()
+    assert driven.parameters.t1wProtocol == "adni-t1w,TI=1100"
+    assert "typed: TI\N{NO-BREAK SPACE}1100" in driven.message("t1wValuesLabel")
+    driven.choose("t1wProtocolComboBox", "From header")
+    assert driven.message("t1wProtocolEdit") == ""
+    assert "assumed" in driven.message("t1wValuesLabel")
+
+
+def test_a_wrong_protocol_is_told_in_place_and_holds_the_estimate(driven: DrivenPanel) -> None:
+    addImages("t1w")
+    driven.widget.enter()
+    driven.parameters.t1wProtocol = "mprage,TR=900,TI=1000"
+    assert "TI must be shorter than TR" in driven.message("t1wValuesLabel")
+    assert not driven.ui.applyButton.enabled
+    assert "TI must be shorter than TR" in driven.ui.applyButton.toolTip
+    assert driven.standins.dialogs.shown == []
+
+
+def test_apply_says_what_is_missing(driven: DrivenPanel) -> None:
+    assert not driven.ui.applyButton.enabled
+    assert "at least one input" in driven.ui.applyButton.toolTip
+    node = addImages("t1w")["t1w"]
+    driven.parameters.t1w = node
+    assert driven.ui.applyButton.enabled
+    driven.parameters.t2w = node
+    assert "selected twice" in driven.ui.applyButton.toolTip
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """A visit in BIDS, with a sidecar for the T1w image only."""
+    import SimpleITK as sitk
+
+    folder = tmp_path / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    image = sitk.GetImageFromArray(np.random.default_rng(0).uniform(1, 9, (12, 12, 12)).astype(np.float32))
+    for name in ("T1w", "FLAIR"):
+        sitk.WriteImage(image, str(folder / f"sub-01_{name}.nii.gz"))
+    fields = {"RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9, "FlipAngle": 9}
+    (folder / "sub-01_T1w.json").write_text(json.dumps(fields), encoding="utf-8")
+    return tmp_path / "sub-01"
+
+
+def load(path: str, properties: object = None) -> object:
+    """What slicer.util.loadVolume does, with the reader that there is without Slicer's application."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", Path(path).name.partition(".")[0])
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(path)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    if not storage.ReadData(node):
+        raise RuntimeError(f"cannot read {path}")
+    return node
+
+
+def test_a_session_is_loaded_with_one_dialog(driven: DrivenPanel, session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qt
+
+    monkeypatch.setattr(slicer.util, "loadVolume", load)
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(session))
+    driven.click("loadSessionButton")
+    assert driven.parameters.t1w.GetName() == "sub-01_T1w"
+    assert driven.parameters.flair.GetName() == "sub-01_FLAIR"
+    assert "sidecar: TR" in driven.message("t1wValuesLabel")
+    assert driven.message("inputsMessageLabel") == ""
+
+
+def test_a_folder_without_images_is_told_in_place(driven: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(tmp_path))
+    driven.click("loadSessionButton")
+    assert str(tmp_path) in driven.message("inputsMessageLabel")
+    assert driven.standins.dialogs.shown == []
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: "")
+    driven.click("loadSessionButton")  # cancelled: nothing changes
+    assert str(tmp_path) in driven.message("inputsMessageLabel")
+
+
+def test_geometry_helper_matches_the_head() -> None:
+    assert np.allclose(np.linalg.norm(ijkToRas()[:3, :3], axis=0), 4.0)

@@ -1,0 +1,92 @@
+"""Looking at the maps: slice views, colour, legend, table and histogram."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import slicer
+from panel.estimates import FakeClient, estimated
+from panel.harness import DrivenPanel, importedFromPanel
+
+
+@pytest.fixture
+def ready(driven: DrivenPanel, client: FakeClient) -> DrivenPanel:
+    estimated(driven, client)
+    driven.ui.mapsCollapsibleButton.collapsed = False
+    return driven
+
+
+def background(driven: DrivenPanel) -> str:
+    return driven.slicer.views["Red"].GetSliceCompositeNode().GetBackgroundVolumeID()
+
+
+def test_every_map_can_be_shown_and_a_slider_brings_the_contrast_back(ready: DrivenPanel) -> None:
+    for text, quantity in (("T1", "T1"), ("T2: uncertainty (SD)", "T2_sd"), ("FLAIR: residual", "residual_flair")):
+        ready.choose("quantityComboBox", text)
+        assert ready.parameters.quantity == quantity
+        assert background(ready) == ready.panel.maps.volume(quantity).GetID()
+    ready.slide("flair", "TE", 0.5)
+    ready.settle(400)
+    assert background(ready) == ready.panel.protocol.live.preview.node.GetID()
+    assert ready.ui.quantityComboBox.currentText == "Contrast of the protocol"
+
+
+def test_colour_and_legend_are_those_of_the_shown_map(ready: DrivenPanel) -> None:
+    assert not ready.ui.colorCheckBox.enabled
+    ready.choose("quantityComboBox", "T1")
+    assert ready.ui.colorCheckBox.checked
+    display = ready.panel.maps.volume("T1").GetDisplayNode()
+    coloured = display.GetColorNodeID()
+    ready.click("colorCheckBox")
+    assert display.GetColorNodeID() != coloured
+    ready.click("colorCheckBox")
+    assert display.GetColorNodeID() == coloured
+    shown = ready.ui.legendCheckBox.checked
+    ready.click("legendCheckBox")
+    ready.choose("quantityComboBox", "T2")
+    ready.choose("quantityComboBox", "T1")
+    assert ready.ui.legendCheckBox.checked is not shown
+
+
+def test_statistics_stand_beside_the_published_ranges(ready: DrivenPanel) -> None:
+    told = ready.message("statisticsLabel")
+    white = told[told.index("White matter") : told.index("Cortical")]
+    assert "950 ± 48" in white
+    assert "750–1100" in white
+    assert "background-color" not in told
+    assert "†" in told[told.index("Cerebrospinal") :]
+
+
+def test_a_value_out_of_range_is_marked() -> None:
+    html = importedFromPanel("statisticsText").statisticsHtml
+    told = {"PD": 70.0, "T1": 1500.0, "T2": 80.0, "PD_sd": 1.0, "T1_sd": 20.0, "T2_sd": 3.0, "volume_ml": 400.0}
+    report = {"tissue_medians": {"white_matter": told}, "published_ranges": {"white_matter": {"T1": [750, 1100], "T2": [60, 90]}}}
+    assert html(report).count("background-color") == 1
+    assert "&nbsp;1500 ± 20&nbsp;" in html(report)
+    assert html({}) == ""
+
+
+def test_the_table_is_of_the_maps_as_they_are_now(ready: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts: list[int] = []
+    manager = SimpleNamespace(layout=3, setLayout=layouts.append)
+    tables = SimpleNamespace(logic=lambda: SimpleNamespace(GetLayoutWithTable=lambda layout: layout + 100))
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
+    monkeypatch.setattr(slicer.app, "applicationLogic", lambda: ready.slicer.application, raising=False)
+    monkeypatch.setattr(slicer.modules, "tables", tables, raising=False)
+    slicer.util.arrayFromVolume(ready.panel.maps.volume("T1"))[:] *= 2.0
+    ready.click("tableButton")
+    assert layouts == [103]
+    table = slicer.mrmlScene.GetNodeByID(ready.slicer.application.GetSelectionNode().GetActiveTableID())
+    assert table.GetTable().GetColumnByName("T1 (ms)").GetVariantValue(0).ToDouble() == pytest.approx(1900.0, rel=0.01)
+
+
+def test_histograms_are_shown_in_a_plot_view(ready: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    plots = SimpleNamespace(logic=lambda: SimpleNamespace(ShowChartInLayout=shown.append))
+    monkeypatch.setattr(slicer.modules, "plots", plots, raising=False)
+    ready.click("histogramT1Button")
+    ready.click("histogramT2Button")
+    assert [node.GetClassName() for node in shown] == ["vtkMRMLPlotChartNode"] * 2
+    assert shown[0] is not shown[1]

@@ -1,0 +1,169 @@
+# ruff: noqa: N801, N815 (Slicer's and CTK's own names)
+"""The widgets of CTK and Slicer that the panel uses, each as small as the panel's use of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import Property, Qt
+
+from .pythonqt import DoublesSignal, PythonQtManners
+
+_BAR, _HEADER = 24, 26
+_widget = QtWidgets.QWidget
+
+
+class ctkCollapsibleButton(PythonQtManners, QtWidgets.QWidget):
+    """A bar with a title that shows and hides what is below it: ``collapsed``, ``text``, ``contentsCollapsed(bool)``."""
+
+    _signatures = ("contentsCollapsed(bool)",)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._text, self._collapsed = "", False
+        self.contentsCollapsed = DoublesSignal(1)
+        _widget.setContentsMargins(self, 0, _HEADER, 0, 0)
+
+    def _setText(self, text: str) -> None:
+        self._text = text
+        _widget.update(self)
+
+    def _setCollapsed(self, collapsed: bool) -> None:
+        if collapsed != self._collapsed:
+            self._collapsed = collapsed
+            _widget.setMaximumHeight(self, _BAR if collapsed else 16777215)
+            _widget.setMask(self, QtGui.QRegion(0, 0, 10000, _BAR)) if collapsed else _widget.clearMask(self)
+            self.contentsCollapsed.emit(collapsed)
+
+    text = Property(str, lambda self: self._text, _setText)
+    collapsed = Property(bool, lambda self: self._collapsed, _setCollapsed)
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        if event.position().y() < _HEADER:
+            self._setCollapsed(not self._collapsed)
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtWidgets.QStylePainter(self)
+        bar = QtWidgets.QStyleOptionButton()
+        bar.initFrom(self)
+        bar.rect = QtCore.QRect(0, 0, _widget.width(self), _BAR)
+        painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButtonBevel, bar)
+        arrow = QtWidgets.QStyleOption()
+        arrow.initFrom(self)
+        arrow.rect = QtCore.QRect(8, _BAR // 2 - 4, 9, 9)
+        kinds = QtWidgets.QStyle.PrimitiveElement
+        painter.drawPrimitive(kinds.PE_IndicatorArrowRight if self._collapsed else kinds.PE_IndicatorArrowDown, arrow)
+        painter.drawText(bar.rect.adjusted(26, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self._text)
+
+
+def _stored(kind: Any, name: str, default: Any) -> Property:
+    """A property that only remembers its value."""
+    key = f"_{name}"
+    return Property(kind, lambda self: self.__dict__.get(key, default), lambda self, value: self.__dict__.__setitem__(key, value))
+
+
+class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
+    """Lists the scene's nodes of ``nodeTypes`` that have the attributes asked for; hidden nodes are left out."""
+
+    _signatures = ("currentNodeChanged(vtkMRMLNode*)", "currentNodeChanged(bool)")
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.currentNodeChanged = DoublesSignal(1)
+        self._types: list[str] = []
+        self._attributes: list[tuple[str, str, str | None]] = []
+        self._ids: list[str | None] = []
+        self._observed: Any = None
+        self._tags: list[int] = []
+        self._last: str | None = None
+        QtWidgets.QComboBox.currentIndexChanged.__get__(self).connect(self._indexChanged)
+
+    def _setNodeTypes(self, types: list[str]) -> None:
+        self._types = list(types)
+        self._update()
+
+    nodeTypes = Property("QStringList", lambda self: self._types, _setNodeTypes)
+    noneEnabled = _stored(bool, "noneEnabled", False)
+    noneDisplay = _stored(str, "noneDisplay", "None")
+    addEnabled = _stored(bool, "addEnabled", True)
+    removeEnabled = _stored(bool, "removeEnabled", True)
+    renameEnabled = _stored(bool, "renameEnabled", False)
+    editEnabled = _stored(bool, "editEnabled", False)
+    showHidden = _stored(bool, "showHidden", False)
+    showChildNodeTypes = _stored(bool, "showChildNodeTypes", True)
+    selectNodeUponCreation = _stored(bool, "selectNodeUponCreation", True)
+
+    def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
+        self._attributes.append((nodeType, name, value))
+        self._update()
+
+    def setMRMLScene(self, scene: Any) -> None:
+        if self._observed is not None:
+            for tag in self._tags:
+                self._observed.RemoveObserver(tag)
+        self._observed = scene
+        events = () if scene is None else (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent)
+        self._tags = [scene.AddObserver(event, lambda *arguments: self._update()) for event in events]
+        self._update()
+
+    def mrmlScene(self) -> Any:
+        return self._observed
+
+    def _nodes(self) -> list[Any]:
+        if self._observed is None:
+            return []
+        return [node for kind in self._types for node in _nodesOfClass(self._observed, kind) if self._isListed(node, kind)]
+
+    def _isListed(self, node: Any, kind: str) -> bool:
+        wanted = [(name, value) for nodeType, name, value in self._attributes if nodeType == kind]
+        exact = self.showChildNodeTypes or node.GetClassName() == kind
+        shown = self.showHidden or not node.GetHideFromEditors()
+        return exact and shown and all((a := node.GetAttribute(n)) is not None and v in (None, a) for n, v in wanted)
+
+    def _update(self) -> None:
+        nodes = self._nodes()
+        _widget.blockSignals(self, True)
+        QtWidgets.QComboBox.clear(self)
+        self._ids = [None] if self.noneEnabled or not nodes else []
+        for text in [self.noneDisplay] * len(self._ids) + [node.GetName() or node.GetID() for node in nodes]:
+            QtWidgets.QComboBox.addItem(self, text)
+        self._ids += [node.GetID() for node in nodes]
+        QtWidgets.QComboBox.setCurrentIndex(self, self._ids.index(self._last) if self._last in self._ids else 0)
+        _widget.blockSignals(self, False)
+        self._indexChanged()
+
+    def _indexChanged(self, index: int = -1) -> None:
+        node = self.currentNode()
+        current = node.GetID() if node else None
+        if current != self._last:
+            self._last = current
+            self.currentNodeChanged.emit(node)
+
+    def currentNode(self) -> Any:
+        index = QtWidgets.QComboBox.currentIndex(self)
+        identifier = self._ids[index] if 0 <= index < len(self._ids) else None
+        return self._observed.GetNodeByID(identifier) if identifier and self._observed is not None else None
+
+    def setCurrentNode(self, node: Any) -> None:
+        self._update()  # Slicer's follows every change of a node
+        identifier = node.GetID() if node else None
+        none = 0 if None in self._ids else -1
+        QtWidgets.QComboBox.setCurrentIndex(self, self._ids.index(identifier) if identifier in self._ids else none)
+
+
+def _nodesOfClass(scene: Any, kind: str) -> list[Any]:
+    collection = scene.GetNodesByClass(kind)
+    collection.UnRegister(None)
+    return [collection.GetItemAsObject(i) for i in range(collection.GetNumberOfItems())]
+
+
+class qMRMLWidget(PythonQtManners, QtWidgets.QWidget):
+    """Hands its scene to the widgets in it, as the connections of the .ui file tell Slicer's."""
+
+    _created: tuple[Any, ...] = ()
+
+    def setMRMLScene(self, scene: Any) -> None:
+        for child in self._created:
+            if isinstance(child, qMRMLNodeComboBox):
+                child.setMRMLScene(scene)

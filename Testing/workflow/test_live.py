@@ -1,0 +1,136 @@
+"""Live rendering: the same picture as the renderer's, whole or in part, and noise that stands still."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PhysMRISynthLib.errors import ImageError, ProtocolError
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
+from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.physics.sequences import SEQUENCES
+from PhysMRISynthLib.workflow import live as module
+from PhysMRISynthLib.workflow.live import LiveRenderer, Noise, Region
+from PhysMRISynthLib.workflow.render import render
+
+SHAPE = (30, 40, 36)
+FLAIR, PSIR = Protocol.of("flair", L=150), Protocol.of("psir")
+VIEWS = Region(((0, 12), (1, 0), (1, 1), (2, 35)), np.array([4, 25000, 43199, 4]))
+
+
+def maps_of(air: float = 0.0) -> TissueMaps:
+    """A ball of random tissue; in the ``air`` around it PD is 0 and T1 and T2 are ``air``."""
+    rng = np.random.default_rng(0)
+    axes = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in SHAPE), indexing="ij", sparse=True)
+    ball = sum(axis**2 for axis in axes) < 0.8
+    bounds = ((0.6, 1.0, 0.0), (300.0, 4500.0, air), (30.0, 2000.0, air))
+    pd, t1, t2 = (np.where(ball, rng.uniform(low, high, SHAPE), outside).astype(np.float32) for low, high, outside in bounds)
+    return TissueMaps(pd, t1, t2, ball, sitk.Image(*SHAPE[::-1], sitk.sitkUInt8))
+
+
+def canvas() -> np.ndarray:
+    """An image full of an earlier one."""
+    return np.full(SHAPE, 7.0, dtype=np.float32)
+
+
+def whole(renderer: LiveRenderer, protocol: Protocol, noise: Noise | None = None, scale: float = 1.0) -> np.ndarray:
+    out = canvas()
+    renderer.render(protocol, out, noise, scale)
+    return out
+
+
+@pytest.fixture(params=[1000, 1 << 16], ids=["many chunks", "one chunk"])
+def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK", request.param)
+
+
+@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("noise", [None, Noise(15.0, seed=3)], ids=["clean", "noisy"])
+def test_the_picture_is_the_renderers(name: str, noise: Noise | None) -> None:
+    maps, protocol = maps_of(np.nan), Protocol.of(name)
+    expected = render(maps, protocol, *((noise.snr, noise.seed) if noise else ()), scale=50.0)
+    np.testing.assert_allclose(whole(LiveRenderer(maps), protocol, noise, 50.0), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("protocol", [FLAIR, PSIR, Protocol.of("mp2rage")], ids=lambda p: p.sequence.name)
+@pytest.mark.parametrize("noise", [None, Noise(15.0, seed=3)], ids=["clean", "noisy"])
+def test_a_region_gets_the_whole_pictures_values_and_the_rest_stays(protocol: Protocol, noise: Noise | None) -> None:
+    renderer, out = LiveRenderer(maps_of()), canvas()
+    renderer.render_region(protocol, out, VIEWS, noise, 50.0)
+    inside = np.zeros(SHAPE, dtype=bool)
+    inside[12], inside[:, :2], inside[:, :, 35] = True, True, True
+    inside.reshape(-1)[VIEWS.voxels] = True
+    np.testing.assert_array_equal(out[inside], whole(renderer, protocol, noise, 50.0)[inside])
+    assert (out[~inside] == 7.0).all()
+
+
+def test_another_region_is_seen_although_one_was_prepared() -> None:
+    renderer = LiveRenderer(maps_of())
+    expected = whole(renderer, FLAIR)
+    for region in (Region(((0, 12),)), Region(((0, 13),)), Region(voxels=np.array([25000])), Region(voxels=np.array([25001]))):
+        out = canvas()
+        renderer.render_region(FLAIR, out, region)
+        index = region.indices(SHAPE)
+        np.testing.assert_array_equal(out.reshape(-1)[index], expected.reshape(-1)[index])
+        assert (out != 7.0).sum() == index.size
+
+
+def test_nothing_shown_is_nothing_done() -> None:
+    out = canvas()
+    LiveRenderer(maps_of()).render_region(FLAIR, out, Region(), Noise(20.0))
+    assert (out == 7.0).all()
+
+
+def test_noise_stands_still_while_a_slider_moves() -> None:
+    renderer, longer = LiveRenderer(maps_of()), PSIR.changed("slider", TI=PSIR.values["TI"] + 200)
+    noise = [whole(renderer, p, Noise(20.0, 5)) - whole(renderer, p) for p in (PSIR, longer)]
+    assert np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1] == pytest.approx(1.0, abs=1e-5)
+    other = whole(renderer, PSIR, Noise(20.0, 6)) - whole(renderer, PSIR)
+    assert abs(np.corrcoef(noise[0].ravel(), other.ravel())[0, 1]) < 0.05
+    np.testing.assert_array_equal(whole(renderer, PSIR, Noise(20.0, 5)) - whole(renderer, PSIR), noise[0])
+
+
+def test_noise_is_set_by_a_sample_that_speaks_for_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = maps_of()
+    exact = whole(LiveRenderer(maps), PSIR, Noise(20.0)) - whole(LiveRenderer(maps), PSIR)
+    monkeypatch.setattr(module, "_SAMPLE", 3000)
+    sampled = LiveRenderer(maps)
+    assert sampled._sample.index.size <= 3000
+    assert (whole(sampled, PSIR, Noise(20.0)) - whole(sampled, PSIR)).std() == pytest.approx(exact.std(), rel=0.03)
+
+
+@pytest.mark.parametrize("broken", [0.0, -5.0, np.nan])
+@pytest.mark.parametrize("name", ["t1", "t2"])
+def test_a_voxel_without_a_relaxation_time_is_dark(name: str, broken: float) -> None:
+    maps = maps_of()
+    getattr(maps, name)[15, 20, 18] = broken
+    image = whole(LiveRenderer(maps), FLAIR)
+    assert image[15, 20, 18] == 0.0
+    assert np.isfinite(image).all()
+
+
+def test_maps_without_a_head_are_dark_and_have_no_signal_to_compare_noise_with() -> None:
+    none = np.zeros(SHAPE, dtype=np.float32)
+    renderer = LiveRenderer(TissueMaps(none, none, none, none > 0, sitk.Image(*SHAPE[::-1], sitk.sitkUInt8)))
+    assert (whole(renderer, FLAIR) == 0).all()
+    with pytest.raises(ProtocolError, match="no signal"):
+        whole(renderer, FLAIR, Noise(20.0))
+
+
+@pytest.mark.parametrize("out", [np.zeros(SHAPE), np.zeros(SHAPE[::-1], np.float32), np.zeros((*SHAPE[:2], 72), np.float32)[..., ::2]])
+def test_an_image_that_cannot_be_filled_in_place_is_refused(out: np.ndarray) -> None:
+    renderer = LiveRenderer(maps_of())
+    for attempt in (lambda: renderer.render(FLAIR, out), lambda: renderer.render_region(FLAIR, out, VIEWS)):
+        with pytest.raises(ImageError, match="output volume"):
+            attempt()
+    assert (out == 0).all()
+
+
+@pytest.mark.parametrize("region", [Region(((0, 30),)), Region(((0, -1),)), Region(((3, 0),)), Region(voxels=np.array([30 * 40 * 36]))])
+def test_a_region_beyond_the_volume_is_refused(region: Region) -> None:
+    out = canvas()
+    with pytest.raises(ImageError, match="Show the volume again"):
+        LiveRenderer(maps_of()).render_region(FLAIR, out, region)
+    assert (out == 7.0).all()
