@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth estimate | render | simulate | presets | info | demo | train | evaluate``."""
+"""The command line: ``physmrisynth estimate | render | sample | simulate | presets | info | demo | train | evaluate``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import PhysMRISynthError, ProtocolError
+from .training.commands import PRECISIONS, add_evaluate, add_train, natural, positive
 
 if TYPE_CHECKING:
     from .imaging.acquisition import Acquisition
@@ -52,13 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     estimate.add_argument("--out", type=Path, required=True, help="folder for the maps")
     estimate.set_defaults(command=_estimate)
     _add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
+    _add_sample(commands.add_parser("sample", help="tissue maps of heads that do not exist"))
     _add_simulate(commands.add_parser("simulate", help="T1w, T2w and FLAIR of known maps, with noise, gains and receive fields"))
     commands.add_parser("presets", help="list the protocols known by name").set_defaults(command=_presets)
     commands.add_parser("info", help="versions, sequences with their parameters, and what this installation can do").set_defaults(
         command=_info
     )
-    _add_train(commands.add_parser("train", help="train a network on label maps"))
-    _add_evaluate(commands.add_parser("evaluate", help="measure maps and rendered images on simulated heads and real scans"))
+    add_train(commands.add_parser("train", help="train a network on label maps"))
+    add_evaluate(commands.add_parser("evaluate", help="measure maps and rendered images on simulated heads and real scans"))
     demo = commands.add_parser("demo", help="the whole path on an embedded example, or on your files")
     _add_estimate_options(demo)
     demo.add_argument("--out", type=Path, default=Path("physmrisynth-demo"))
@@ -85,21 +88,40 @@ def _add_estimate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true")
 
 
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return number
-
-
 def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2")
     parser.add_argument("--protocol", required=True, metavar="SPEC")
     parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
-    parser.add_argument("--seed", type=_natural, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_render)
+
+
+def _add_sample(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder for sample_0001 and so on, each with PD, T1, T2, mask and report")
+    parser.add_argument("--seed", type=natural, default=0, help="decides the head; the next head has the next seed (0)")
+    parser.add_argument("--count", type=positive, default=1, help="how many heads (1)")
+    parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
+    parser.add_argument(
+        "--condition", type=_wish, nargs="+", default=[], metavar="NAME=VALUE",
+        help="brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml), as far as the head shall have them",
+    )  # fmt: skip
+    parser.add_argument("--field-strength", type=float, metavar="TESLA", default=3.0, help="whose T1 and T2 (3)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="what a head's report names draws it again exactly")
+    parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
+    parser.add_argument("--vae", type=Path, metavar="FILE", help="and of the network that decodes what it draws")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_sample)
+
+
+def _wish(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE, for example brain_volume=1200") from None
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -109,57 +131,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
     parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
     parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
-    parser.add_argument("--seed", type=_natural, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_simulate)
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(required=True, metavar="KIND")
-    vae = kinds.add_parser("vae", help="the variational autoencoder that expects tissues")
-    vae.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
-    vae.add_argument(
-        "--data", type=Path, required=True,
-        help="label maps (a folder with head_labels and, optionally, ms_lesion_masks), or real scans (BIDS, or a folder for each session)",
-    )  # fmt: skip
-    vae.add_argument("--scans", type=Path, metavar="DIR", help="real scans to mix with label maps, as scan_share of the steps")
-    vae.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
-    vae.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    vae.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of a .safetensors file")
-    vae.add_argument("--minutes", type=float, help="stop after this long (default: when told to)")
-    vae.add_argument("--steps", type=_natural, help="stop at this step")
-    vae.add_argument("--devices", type=int, default=1, help="GPUs, or CPU processes, on this machine")
-    vae.add_argument("--num-nodes", type=int, default=1)
-    vae.add_argument("--precision", default="auto", choices=("auto", "32-true", "bf16-mixed", "16-mixed"))
-    vae.set_defaults(command=_train_vae)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _noise(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 50:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 50 (%)")
-    return number
-
-
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--suite", required=True, help="maps, contrasts, retest, distributions, reconstruction or all")
-    parser.add_argument("--data", type=Path, help="folder with head_labels and real (the example alone needs none)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
-    parser.add_argument("--priors", nargs="+", choices=("network", "literature"), help="what to compare (both)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors file in place of the installed network")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what the network runs on")
-    parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
-    parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="levels of suite maps (0.5 1 2)")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="draws of each head in suite maps (1)")
-    parser.add_argument("--step", type=_positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
-    parser.set_defaults(command=_evaluate)
 
 
 class _Bar:
@@ -268,45 +242,17 @@ def _simulate(options: argparse.Namespace) -> None:
     print(f"Simulated {', '.join(images)} in {options.out}.")
 
 
-def _train_vae(options: argparse.Namespace) -> None:
-    try:
-        from lightning_fabric.utilities.rank_zero import rank_zero_only
+def _sample(options: argparse.Namespace) -> None:
+    from .workflow.sample import STAGE, Order, installed_sampler, write_samples
 
-        from .network.config import read_configuration
-        from .training.run import Run
-        from .training.train_vae import train_vae
-
-        first = getattr(rank_zero_only, "rank", 0) == 0
-        if not first:  # every process reads the same data: one of them warns
-            logging.getLogger(__package__).setLevel(logging.ERROR)
-        run = Run(
-            options.data, options.out, options.resume, options.start_from, options.minutes, options.steps,
-            options.devices, options.num_nodes, options.precision, options.scans,
-        )  # fmt: skip
-        checkpoint = train_vae(read_configuration(options.config), run, _line if first else lambda text: None)
-    except ImportError as error:
-        raise PhysMRISynthError(f"Training needs {error.name}. Install physmrisynth[training].") from None
-    if first:
-        print(f"\nThe checkpoint is {checkpoint}.")
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from .training.evaluation.plan import HEADS, NOISE_PERCENT, PRIORS, Plan, estimators_for
-    from .training.evaluation.suites import evaluate, suites_named
-
-    suites = suites_named(options.suite)
-    estimators, sha256, missing = estimators_for(options.priors or PRIORS, options.weights, options.device)
-    for note in missing:
-        print(note, file=sys.stderr)
-    heads, noise = (tuple(dict.fromkeys(values)) for values in (options.heads or HEADS, options.noise or NOISE_PERCENT))
-    plan = Plan(estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing))
-    evaluate(plan, suites, options.out)
-    print(f"results.json, results.md and figures are in {options.out}.")
-
-
-def _line(text: str) -> None:
-    """Overwrite the terminal's line; in a file, one line after the other."""
-    print(f"\r\033[K{text}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    start = time.perf_counter()
+    order = Order(options.seed, options.steps, dict(options.condition), options.field_strength, options.device, options.precision)
+    with _bar() as bar:
+        bar("load the network", 0.0)
+        sampler = installed_sampler(options.sampler, options.vae)
+        folders = write_samples(sampler, order, options.count, options.out, options.overwrite, partial(bar, STAGE))
+    heads = "One head" if len(folders) == 1 else f"{len(folders)} heads"
+    print(f"{heads} that did not exist before in {options.out} after {time.perf_counter() - start:.0f} s.")
 
 
 def _presets(options: argparse.Namespace) -> None:

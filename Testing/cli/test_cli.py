@@ -12,6 +12,7 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.imaging.volumes import same_grid, write_image
+from PhysMRISynthLib.network import weights
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.workflow.example import example_head
 from PhysMRISynthLib.workflow.inputs import read_acquisition
@@ -47,9 +48,9 @@ def scans(head: KnownHead, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return paths
 
 
-def arguments(scans: dict[str, Path], names: tuple[str, ...], out: Path) -> list[str]:
+def arguments(scans: dict[str, Path], names: tuple[str, ...], out: Path, prior: str = "literature") -> list[str]:
     given = [part for name in names for part in (f"--{name}", str(scans[name]), f"--{name}-protocol", SPECS[name])]
-    return ["estimate", *given, "--out", str(out)]
+    return ["estimate", *given, "--out", str(out), "--prior", prior]
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,6 @@ def test_presets_and_info_list_what_there_is(capsys: pytest.CaptureFixture[str])
         (["--flair-protocol", "flair"], "without --flair"),
         (["--field-strength", "7"], "between 1 and 4 T"),
         (["--reference", "flair"], "not among the inputs"),
-        (["--prior", "network"], "--prior literature"),
         (["--device", "cuda"], "--device auto or cpu"),
     ],
 )
@@ -182,6 +182,25 @@ def test_bad_input_exits_2_and_leaves_nothing(
     assert told in message
     assert "Traceback" not in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_is_not_there_is_said(
+    scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "shipped_weights", lambda: None)
+    assert main(arguments(scans, ("t1w",), tmp_path / "maps", "network")) == 2
+    assert "--prior literature" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shipped_network_is_the_prior_unless_told_otherwise(scans: dict[str, Path], tmp_path: Path, head: KnownHead) -> None:
+    assert main(arguments(scans, ("t1w", "t2w", "flair"), tmp_path / "maps", "auto")) == 0
+    report = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))
+    assert report["prior"] == "network"
+    assert report["network"]["sha256"] == weights.shipped_weights()[1]
+    assert {"latent_distance", "tissue_distance"} <= set(report["applicability"]["parts"])
+    errors = map_errors(read_tissue_maps(tmp_path / "maps"), head)["brain"]
+    assert errors["PD"] < 5 and errors["T1"] < 8 and errors["T2"] < 7
 
 
 def test_results_are_not_overwritten_unasked(estimated: Path, scans: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

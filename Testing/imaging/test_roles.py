@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from PhysMRISynthLib.imaging.roles import role_of_name, role_of_timing
+from PhysMRISynthLib.imaging.roles import role_of_name, role_of_series, role_of_timing
 
 T1W = [
     "sub-01_T1w", "sub-01_ses-2_acq-mprage_run-1_T1w", "T1", "t1.nii", "MPRAGE", "3: MPRAGE_GRAPPA2", "t1_mpr_sag_p2_iso", "T1_MPRAGE_SAG",
@@ -19,6 +19,7 @@ T2W = [
 FLAIR = [
     "FLAIR", "sub-01_FLAIR", "T2_FLAIR", "T2w_FLAIR", "t2_tirm_tra_dark-fluid", "t2_space_dark-fluid_sag", "3D_FLAIR", "Ax T2 FLAIR FS",
     "sub-01_space-T1w_FLAIR", "FLAIR_SPACE", "t2f", "3DT2FLAIR", "Sag CUBE FLAIR", "flair_reg", "darkFluid",
+    "t2_spc_da-fl_irprep_sag_p2_iso",
 ]  # fmt: skip
 NONE = [
     "localizer", "AAScout_T1", "3-plane loc", "T1w_seg", "T1_aseg", "flair_lesions", "sub-01_desc-brain_mask", "brainmask", "T1_gd",
@@ -54,3 +55,19 @@ def test_names_tell_the_role(name: str, role: str | None) -> None:
 )
 def test_timing_tells_the_role_only_where_it_is_certain(role: str | None, fields: dict) -> None:
     assert role_of_timing(fields) == role
+
+
+@pytest.mark.parametrize(
+    ("name", "inversion", "role"),
+    [
+        ("t2_tirm_tra", 2.5, "flair"),
+        ("t2_tirm_tra", 0.16, "t2w"),  # STIR
+        ("t2_tirm_tra", None, "t2w"),
+        ("t2_tirm_tra_dark-fluid", 0.9, "flair"),  # its name leaves nothing open
+        ("t2_tse_tra", 2.5, "t2w"),
+        ("t1_tirm_tra", 2.5, "t1w"),
+    ],
+)
+def test_timing_decides_what_a_tirm_is(name: str, inversion: float | None, role: str) -> None:
+    fields = {"RepetitionTime": 9.0, "EchoTime": 0.09, "InversionTime": inversion, "ScanningSequence": "SE\\IR"}
+    assert role_of_series(name, fields) == role

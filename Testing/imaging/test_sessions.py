@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.imaging import sessions as module
 from PhysMRISynthLib.imaging.sessions import find_session, find_sessions
 
 OASIS = "OAS30001_MR_d0129/anat{}/NIFTI/sub-OAS30001_ses-d0129_{}.nii.gz"
@@ -72,3 +74,26 @@ def test_folders_without_a_visit_say_what_is_expected(tmp_path: Path) -> None:
         find_session(tmp_path)
     with pytest.raises(ImageError, match="is not a folder"):
         find_session(tmp_path / "CT.nii.gz")
+
+
+def test_a_folder_of_too_many_files_is_refused_before_it_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "T1w.nii.gz", *(f"dicom/{n}.dcm" for n in range(30)))
+    assert files_of(tmp_path) == {"t1w": "T1w.nii.gz"}
+    monkeypatch.setattr(module, "_MOST", 20)
+    with pytest.raises(ImageError, match=r"more than 20 files and folders\. Choose the folder of one visit"):
+        find_session(tmp_path)
+
+
+def test_folders_too_deep_are_not_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "/".join("abcdefgh") + "/T1w.nii.gz", "/".join("abcdefghi") + "/T2w.nii.gz")
+    assert set(find_session(tmp_path).files) == {"t1w"}
+
+
+def test_a_tirm_is_what_its_sidecar_says(tmp_path: Path) -> None:
+    touch(tmp_path, "t1_mprage.nii.gz", "t2_tirm_tra.nii.gz")
+    assert files_of(tmp_path)["t2w"] == "t2_tirm_tra.nii.gz"
+    told = {"RepetitionTime": 9.0, "EchoTime": 0.09, "InversionTime": 2.5, "ScanningSequence": "SE"}
+    (tmp_path / "t2_tirm_tra.json").write_text(json.dumps(told), encoding="utf-8")
+    assert files_of(tmp_path) == {"t1w": "t1_mprage.nii.gz", "flair": "t2_tirm_tra.nii.gz"}
+    (tmp_path / "t2_tirm_tra.json").write_text("{", encoding="utf-8")
+    assert files_of(tmp_path)["t2w"] == "t2_tirm_tra.nii.gz"

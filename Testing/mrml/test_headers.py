@@ -84,8 +84,8 @@ def test_the_real_series_has_a_role_and_no_timing(from_dicom: Callable[..., Any]
     assert set(inputProtocol(node, "t1w").protocol.sources.values()) == {"default"}
 
 
-def test_the_real_series_with_its_published_timing(from_dicom: Callable[..., Any], data: Callable[[str], Path], tmp_path: Path) -> None:
-    """The same files, with the timing that a scanner writes put in: read through Slicer's interface, it is DICOM's."""
+def test_the_real_series_with_a_typical_timing(from_dicom: Callable[..., Any], data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Copies of the same files, with a typical MPRAGE's timing put in: read through Slicer's interface, it is DICOM's."""
     for file in sorted(data("dicom_t1w").glob("*.dcm"))[:3]:
         header = pydicom.dcmread(file)
         header.RepetitionTime, header.EchoTime, header.InversionTime, header.FlipAngle = "2500", "5.7", "900", "8"
@@ -115,6 +115,12 @@ def test_an_enhanced_header_names_its_contrast_agent(from_dicom: Callable[..., A
     header.ContrastBolusAgentSequence = [pydicom.Dataset()]
     with pytest.raises(ImageError, match="contrast agent"):
         acquisitionFromNode(from_dicom(database(tmp_path, header)), "t1w")
+
+
+@pytest.mark.parametrize("name", ["T1", "T2_sd", "mask", "tissue"])
+def test_our_own_maps_are_no_scans(headless: HeadlessSlicer, name: str) -> None:
+    with pytest.raises(ImageError, match="computed from scans"):
+        acquisitionFromNode(map_nodes(headless.scene).volume(name), "t1w", "oasis3-t1w")
 
 
 @pytest.mark.parametrize("agent", ["", "NONE", "no"])
@@ -162,6 +168,40 @@ def test_a_sidecar_beside_the_file_is_read_in_seconds(headless: HeadlessSlicer, 
     assert (found.values["TR"], found.values["TE"]) == (4500.0, 100.0)
     assert found.sources["TR"] == "sidecar sub-1_T2w.json"
     assert acquisitionFromNode(node, "t2w").field_strength == 1.5
+
+
+def test_a_sidecar_is_remembered_when_the_scene_is_saved_as_one_file(headless: HeadlessSlicer, tmp_path: Path) -> None:
+    told = {"RepetitionTime": 4.5, "EchoTime": 0.1, "MagneticFieldStrength": 1.5, "SeriesDescription": "t2; größer: 50 %"}
+    node = with_file(tmp_path, "sub-1_T2w", {**told, "PatientName": "Doe"})
+    before = inputProtocol(node, "t2w")
+    assert headless.scene.WriteToMRB(str(tmp_path / "visit.mrb"))
+    headless.scene.Clear(0)
+    (tmp_path / "sub-1_T2w.json").unlink()
+    assert headless.scene.ReadFromMRB(str(tmp_path / "visit.mrb"))
+    (back,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    after = inputProtocol(back, "t2w")
+    assert after.protocol.values == before.protocol.values and after.protocol.sources == before.protocol.sources
+    assert after.fields == told and after.protocol.sources["TR"] == "sidecar sub-1_T2w.json"
+    assert acquisitionFromNode(back, "t2w").field_strength == 1.5
+    assert "Doe" not in back.GetAttribute("PhysMRISynth.Header"), "who was scanned stays out of the scene"
+    back.SetAttribute("PhysMRISynth.Header", "damaged")
+    assert set(inputProtocol(back, "t2w").protocol.sources.values()) == {"default"}
+
+
+def test_a_corrected_sidecar_counts_more_than_what_was_remembered(headless: HeadlessSlicer, tmp_path: Path) -> None:
+    node = with_file(tmp_path, "sub-1_T2w", {"RepetitionTime": 4.5, "EchoTime": 0.1})
+    assert inputProtocol(node, "t2w").protocol.values["TR"] == 4500.0
+    (tmp_path / "sub-1_T2w.json").write_text(json.dumps({"RepetitionTime": 5.0, "EchoTime": 0.1}), encoding="utf-8")
+    assert inputProtocol(node, "t2w").protocol.values["TR"] == 5000.0
+
+
+def test_a_tirm_is_flair_or_not_by_its_timing(from_dicom: Callable[..., Any], tmp_path: Path) -> None:
+    tirm = {"RepetitionTime": 9000, "EchoTime": 90, "ScanningSequence": ["SE", "IR"], "SeriesDescription": "t2_tirm_tra"}
+    for folder, inversion, role in (("flair", 2500, "flair"), ("stir", 160, "t2w")):
+        (tmp_path / folder).mkdir()
+        assert roleOf(from_dicom(database(tmp_path / folder, classic(**tirm, InversionTime=inversion)))) == role
+    node = with_file(tmp_path, "t2_tirm_sag", {"RepetitionTime": 9.0, "EchoTime": 0.09, "InversionTime": 2.5, "ScanningSequence": "SE"})
+    assert roleOf(node) == "flair" and roleOf(scan("t2_tirm_cor")) == "t2w"
 
 
 def test_dicom_without_timing_gives_way_to_a_sidecar(from_dicom: Callable[..., Any], tmp_path: Path) -> None:

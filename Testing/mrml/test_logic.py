@@ -7,6 +7,7 @@ import importlib
 import json
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import vtk
 from mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
 from panel.estimates import FakeClient, addImages, ijkToRas, result
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
-from PhysMRISynthLib.mrml.estimation import withoutOptions
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
 from PhysMRISynthLib.physics.presets import protocol_from_spec
@@ -69,6 +69,14 @@ def waiting(logic: Any, monkeypatch: pytest.MonkeyPatch, *events: Any) -> SlowCl
     return slow
 
 
+def ended(logic: Any) -> list[Any]:
+    """Poll to the end of the run, as the panel's timer does; what it tells, without progress."""
+    told = []
+    while logic.busy:
+        told += logic.poll()
+    return [event for event in told if not isinstance(event, Progress)]
+
+
 def volumes() -> list[str]:
     return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
 
@@ -81,7 +89,8 @@ def test_waiting_returns_the_maps_and_keeps_slicer_responsive(logic: Any, standi
     told: list[tuple[str, float]] = []
     node = logic.estimateTissueMaps(**addImages("t1w", "flair"), progress=lambda stage, done: told.append((stage, done)))
     maps = TissueMapNodes.wrap(node)
-    assert told == [("align", 0.1), ("fit voxels", 0.9)] and standins.app.eventsProcessed >= 3
+    assert [step for step in told if step[0] != "make the volumes"] == [("align", 0.1), ("fit voxels", 0.9)]
+    assert [done for _, done in told] == sorted(done for _, done in told) and standins.app.eventsProcessed >= 3
     assert np.array_equal(slicer.util.arrayFromVolume(maps.volume("T1")), result().maps.t1)
     assert node.GetNodeReference("input_t1w").GetName() == "sub-01_T1w" and not logic.busy
 
@@ -91,8 +100,8 @@ def test_polling_tells_the_end_after_the_maps_are_there(logic: Any, client: Fake
     assert logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False, finished=told.append) is None
     assert logic.busy and logic.poll() == []
     client.told = [Progress("align", 1.0, 0.3, None), Finished(result(("t1w",)))]
-    events = logic.poll()
-    assert [type(event) for event in events] == [Progress, Finished] and not logic.busy
+    (event,) = ended(logic)
+    assert isinstance(event, Finished)
     (node,) = told
     assert TissueMapNodes.wrap(node).volume("T1") is not None and logic.poll() == []
 
@@ -101,7 +110,7 @@ def test_arrays_that_are_in_the_scene_are_not_kept_twice(logic: Any, client: Fak
     logic.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
     client.told = [Finished(result(("t1w",)))]
     received = weakref.ref(client.told[0])
-    logic.poll()
+    ended(logic)
     gc.collect()
     assert TissueMapNodes.all(slicer.mrmlScene) and received() is None
 
@@ -124,7 +133,7 @@ def test_field_strength_comes_from_headers_else_it_is_assumed_and_told(logic: An
     nodes = addImages("t1w")
     logic.estimateTissueMaps(**nodes, waitForCompletion=False)
     client.told = [Finished(result(("t1w",)))]
-    logic.poll()
+    ended(logic)
     (maps,) = TissueMapNodes.all(slicer.mrmlScene)
     assert client.jobs[0].field_strength == 3.0 and "3 T is assumed" in maps.report["warnings"][0]
     loaded = logic.loadSession(visit(tmp_path, t1w={"MagneticFieldStrength": 1.5}))
@@ -219,7 +228,7 @@ def test_moving_an_input_meanwhile_leaves_the_maps_where_it_was(logic: Any, clie
     logic.estimateTissueMaps(t1w=node, waitForCompletion=False)
     node.SetAndObserveTransformNodeID(linear_transform(np.diag([1.0, 1.0, 1.0, 1.0]) + np.eye(4, k=3) * 20).GetID())
     client.told = [Finished(result(("t1w",)))]
-    logic.poll()
+    ended(logic)
     found = TissueMapNodes.all(slicer.mrmlScene)[0].volume("T1")
     matrix = vtk.vtkMatrix4x4()
     found.GetIJKToRASMatrix(matrix)
@@ -231,7 +240,7 @@ def test_removing_an_input_meanwhile_is_harmless(logic: Any, client: FakeClient)
     logic.estimateTissueMaps(**nodes, waitForCompletion=False)
     slicer.mrmlScene.RemoveNode(nodes.pop("t1w"))  # the reference, of all
     client.told = [Finished(result())]
-    assert isinstance(logic.poll()[-1], Finished)
+    assert isinstance(ended(logic)[-1], Finished)
     (maps,) = TissueMapNodes.all(slicer.mrmlScene)
     assert maps.node.GetNodeReferenceID("input_t1w") is None and maps.node.GetNodeReference("input_flair") is nodes["flair"]
     assert maps.volume("T1").GetName().startswith("sub-01_T1w")
@@ -288,7 +297,7 @@ def test_maps_that_do_not_fit_into_memory_leave_nothing(logic: Any, client: Fake
 
     monkeypatch.setattr(TissueMapNodes, "addVolume", full)
     client.told = [Finished(result(("t1w",)))]
-    (event,) = logic.poll()
+    (event,) = ended(logic)
     assert isinstance(event, Failed) and event.kind == "memory" and not logic.busy
     assert not TissueMapNodes.all(slicer.mrmlScene)
 
@@ -303,9 +312,90 @@ def test_maps_that_cannot_be_shown_end_the_run_in_plain_words(
 
     monkeypatch.setattr(TissueMapNodes, "addVolume", broken)
     client.told = [Finished(result(("t1w",)))]
-    (event,) = logic.poll()
+    (event,) = ended(logic)
     assert isinstance(event, Failed) and event.kind == "crash" and "internals" not in event.message and not logic.busy
     assert "internals" in caplog.text and not TissueMapNodes.all(slicer.mrmlScene)
+
+
+@pytest.fixture
+def _making(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logic in the middle of making nodes, one volume a poll, of which the first is there."""
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    nodes = addImages("t1w", "flair")
+    logic.estimateTissueMaps(**nodes, waitForCompletion=False)
+    client.told = [Progress("hand over the maps", 0.0, 0.99, None), Finished(result())]
+    logic.poll()
+
+
+@pytest.mark.usefixtures("_making")
+def test_nodes_are_made_one_volume_a_poll(logic: Any) -> None:
+    told = []
+    for number in range(2, 5):
+        told += logic.poll()
+        assert len(volumes()) == 2 + number and logic.busy, "one more than at the last poll"
+    assert [event.stage for event in told] == ["make the volumes"] * 3
+    assert [event.overall for event in told] == sorted(event.overall for event in told) and told[0].overall > 0.99
+    assert not TissueMapNodes.all(slicer.mrmlScene), "nobody is offered what is not complete"
+    (event,) = ended(logic)
+    assert isinstance(event, Finished) and len(TissueMapNodes.all(slicer.mrmlScene)) == 1
+
+
+def inScene() -> list[str]:
+    """The IDs of all nodes but the colour tables, which are made once."""
+    nodes = (slicer.mrmlScene.GetNthNode(index) for index in range(slicer.mrmlScene.GetNumberOfNodes()))
+    return sorted(node.GetID() for node in nodes if not node.IsA("vtkMRMLColorNode"))
+
+
+def test_cancelling_while_nodes_are_made_leaves_none(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    finished: list[Any] = []
+    logic.estimateTissueMaps(**addImages("t1w", "flair"), waitForCompletion=False, finished=finished.append)
+    slicer.mrmlScene.GetSubjectHierarchyNode()  # every Slicer has one
+    before = inScene()
+    client.told = [Finished(result())]
+    for _ in range(9):
+        logic.poll()
+    assert len(inScene()) > len(before) + 9
+    logic.cancel()
+    assert [type(event) for event in logic.poll()] == [Cancelled] and not logic.busy and not finished
+    assert inScene() == before
+
+
+@pytest.mark.usefixtures("_making")
+def test_closing_the_scene_while_nodes_are_made_leaves_none(logic: Any) -> None:
+    slicer.mrmlScene.Clear()
+    (event,) = ended(logic)
+    assert isinstance(event, Failed) and "scene was closed" in event.message and not volumes() and not logic.busy
+
+
+@pytest.mark.usefixtures("_making")
+def test_removing_the_maps_while_they_are_made_ends_the_run(logic: Any) -> None:
+    logic.poll()
+    slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetFirstNodeByName("Tissue maps of sub-01_T1w"))
+    (event,) = ended(logic)
+    assert isinstance(event, Failed) and "removed" in event.message and volumes() == ["sub-01_FLAIR", "sub-01_T1w"]
+
+
+def test_every_sampled_head_gets_its_nodes(logic: Any, client: FakeClient) -> None:
+    logic.sampleTissueMaps(seed=4, count=2, waitForCompletion=False)
+    drawn = replace(result(("t1w",)), fits={}, residuals={})
+    heads = [replace(drawn, report={"sampled": {"seed": seed}, "warnings": []}) for seed in (4, 5)]
+    client.told = [Finished(heads[0], (heads[1],))]
+    (event,) = ended(logic)
+    assert isinstance(event, Finished)
+    names = [maps.node.GetName() for maps in TissueMapNodes.all(slicer.mrmlScene)]
+    assert names == ["Tissue maps of sampled head, seed 4", "Tissue maps of sampled head, seed 5"]
+
+
+def test_cancelling_at_a_second_head_leaves_not_even_the_first(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    logic.sampleTissueMaps(seed=4, count=2, waitForCompletion=False)
+    drawn = replace(result(("t1w",)), fits={}, residuals={}, report={"sampled": {"seed": 4}, "warnings": []})
+    client.told = [Finished(drawn, (drawn,))]
+    while not TissueMapNodes.all(slicer.mrmlScene):
+        logic.poll()
+    logic.cancel()
+    assert [type(event) for event in ended(logic)] == [Cancelled] and not volumes() and not TissueMapNodes.all(slicer.mrmlScene)
 
 
 def test_a_logic_that_a_script_forgets_takes_its_worker_along(
@@ -315,7 +405,7 @@ def test_a_logic_that_a_script_forgets_takes_its_worker_along(
     forgotten = importlib.import_module("PhysMRISynth").PhysMRISynthLogic()
     forgotten.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
     client.told = [Finished(result(("t1w",)))]
-    forgotten.poll()
+    ended(forgotten)
     assert not client.closed
     del forgotten
     gc.collect()
@@ -390,9 +480,10 @@ def test_a_session_is_loaded_whole_or_not_at_all(logic: Any, tmp_path: Path, mon
         return read(path)
 
     monkeypatch.setattr(slicer.util, "loadVolume", damaged)
+    before = slicer.mrmlScene.GetNumberOfNodes()
     with pytest.raises(ImageError, match=r"T2w\.nii\.gz cannot be read"):
         logic.loadSession(folder)
-    assert volumes() == []
+    assert volumes() == [] and slicer.mrmlScene.GetNumberOfNodes() == before, "no display or storage node is left"
 
 
 def test_a_folder_of_several_visits_asks_for_one(logic: Any, tmp_path: Path) -> None:
@@ -404,15 +495,3 @@ def test_a_folder_of_several_visits_asks_for_one(logic: Any, tmp_path: Path) -> 
     with pytest.raises(ImageError, match="2 visits: sub-1_ses-1, sub-2_ses-1"):
         logic.loadSession(tmp_path)
     assert volumes() == []
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("Use --prior literature.", "Use prior literature."),
-        ("Give --field-strength (1.5–3 T).", "Give field strength (1.5–3 T)."),
-        ("a -- b, 3-4 and --", "a -- b, 3-4 and --"),
-    ],
-)
-def test_options_lose_their_dashes(text: str, told: str) -> None:
-    assert withoutOptions(text) == told

@@ -144,9 +144,10 @@ def test_an_image_is_kept_whole_beside_the_maps(headless: HeadlessSlicer) -> Non
     headless.show(preview.node)
     preview.showRegion(spin_echo(2000))
     kept = preview.keep()
+    assert "synthetic" in kept.GetName() and "synthetic" in preview.node.GetName(), "a name must not pass for a scan's"
     preview.showAll(spin_echo(100))
     np.testing.assert_allclose(arrayOf(kept), render(small_result().maps, spin_echo(2000), scale=1000.0), rtol=1e-4, atol=1e-2)
-    assert kept.GetName() == "visit 1 t1w se TR=2000 TE=15" and kept.GetAttribute("PhysMRISynth.Protocol") == "se,TR=2000,TE=15"
+    assert kept.GetName() == "visit 1 t1w synthetic se TR=2000 TE=15" and kept.GetAttribute("PhysMRISynth.Protocol") == "se,TR=2000,TE=15"
     assert kept.GetNodeReference("PhysMRISynth.TissueMaps") is maps.node
     hierarchy = headless.scene.GetSubjectHierarchyNode()
     item = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(kept))
@@ -169,6 +170,53 @@ def test_the_window_shows_the_brain_and_only_changes_when_asked(headless: Headle
     preview.showAll(Protocol.of("psir"))
     preview.resetWindow()
     assert shown.GetWindowLevelMin() < 0 <= shown.GetWindowLevelMax()
+
+
+def test_the_window_of_a_region_is_that_of_the_whole(headless: HeadlessSlicer) -> None:
+    preview = Preview(map_nodes(headless.scene))
+    preview.showAll(spin_echo(500))
+    headless.show(preview.node)
+    preview.showRegion(spin_echo(3000, 90))
+    preview.resetWindow()
+    shown = preview.node.GetDisplayNode()
+    window = shown.GetWindowLevelMax()
+    preview.showAll(spin_echo(3000, 90))
+    preview.resetWindow()
+    assert shown.GetWindowLevelMax() == window and window > 0
+
+
+def test_what_is_whole_is_known_and_kept_without_rendering_again(headless: HeadlessSlicer, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = map_nodes(headless.scene)
+    preview, noise = Preview(maps), Noise(20.0, 3)
+    preview.showAll(spin_echo(500), noise)
+    headless.show(preview.node)
+    assert preview.shows(spin_echo(500), noise) and preview.ready(noise) and not preview.ready(Noise(20.0, 4))
+    assert not preview.shows(spin_echo(500), None) and not preview.shows(spin_echo(600), noise)
+    with monkeypatch.context() as patched:
+        patched.setattr(Preview, "steps", None)
+        preview.keep()
+    voxelsChanged(maps.volume("PD"))
+    assert not preview.shows(spin_echo(500), noise), "an edited map"
+    preview.showAll(spin_echo(500))
+    arrayOf(preview.node)[...] = 0
+    voxelsChanged(preview.node)
+    assert not preview.shows(spin_echo(500), None), "an edited preview"
+    steps = preview.steps(spin_echo(600))
+    next(steps)
+    assert not preview.shows(spin_echo(600), None) and sum(1 for _ in steps) == 0 and preview.shows(spin_echo(600), None)
+    preview.showRegion(spin_echo(700))
+    assert not preview.shows(spin_echo(700), None)
+
+
+def test_a_preview_holds_no_copies_of_what_it_only_reads(headless: HeadlessSlicer) -> None:
+    maps = map_nodes(headless.scene)
+    shown = maps.shownMaps()
+    assert (
+        not shown.sd and np.shares_memory(shown.t1, arrayOf(maps.volume("T1"))) and np.shares_memory(shown.t2, arrayOf(maps.volume("T2")))
+    )
+    copied = maps.tissueMaps()
+    assert not np.shares_memory(copied.t1, shown.t1) and set(copied.sd) == {"PD", "T1", "T2"}
+    np.testing.assert_array_equal(copied.pd, shown.pd)
 
 
 def test_a_first_image_that_cannot_be_leaves_no_preview_without_a_window(headless: HeadlessSlicer) -> None:

@@ -11,6 +11,7 @@ import slicer.util
 from mrml.results import input_nodes, map_nodes, small_result
 from mrml.scene import HeadlessSlicer
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.mrml import statistics as module
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from PhysMRISynthLib.mrml.volumes import arrayOf, voxelsChanged
@@ -91,3 +92,12 @@ def test_the_plot_is_updated_in_place(headless: HeadlessSlicer) -> None:
     assert (headless.node_count(), chart.GetNumberOfPlotSeriesNodes()) == (count, lines)
     updateHistogramPlot(maps, "T2")
     assert chart.GetXAxisTitle() == "T1 (ms)"
+
+
+def test_large_heads_are_told_from_a_sample_but_volumes_from_all(headless: HeadlessSlicer, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = map_nodes(headless.scene)
+    exact = cells(updateStatisticsTable(maps))
+    monkeypatch.setattr(module, "SAMPLE", 400)
+    sampled = cells(updateStatisticsTable(maps))
+    assert sampled["Volume (ml)"] == exact["Volume (ml)"] and sampled["T1 (ms)"] != exact["T1 (ms)"]
+    np.testing.assert_allclose([float(v) for v in sampled["T1 (ms)"]], [float(v) for v in exact["T1 (ms)"]], rtol=0.02)

@@ -75,6 +75,7 @@ def _estimate(driven: DrivenPanel, client: FakeClient, files: Path) -> None:
         storage.SetFileName(str(files / f"{node.GetName()}.nii.gz"))
         node.SetAndObserveStorageNodeID(storage.GetID())
     driven.widget.enter()
+    driven.choose("priorComboBox", "Literature")  # what the report of the double says
     driven.click("applyButton")
     finish(driven, client, roles=tuple(_HEADERS), warnings=(_WARNING,), known=head)
     driven.slide("flair", "TI", 0.3)
@@ -96,7 +97,7 @@ def _contactSheet(driven: DrivenPanel) -> QtGui.QImage:
     for name in _CONTRASTS:
         preset = load_presets()[name]
         driven.choose("presetComboBox", preset.title)
-        shown.append((preset.title.removeprefix("Synthetic "), _slice(driven, driven.panel.protocol.live.preview.node)))
+        shown.append((preset.title, _slice(driven, driven.panel.protocol.live.preview.node)))
     for name in _MAPS:
         driven.choose("quantityComboBox", {"PD": "Proton density"}.get(name, name))
         shown.append((name, _slice(driven, driven.panel.maps.volume(name))))

@@ -8,9 +8,9 @@ import pytest
 import slicer
 from mrml.scene import scalar_volume
 from panel.estimates import NAMES, FakeClient, addImages, estimated, finish, head, ijkToRas
-from panel.harness import DrivenPanel, drivenPanel
+from panel.harness import DrivenPanel, drivenPanel, importedFromPanel
 from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.worker.jobs import Failed, Progress
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Failed, Progress
 
 
 @pytest.fixture
@@ -44,11 +44,40 @@ def test_the_result_is_selected_shown_and_told(running: DrivenPanel, client: Fak
     told = running.message("estimateResultLabel")
     assert "38 s" in told
     assert "worst residual 2.0 % (FLAIR)" in told
-    assert "applicability 0.42" in told
+    assert "suits the method (0.42, limit 1)" in told
+    assert "white matter T1 950 ± 48 ms" in told
     assert "the train length is assumed" in running.message("estimateWarningLabel")
     assert running.standins.dialogs.shown == []
     shown = running.slicer.views["Red"].GetSliceCompositeNode().GetBackgroundVolumeID()
     assert shown == running.panel.protocol.live.preview.node.GetID()
+
+
+def test_inputs_that_the_method_is_not_for_are_told_in_the_result() -> None:
+    text = importedFromPanel("runText").resultText({"applicability": {"score": 1.4}})
+    assert "does not suit the method (1.40, limit 1)" in text
+
+
+def test_news_that_come_after_cancel_do_not_hide_it(running: DrivenPanel, client: FakeClient) -> None:
+    running.ui.applyButton.click()
+    client.told = [Progress("fit voxels", 0.5, 0.7, 42.0)]
+    running.waitFor(lambda: running.ui.estimateProgressBar.value == 700)
+    assert running.message("estimateStageLabel") == "Cancelling …"
+    client.told = [Cancelled()]
+    running.waitFor(lambda: not running.panel.estimate.running)
+    running.click("applyButton")
+    client.told = [Progress("fit voxels", 0.1, 0.1, 42.0)]
+    running.waitFor(lambda: running.ui.estimateProgressBar.value == 100)
+    assert running.message("estimateStageLabel").startswith("Fit voxels")
+
+
+def test_the_log_tells_stages_result_and_warnings(running: DrivenPanel, client: FakeClient) -> None:
+    client.told = [Progress("align", 0.0, 0.1, None), Progress("align", 0.5, 0.2, None), Progress("fit voxels", 0.5, 0.7, 42.0)]
+    running.settle(150)
+    finish(running, client, warnings=("flair: the train length is assumed.",))
+    log = running.ui.logTextEdit.plainText
+    assert log.count("align") == 1
+    assert log.index("t1w: mprage") < log.index("align") < log.index("fit voxels") < log.index("worst residual")
+    assert "flair: the train length is assumed." in log
 
 
 def test_cancel_leaves_everything_as_it_was(running: DrivenPanel, client: FakeClient) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import slicer
 from mrml.dicom import classic, database
-from panel.estimates import addImages, ijkToRas
+from panel.estimates import FakeClient, addImages, estimated, ijkToRas
 from panel.harness import DrivenPanel
 
 
@@ -19,6 +19,19 @@ def test_images_are_selected_by_their_names(driven: DrivenPanel) -> None:
     assert driven.parameters.t1w is nodes["t1w"]
     assert driven.ui.flairSelector.currentNode() is nodes["flair"]
     assert driven.parameters.t2w is None
+
+
+def test_images_that_are_loaded_while_the_panel_is_open_are_selected_too(driven: DrivenPanel) -> None:
+    nodes = addImages("t1w", "flair")
+    driven.waitFor(lambda: driven.parameters.t1w is not None)
+    assert (driven.parameters.t1w, driven.parameters.flair) == (nodes["t1w"], nodes["flair"])
+
+
+def test_images_that_are_loaded_while_another_module_is_open_wait(driven: DrivenPanel) -> None:
+    driven.widget.exit()
+    addImages("t1w")
+    driven.settle(500)
+    assert driven.parameters.t1w is None
 
 
 def test_a_choice_of_the_user_is_left_alone(driven: DrivenPanel) -> None:
@@ -87,6 +100,16 @@ def test_a_wrong_protocol_is_told_in_place_and_holds_the_estimate(driven: Driven
     assert not driven.ui.applyButton.enabled
     assert "TI must be shorter than TR" in driven.ui.applyButton.toolTip
     assert driven.standins.dialogs.shown == []
+
+
+def test_a_map_is_no_input(driven: DrivenPanel, client: FakeClient) -> None:
+    estimated(driven, client)
+    for name in ("T1", "T2_sd", "residual_flair", "fit_t1w"):
+        node = driven.panel.maps.volume(name)
+        driven.parameters.t1w = node
+        assert not driven.ui.applyButton.enabled, name
+        assert "Select the scan itself" in driven.message("t1wValuesLabel")
+        assert node.GetName() in driven.ui.applyButton.toolTip
 
 
 def test_apply_says_what_is_missing(driven: DrivenPanel) -> None:

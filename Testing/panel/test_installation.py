@@ -109,7 +109,7 @@ def test_declining_installs_nothing(computer: Computer) -> None:
 def test_declining_torch_leaves_the_literature_prior(computer: Computer) -> None:
     computer.dialogs.answer, computer.present = False, {"threadpoolctl"}
     assert computer.ask("auto")
-    assert not computer.calls and "the literature prior is used" in computer.shown("confirmYesNoDisplay")
+    assert not computer.calls and "the literature prior is used; choose it under Advanced" in computer.shown("confirmYesNoDisplay")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_a_value_out_of_range_is_marked() -> None:
     report = {"tissue_medians": {"white_matter": told}, "published_ranges": {"white_matter": {"T1": [750, 1100], "T2": [60, 90]}}}
     assert html(report).count("background-color") == 1
     assert "&nbsp;1500 ± 20&nbsp;" in html(report)
+    assert "median ± uncertainty of one voxel (SD)" in html(report)
     assert html({}) == ""
 
 

@@ -79,6 +79,14 @@ def test_ui_file_names_parameters_that_exist(driven: DrivenPanel, name: str) -> 
     assert hasattr(driven.parameters, name)
 
 
+def test_what_the_images_are_not_is_always_in_view(driven: DrivenPanel) -> None:
+    for section in ("inputs", "estimate", "protocol"):
+        getattr(driven.ui, f"{section}CollapsibleButton").collapsed = True
+    assert QtWidgets.QWidget.isVisible(driven.ui.researchLabel)
+    assert "not for diagnosis" in driven.message("researchLabel")
+    assert "synthetic" in driven.message("researchLabel")
+
+
 def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel) -> None:
     assert not driven.ui.sampleButton.enabled
     assert "No weights for sampling" in driven.message("sampleReasonLabel")

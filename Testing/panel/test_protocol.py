@@ -142,6 +142,25 @@ def test_undo_redo_and_compare(ready: DrivenPanel) -> None:
     assert ready.message("compareLabel") == ""
 
 
+def test_comparing_keeps_the_windows_of_both(ready: DrivenPanel) -> None:
+    display = ready.panel.protocol.live.preview.node.GetDisplayNode()
+    display.SetWindowLevel(700.0, 350.0)
+    ready.choose("presetComboBox", "Synthetic T1w")
+    display.SetWindowLevel(500.0, 300.0)
+    ready.click("compareButton")
+    assert (display.GetWindow(), display.GetLevel()) == (700.0, 350.0)
+    ready.click("compareButton")
+    assert (display.GetWindow(), display.GetLevel()) == (500.0, 300.0)
+
+
+def test_comparing_while_a_map_is_shown_says_that_the_contrast_is_back(ready: DrivenPanel) -> None:
+    ready.slide("flair", "TI", 0.25)
+    rest(ready)
+    ready.choose("quantityComboBox", "T1")
+    ready.click("compareButton")
+    assert ready.ui.quantityComboBox.currentText == "Contrast of the protocol"
+
+
 def test_one_drag_is_one_step_back(ready: DrivenPanel) -> None:
     for fraction in (0.2, 0.3, 0.4, 0.5):
         ready.slide("flair", "TI", fraction)
@@ -157,6 +176,7 @@ def test_keep_makes_a_volume_that_stays(ready: DrivenPanel) -> None:
     ready.click("keepButton")
     (kept,) = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetID() not in before]
     image = voxels(kept).copy()
+    assert kept.GetName() in ready.message("keptLabel")
     assert kept.GetAttribute("PhysMRISynth.Protocol") == load_presets()["synthetic-flair"].protocol.spec
     ready.slide("flair", "TI", 0.1)
     rest(ready)

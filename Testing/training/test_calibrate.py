@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,30 @@ def test_the_shipped_factors_are_near_one() -> None:
     for count in (1, 2, 3, 4):
         assert sd_factors(count).shape == (3,) and (sd_factors(count) > 0.4).all() and (sd_factors(count) < 2.5).all()
     np.testing.assert_array_equal(sd_factors(4), sd_factors(3))
+
+
+def test_only_the_counts_that_were_measured_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = runs_with_errors_of(TOO_SMALL)
+    asked: list[list[int]] = []
+
+    def scores(head: object, rng: object, prior: str, counts: list[int]) -> dict[tuple[str, ...], np.ndarray]:
+        asked.append(counts)
+        return {subset: found for subset, found in measured[len(asked) - 1].items() if len(subset) in counts}
+
+    (tmp_path / "head_labels").mkdir()
+    for number in (1, 2):
+        labels = sitk.Image([4, 4, 4], sitk.sitkInt16)
+        sitk.WriteImage(labels, str(tmp_path / f"head_labels/head_{number:02d}.nii.gz"))
+    monkeypatch.setattr(calibrate, "scores_of", scores)
+    out = tmp_path / "c.json"
+    monkeypatch.setattr("sys.argv", ["calibrate", "--data", str(tmp_path), "--out", str(out), "--heads", "1", "2", "--counts", "3"])
+    calibrate.main()
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert asked == [[3], [3]]
+    assert found["made_from"]["3"] == {"heads": [1, 2], "draws": 1, "prior": "literature"}
+    for count in (1, 2):
+        assert list(found["factors"][str(count)].values()) == pytest.approx(sd_factors(count).tolist(), abs=1e-3)
+    assert found["factors"]["3"]["PD"] > 1.5 * sd_factors(3)[0]
 
 
 def test_heads_of_the_final_test_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

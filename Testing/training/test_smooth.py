@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PhysMRISynthLib.training.smooth import blurred, moved, resized, rotation, smooth_noise
+from PhysMRISynthLib.imaging.smooth import smooth_noise
+from PhysMRISynthLib.training.smooth import blurred, moved, resized, rotation
 
 ANGLES = st.tuples(*[st.floats(-math.pi, math.pi)] * 3)
 INSIDE = (slice(5, -5),) * 3

@@ -24,6 +24,7 @@ from PhysMRISynthLib.training import objectives
 from PhysMRISynthLib.training import train_vae as module
 from PhysMRISynthLib.training.checkpoint import CsvLog, load_checkpoint, save_atomically
 from PhysMRISynthLib.training.config import TrainingConfig
+from PhysMRISynthLib.training.loop import average_into
 from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
 from PhysMRISynthLib.training.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
 from training.heads import toy_labels, write_label_map
@@ -161,7 +162,7 @@ def test_the_average_follows_the_weights() -> None:
         network.weight += 1.0
     gaps = []
     for step in range(1, 400):
-        module._average_into(average, network, 0.9, step)
+        average_into(average, network, 0.9, step)
         gaps.append(float((network.weight - average.weight).detach().abs().max()))
     assert gaps[0] == pytest.approx(2 / 11, rel=1e-4)  # quick at first
     assert gaps[-1] < 1e-5 and all(b <= a + 1e-7 for a, b in pairwise(gaps))

@@ -92,6 +92,19 @@ def test_noise_stands_still_while_a_slider_moves() -> None:
     np.testing.assert_array_equal(whole(renderer, PSIR, Noise(20.0, 5)) - whole(renderer, PSIR), noise[0])
 
 
+def test_a_whole_picture_comes_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SLAB", 5000)
+    renderer, noise = LiveRenderer(maps_of()), Noise(20.0, 5)
+    expected = render(maps_of(), FLAIR, noise.snr, noise.seed, scale=50.0)
+    out = canvas()
+    steps = renderer.steps(FLAIR, out, noise, 50.0)
+    next(steps)
+    assert not renderer.drawn(noise) and renderer.drawn(None) and (out == 7.0).all(), "drawing has steps of its own"
+    assert sum(1 for _ in steps) == 2 * 43200 // 5000 + 43200 // 5000 + 1
+    assert renderer.drawn(noise) and not renderer.drawn(Noise(20.0, 6))
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_noise_is_set_by_a_sample_that_speaks_for_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = maps_of()
     exact = whole(LiveRenderer(maps), PSIR, Noise(20.0)) - whole(LiveRenderer(maps), PSIR)

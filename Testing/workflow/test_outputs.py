@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.workflow.outputs import _write_json, whole_folder
+from PhysMRISynthLib.workflow.outputs import whole_folder, write_json
 
 
 def strictly(path: Path) -> Any:
@@ -23,13 +23,13 @@ def strictly(path: Path) -> Any:
 
 @pytest.mark.parametrize("value", (math.nan, math.inf, -math.inf, np.float64("nan")), ids=repr)
 def test_what_is_not_finite_is_null_at_any_depth(tmp_path: Path, value: float) -> None:
-    _write_json({"a": value, "b": {"c": [1.5, value, {"d": value}], "e": (value, 2)}}, tmp_path / "report.json")
+    write_json({"a": value, "b": {"c": [1.5, value, {"d": value}], "e": (value, 2)}}, tmp_path / "report.json")
     assert strictly(tmp_path / "report.json") == {"a": None, "b": {"c": [1.5, None, {"d": None}], "e": [None, 2]}}
 
 
 def test_everything_else_is_written_as_it_is(tmp_path: Path) -> None:
     values: dict[str, Any] = {"name": "größe, NaN °", "none": None, "yes": True, "count": 3, "tiny": 1e-300, "list": [0.1, -0.0], "no": {}}
-    _write_json(values, tmp_path / "report.json")
+    write_json(values, tmp_path / "report.json")
     assert strictly(tmp_path / "report.json") == values
     assert "größe, NaN °" in (tmp_path / "report.json").read_text(encoding="utf-8")
 

@@ -285,7 +285,7 @@ def test_estimates_and_failures_of_the_real_child(acquisitions: list[Acquisition
     refused = run(client, EstimateJob(acquisitions, reference="flair", prior="literature"))[-1]
     assert isinstance(refused, Failed) and refused.kind == "input" and "not among the inputs" in refused.message
     refused = run(client, SampleJob(0))[-1]
-    assert isinstance(refused, Failed) and refused.kind == "missing" and "no sampling model" in refused.message
+    assert isinstance(refused, Failed) and refused.kind == "missing" and "No weights for sampling" in refused.message
     assert pid_of(client) == pid
     client.close()
     assert list(files.iterdir()) == []
@@ -304,7 +304,7 @@ def test_weights_stay_warm_until_others_are_installed(monkeypatch: pytest.Monkey
         return _Weights(installed[0])
 
     monkeypatch.setattr("PhysMRISynthLib.workflow.network_prior.usable_weights", usable)
-    monkeypatch.setattr("PhysMRISynthLib.network.weights.shipped_weights", lambda: (Path("w"), installed[0]))
+    monkeypatch.setattr("PhysMRISynthLib.network.weights.shipped_weights", lambda kind="vae": (Path("w"), installed[0]))
     handler = child_module.EstimateHandler()
     assert handler._usable_weights("literature") is None
     assert handler._usable_weights("auto") is handler._usable_weights("network")

@@ -31,10 +31,12 @@ _NO_ROLE = (
     _words(r"pd|pdw|pdt2|proton|mp2rage|psir|dir|stir"),
 )
 _T1_FLAIR = _words("t1w?-(?:weighted)?-flair")
-_FLAIR = _words(r"(?:3d)?-(?:t2w?)?-(?:flair|dark-fluid|darkflair)(?:3d)?|t2f")
+_FLAIR = _words(r"(?:3d)?-(?:t2w?)?-(?:flair|dark-fluid|darkflair|da-fl)(?:3d)?|t2f")
 _NAMED = _words(r"(?:3d)?-t([12])(?:w|wi|n|weighted|w?(?:3d|2d|tse|fse|tfe|ffe|se|spc|mpr|mprage|space|cube))?")
 _T1_SEQUENCES = _words("(?:3d)?-mp-rage|mpr|bravo|ir-f?spgr|f?spgr|tfl|tfl3d")
 _T2_SEQUENCES = _words("space|spc|cube|vista|tse|fse|frfse|blade|propeller|haste")
+_TIRM = _words("tirm")
+"""The sequence of FLAIR and of STIR."""
 _INVERSION_OF_T1 = (300.0, 1500.0)
 
 
@@ -56,6 +58,17 @@ def role_of_name(name: str) -> str | None:
     if _T1_SEQUENCES.search(text):
         return "t1w"
     return "t2w" if _T2_SEQUENCES.search(text) else None
+
+
+def leaves_open(name: str) -> bool:
+    """Whether only the timing tells the role: of a turbo inversion recovery (TIRM) that is not called FLAIR or dark-fluid."""
+    text = _plain(name)
+    return bool(_TIRM.search(text)) and role_of_name(name) == "t2w"
+
+
+def role_of_series(name: str, fields: Mapping[str, Any]) -> str | None:
+    """As :func:`role_of_name`; where the name leaves it open, the timing in ``fields`` decides, if it does."""
+    return (role_of_timing(fields) if leaves_open(name) else None) or role_of_name(name)
 
 
 def rules_out_a_role(name: str) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ImageError
-from .roles import ROLES, role_of_name
+from ..errors import ImageError, ProtocolError
+from .roles import ROLES, leaves_open, role_of_name, role_of_series
+from .sidecar import read_sidecar, sidecar_of
 
 _log = logging.getLogger(__name__)
 _ENDINGS = (".nii.gz", ".nii")
@@ -21,6 +23,10 @@ _VISITS = ("sub-*/ses-*", "sub-*", "*_MR_*", "ses-*")
 """Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again where the folder is a subject."""
 _RUN = re.compile(r"run[-_]?\d+", re.IGNORECASE)
 _SHOWN = 12
+_DEEPEST = 8
+"""Levels of folders that are looked into."""
+_MOST = 20_000
+"""Files and folders of one visit, with all its DICOM slices; a whole disk would keep the user waiting."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,13 @@ class Session:
 
 
 def find_session(folder: Path) -> Session:
-    """The one visit in a folder. Raises ImageError when there is none, or several, which it lists."""
+    """The one visit in a folder. Raises ImageError when there is none, or several, which it lists, or more files than a visit has."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Choose the folder of one visit, in BIDS or with names such as T1w.nii.gz.")
+    for count, _path in enumerate(_below(folder)):
+        if count == _MOST:
+            raise ImageError(f"{folder} holds more than {_MOST} files and folders. Choose the folder of one visit.")
     found = find_sessions(folder)
     if not found:
         raise ImageError(
@@ -54,7 +63,7 @@ def find_sessions(folder: Path) -> list[Session]:
     """Sessions of a folder, sorted, or an empty list; a choice among several runs of a contrast is logged and noted.
 
     In BIDS' layout, ``[sub-*/][ses-*/]anat*/…_T1w.nii[.gz]`` (``_T2w``, ``_FLAIR``), and OASIS-3's ``*_MR_*/anat*/NIFTI``: of several runs
-    the first in sorted order. Else NIfTI files at any depth whose names tell their contrast (``role_of_name``).
+    the first in sorted order. Else NIfTI files, up to eight folders deep, whose names tell their contrast (``role_of_name``).
     """
     return [*_bids_sessions(folder)] or [*_named_sessions(folder)]
 
@@ -76,8 +85,8 @@ def _bids_sessions(folder: Path) -> Iterator[Session]:
 def _named_sessions(folder: Path) -> Iterator[Session]:
     """Where a folder has several images of a contrast, what is left of their names tells its sessions apart."""
     by_folder: dict[Path, list[tuple[str | None, Path]]] = defaultdict(list)
-    for path in _volumes(folder.rglob("*")):
-        if role := role_of_name(_stem(path)):
+    for path in _volumes(_below(folder)):
+        if role := _role(path):
             by_folder[path.parent].append((role, path))
     for inner, images in sorted(by_folder.items()):
         roles = [role for role, path in images]
@@ -88,6 +97,25 @@ def _named_sessions(folder: Path) -> Iterator[Session]:
             parts = inner.relative_to(folder).parts or (inner.resolve().name,)
             name = "_".join([*parts, *([rest] if len(groups) > 1 and rest else [])])
             yield _session(name, parts[0], group)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in a folder that is not too deep; links to folders are not followed, and what cannot be read is left out."""
+    for place, folders, files in os.walk(folder):
+        if len(Path(place).relative_to(folder).parts) >= _DEEPEST:
+            folders.clear()
+        yield from (Path(place) / name for name in (*folders, *files))
+
+
+def _role(path: Path) -> str | None:
+    """By name; where that leaves it open, by the timing in the sidecar."""
+    name, sidecar = _stem(path), sidecar_of(path)
+    if sidecar is None or not leaves_open(name):
+        return role_of_name(name)
+    try:
+        return role_of_series(name, read_sidecar(sidecar))
+    except ProtocolError:  # a damaged sidecar is told when the image is used
+        return role_of_name(name)
 
 
 def _session(name: str, subject: str, images: Iterable[tuple[str | None, Path]]) -> Session:

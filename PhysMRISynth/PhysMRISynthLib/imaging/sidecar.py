@@ -21,6 +21,12 @@ _KEYS = {"RepetitionTime": "TR", "EchoTime": "TE", "InversionTime": "TI"}
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
 _SPEC_KEY = "PhysMRISynthProtocol"
 """Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
+_NAMES = ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName")
+USED_FIELDS = (
+    *_KEYS, *_NAMES, _SPEC_KEY, "FlipAngle", "RepetitionTimePreparation", "EchoTrainLength", "MagneticFieldStrength", "MRAcquisitionType",
+    "ScanningSequence", "ContrastBolusAgent", "ContrastBolusIngredient",
+)  # fmt: skip
+"""All that is ever asked of a sidecar; nothing of it tells who was scanned."""
 _SHORTEST_MPRAGE_TR = 300.0
 _USUAL_TRAIN = 150.0
 """ms: the readout of a 2D turbo spin echo (the presets have the same)."""
@@ -148,9 +154,7 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     """
     volume = _with_sign(volume, protocol, name)
     echo_time = protocol.values.get("TE", 0.0)
-    names = " ".join(
-        str((fields or {}).get(key, "")) for key in ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName")
-    )
+    names = " ".join(str((fields or {}).get(key, "")) for key in _NAMES)
     named = any(word in names.lower() for word in _VARIABLE_FLIP_NAMES) and (fields or {}).get("MRAcquisitionType") == "3D"
     train = protocol.sequence.name in ("tse", "flair", "stir", "ir", "psir")
     if not train or not (echo_time > LONGEST_BELIEVABLE_ECHO_TIME or (named and echo_time > 150.0)):

@@ -75,12 +75,14 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
     name = name or (str(path) if path else "The image")
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise ImageError(f"{name} is not a 3-D grey-value volume: give one volume with one value a voxel.")
-    image = sitk.Cast(image, sitk.sitkFloat32)
+    if image.GetPixelID() != sitk.sitkFloat32:
+        image = sitk.Cast(image, sitk.sitkFloat32)
     _check_extent(image, name)
-    voxels = sitk.GetArrayFromImage(image)
-    bad = ~np.isfinite(voxels)
+    voxels = sitk.GetArrayViewFromImage(image)
     notes: tuple[str, ...] = ()
-    if bad.any():
+    if not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):  # NaN comes through both
+        voxels = voxels.copy()
+        bad = ~np.isfinite(voxels)
         if bad.mean() > _LARGEST_NON_FINITE_FRACTION:
             raise ImageError(f"{name}: {100 * bad.mean():.0f} % of the voxels are NaN or infinite. Export the volume again.")
         voxels[bad] = 0.0

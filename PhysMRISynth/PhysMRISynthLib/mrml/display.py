@@ -16,6 +16,8 @@ from .headers import QUANTITY
 COLOUR_MAP = "PhysMRISynth.ColourMap"
 """Attribute of our colour tables: the name of the map."""
 _GREY = "vtkMRMLColorTableNodeGrey"
+_DARKER = 0.25
+"""Room below the tissue in a window, as a part of the tissue's range."""
 _SD_CODE = "386136009", "SCT", "Standard Deviation"
 _MILLISECONDS = "ms", "UCUM", "millisecond"
 _PER_CENT = "%", "UCUM", "percent"
@@ -59,9 +61,12 @@ def appearanceOf(quantity: str) -> Appearance | None:
 
 
 def showQuantity(node: Any, quantity: str) -> None:
-    """Give a volume of a quantity its units, codes, fixed range, colours and legend."""
+    """Give a volume of a quantity its units, codes, fixed range, colours and legend; a label map its colours."""
     appearance = appearanceOf(quantity)
     if appearance is None:
+        labels = {"tissue": tissueTable, "mask": maskTable}.get(quantity)
+        if labels is not None:
+            node.GetDisplayNode().SetAndObserveColorNodeID(labels(node.GetScene()).GetID())
         return
     node.SetVoxelValueUnits(_entry(*appearance.unit))
     node.SetAttribute("PhysMRISynth.Unit", appearance.unit[0])
@@ -171,10 +176,21 @@ def showInSlices(node: Any, scene: Any = None) -> None:
 
 
 def showAsScan(node: Any, values: np.ndarray) -> None:
-    """Set the range of a grey image from the ``values`` (any shape) of its tissue: from 0, or from the lowest where they are negative."""
+    """Set the range of a grey image by :func:`scanWindow`, where there is one."""
+    window = scanWindow(values)
+    if window is not None:
+        setWindow(node, *window)
+
+
+def scanWindow(values: np.ndarray) -> tuple[float, float] | None:
+    """The range of a grey image with these ``values`` (any shape) of tissue: theirs and some room for what is darker.
+
+    From 0, grey and white matter of a PD-weighted image would hardly differ.
+    """
     if not values.size:
-        return
+        return None
     low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high > low:
-        setWindow(node, low, high)
+    if low < 0:
+        return low, max(high, 0.0)
+    low = max(0.0, low - _DARKER * (high - low))
+    return (low, high) if high > low else None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,21 @@ import slicer.util
 
 from ..errors import EstimationError, ImageError, PhysMRISynthError
 from ..imaging.acquisition import Acquisition
+from ..imaging.roles import ROLES
 from ..workflow.estimate import reference_of
-from ..workflow.inputs import ROLES, field_strength_of
+from ..workflow.inputs import field_strength_of
 from ..workflow.worker.client import Client
-from ..workflow.worker.jobs import EstimateJob, Event, Failed, Finished, Job, Progress
+from ..workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, Result
 from ..workflow.worker.process import ProcessTransport, worker_command
 from .headers import acquisitionFromNode
 from .mapNodes import TissueMapNodes
+from .messages import withoutOptions
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
+_TURN_SECONDS = 0.03
+"""How long a poll goes on to the next volume; one takes up to some hundredths of a second."""
+_MAKING = "make the volumes"
 _SCENE_CLOSED = "The scene was closed while the worker was busy, so that its result was dropped. Load the images and start again."
 
 
@@ -66,15 +70,11 @@ def estimateJob(
     return EstimateJob(acquisitions, reference, register, strength, prior, device), told
 
 
-def withoutOptions(text: str) -> str:
-    """A message of the library without the dashes of its command line's options: "use --prior literature" as "use prior literature"."""
-    return re.sub(r"--(?:no-)?([a-z]+(?:-[a-z]+)*)", lambda option: option[1].replace("-", " "), text)
-
-
 class WorkerRun:
     """One job of the worker for the present scene: ``busy`` while it runs; then ``mapsNode`` or ``failure``, or neither when cancelled.
 
-    The job holds copies, so that inputs may be edited or removed meanwhile. A scene that closes cancels the job.
+    The job holds copies, so that inputs may be edited or removed meanwhile. A scene that closes cancels the job. The nodes of the result
+    are made a few at each poll, all or none.
     """
 
     def __init__(
@@ -95,6 +95,9 @@ class WorkerRun:
         self._client, self._notes, self._finished = client, list(notes), finished
         self._inputNodes = dict(inputNodes or {})
         self._scene, self._sceneClosed = slicer.mrmlScene, False
+        self._making: tuple[Finished, Generator[float, None, None]] | None = None
+        self._maps: list[TissueMapNodes] = []
+        self._givenUp, self._overall = False, 0.0
         client.start(job)
         closing = weakref.WeakMethod(self._onSceneStartClose)  # the scene must not keep the run, nor call one that is half collected
 
@@ -102,11 +105,18 @@ class WorkerRun:
             if method := closing():
                 method()
 
-        self._observer = self._scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, onSceneStartClose)
+        tag = self._scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, onSceneStartClose)
+        self._letSceneGo = weakref.finalize(self, self._scene.RemoveObserver, tag)  # in time, when both are garbage together
 
     def poll(self) -> list[Event]:
         """The worker's news in order; when Finished is among them, the maps are in the scene."""
-        return [self._settled(event) for event in self._client.poll() if self.busy]
+        events: list[Event] = []
+        for event in () if self._making else self._client.poll():
+            if isinstance(event, Finished) and not self._sceneClosed:
+                self._making = event, self._steps(event.result, *event.others)
+            elif self.busy:
+                events.append(self._settled(event))
+        return [*events, self._made(*self._making)] if self._making else events
 
     def wait(self, progress: Callable[[str, float], None] | None = None) -> Any:
         """Poll to the end and return the text node of the maps, or None when cancelled; Slicer stays responsive.
@@ -126,7 +136,9 @@ class WorkerRun:
 
     def cancel(self) -> None:
         """Ask the worker to stop; poll tells when it has."""
-        if self.busy:
+        if self._making:
+            self._givenUp = True
+        elif self.busy:
             self._client.cancel()
 
     def _onSceneStartClose(self) -> None:
@@ -137,37 +149,77 @@ class WorkerRun:
     def _settled(self, event: Event) -> Event:
         """The event as the user meets it, after its consequences."""
         if isinstance(event, Progress):
+            self._overall = event.overall
             return event
         if self._sceneClosed:
             _log.warning(_SCENE_CLOSED)
             event = Failed(_SCENE_CLOSED, "input")
         elif isinstance(event, Failed):
             event = replace(event, message=withoutOptions(event.message))
-        elif isinstance(event, Finished):
-            event = self._withNodes(event)
         self.busy = False
         self.failure = event if isinstance(event, Failed) else None
-        self._scene.RemoveObserver(self._observer)
+        self._letSceneGo()
         if self.mapsNode is not None and self._finished is not None:
             self._finished(self.mapsNode)
         return event
 
-    def _withNodes(self, event: Finished) -> Finished | Failed:
-        result = event.result
-        told = {"warnings": [withoutOptions(text) for text in (*self._notes, *result.report.get("warnings", ()))]}
-        result = replace(result, report={**result.report, **told})
-        reference = self._inputNodes.get(result.report.get("reference", ""))
-        present = {role: node for role, node in self._inputNodes.items() if self._scene.IsNodePresent(node)}
+    def _made(self, event: Finished, steps: Generator[float, None, None]) -> Event:
+        """Make some more nodes of the result, and tell how far they are."""
         try:
-            self.mapsNode = TissueMapNodes.create(result, reference, present, self._scene).node
+            fraction = None if self._sceneClosed or self._givenUp else _advanced(steps)
         except MemoryError:
-            return Failed("There is not enough memory for the maps. Close other data and estimate again.", "memory")
+            ended: Event = Failed("There is not enough memory for the maps. Close other data and estimate again.", "memory")
         except PhysMRISynthError as error:
-            return Failed(str(error), "input")
+            ended = Failed(str(error), "input")
         except Exception:
             _log.exception("The maps could not be put into the scene.")
-            return Failed("The maps could not be put into the scene. The log has the details; please report them.", "crash")
-        return event
+            ended = Failed("The maps could not be put into the scene. The log has the details; please report them.", "crash")
+        else:
+            if fraction is not None:
+                return Progress(_MAKING, fraction, self._overall + (1.0 - self._overall) * fraction, None)
+            ended = Cancelled() if self._sceneClosed or self._givenUp else event
+        self._making = None
+        steps.close()  # those that are not done take back what they made
+        self.mapsNode = self._maps[0].node if self._maps else None
+        return self._settled(ended)
+
+    def _steps(self, *results: Result) -> Generator[float, None, None]:
+        """Of the nodes of every head, which come into ``_maps``; not a method, so that no circle is left for the garbage collector."""
+        told = [replace(result, report=self._told(result.report)) for result in results]
+        present = {role: node for role, node in self._inputNodes.items() if self._scene.IsNodePresent(node)}
+        return _nodesOf(told, dict(self._inputNodes), present, self._scene, self._maps)
+
+    def _told(self, report: dict[str, Any]) -> dict[str, Any]:
+        """The report with what the user must know besides, in words for Slicer."""
+        return {**report, "warnings": [withoutOptions(text) for text in (*self._notes, *report.get("warnings", ()))]}
+
+
+def _nodesOf(
+    results: Sequence[Result], inputs: Mapping[str, Any], present: Mapping[str, Any], scene: Any, made: list[TissueMapNodes]
+) -> Generator[float, None, None]:
+    """Make the nodes of the results, all or none, some at a step. Tells the fractions done; ``inputs`` by role, some still ``present``."""
+    try:
+        for number, result in enumerate(results):
+            sampled = result.report.get("sampled")
+            name = f"Tissue maps of sampled head, seed {sampled['seed']}" if sampled else None
+            reference = inputs.get(result.report.get("reference", ""))
+            maps, steps = TissueMapNodes.making(result, reference, present, scene, name)
+            made.append(maps)
+            for fraction in steps:
+                yield (number + fraction) / len(results)
+    except BaseException:
+        while made:
+            made.pop().remove()
+        raise
+
+
+def _advanced(steps: Iterator[float]) -> float | None:
+    """Take steps for a turn; the fraction that is done, or None at the end."""
+    end = time.monotonic() + _TURN_SECONDS
+    for fraction in steps:
+        if time.monotonic() >= end:
+            return fraction
+    return None
 
 
 def newClient() -> Client:
@@ -183,6 +235,14 @@ def loadVolumes(files: Mapping[str, Path]) -> dict[str, Any]:
             nodes[role] = slicer.util.loadVolume(str(path))
         except RuntimeError as error:
             for node in nodes.values():
-                slicer.mrmlScene.RemoveNode(node)
+                _removeLoaded(node)
             raise ImageError(f"{path} cannot be read as a volume. Check that the file is complete, or convert it again.") from error
     return nodes
+
+
+def _removeLoaded(node: Any) -> None:
+    """Take a volume out of the scene with what loading it brought along."""
+    displays = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    for gone in (*displays, node.GetStorageNode(), node):
+        if gone is not None:
+            slicer.mrmlScene.RemoveNode(gone)

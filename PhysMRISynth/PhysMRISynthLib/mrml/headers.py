@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,15 +10,26 @@ from typing import Any
 
 from ..errors import ImageError, ProtocolError
 from ..imaging.acquisition import Acquisition
-from ..imaging.roles import ROLES, role_of_name, role_of_timing, rules_out_a_role
-from ..imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of, stated_field_strength
+from ..imaging.roles import ROLES, leaves_open, role_of_series, role_of_timing, rules_out_a_role
+from ..imaging.sidecar import (
+    USED_FIELDS,
+    acquisition,
+    default_protocol,
+    protocol_from_sidecar,
+    read_sidecar,
+    sidecar_of,
+    stated_field_strength,
+)
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 from ..physics.protocol import Protocol, parse_protocol
 from .dicom import contrastAgent, dicomFields, hasTiming
+from .messages import withoutOptions
 from .volumes import checkIsImage, titleOf, volumeFromNode
 
 PROTOCOL = "PhysMRISynth.Protocol"
 """Attribute of our own renderings: the protocol's spec."""
+HEADER = "PhysMRISynth.Header"
+"""Attribute of scans: what a sidecar told, as JSON, since the file does not come along when a scene is saved."""
 _DICOM = "DICOM"
 QUANTITY = "PhysMRISynth.Quantity"
 """Attribute of everything that is derived from scans ("PD", "T1_sd", "rendering" …)."""
@@ -49,16 +61,26 @@ def inputProtocol(node: Any, role: str, typed: str | None = None) -> InputProtoc
         else:
             protocol = default_protocol(role)
     except ProtocolError as error:
-        told = str(error).replace(" on the command line", "")  # here it is given in the panel or as an argument
-        raise ProtocolError(f"{titleOf(node)}: {told}") from error
+        raise ProtocolError(f"{titleOf(node)}: {withoutOptions(str(error))}") from error
     return InputProtocol(protocol, fields)
+
+
+def checkIsScan(node: Any) -> None:
+    """Raise ImageError for our own maps, SDs and fits: they look like images, and maps of maps would look like maps.
+
+    Renderings pass: their protocol is known.
+    """
+    if node.GetAttribute(QUANTITY) not in (None, "rendering"):
+        raise ImageError(f"{titleOf(node)} was computed from scans and is none. Select the scan itself.")
 
 
 def acquisitionFromNode(node: Any, role: str, typed: str | None = None) -> Acquisition:
     """A node as an input for the estimate: voxels in the world, protocol, field strength, and what to do about nominal echo times.
 
-    Raises ImageError for what cannot be used: no image of a head, or a T1w image after a contrast agent; ProtocolError for its protocol.
+    Raises ImageError for what cannot be used: no image of a head, one of our own maps, or a T1w image after a contrast agent;
+    ProtocolError for its protocol.
     """
+    checkIsScan(node)
     volume = volumeFromNode(node)
     found = inputProtocol(node, role, typed)
     agent = contrastAgent(found.fields)
@@ -77,12 +99,14 @@ def roleOf(node: Any) -> str | None:
     """``t1w``, ``t2w`` or ``flair`` as the DICOM header or else the name tells it; None for anything else, such as maps and renderings."""
     if node.GetAttribute(QUANTITY):
         return None
-    fields = dicomFields(node) or {}
+    fields: Mapping[str, Any] = dicomFields(node) or {}
     stated = [str(fields[key]) for key in ("SeriesDescription", "ProtocolName") if fields.get(key)]
     name = node.GetName() or ""
     if contrastAgent(fields) or any(rules_out_a_role(text) for text in (*stated, name)):
         return None
-    told = (*(role_of_name(text) for text in stated), role_of_timing(fields), role_of_name(name))
+    if any(leaves_open(text) for text in (*stated, name)):
+        fields = _knownFields(node)
+    told = (*(role_of_series(text, fields) for text in stated), role_of_timing(fields), role_of_series(name, fields))
     return next((role for role in told if role), None)
 
 
@@ -107,17 +131,21 @@ def _isOffered(node: Any) -> bool:
 
 def _lastChoice(node: Any) -> tuple[bool, float]:
     """Smaller is better."""
-    try:
-        known = hasTiming(_headerFields(node)[0]) or bool(node.GetAttribute(PROTOCOL))
-    except ProtocolError:  # a damaged sidecar is told when the node is used
-        known = False
+    known = hasTiming(_knownFields(node)) or bool(node.GetAttribute(PROTOCOL))
     return not known, round(max(node.GetSpacing()), 2)
+
+
+def _knownFields(node: Any) -> Mapping[str, Any]:
+    try:
+        return _headerFields(node)[0] or {}
+    except ProtocolError:  # a damaged sidecar is told when the node is used
+        return {}
 
 
 def _headerFields(node: Any) -> tuple[Mapping[str, Any] | None, str]:
     """The fields of the node's DICOM header, else of the sidecar beside its file, and the name of their source.
 
-    A DICOM header without timing (anonymised, or converted) gives way to a sidecar.
+    A DICOM header without timing (anonymised, or converted) gives way to a sidecar; one that is not there any more counts as it was read.
     """
     fields = dicomFields(node)
     if hasTiming(fields):
@@ -126,5 +154,23 @@ def _headerFields(node: Any) -> tuple[Mapping[str, Any] | None, str]:
     file = storage.GetFullNameFromFileName() if storage else None
     sidecar = sidecar_of(Path(file)) if file else None
     if sidecar is not None:
-        return {**(fields or {}), **read_sidecar(sidecar)}, f"sidecar {sidecar.name}"
-    return fields, _DICOM
+        _keep(node, read_sidecar(sidecar), f"sidecar {sidecar.name}")
+    kept = _kept(node)
+    return ({**(fields or {}), **kept["fields"]}, kept["source"]) if kept else (fields, _DICOM)
+
+
+def _keep(node: Any, fields: Mapping[str, Any], source: str) -> None:
+    """Remember what is used of a sidecar; names and dates stay out of the scene."""
+    used = {name: fields[name] for name in USED_FIELDS if name in fields}
+    text = json.dumps({"source": source, "fields": used}, ensure_ascii=False)
+    if node.GetAttribute(HEADER) != text:
+        node.SetAttribute(HEADER, text)
+
+
+def _kept(node: Any) -> dict[str, Any] | None:
+    try:
+        kept = json.loads(node.GetAttribute(HEADER) or "null")
+    except ValueError:
+        return None
+    sound = isinstance(kept, dict) and isinstance(kept.get("fields"), dict) and isinstance(kept.get("source"), str)
+    return kept if sound else None

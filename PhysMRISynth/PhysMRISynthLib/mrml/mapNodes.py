@@ -14,8 +14,10 @@ from ..errors import ImageError
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
 from ..imaging.volumes import same_grid
 from ..physics.tissues import PROPERTIES, tissue_table
+from ..workflow.voxel_sample import sampled_voxels
 from . import display, folder
 from .headers import QUANTITY
+from .mapVolumes import LABELS, NO_TISSUE, volumesOf, volumeTitle, windowOf
 from .volumes import arrayOf, gridOf, newVolume, newVolumeOnGrid, titleOf
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ INPUT = "input_"
 PREVIEW = "preview"
 """Role of the reference to the preview."""
 _SD = tuple(f"{name}_sd" for name in PROPERTIES)
-_LABELS = ("tissue", "mask")
-_NO_TISSUE = 255
 
 
 class TissueMapNodes:
@@ -54,21 +54,43 @@ class TissueMapNodes:
         maps' own grid in the world. ``referenceNode`` may be None (sampled maps). ``name`` of the text node: "Tissue maps of …".
         """
         scene = scene or slicer.mrmlScene
+        made, steps = cls.making(result, referenceNode, inputNodes, scene, name)
+        for _ in steps:
+            pass
+        return made
+
+    @classmethod
+    def making(
+        cls, result: Result, referenceNode: Any, inputNodes: Mapping[str, Any], scene: Any, name: str | None = None
+    ) -> tuple[TissueMapNodes, Iterator[float]]:
+        """As :meth:`create`, one volume a step: the fractions that are done, so that whoever asks may do something else in between.
+
+        Nobody is offered the maps before the last step. When a step fails, or the steps are closed, nothing is left in the scene.
+        """
+        made = cls(slicer.vtkMRMLTextNode())
+        return made, made._steps(result, referenceNode, inputNodes, scene, name)
+
+    def _steps(self, result: Result, referenceNode: Any, inputNodes: Mapping[str, Any], scene: Any, name: str | None) -> Iterator[float]:
         present = referenceNode is not None and bool(scene.IsNodePresent(referenceNode))
         title = (referenceNode.GetName() if referenceNode is not None else "") or "head"
-        node = scene.AddNewNodeByClass("vtkMRMLTextNode", scene.GenerateUniqueName(name or f"Tissue maps of {title}"))
-        node.SetAttribute(TISSUE_MAPS, "1")
-        node.SetAttribute("PhysMRISynth.Title", title)
-        node.SetAttribute("PhysMRISynth.Version", __version__)
-        made = cls(node)
+        self.node.SetName(scene.GenerateUniqueName(name or f"Tissue maps of {title}"))
+        self.node.SetAttribute("PhysMRISynth.Title", title)
+        self.node.SetAttribute("PhysMRISynth.Version", __version__)
+        scene.AddNode(self.node)
         try:
-            item = folder.createFolder(scene, node.GetName(), referenceNode if present else None)
-            folder.putInto(scene, item, node)
-            made._write(result, referenceNode if present else None, inputNodes)
+            item = folder.createFolder(scene, self.node.GetName(), referenceNode if present else None)
+            folder.putInto(scene, item, self.node)
+            for fraction in self._write(result, referenceNode if present else None, inputNodes):
+                yield fraction
+                self._checkPresent(scene)
+            self.node.SetAttribute(TISSUE_MAPS, "1")
         except BaseException:
-            made.remove()
+            self._removeFrom(scene)
             raise
-        return made
+
+    def _checkPresent(self, scene: Any) -> None:
+        if not scene.IsNodePresent(self.node):
+            raise ImageError("The tissue maps were removed while they were being made. Estimate them again.")
 
     @classmethod
     def wrap(cls, textNode: Any) -> TissueMapNodes:
@@ -102,7 +124,7 @@ class TissueMapNodes:
     def names(self) -> tuple[str, ...]:
         """The quantities whose volumes are there: PD, T1, T2, their SDs, tissue, mask, residuals, fits."""
         of_inputs = [role for kind in ("residual_", "fit_") for role in self.roles() if role.startswith(kind)]
-        return tuple(name for name in (*PROPERTIES, *_SD, *_LABELS, *of_inputs) if self.volume(name) is not None)
+        return tuple(name for name in (*PROPERTIES, *_SD, *LABELS, *of_inputs) if self.volume(name) is not None)
 
     def roles(self) -> list[str]:
         """The roles of all references: the quantities, "input_…", and what tables and plots need."""
@@ -114,20 +136,40 @@ class TissueMapNodes:
 
     def tissueMaps(self) -> TissueMaps:
         """The maps as they are now, copied: an edited map counts. Raises ImageError when one of them is missing or has another shape."""
-        voxels: dict[str, np.ndarray] = {name: arrayOf(self._needed(name)).astype(np.float32) for name in (*PROPERTIES, *self._having(_SD))}
-        mask = arrayOf(self._needed("mask")) > 0
-        for name, array in voxels.items():
-            if array.shape != mask.shape:
-                raise ImageError(f"{titleOf(self.volume(name))} no longer has the shape of the other maps. Undo that, or estimate again.")
-        for name in ("PD", *self._having(("PD_sd",))):
-            voxels[name] = np.maximum(voxels[name], 0.0) / np.float32(PER_CENT)
-        sd = {name: voxels[f"{name}_sd"] for name in PROPERTIES if f"{name}_sd" in voxels}
-        return TissueMaps(voxels["PD"], voxels["T1"], voxels["T2"], mask, gridOf(self.volume("T1")), sd, self.report)
+        views = {name: self.voxels(name) for name in (*PROPERTIES, *self._having(_SD))}
+        arrays = {name: _fraction(view) if name.startswith("PD") else view.astype(np.float32) for name, view in views.items()}
+        sd = {name: arrays[f"{name}_sd"] for name in PROPERTIES if f"{name}_sd" in arrays}
+        mask = self.voxels("mask") > 0
+        return TissueMaps(arrays["PD"], arrays["T1"], arrays["T2"], mask, gridOf(self.volume("T1")), sd, self.report)
+
+    def shownMaps(self) -> TissueMaps:
+        """As :meth:`tissueMaps` for rendering: T1 and T2 are views of the nodes' voxels where these are float32, and there are no SDs."""
+        pd, t1, t2, mask = (self.voxels(name) for name in (*PROPERTIES, "mask"))
+        t1, t2 = (view.astype(np.float32, copy=False) for view in (t1, t2))
+        return TissueMaps(_fraction(pd), t1, t2, mask > 0, gridOf(self.volume("T1")))
+
+    def voxels(self, name: str) -> np.ndarray:
+        """A view (z, y, x) of the voxels of a quantity, in the node's units; ImageError when it is missing or of another shape."""
+        array, shape = arrayOf(self._needed(name)), arrayOf(self._needed("mask")).shape
+        if array.shape != shape:
+            raise ImageError(f"{titleOf(self.volume(name))} no longer has the shape of the other maps. Undo that, or estimate again.")
+        return array
 
     def tissue(self) -> np.ndarray:
         """Row of the tissue table of every voxel, uint8 (z, y, x); 255 where there is none. Raises ImageError when the map is missing."""
         labels = arrayOf(self._needed("tissue"))
-        return np.where(labels > 0, labels.astype(np.int16) - 1, _NO_TISSUE).astype(np.uint8)
+        if labels.dtype == np.uint8:
+            return labels - np.uint8(1)  # 0 becomes 255
+        return np.where(labels > 0, labels.astype(np.int16) - 1, NO_TISSUE).astype(np.uint8)
+
+    def brain(self) -> np.ndarray:
+        """Flat indices of a sample of the voxels of the brain (of the head where no brain is marked)."""
+        if self.volume("tissue") is not None:
+            labels = [row + 1 for row, entry in enumerate(tissue_table()) if entry.region == "brain"]
+            found = sampled_voxels(arrayOf(self.volume("tissue")), lambda values: np.isin(values, labels))
+            if found.size:
+                return found
+        return sampled_voxels(self.voxels("mask"), lambda values: values > 0)
 
     def voxelsTime(self) -> int:
         """A number that grows whenever voxels of the maps change."""
@@ -150,18 +192,26 @@ class TissueMapNodes:
     def remove(self) -> None:
         """Take the text node, its volumes, legends, preview, tables and plots out of the scene; inputs and kept images stay."""
         scene = self.node.GetScene()
-        item = folder.folderOf(scene, self.node)
-        for node in [node for role in self.roles() if not role.startswith(INPUT) for node in self._referenced(role)]:
+        if scene is not None:  # else it was removed already
+            self._removeFrom(scene)
+
+    def _removeFrom(self, scene: Any) -> None:
+        """As :meth:`remove`, also where the text node has gone already, alone or with everything else of the scene."""
+        roles = [role for role in self.roles() if not role.startswith(INPUT)]
+        found = [*(node for role in roles for node in self._referenced(scene, role)), self.node]
+        present = [node for node in found if scene.IsNodePresent(node)]
+        item = folder.folderOf(scene, present[0]) if present else None
+        for node in present:
             folder.takeOut(scene, node)
             for gone in (*_displaysOf(node), node.GetStorageNode() if node.IsA("vtkMRMLStorableNode") else None, node):
                 if gone is not None:
                     scene.RemoveNode(gone)
-        folder.takeOut(scene, self.node)
-        scene.RemoveNode(self.node)
-        folder.removeEmpty(scene, item)
+        if item is not None:
+            folder.removeEmpty(scene, item)
 
-    def _referenced(self, role: str) -> list[Any]:
-        nodes = (self.node.GetNthNodeReference(role, index) for index in range(self.node.GetNumberOfNodeReferences(role)))
+    def _referenced(self, scene: Any, role: str) -> list[Any]:
+        count = self.node.GetNumberOfNodeReferences(role)
+        nodes = (scene.GetNodeByID(self.node.GetNthNodeReferenceID(role, index)) for index in range(count))
         return [node for node in nodes if node is not None]
 
     def _needed(self, name: str) -> Any:
@@ -173,33 +223,29 @@ class TissueMapNodes:
     def _having(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in names if self.volume(name) is not None)
 
-    def _write(self, result: Result, referenceNode: Any, inputNodes: Mapping[str, Any]) -> None:
+    def _write(self, result: Result, referenceNode: Any, inputNodes: Mapping[str, Any]) -> Iterator[float]:
+        """Make the volumes, one a step; the fractions that are done."""
         report = {**result.report, "nodes": _provenance(referenceNode, inputNodes)}
         self.node.SetText(json.dumps(report, ensure_ascii=False, indent=1))
         for role, node in inputNodes.items():
             self.node.SetNodeReferenceID(f"{INPUT}{role}", node.GetID())
-        first: Any = None
-        for name, voxels in _volumes(result):
-            title, label = f"{self.title} {_title(name)}", name in _LABELS
-            if first is None:
-                first = self._firstVolume(title, voxels, referenceNode, result.maps)
-            node = first if name == PROPERTIES[0] else newVolume(title, voxels, first, label)
-            self.addVolume(node, name, name)
-            display.showQuantity(node, name)
-        self._showOthers(result)
+        makers = volumesOf(result)
+        for count, (name, made) in enumerate(makers.items(), start=1):
+            self._add(name, made(), result, referenceNode)
+            yield count / len(makers)
 
-    def _firstVolume(self, title: str, voxels: np.ndarray, referenceNode: Any, maps: TissueMaps) -> Any:
-        if referenceNode is not None and _liesOn(referenceNode, maps):
-            return newVolume(title, voxels, referenceNode)
-        return newVolumeOnGrid(title, voxels, maps.grid, self.node.GetScene())
-
-    def _showOthers(self, result: Result) -> None:
-        """Colours of the label maps and grey ranges of the fits."""
-        scene = self.node.GetScene()
-        for name, table in (("tissue", display.tissueTable(scene)), ("mask", display.maskTable(scene))):
-            self.volume(name).GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
-        for role, fit in result.fits.items():
-            display.showAsScan(self.volume(f"fit_{role}"), fit[_where(result)])
+    def _add(self, name: str, voxels: np.ndarray, result: Result, referenceNode: Any) -> None:
+        """The volume of a quantity with its colours; the first one has the reference's grid, the others have the first one's."""
+        title, first = f"{self.title} {volumeTitle(name)}", self.volume(PROPERTIES[0])
+        if first is None and referenceNode is not None and _liesOn(referenceNode, result.maps):
+            first = referenceNode
+        options: dict[str, Any] = {"label": name in LABELS, "window": windowOf(name, voxels, result)}
+        if first is not None:
+            node = newVolume(title, voxels, first, **options)
+        else:
+            node = newVolumeOnGrid(title, voxels, result.maps.grid, self.node.GetScene(), **options)
+        self.addVolume(node, name, name)
+        display.showQuantity(node, name)
 
 
 def _displaysOf(node: Any) -> list[Any]:
@@ -208,45 +254,11 @@ def _displaysOf(node: Any) -> list[Any]:
     return [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
 
 
-def _volumes(result: Result) -> Iterator[tuple[str, np.ndarray]]:
-    """The voxels of every volume by name, in the units of the nodes."""
-    maps = result.maps
-    yield "PD", maps.pd * np.float32(PER_CENT)
-    yield "T1", maps.t1
-    yield "T2", maps.t2
-    for name, sd in maps.sd.items():
-        yield f"{name}_sd", sd * np.float32(PER_CENT) if name == "PD" else sd
-    yield "tissue", _labels(result)
-    yield "mask", maps.mask.astype(np.uint8)
-    for role, fit in result.fits.items():
-        yield f"residual_{role}", _percent(result.residuals[role], fit, _where(result))
-        yield f"fit_{role}", fit
-
-
-def _labels(result: Result) -> np.ndarray:
-    """Label maps have nothing at 0: the rows of the tissue table start at 1. Brain tissue outside the brain is none."""
-    inside = np.array([entry.region == "brain" for entry in tissue_table()] + [False] * (256 - len(tissue_table())))
-    known = (result.tissue != _NO_TISSUE) & (result.brain | ~inside[result.tissue])
-    return np.where(known, result.tissue.astype(np.int16) + 1, 0).astype(np.uint8)
-
-
-def _where(result: Result) -> np.ndarray:
-    return result.brain if result.brain.any() else result.maps.mask
-
-
-def _percent(residual: np.ndarray, fit: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """A residual in % of the input's median magnitude ``where`` the brain is."""
-    typical = float(np.median(np.abs(fit[where] + residual[where]))) if where.any() else 0.0
-    return (residual * np.float32(PER_CENT / typical if typical else 0.0)).astype(np.float32)
-
-
-def _title(name: str) -> str:
-    """What the volume of a quantity is called behind the reference's name: "T1 (ms)", "SD of T1 (ms)", "fit of t1w"."""
-    appearance = display.appearanceOf(name)
-    if appearance is not None:
-        return f"{appearance.title} ({appearance.unit[0]})"
-    kind, _, role = name.partition("_")
-    return f"{kind} of {role}" if role else name
+def _fraction(percent: np.ndarray) -> np.ndarray:
+    """PD from per cent, without what filters leave below 0."""
+    fraction = np.maximum(percent, np.float32(0.0), dtype=np.float32)
+    fraction /= np.float32(PER_CENT)
+    return fraction
 
 
 def _liesOn(node: Any, maps: TissueMaps) -> bool:

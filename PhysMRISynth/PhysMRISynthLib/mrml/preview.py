@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import slicer.util
 
 from ..errors import ImageError
 from ..physics.protocol import Protocol, parse_protocol
-from ..physics.tissues import tissue_table
 from ..workflow.live import LiveRenderer, Noise, Region
 from . import display
 from .headers import PROTOCOL, QUANTITY
@@ -39,7 +39,7 @@ class Preview:
         self._maps = maps
         self._renderer: LiveRenderer | None = None
         self._time = 0
-        self._whole = False
+        self._wholeTime: int | None = None
 
     @property
     def node(self) -> Any:
@@ -51,59 +51,95 @@ class Preview:
         if self.node is None:
             self.showAll(protocol, noise)
         else:
-            self._show(protocol, noise, shownRegion(self.node, self.node.GetScene()))
+            region = shownRegion(self.node, self.node.GetScene())
+            self._current().render_region(protocol, arrayOf(self.node), region, noise, scaleOf(protocol))
+            self._wholeTime = None
+            with slicer.util.NodeModify(self.node):  # one event for the views, not one an attribute
+                _note(self.node, protocol, noise)
+                voxelsChanged(self.node)
 
     def showAll(self, protocol: Protocol, noise: Noise | None = None) -> None:
         """Render the whole volume. Raises ImageError when a map is missing, ProtocolError when the noise has no sense."""
-        if self.node is None:
-            self._begin(protocol, noise)
-        else:
-            self._show(protocol, noise, None)
+        for _ in self.steps(protocol, noise):
+            pass
+
+    def begin(self, protocol: Protocol, noise: Noise | None = None) -> None:
+        """Make the node where there is none, dark but for a sample of the brain, from which it gets its window. Raises as showAll."""
+        if self.node is not None:
+            return
+        renderer, like = self._checked(protocol, noise), self._maps.volume("T1")
+        dark = np.broadcast_to(np.float32(0.0), arrayOf(like).shape)
+        where = self._maps.brain()
+        made = newVolume(f"{self._maps.title} synthetic preview", dark, like, window=(0.0, 1.0))
+        renderer.render_region(protocol, arrayOf(made), Region(voxels=where), None, scaleOf(protocol))
+        display.showAsScan(made, arrayOf(made).reshape(-1)[where])
+        _note(made, protocol, noise)
+        self._maps.addVolume(made, PREVIEW, _QUANTITY)
+
+    def steps(self, protocol: Protocol, noise: Noise | None = None) -> Iterator[None]:
+        """As :meth:`showAll` in steps of some ten milliseconds; the views are told at the last one, of what is whole then.
+
+        Steps of an earlier protocol must not be taken any more when later ones have begun.
+        """
+        self.begin(protocol, noise)
+        renderer, node = self._checked(protocol, noise), self.node
+        voxels = arrayOf(node)
+        self._wholeTime = None
+        _note(node, protocol, noise)
+        yield from renderer.steps(protocol, voxels, noise, scaleOf(protocol))
+        voxelsChanged(node)
+        self._wholeTime = _voxelsTime(node)
+
+    def ready(self, noise: Noise | None) -> bool:
+        """Whether :meth:`showRegion` takes but a moment: noise of a new seed must be drawn first, which :meth:`steps` do."""
+        return self._current().drawn(noise)
+
+    def shows(self, protocol: Protocol, noise: Noise | None) -> bool:
+        """Whether all of the preview is the image of the maps as they are now under this protocol and noise."""
+        return self._isWhole() and self._time == self._maps.voxelsTime() and _shown(self.node) == (protocol.spec, noise)
 
     def resetWindow(self) -> None:
         """Set the window from the present image in the brain (in the head where no brain is marked)."""
-        if self.node is not None:
-            display.showAsScan(self.node, arrayOf(self.node)[_brain(self._maps)])
+        node = self.node
+        if node is None:
+            return
+        where = self._maps.brain()
+        if not self._isWhole():
+            spec, noise = _shown(node)
+            protocol = parse_protocol(spec, _QUANTITY)
+            self._current().render_region(protocol, arrayOf(node), Region(voxels=where), noise, scaleOf(protocol))
+        display.showAsScan(node, arrayOf(node).reshape(-1)[where])
 
     def keep(self, name: str | None = None) -> Any:
         """A copy of the whole preview that stays as it is, with its provenance, beside the maps. Raises ImageError before a rendering."""
         node = self.node
         if node is None:
             raise ImageError("There is no preview to keep yet. Move a slider or choose a preset first.")
-        protocol, noise = _shown(node)
-        if not self._whole:
+        spec, noise = _shown(node)
+        protocol = parse_protocol(spec, _QUANTITY)
+        if not self._isWhole():
             self.showAll(protocol, noise)
-        kept = newVolume(name or f"{self._maps.title} {protocol.spec.replace(',', ' ')}", arrayOf(node), node)
+        shown = node.GetDisplayNode()
+        window = (shown.GetWindowLevelMin(), shown.GetWindowLevelMax())
+        kept = newVolume(name or _nameOf(self._maps, protocol), arrayOf(node), node, window=window)
         _note(kept, protocol, noise)
         self._maps.mark(kept, _QUANTITY)
-        shown = node.GetDisplayNode()
-        display.setWindow(kept, shown.GetWindowLevelMin(), shown.GetWindowLevelMax())
         return kept
 
-    def _begin(self, protocol: Protocol, noise: Noise | None) -> None:
-        """The node is made last, so that a protocol without an image leaves none without a window."""
-        image = _rendered(self._current(), self._maps, protocol, noise)
-        made = newVolume(f"{self._maps.title} preview", image, self._maps.volume("T1"))
-        _note(made, protocol, noise)
-        self._maps.addVolume(made, PREVIEW, _QUANTITY)
-        self._whole = True
-        self.resetWindow()
+    def _isWhole(self) -> bool:
+        return self.node is not None and self._wholeTime is not None and self._wholeTime == _voxelsTime(self.node)
 
-    def _show(self, protocol: Protocol, noise: Noise | None, region: Region | None) -> None:
-        renderer, voxels = self._current(), arrayOf(self.node)
-        if region is None:
-            renderer.render(protocol, voxels, noise, scaleOf(protocol))
-        else:
-            renderer.render_region(protocol, voxels, region, noise, scaleOf(protocol))
-        self._whole = region is None
-        with slicer.util.NodeModify(self.node):  # one event for the views, not one an attribute
-            _note(self.node, protocol, noise)
-            voxelsChanged(self.node)
+    def _checked(self, protocol: Protocol, noise: Noise | None) -> LiveRenderer:
+        """The renderer, once it is known that there will be an image: else the node would tell what it does not show."""
+        renderer = self._current()
+        if noise is not None:
+            renderer.sigma(protocol, noise)
+        return renderer
 
     def _current(self) -> LiveRenderer:
         time = self._maps.voxelsTime()
         if self._renderer is None or time != self._time:
-            self._renderer, self._time = LiveRenderer(self._maps.tissueMaps()), time
+            self._renderer, self._time = LiveRenderer(self._maps.shownMaps()), time
         return self._renderer
 
 
@@ -113,21 +149,23 @@ def renderContrast(maps: TissueMapNodes, protocol: Protocol, outputVolume: Any =
     Returns the volume node. Raises ImageError when the output is one of the maps or no scalar volume.
     """
     like = maps.volume("T1")
-    image = _rendered(LiveRenderer(maps.tissueMaps()), maps, protocol, noise)
+    image = np.empty(maps.voxels("T1").shape, np.float32)
+    LiveRenderer(maps.shownMaps()).render(protocol, image, noise, scaleOf(protocol))
+    window = display.scanWindow(image.reshape(-1)[maps.brain()])
     if outputVolume is None:
-        outputVolume = newVolume(f"{maps.title} {protocol.spec.replace(',', ' ')}", image, like)
+        outputVolume = newVolume(_nameOf(maps, protocol), image, like, window=window)
     else:
         _fill(outputVolume, image, like, maps)
+        if window is not None:
+            display.setWindow(outputVolume, *window)
     _note(outputVolume, protocol, noise)
     maps.mark(outputVolume, _QUANTITY)
-    display.showAsScan(outputVolume, image[_brain(maps)])
     return outputVolume
 
 
-def _rendered(renderer: LiveRenderer, maps: TissueMapNodes, protocol: Protocol, noise: Noise | None) -> np.ndarray:
-    image = np.empty(arrayOf(maps.volume("T1")).shape, np.float32)
-    renderer.render(protocol, image, noise, scaleOf(protocol))
-    return image
+def _nameOf(maps: TissueMapNodes, protocol: Protocol) -> str:
+    """What it shows and what it is: views, exports and reports carry a node's name."""
+    return f"{maps.title} synthetic {protocol.spec.replace(',', ' ')}"
 
 
 def _fill(node: Any, image: np.ndarray, like: Any, maps: TissueMapNodes) -> None:
@@ -150,18 +188,13 @@ def _note(node: Any, protocol: Protocol, noise: Noise | None) -> None:
     node.SetAttribute(SEED, str(noise.seed) if noise else None)
 
 
-def _shown(node: Any) -> tuple[Protocol, Noise | None]:
-    """What a rendering's attributes say."""
+def _shown(node: Any) -> tuple[str, Noise | None]:
+    """The protocol's spec and the noise that a rendering's attributes tell."""
     snr = node.GetAttribute(SNR)
     noise = Noise(float(snr), int(node.GetAttribute(SEED) or 0)) if snr else None
-    return parse_protocol(node.GetAttribute(PROTOCOL), _QUANTITY), noise
+    return node.GetAttribute(PROTOCOL), noise
 
 
-def _brain(maps: TissueMapNodes) -> np.ndarray:
-    """Where the brain's tissues are, else where the head is."""
-    if maps.volume("tissue") is not None:
-        rows = [row for row, entry in enumerate(tissue_table()) if entry.region == "brain"]
-        inside = np.isin(maps.tissue(), rows)
-        if inside.any():
-            return inside
-    return maps.tissueMaps().mask
+def _voxelsTime(node: Any) -> int:
+    """A number that grows when the voxels of a node change."""
+    return int(node.GetImageData().GetPointData().GetScalars().GetMTime())

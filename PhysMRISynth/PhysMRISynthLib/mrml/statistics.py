@@ -9,9 +9,10 @@ import slicer
 import vtk
 
 from ..errors import ImageError
-from ..imaging.tissue_maps import PER_CENT, TissueMaps
+from ..imaging.tissue_maps import PER_CENT
 from ..physics.tissues import PROPERTIES, acceptance_ranges, tissue_table
-from ..workflow.medians import FROM_LITERATURE, tissue_medians
+from ..workflow.medians import FROM_LITERATURE, medians_by_tissue
+from ..workflow.voxel_sample import SAMPLE, thinned
 from . import display, folder
 from .mapNodes import TissueMapNodes
 from .volumes import titleOf
@@ -37,18 +38,17 @@ def updateStatisticsTable(maps: TissueMapNodes, tableNode: Any = None) -> Any:
     Writes into ``tableNode``, else the table that the maps have already, else a new one, which is returned. Raises ImageError when a map
     or an SD map is missing.
     """
-    tissue = maps.tissueMaps()
-    missing = [name for name in PROPERTIES if name not in tissue.sd]
+    missing = [name for name in PROPERTIES if maps.volume(f"{name}_sd") is None]
     if missing:
         raise ImageError(f"The SD map of {missing[0]} of {titleOf(maps.node)} is not in the scene any more. Estimate the maps again.")
-    rows = maps.tissue()
-    medians = tissue_medians(tissue, rows, np.ones(rows.shape, bool))  # brain tissues are marked only inside the brain
+    values = {name: (maps.voxels(name), 1.0) for prop in PROPERTIES for name in (prop, f"{prop}_sd")}
+    medians = medians_by_tissue(values, maps.tissue(), _voxelVolume(maps), SAMPLE)
     titles = {entry.name: entry.title for entry in tissue_table()}
     columns: dict[str, list[Any]] = {
         "Tissue": [titles[name] for name in medians],
         "Volume (ml)": [entry["volume_ml"] for entry in medians.values()],
     }
-    published = acceptance_ranges(_fieldStrength(tissue))
+    published = acceptance_ranges(_fieldStrength(maps))
     for name in PROPERTIES:
         unit = _unit(name)
         columns[f"{name} ({unit})"] = [entry[name] for entry in medians.values()]
@@ -66,9 +66,7 @@ def updateHistogramPlot(maps: TissueMapNodes, quantity: str = "T1", chartNode: A
     Writes into ``chartNode``, else the plot that the maps have already, else a new one, which is returned. Raises ImageError when a map is
     missing.
     """
-    tissue = maps.tissueMaps()
-    values = {"PD": tissue.pd * np.float32(PER_CENT), "T1": tissue.t1, "T2": tissue.t2}[quantity]
-    columns, names = _distributions(values, maps.tissue(), quantity, _fieldStrength(tissue))
+    columns, names = _distributions(maps.voxels(quantity), maps.tissue(), quantity, _fieldStrength(maps))
     role = f"{_HISTOGRAM}{quantity}"
     table = _node(maps, None, f"{role}_table", "vtkMRMLTableNode", f"{maps.title} {quantity} histogram")
     table.SetAndObserveTable(_table(columns))
@@ -84,9 +82,7 @@ def updateHistogramPlot(maps: TissueMapNodes, quantity: str = "T1", chartNode: A
     return chart
 
 
-def _distributions(
-    values: np.ndarray, tissue: np.ndarray, quantity: str, fieldStrength: float
-) -> tuple[dict[str, list[Any]], list[str]]:
+def _distributions(values: np.ndarray, tissue: np.ndarray, quantity: str, fieldStrength: float) -> tuple[dict[str, list[Any]], list[str]]:
     """Table columns of bins, of % of voxels by tissue and of the bars over the published ranges; and the titles of the tissues."""
     appearance = display.appearanceOf(quantity)
     high = appearance.high if appearance else 1.0
@@ -94,7 +90,7 @@ def _distributions(
     columns: dict[str, list[Any]] = {quantity: ((edges[:-1] + edges[1:]) / 2.0).tolist()}
     titles = []
     for row, entry in enumerate(tissue_table()):
-        inside = values[tissue == row] if entry.name in _SHOWN else np.zeros(0)
+        inside = values.reshape(-1)[thinned(np.flatnonzero(tissue == row))] if entry.name in _SHOWN else np.zeros(0)
         if not inside.size or np.median(inside) > high:  # fluid lies far to the right of what is of interest
             continue
         titles.append(entry)
@@ -157,8 +153,13 @@ def _table(columns: dict[str, list[Any]]) -> Any:
     return table
 
 
-def _fieldStrength(tissue: TissueMaps) -> float:
-    return float(tissue.provenance.get("field_strength_tesla") or 3.0)
+def _fieldStrength(maps: TissueMapNodes) -> float:
+    return float(maps.report.get("field_strength_tesla") or 3.0)
+
+
+def _voxelVolume(maps: TissueMapNodes) -> float:
+    """ml"""
+    return float(np.prod(maps.volume("T1").GetSpacing())) / 1000.0
 
 
 def _unit(name: str) -> str:

@@ -76,7 +76,7 @@ def gridOf(node: Any) -> sitk.Image:
         own = vtk.vtkMatrix4x4()
         node.GetIJKToRASMatrix(own)
         matrix = slicer.util.arrayFromVTKMatrix(own)
-    return _image(np.zeros(arrayOf(node).shape, np.uint8), matrix)
+    return _placed(sitk.Image(arrayOf(node).shape[::-1], sitk.sitkUInt8), matrix)
 
 
 def _rectangularMatrix(node: Any) -> np.ndarray | None:
@@ -89,10 +89,13 @@ def _rectangularMatrix(node: Any) -> np.ndarray | None:
 
 
 def _image(voxels: np.ndarray, matrix: np.ndarray) -> sitk.Image:
-    """An image of ``voxels`` (z, y, x) in LPS from the matrix of indices to RAS."""
+    """An image of a copy of ``voxels`` (z, y, x) in LPS from the matrix of indices to RAS."""
+    return _placed(sitk.GetImageFromArray(voxels), matrix)
+
+
+def _placed(image: sitk.Image, matrix: np.ndarray) -> sitk.Image:
     lps = _LPS_FROM_RAS @ matrix
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(voxels.astype(np.float32) if voxels.dtype != np.uint8 else voxels)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
@@ -127,37 +130,48 @@ def _notRectangular(node: Any) -> ImageError:
     return ImageError(f"{titleOf(node)} has axes that are not at right angles. Resample it to a rectangular grid.")
 
 
-def newVolume(name: str, voxels: np.ndarray, likeNode: Any, label: bool = False) -> Any:
+def newVolume(name: str, voxels: np.ndarray, likeNode: Any, label: bool = False, window: tuple[float, float] | None = None) -> Any:
     """A volume node of ``voxels`` (z, y, x) on the grid of ``likeNode``, under its parent transform, with a display node.
 
-    ``label``: a label map. The name gets a number where it is taken. Raises ImageError when the shapes differ.
+    ``label``: a label map. ``window``: the lowest and highest value shown; without it Slicer looks for them in all voxels, which takes
+    a moment. The name gets a number where it is taken. Raises ImageError when the shapes differ.
     """
     shape = arrayOf(likeNode).shape
     if voxels.shape != shape:
         raise ImageError(f"{name} has the shape {voxels.shape} and does not fit the grid of {titleOf(likeNode)}, {shape}.")
     node = _added(likeNode.GetScene() or slicer.mrmlScene, name, label)
-    slicer.util.updateVolumeFromArray(node, _storable(voxels))
     node.CopyOrientation(likeNode)
     node.SetAndObserveTransformNodeID(likeNode.GetTransformNodeID())
-    node.CreateDefaultDisplayNodes()
+    _fill(node, voxels, window)
     return node
 
 
-def newVolumeOnGrid(name: str, voxels: np.ndarray, grid: sitk.Image, scene: Any, label: bool = False) -> Any:
+def newVolumeOnGrid(
+    name: str, voxels: np.ndarray, grid: sitk.Image, scene: Any, label: bool = False, window: tuple[float, float] | None = None
+) -> Any:
     """As :func:`newVolume`, on the grid (world, LPS) of an image, under no transform."""
     node = _added(scene, name, label)
-    slicer.util.updateVolumeFromArray(node, _storable(voxels))
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(grid.GetDirection(), (3, 3)) * grid.GetSpacing()
     matrix[:3, 3] = grid.GetOrigin()
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(_LPS_FROM_RAS @ matrix))
-    node.CreateDefaultDisplayNodes()
+    _fill(node, voxels, window)
     return node
 
 
 def _added(scene: Any, name: str, label: bool) -> Any:
     kind = "vtkMRMLLabelMapVolumeNode" if label else "vtkMRMLScalarVolumeNode"
     return scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
+
+
+def _fill(node: Any, voxels: np.ndarray, window: tuple[float, float] | None) -> None:
+    """Give a new node its voxels and a display node, whose window is set first: else it would be sought as soon as there are voxels."""
+    if window is not None:
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().AutoWindowLevelOff()
+        node.GetDisplayNode().SetWindowLevelMinMax(*window)
+    slicer.util.updateVolumeFromArray(node, _storable(voxels))
+    node.CreateDefaultDisplayNodes()
 
 
 def _storable(voxels: np.ndarray) -> np.ndarray:

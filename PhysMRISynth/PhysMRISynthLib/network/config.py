@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import PhysMRISynthError
 
 CONFIGURATIONS = Path(__file__).parent.parent / "resources" / "configurations"
+SAMPLER_CONFIGURATIONS = CONFIGURATIONS / "sampler"
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,16 @@ class NetworkConfig:
         return asdict(self)
 
 
-def read_configuration(name: str | Path) -> dict[str, Any]:
-    """A configuration (``network`` and ``training`` sections) by the name of a shipped one or by file.
+def read_configuration(name: str | Path, folder: Path = CONFIGURATIONS) -> dict[str, Any]:
+    """A configuration (``network`` and ``training`` sections) by the name of a shipped one in ``folder`` or by file.
 
     Raises PhysMRISynthError when there is none, or it is not JSON.
     """
     path = Path(name)
     if not path.suffix:
-        path = CONFIGURATIONS / f"{name}.json"
+        path = folder / f"{name}.json"
     if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in CONFIGURATIONS.glob("*.json")))
+        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.json")))
         raise PhysMRISynthError(f"There is no configuration '{name}': give a JSON file, or one of {shipped}.")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

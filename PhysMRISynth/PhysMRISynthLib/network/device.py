@@ -30,6 +30,12 @@ def fastest_precision(device: str) -> str:
     return "bf16-mixed" if _seconds(torch.bfloat16) < 0.8 * _seconds(torch.float32) else "32-true"
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a network computes in a ``precision``, as :func:`fastest_precision` names it."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)
+
+
 def _seconds(dtype: torch.dtype) -> float:
     x = torch.zeros(1, 32, 24, 24, 24, dtype=dtype).to(memory_format=torch.channels_last_3d)
     weight = torch.zeros(32, 32, 3, 3, 3, dtype=dtype).to(memory_format=torch.channels_last_3d)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..physics.protocol import Protocol
 from .condition import protocol_condition
-from .device import fastest_precision, with_fallback
+from .device import autocast, fastest_precision, with_fallback
 from .vae import Posterior, TissuePrediction, TissueVAE
 from .weights import Weights
 
@@ -64,6 +64,30 @@ def infer(
     return with_fallback(work, device, _TILES)[0]
 
 
+def decode(
+    weights: Weights, latent: np.ndarray, device: torch.device, precision: str, progress: Callable[[float], None] = lambda fraction: None
+) -> np.ndarray:
+    """Probabilities (classes, z, y, x) of the head that a ``latent`` (channels, z/factor, y/factor, x/factor) stands for, float32.
+
+    In one piece where memory allows, else in overlapping tiles, as :func:`infer`. Raises EstimationError when there is not enough memory.
+    """
+
+    def work(where: torch.device, tile: int) -> np.ndarray:
+        factor, network = weights.config.factor, weights.network.to(where)
+        shape = tuple(n * factor for n in latent.shape[1:])
+        boxes = _boxes(shape, tile, weights.config.multiple)
+        whole = _Mosaic(shape, _OVERLAP)
+        for done, box in enumerate(boxes, start=1):
+            part = (slice(None), *(slice(side.start // factor, side.stop // factor) for side in box))
+            with torch.inference_mode(), autocast(where, precision):
+                expected = network.decode(torch.from_numpy(np.ascontiguousarray(latent[part]))[None].to(where))
+            whole.add(torch.softmax(cast(TissuePrediction, expected).logits[0].float(), dim=0).cpu().numpy(), box)
+            progress(done / len(boxes))
+        return whole.joined()
+
+    return with_fallback(work, device, _TILES)[0]
+
+
 def _tiled(
     weights: Weights, stack: np.ndarray, conditions: np.ndarray, device: torch.device, tile: int, progress: Callable[[float], None]
 ) -> Inference:
@@ -89,14 +113,12 @@ def _tiled(
 @torch.inference_mode()
 def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (classes, …) and posterior means (inputs · channels, …) of one piece (1, M, …)."""
-    precision = fastest_precision(device.type)
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     present = torch.ones(piece.shape[:2], dtype=torch.bool, device=device)
     alone: list[Tensor] = []
     # what the encoder says of each input is not part of the network's answer, and a second pass would cost as much as the first
     listener = network.encoder.register_forward_hook(lambda module, given, posterior: alone.append(posterior[0]))
     try:
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with autocast(device, fastest_precision(device.type)):
             together, prediction = cast("tuple[Posterior, TissuePrediction]", network(piece, known, present))
     finally:
         listener.remove()

@@ -25,6 +25,11 @@ _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
 """Begins the names of the tensors that are not the network's."""
 _REINSTALL = "Reinstall the extension, or use --prior literature."
+_MISSING = {
+    "vae": "No network weights are installed. Reinstall the extension.",
+    "sampler": "No weights for sampling are installed: this version estimates and renders only. Give a sampling model that 'physmrisynth "
+    "train ldm' has trained, or estimate tissue maps from images.",
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,16 @@ def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiari
     """Write half-precision weights with their configuration, card and statistics into ``path`` (.safetensors); returns the file's
     SHA-256. Raises WeightsError when a weight is not finite in half precision."""
     tensors = {name: tensor.detach().to(torch.float16).contiguous().clone() for name, tensor in network.state_dict().items()}
-    _check_finite(tensors, path)
+    check_finite(tensors, path)
     tensors |= {_STATISTICS + name: torch.from_numpy(array) for name, array in familiarity_arrays(familiarity or {}).items()}
     described = {"format": _FORMAT, "config": json.dumps(network.config.mapping()), "card": json.dumps(card), "classes": ",".join(CLASSES)}
+    return write_tensors(tensors, {**described, "condition_size": str(CONDITION_SIZE)}, path)
+
+
+def write_tensors(tensors: dict[str, Tensor], told: dict[str, str], path: Path) -> str:
+    """Write tensors with what is ``told`` of them into a safetensors file, whole or not at all; returns its SHA-256."""
     temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary, metadata={**described, "condition_size": str(CONDITION_SIZE)})
+    save_file(tensors, temporary, metadata=told)
     temporary.replace(path)
     return file_sha256(path)
 
@@ -63,20 +73,10 @@ def file_sha256(path: Path) -> str:
 
 def load_weights(path: Path, sha256: str | None = None) -> Weights:
     """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
-    if not path.is_file():
-        raise WeightsError(f"There are no network weights at {path}. {_REINSTALL}")
-    found = file_sha256(path)
-    if sha256 is not None and found != sha256:
-        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…). {_REINSTALL}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"The network weights {path.name} are damaged ({error}). {_REINSTALL}") from None
+    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
     if told.get("format") != _FORMAT or told.get("classes") != ",".join(CLASSES) or told.get("condition_size") != str(CONDITION_SIZE):
         raise WeightsError(f"{path.name} holds other weights than this version's. Use the weights of the same version.")
-    _check_finite(tensors, path)
+    check_finite(tensors, path)
     statistics = {name.removeprefix(_STATISTICS): tensors.pop(name).numpy() for name in list(tensors) if name.startswith(_STATISTICS)}
     network, card = _described_network(told, path)
     try:
@@ -86,7 +86,27 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
     return Weights(network, network.config, found, card, familiarity_from(statistics))
 
 
-def _check_finite(tensors: dict[str, Tensor], path: Path) -> None:
+def read_tensors(path: Path, sha256: str | None, remedy: str) -> tuple[dict[str, str], dict[str, Tensor], str]:
+    """What a file of weights tells of itself, its tensors in float32, and its SHA-256, which must be ``sha256`` where that is given.
+
+    Raises WeightsError with the ``remedy`` when the file is missing, damaged or another.
+    """
+    if not path.is_file():
+        raise WeightsError(f"There are no network weights at {path}. {remedy}")
+    found = file_sha256(path)
+    if sha256 is not None and found != sha256:
+        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…). {remedy}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"The network weights {path.name} are damaged ({error}). {remedy}") from None
+    return told, tensors, found
+
+
+def check_finite(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raise WeightsError when a tensor of the file ``path`` holds what is no number."""
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise WeightsError(f"The network weights {path.name} are not numbers in {', '.join(broken[:3])}. Train again, or reinstall.")
@@ -102,23 +122,36 @@ def _described_network(told: dict[str, str], path: Path) -> tuple[TissueVAE, dic
         raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
 
 
-def write_manifest(path: Path, manifest: Path) -> None:
-    """Write into ``manifest`` that the weights are the file ``path``, beside it, with its hash and size."""
+def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
+    """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler") are the file ``path``, beside it, with its hash and size;
+    weights of the other kind stay listed."""
     entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
+    others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     temporary = manifest.with_suffix(".partial")
-    temporary.write_text(json.dumps({"vae": entry}, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
     temporary.replace(manifest)
 
 
-def shipped_weights() -> tuple[Path, str] | None:
-    """File and SHA-256 of the weights that come with this version, or None when there are none.
+def installed_weights(kind: str) -> tuple[Path, str]:
+    """As :func:`shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
+    found = shipped_weights(kind)
+    if found is None:
+        raise WeightsError(_MISSING[kind])
+    return found
+
+
+def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
+    """File and SHA-256 of the weights of a ``kind`` that come with this version, or None when there are none.
 
     Raises WeightsError when the manifest cannot be understood.
     """
     if not MANIFEST.exists():
         return None
     try:
-        entry = json.loads(MANIFEST.read_text(encoding="utf-8"))["vae"]
+        entries = json.loads(MANIFEST.read_text(encoding="utf-8"))
+        if kind != "vae" and kind not in entries:  # a version may come without; none comes without the network itself
+            return None
+        entry = entries[kind]
         name, sha256 = entry["file"], entry["sha256"]
         if name != Path(name).name or len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
             raise ValueError("not a file's name and its SHA-256")

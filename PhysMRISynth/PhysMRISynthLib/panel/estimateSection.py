@@ -29,6 +29,8 @@ class EstimateSection(Section):
         self.timer.setInterval(_POLL_MS)
         self.timer.connect("timeout()", self.poll)
         self.running = False
+        self._cancelling = False
+        self._stage = ""
 
     def update(self) -> None:
         """Show whether an estimate can start, where it would run, and the result that belongs to the selected maps."""
@@ -60,12 +62,14 @@ class EstimateSection(Section):
         """The button's two meanings."""
         if self.running:
             self.panel.logic.cancel()
+            self._cancelling = True
             self.ui.estimateStageLabel.text = _("Cancelling …")
         else:
             self.start(self._estimate)
 
     def _estimate(self, finished: Callable[[Any], None]) -> None:
         chosen = self.parameters
+        self.panel.log("\n".join((_("Estimating tissue maps."), *self.panel.inputs.protocols())))
         self.panel.logic.estimateTissueMaps(
             **self.panel.inputs.estimateArguments(),
             waitForCompletion=False,
@@ -84,7 +88,7 @@ class EstimateSection(Section):
             if not self.panel.ensureInstalled():
                 return
             begin(self.panel.useMaps)
-            self.running = True
+            self.running, self._cancelling, self._stage = True, False, ""
             self.ui.estimateProgressBar.value = 0
             self.ui.estimateStageLabel.text = _("Starting …")
             self.timer.start()
@@ -111,18 +115,25 @@ class EstimateSection(Section):
 
     def _take(self, event: Any) -> None:
         if isinstance(event, Progress):
-            self.ui.estimateProgressBar.value = round(1000 * event.overall)
-            self.ui.estimateStageLabel.text = stageText(event.stage, event.remaining_seconds)
+            self._progress(event)
             return
         self._stop()
         if isinstance(event, Finished):
-            self.panel.log(_("Finished."))
+            self.panel.log("\n".join((_("Finished."), resultText(self.panel.report), *self.panel.report.get("warnings", ()))))
         elif isinstance(event, Cancelled):
             showMessage(self.ui.estimateResultLabel, _("Cancelled; nothing was changed."))
             self.panel.log(_("Cancelled."))
         elif isinstance(event, Failed):
             showMessage(self.ui.estimateWarningLabel, event.message)
             self.panel.log(event.message)
+
+    def _progress(self, event: Progress) -> None:
+        self.ui.estimateProgressBar.value = round(1000 * event.overall)
+        if not self._cancelling:  # what was on its way already must not hide that
+            self.ui.estimateStageLabel.text = stageText(event.stage, event.remaining_seconds)
+        if event.stage != self._stage:
+            self._stage = event.stage
+            self.panel.log(event.stage)
 
     def sceneClosing(self) -> None:
         """Its results go with the scene; a run in progress has lost its scene, which the logic notices and ends."""

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
-from ..mrml.headers import defaultInputs, inputProtocol
+from ..mrml.headers import checkIsScan, defaultInputs, inputProtocol
 from ..physics.presets import load_presets
 from .choices import Choices
 from .look import MARKED
@@ -19,6 +19,8 @@ from .runText import ROLE_TITLES
 from .section import Section, showMessage, toldIn
 
 _TYPED = "typed"
+_LOADED_MS = 300
+"""Images that arrive within this time of each other were loaded together."""
 
 
 class InputRow:
@@ -38,6 +40,7 @@ class InputRow:
         self.choices.fill(entries, tips)
         self.edit.connect("editingFinished()", self._typed)
         self.problem: str | None = None
+        self.stated = ""
         self._shown: tuple[str | None, str] | None = None
 
     @property
@@ -65,11 +68,14 @@ class InputRow:
             self._showValues()
 
     def _showValues(self) -> None:
-        self.problem = None
+        self.problem, self.stated = None, ""
         if self.node is None:
             return
         try:
-            self.values.text = valuesHtml(inputProtocol(self.node, self.role, self.spec or None).protocol)
+            checkIsScan(self.node)
+            protocol = inputProtocol(self.node, self.role, self.spec or None).protocol
+            self.stated = f"{self.role}: {protocol.spec} ({', '.join(sorted(set(protocol.sources.values())))})"
+            self.values.text = valuesHtml(protocol)
         except PhysMRISynthError as error:
             self.problem = str(error)
             self.values.text = MARKED.format(escape(self.problem))
@@ -102,6 +108,10 @@ class InputsSection(Section):
         super().__init__(ui, panel)
         self.rows = [InputRow(role, self) for role in ROLE_TITLES]
         ui.loadSessionButton.connect("clicked(bool)", self.loadSession)
+        self.timer = qt.QTimer()
+        self.timer.setSingleShot(True)
+        self.timer.setInterval(_LOADED_MS)
+        self.timer.connect("timeout()", self.chooseDefaults)
 
     def update(self) -> None:
         """Show each image's protocol."""
@@ -113,9 +123,17 @@ class InputsSection(Section):
         for row in self.rows:
             row.forget()
 
+    def sceneGrew(self) -> None:
+        """Something was loaded or made: once nothing follows it, select inputs where none are."""
+        self.timer.start()
+
+    def cleanup(self) -> None:
+        """Stop waiting for images."""
+        self.timer.stop()
+
     def chooseDefaults(self) -> None:
-        """Select images by name and header where the user has selected none at all."""
-        if self.parameters and not any(row.node for row in self.rows):
+        """Select images by name and header where the user has selected none at all and sees it."""
+        if self.panel.shown and self.parameters and not any(row.node for row in self.rows):
             self._select(defaultInputs(slicer.mrmlScene))
 
     def _select(self, nodes: dict[str, Any]) -> None:
@@ -142,6 +160,10 @@ class InputsSection(Section):
             return _("The same image is selected twice. Select each image once.")
         wrong = next((row for row in chosen if row.problem), None)
         return f"{ROLE_TITLES[wrong.role]}: {wrong.problem}" if wrong else None
+
+    def protocols(self) -> list[str]:
+        """A line for each image: its protocol and the sources of the values, without the image's name."""
+        return [row.stated for row in self.rows if row.node]
 
     def estimateArguments(self) -> dict[str, Any]:
         """The images and the stated protocols, as PhysMRISynthLogic.estimateTissueMaps takes them."""

@@ -39,7 +39,9 @@ def ensureInstalled(prior: str) -> bool:
     """
     optional = missingPackages(prior) if prior == "auto" else []
     optional = [name for name in optional if name in _NETWORK]
-    if optional and slicer.util.confirmYesNoDisplay(_question(optional, _("With No, the literature prior is used."))):
+    if optional and slicer.util.confirmYesNoDisplay(
+        _question(optional, _("With No, the literature prior is used; choose it under Advanced and this is not asked again."))
+    ):
         _install(optional)
     required = [name for name in missingPackages(prior) if prior == "network" or name not in _NETWORK]
     if not required:

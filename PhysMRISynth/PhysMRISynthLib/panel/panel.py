@@ -27,7 +27,8 @@ _log = logging.getLogger(__name__)
 class Panel(VTKObservationMixin):
     """Everything below the module's header. ``ui`` holds the widgets of Resources/UI/PhysMRISynth.ui by name.
 
-    Opening it loads neither torch nor weights. ``maps`` are the selected tissue maps, or None; ``report`` is theirs.
+    Opening it loads neither torch nor weights. ``maps`` are the selected tissue maps, or None; ``report`` is theirs; ``shown`` tells
+    whether the module is the one that the user sees.
     """
 
     def __init__(self, ui: Any, logic: Any, parameterNode: Any = None) -> None:
@@ -36,6 +37,7 @@ class Panel(VTKObservationMixin):
         self.parameterNode: Any = None
         self.maps: TissueMapNodes | None = None
         self.report: dict[str, Any] = {}
+        self.shown = False
         self._guiTag: Any = None
         self.inputs = InputsSection(ui, self)
         self.estimate = EstimateSection(ui, self)
@@ -44,6 +46,10 @@ class Panel(VTKObservationMixin):
         self.mapsSection = MapsSection(ui, self)
         self.advanced = AdvancedSection(ui, self)
         self.setParameterNode(parameterNode)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self._nodeAdded)
+
+    def _nodeAdded(self, caller: Any = None, event: Any = None) -> None:
+        self.inputs.sceneGrew()
 
     @property
     def sections(self) -> tuple[Section, ...]:
@@ -105,11 +111,13 @@ class Panel(VTKObservationMixin):
 
     def enter(self) -> None:
         """The user opened the module: select inputs when none are."""
+        self.shown = True
         self.inputs.chooseDefaults()
         self.update()
 
     def exit(self) -> None:
         """The user went to another module: a running estimate goes on."""
+        self.shown = False
 
     def cleanup(self) -> None:
         """The panel is about to be destroyed."""

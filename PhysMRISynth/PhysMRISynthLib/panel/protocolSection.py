@@ -76,6 +76,7 @@ class ProtocolSection(Section):
     def mapsChanged(self) -> None:
         """Other tissue maps are selected: preview those. Nothing is rendered until the user asks for something."""
         showMessage(self.ui.protocolMessageLabel, "")
+        showMessage(self.ui.keptLabel, "")
         self.live.setMaps(self.panel.maps)
         self.history.clear()
         if self.parameters is not None:
@@ -148,6 +149,7 @@ class ProtocolSection(Section):
         with toldIn(self.ui.protocolMessageLabel):
             spec = self.parameters.previous if pressed else self.state.protocol().spec
             self.live.show(parse_protocol(spec, "panel"), noiseOf(self.parameters))
+            self.panel.mapsSection.contrastShown()
             showMessage(self.ui.compareLabel, _("B, the previous protocol: {spec}").format(spec=spec) if pressed else "")
 
     def _stopComparing(self) -> None:
@@ -163,7 +165,9 @@ class ProtocolSection(Section):
         with toldIn(self.ui.protocolMessageLabel):
             self.live.show(protocol, noiseOf(self.parameters))
             node = self.live.preview.keep()
-            self.panel.log(_("Kept {name}.").format(name=node.GetName()))
+            told = _("Kept in the folder of the maps (Data module): {name}").format(name=node.GetName())
+            showMessage(self.ui.keptLabel, told)
+            self.panel.log(told)
 
     def sceneClosing(self) -> None:
         """Forget the preview and the steps."""

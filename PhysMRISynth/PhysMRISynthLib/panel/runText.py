@@ -70,14 +70,19 @@ def stageText(stage: str, remaining: float | None) -> str:
 
 
 def resultText(report: Mapping[str, Any]) -> str:
-    """Time and quality of an estimate in one line, from its report."""
+    """Time and quality of an estimate in one line, from its report, and how uncertain it is in the tissue that readers know best."""
     parts = [_("Done in {time}").format(time=durationText(sum(report.get("seconds", {}).values())))]
     residuals = {name: told["residual_rms_percent"] for name, told in report.get("inputs", {}).items()}
     if residuals:
         worst = max(residuals, key=lambda name: residuals[name])
         parts.append(_("worst residual {value:.1f} % ({name})").format(value=residuals[worst], name=ROLE_TITLES.get(worst, worst)))
+    white = report.get("tissue_medians", {}).get("white_matter")
+    if white:
+        parts.append(_("white matter T1 {value:.0f} ± {sd:.0f} ms").format(value=white["T1"], sd=white["T1_sd"]))
     if "applicability" in report:
-        parts.append(_("applicability {score:.2f} (limit 1)").format(score=report["applicability"]["score"]))
+        score = report["applicability"]["score"]
+        suits = _("suits the method ({score:.2f}, limit 1)") if score <= 1.0 else _("does not suit the method ({score:.2f}, limit 1)")
+        parts.append(suits.format(score=score))
     network = report.get("network")
     parts.append(_("network on {device}").format(device=network["device"]) if network else _("literature prior"))
     return " · ".join(parts)

@@ -15,7 +15,7 @@ _UNITS = {"PD": "%", "T1": "ms", "T2": "ms"}
 
 
 def statisticsHtml(report: Mapping[str, Any]) -> str:
-    """Median ± SD of each tissue with the published range below it, as rich text; values outside their range are marked.
+    """Median ± median SD of each tissue with the published range below it, as rich text; values outside their range are marked.
 
     ``report`` is that of an estimate: what its maps were then. Empty where it tells of no tissue.
     """
@@ -25,7 +25,7 @@ def statisticsHtml(report: Mapping[str, Any]) -> str:
     head = "".join(f'<th align="right">{name} ({unit})</th>' for name, unit in _UNITS.items())
     literature, published = report.get("from_literature") or {}, report.get("published_ranges", {})
     rows = "".join(_row(tissue, told, published.get(tissue, {}), literature.get(tissue, ())) for tissue, told in medians.items())
-    notes = [_("median ± SD; below: published range")]
+    notes = [_("median ± uncertainty of one voxel (SD); below: published range")]
     if any(tissue in literature for tissue in medians):
         notes.append(_("† from the literature: images do not tell it"))
     return f'<table width="100%" cellpadding="3"><tr><th align="left">{_("Tissue")}</th>{head}</tr>{rows}</table><i>{"; ".join(notes)}</i>'

@@ -11,10 +11,11 @@ import SimpleITK as sitk
 
 from ..errors import ImageError
 from ..imaging.masks import bounding_box
+from ..imaging.smooth import smooth_noise
 from ..physics.labels import tissue_index
 from ..physics.tissues import tissue_table
 from .sample import Sample, note
-from .smooth import rotation, smooth_noise
+from .smooth import rotation
 
 TISSUES = tuple(tissue.name for tissue in tissue_table())
 LESION = len(TISSUES)
@@ -77,6 +78,8 @@ class PlaceHead:
     """Scale and SD of the elastic displacement, both in mm."""
     elsewhere: float = 0.15
     """How often the piece is centred anywhere in the head instead of in the brain's box."""
+    stray: float = 1.0
+    """How far from the middle of that box, as a share of what leaves most of the brain in the piece."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         tissue = self.head.tissue
@@ -87,7 +90,7 @@ class PlaceHead:
         spare = np.maximum((high - low) - np.array(self.shape) * 0.6, 0.0)
         if anywhere := bool(rng.random() < self.elsewhere):  # face and neck are seen too
             low, high, spare = np.zeros(3), np.array(tissue.shape), np.array(tissue.shape) * 0.6
-        centre = (low + high) / 2.0 + rng.uniform(-0.5, 0.5, 3) * spare + rng.normal(0.0, 4.0, 3)
+        centre = (low + high) / 2.0 + self.stray * (rng.uniform(-0.5, 0.5, 3) * spare + rng.normal(0.0, 4.0, 3))
         positions = self._positions(matrix, centre, mirror, rng)
         inside = np.ones(self.shape, dtype=bool)
         flat = np.zeros(self.shape, dtype=np.int64)

@@ -1,8 +1,9 @@
 """Measure by how much the standard deviations of estimates are off, on simulated heads of known maps, and write the factors.
 
-Run as ``python -m PhysMRISynthLib.training.calibrate --data DIR --out resources/calibration.json [--heads N …] [--draws N] [--prior P]``.
-Every second voxel of each head, drawn anew, is scanned by the standard test acquisition and estimated from all seven subsets of its inputs.
-Factors that hold already come out as they were. Heads 16 and 17 are left out: they are for the final test alone.
+Run as ``python -m PhysMRISynthLib.training.calibrate --data DIR --out resources/calibration.json [--heads N …] [--draws N] [--prior P]
+[--counts N …]``. Every second voxel of each head, drawn anew, is scanned by the standard test acquisition and estimated from the subsets of
+its inputs that have one of the ``counts``. Factors that hold already, and those of other counts, come out as they were.
+Heads 16 and 17 are left out: they are for the final test alone.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from ..imaging.acquisition import Acquisition
 from ..imaging.known_head import KnownHead, standard_scores
 from ..imaging.volumes import volume_from_image
 from ..physics.tissues import PROPERTIES
-from ..workflow.calibration import sd_factors
+from ..workflow.calibration import measurements, sd_factors
 from ..workflow.estimate import estimate_tissue_maps
 from .anatomy import find_label_maps
 from .standard_test import PROTOCOLS, known_head, standard_acquisition
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 
 SUBSETS = tuple(chain.from_iterable(combinations(PROTOCOLS, n) for n in (3, 2, 1)))
+COUNTS = (1, 2, 3)
 ONE_SD = 68.27
 _HEADS = (*TRAINING_HEADS, *SELECTION_HEADS)
 _EVERY = 2
@@ -36,25 +38,27 @@ _VOXELS = 20_000
 _SEED = 4242
 
 
-def scores_of(head: KnownHead, rng: np.random.Generator, prior: str) -> dict[tuple[str, ...], np.ndarray]:
-    """How many SDs the truth is away (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs."""
+def scores_of(
+    head: KnownHead, rng: np.random.Generator, prior: str, counts: Sequence[int] = COUNTS
+) -> dict[tuple[str, ...], np.ndarray]:
+    """How many SDs the truth is away (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs of one of these ``counts``."""
     images = standard_acquisition(head.maps, rng)
     inputs = {name: Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()}
     scores = {}
-    for subset in SUBSETS:
+    for subset in (subset for subset in SUBSETS if len(subset) in counts):
         found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], prior=prior).maps, head)
         scores[subset] = found[:, rng.integers(0, found.shape[1], _VOXELS)]
     return scores
 
 
 def factors_from(runs: Sequence[Mapping[tuple[str, ...], np.ndarray]]) -> dict[int, np.ndarray]:
-    """New factors (3,) for each number of inputs: the present ones times the score within which 68.27 % of all voxels lie.
+    """New factors (3,) for each number of inputs that the runs have: the present ones times the score that 68.27 % of all voxels keep.
 
-    A head's voxels share the errors of its gains, so that the heads' own scores scatter: as far as their mean cannot be told from 1,
-    the factor stays (the logarithm is shrunk as James & Stein do, by the ratio of its squared standard error to its square).
+    A head's voxels share the errors of its gains, so that the heads' own scores scatter: as far as their mean cannot be told
+    from 1, the factor stays (the logarithm is shrunk as James & Stein do, by the ratio of its squared standard error to its square).
     """
     factors = {}
-    for count in (1, 2, 3):
+    for count in sorted({len(subset) for subset in runs[0]}):
         by_head = [np.concatenate([scores for subset, scores in run.items() if len(subset) == count], axis=1) for run in runs]
         needed = np.log(np.percentile(np.concatenate(by_head, axis=1), ONE_SD, axis=1))
         alone = np.log([np.percentile(scores, ONE_SD, axis=1) for scores in by_head])
@@ -72,17 +76,20 @@ def main() -> None:
     parser.add_argument("--heads", type=int, nargs="+", choices=_HEADS, default=list(_HEADS))
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--prior", choices=("network", "literature"), default="literature")
+    parser.add_argument("--counts", type=int, nargs="+", choices=COUNTS, default=list(COUNTS), help="numbers of inputs to measure")
     options = parser.parse_args()
     runs = []
     for path in tqdm(find_label_maps(options.data / "head_labels", options.heads), desc="heads", unit="head"):
         labels = sitk.ReadImage(str(path))[::_EVERY, ::_EVERY, ::_EVERY]
         for draw in range(options.draws):
             rng = np.random.default_rng([_SEED, draw, int(path.name[5:7])])
-            runs.append(scores_of(known_head(labels, rng), rng, options.prior))
+            runs.append(scores_of(known_head(labels, rng), rng, options.prior, options.counts))
+    made_from = {"heads": options.heads, "draws": options.draws, "prior": options.prior}
+    factors = {count: sd_factors(count) for count in COUNTS} | factors_from(runs)
     described = {
         "about": "What the fit's standard deviations of PD, T1 and T2 are multiplied by, by number of inputs: training/calibrate.py.",
-        "made_from": {"heads": options.heads, "draws": options.draws, "prior": options.prior},
-        "factors": {str(n): dict(zip(PROPERTIES, np.round(f, 3).tolist(), strict=True)) for n, f in sorted(factors_from(runs).items())},
+        "made_from": measurements() | {str(count): made_from for count in options.counts},
+        "factors": {str(count): dict(zip(PROPERTIES, np.round(f, 3).tolist(), strict=True)) for count, f in factors.items()},
     }
     options.out.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -54,17 +55,7 @@ class TrainingConfig:
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(f.default, bool):
-                _require(isinstance(value, bool), f.name, "true or false", value)
-            elif isinstance(f.default, int):
-                least = int(f.name in _AT_LEAST_ONE)
-                _require(_is_number(value) and isinstance(value, int) and value >= least, f.name, f"a whole number from {least} on", value)
-            elif isinstance(f.default, float):
-                _require(_is_number(value) and value >= 0, f.name, "a number of at least 0", value)
-        pair = isinstance(self.betas, tuple) and len(self.betas) == 2 and all(_is_number(beta) and 0 <= beta < 1 for beta in self.betas)
-        _require(pair, "betas", "two numbers from 0 to below 1", self.betas)
+        check_fields(self, _AT_LEAST_ONE)
         _require(0 <= self.scan_share <= 1, "scan_share", "a number from 0 to 1", self.scan_share)
         whole = all(crop and all(isinstance(side, int) and side > 0 for side in crop) for crop in self.crops)
         _require(bool(self.crops) and whole, "crops", "a list of shapes in voxels", self.crops)
@@ -97,6 +88,23 @@ class TrainingConfig:
                     f"The crop {list(crop)} does not fit the network: it needs {shape.spatial_dims} sides that are "
                     f"multiples of {shape.multiple}."
                 )
+
+
+def check_fields(config: Any, at_least_one: Sequence[str]) -> None:
+    """Raise PhysMRISynthError where a field of a training's ``config`` is not of its default's type, is negative, or, if it is one of
+    ``at_least_one``, is 0; and where its ``betas`` are none."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if isinstance(f.default, bool):
+            _require(isinstance(value, bool), f.name, "true or false", value)
+        elif isinstance(f.default, int):
+            least = int(f.name in at_least_one)
+            _require(_is_number(value) and isinstance(value, int) and value >= least, f.name, f"a whole number from {least} on", value)
+        elif isinstance(f.default, float):
+            _require(_is_number(value) and value >= 0, f.name, "a number of at least 0", value)
+    betas = config.betas
+    pair = isinstance(betas, tuple) and len(betas) == 2 and all(_is_number(beta) and 0 <= beta < 1 for beta in betas)
+    _require(pair, "betas", "two numbers from 0 to below 1", betas)
 
 
 def _is_number(value: object) -> bool:

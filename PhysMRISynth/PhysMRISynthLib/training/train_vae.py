@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..errors import PhysMRISynthError
@@ -26,10 +23,11 @@ from .config import TrainingConfig
 from .dataset import StepSampler
 from .descent import descend
 from .generator import GainNetwork, Generator
-from .objectives import objectives_for
+from .loop import average_into, quiet_worker, train
+from .objectives import Objective, objectives_for
 from .run import Run
 from .sources import Source, open_source
-from .watch import Watch
+from .watch import Watch, means
 
 _log = logging.getLogger(__name__)
 TRAINING_HEADS, SELECTION_HEADS = tuple(range(1, 15)), (15,)
@@ -104,7 +102,7 @@ class Trainer:
         if not descend(self.fabric, self.model, self.optimizer, total, self.config.gradient_clip):
             _log.warning("Step %d had no finite gradient and was skipped.", self.step)
         self.step += 1
-        _average_into(self.average, self.generator.network, self.config.average_decay, self.step)
+        average_into(self.average, self.generator.network, self.config.average_decay, self.step)
         return {name: float(value.detach()) for name, value in {"loss": total, **losses}.items()} | objective.follow_up()
 
     def batches(self) -> DataLoader[Batch]:
@@ -112,13 +110,8 @@ class Trainer:
         world, rank = self.fabric.world_size, self.fabric.global_rank
         return DataLoader(
             self.source.dataset(self.config.batch * world), batch_sampler=StepSampler(self.step, self.config.batch, rank, world),
-            collate_fn=collate, num_workers=self.config.workers, worker_init_fn=_quiet_worker, prefetch_factor=4,
+            collate_fn=collate, num_workers=self.config.workers, worker_init_fn=quiet_worker, prefetch_factor=4,
         )  # fmt: skip
-
-    def agreed(self, wish: bool) -> bool:
-        """Whether any of the processes wishes so: they stop together, or those left behind would wait for ever."""
-        wishes = self.fabric.all_reduce(torch.tensor(float(wish), device=self.fabric.device), reduce_op="sum")
-        return float(cast(Tensor, wishes)) > 0
 
 
 def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str], None] = lambda line: None) -> Path:
@@ -135,30 +128,37 @@ def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str],
     trainer = Trainer(configuration, run, source)
     end = run.steps if run.steps is not None else source.last_step(config.batch * trainer.fabric.world_size)
     if end is None or trainer.step < end:
-        watch = Watch(trainer, source.validation(), progress) if trainer.fabric.is_global_zero else None
-        _train(trainer, end, watch)
+        scores = partial(_scores, trainer, source.validation())
+        watch = Watch(trainer, _columns(trainer.objectives.values()), scores, progress) if trainer.fabric.is_global_zero else None
+        train(trainer, end, watch)
     return run.checkpoint
 
 
-def _train(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
-    """Take steps until the end, and save."""
-    start = saved = time.monotonic()
-    before, minutes = trainer.seconds, trainer.run.minutes
-    with _stop_signal() as stopped:
-        for batch in trainer.batches():
-            losses = trainer.learn(batch)
-            now = time.monotonic()
-            trainer.seconds = before + now - start
-            if watch is not None:
-                watch.after_step(losses)
-            late = minutes is not None and now - start > 60 * minutes
-            over = trainer.agreed(late or stopped()) or trainer.step == end
-            if over or now - saved > 60 * trainer.config.checkpoint_minutes:
-                trainer.save()
-                saved = now
-            if over:
-                break
-    trainer.fabric.barrier()
+@torch.no_grad()
+def _scores(trainer: Trainer, validation: Sequence[Batch]) -> dict[str, float]:
+    """Mean scores of the averaged network with all inputs, and with the first alone (``dice1_…``, ``psnr1``)."""
+    rows: list[dict[str, float]] = []
+    generator = Generator(trainer.average, trainer.generator.gain).eval()
+    for batch in (batch.to(trainer.fabric.device) for batch in validation):
+        objective = trainer.objectives[type(batch)]
+        with trainer.fabric.autocast():
+            alone = objective.scores(generator, batch.first_alone())
+            rows += [objective.scores(generator, batch), {_alone(name): score for name, score in alone.items()}]
+    return means(rows)
+
+
+def _columns(objectives: Iterable[Objective]) -> tuple[str, ...]:
+    """The log's columns but the step and its time, each once."""
+    objectives = list(objectives)
+    losses = [name for objective in objectives for name in (*objective.weights, *objective.also_logged)]
+    scores = [rename(name) for objective in objectives for rename in (str, _alone) for name in objective.scored]
+    return tuple(dict.fromkeys(("loss", *losses, *scores)))
+
+
+def _alone(name: str) -> str:
+    """The name of a score with the first input alone: ``dice_csf`` → ``dice1_csf``."""
+    kind, line, rest = name.partition("_")
+    return f"{kind}1{line}{rest}"
 
 
 def _strategy(run: Run, shape: NetworkConfig, source: Source) -> str:
@@ -181,33 +181,3 @@ def _network(shape: NetworkConfig, start_from: Path | None) -> TissueVAE:
             raise PhysMRISynthError(f"{start_from} holds a network of another shape. Use the configuration that it was trained by.")
         network.load_state_dict(before.network.state_dict())
     return network
-
-
-def _quiet_worker(worker: int) -> None:
-    """One thread; a signal to stop is for the training process, which saves first and then ends its workers."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@torch.no_grad()
-def _average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights, faster at the start."""
-    now = min(decay, (1.0 + step) / (10.0 + step))
-    for mean, current in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(current.detach(), 1.0 - now)
-
-
-@contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM into a wish to stop, so that the last step is saved."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-
-    before = signal.signal(signal.SIGTERM, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGTERM, before)

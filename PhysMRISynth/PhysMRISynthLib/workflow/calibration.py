@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,23 @@ FILE = Path(__file__).parent.parent / "resources" / "calibration.json"
 
 
 @cache
+def _described() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def measurements() -> dict[str, Any]:
+    """By number of inputs, the heads, draws and prior that its factors were made from (JSON values)."""
+    return dict(_described()["made_from"])
+
+
+@cache
 def sd_factors(inputs: int) -> np.ndarray:
     """What the fit's SDs of PD, T1 and T2 are multiplied by, (3,), with this number of inputs (3 stands for more).
 
     Two thirds of the voxels then lie within one SD, over heads; in a single head errors are shared by many voxels, so that its share
     scatters widely. Made by ``training/calibrate.py``.
     """
-    by_count = json.loads(FILE.read_text(encoding="utf-8"))["factors"]
+    by_count = _described()["factors"]
     factors = by_count[str(min(inputs, max(map(int, by_count))))]
     return np.array([factors[name] for name in PROPERTIES])

@@ -12,8 +12,6 @@ from ..imaging.sidecar import acquisition, default_protocol, protocol_from_sidec
 from ..imaging.volumes import read_volume
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 
-ROLES = ("t1w", "t2w", "flair")
-
 
 def read_acquisitions(files: Mapping[str, Path | None], specs: Mapping[str, str | None]) -> list[Acquisition]:
     """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a sidecar, else a default.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,15 @@ from ..imaging.tissue_maps import TissueMaps
 from ..physics.noise import sigma_for_snr
 from ..physics.protocol import Protocol
 from ..physics.scratch import Workspace
-from .chunks import for_each_chunk
+from .chunks import chunks, for_each_chunk
+from .voxel_sample import SAMPLE, sampled_voxels
 
 _CHUNK = 1 << 16
 """Voxels at a time: the buffers of a thread stay in its core's cache, and threads seldom wait for one another."""
-_SAMPLE = 50_000
-"""Voxels of the head whose mean signal sets the noise: it is known to about 0.3 %."""
+_SLAB = 1 << 20
+"""Voxels of one step of a whole image: some ten milliseconds."""
+_SAMPLE = SAMPLE
+"""Voxels of the head whose mean signal sets the noise."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,14 @@ class LiveRenderer:
 
     Signed sequences get Gaussian noise, the others Rician: the same draws as :func:`.render.render` makes with that seed, so that noise
     stands still while a protocol changes and a picture can be had again elsewhere. Voxels whose PD, T1 or T2 is not a positive number are
-    dark. Besides the maps it holds 20 bytes a voxel of tissue, and with noise 8 bytes a voxel.
+    dark. Besides the maps it holds 20 bytes a voxel of tissue once a whole image was rendered, and with noise 8 bytes a voxel.
     """
 
     def __init__(self, maps: TissueMaps) -> None:
         self._maps = maps
         self._shape = maps.pd.shape
-        head = np.flatnonzero(maps.mask)
-        self._tissue = _Tissue.of(maps)
-        self._sample = _Part.of(maps, head[:: -(-head.size // _SAMPLE) or 1])
+        self._slabs: dict[int, _Tissue] = {}
+        self._sample = _Part.of(maps, sampled_voxels(maps.mask, lambda values: values != 0, _SAMPLE))
         self._shown: tuple[Region, _Part] | None = None
         self._drawn: tuple[int, np.ndarray] | None = None
 
@@ -76,11 +79,30 @@ class LiveRenderer:
 
         Raises ImageError when ``out`` is no float32 array of the maps' shape, ProtocolError when the noise has no sense.
         """
+        for _ in self.steps(protocol, out, noise, scale):
+            pass
+
+    def steps(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> Iterator[None]:
+        """As :meth:`render`, but some ten milliseconds at a time: whoever asks for the next step may do something else in between."""
         image = self._flat(out)
-        image.fill(0.0)
-        self._tissue.render(protocol, scale, image)
-        if noise is not None:
-            _add_noise(image, self._unit_noise(noise.seed), self._sigma(protocol, noise, scale), protocol.sequence.signed)
+        sigma = self.sigma(protocol, noise, scale) if noise is not None else 0.0
+        if noise is not None and not self.drawn(noise):
+            yield from self._draw(noise.seed)
+        for piece in chunks(image.size, _SLAB):
+            slab = image[piece]
+            slab.fill(0.0)
+            self._tissue_of(piece).render(protocol, scale, slab)
+            if noise is not None:
+                _add_noise(slab, self._unit_noise(noise.seed)[:, piece], sigma, protocol.sequence.signed)
+            yield
+
+    def drawn(self, noise: Noise | None) -> bool:
+        """Whether a region can be rendered at once, because there is no ``noise`` or that of its seed has been drawn."""
+        return noise is None or (self._drawn is not None and self._drawn[0] == noise.seed)
+
+    def sigma(self, protocol: Protocol, noise: Noise, scale: float = 1.0) -> float:
+        """The SD of the noise in the units of the image. Raises ProtocolError when the noise has no sense."""
+        return sigma_for_snr(self._sample.rendered(protocol, scale), noise.snr)
 
     def render_region(self, protocol: Protocol, out: np.ndarray, region: Region, noise: Noise | None = None, scale: float = 1.0) -> None:
         """As :meth:`render`, but only the voxels of ``region`` are computed and written: they get the values that :meth:`render` gives.
@@ -90,8 +112,9 @@ class LiveRenderer:
         image, part = self._flat(out), self._part(region)
         values = part.rendered(protocol, scale)
         if noise is not None:
+            sigma = self.sigma(protocol, noise, scale)
             unit = np.take(self._unit_noise(noise.seed), part.index, axis=1)
-            _add_noise(values, unit, self._sigma(protocol, noise, scale), protocol.sequence.signed)
+            _add_noise(values, unit, sigma, protocol.sequence.signed)
         image[part.index] = values
 
     def _flat(self, out: np.ndarray) -> np.ndarray:
@@ -108,15 +131,29 @@ class LiveRenderer:
             self._shown = region, _Part.of(self._maps, region.indices(self._shape))
         return self._shown[1]
 
-    def _sigma(self, protocol: Protocol, noise: Noise, scale: float) -> float:
-        return sigma_for_snr(self._sample.rendered(protocol, scale), noise.snr)
+    def _tissue_of(self, piece: slice) -> _Tissue:
+        """The tissue of a slab, prepared once."""
+        if piece.start not in self._slabs:
+            self._slabs[piece.start] = _Tissue.of(self._maps, piece)
+        return self._slabs[piece.start]
 
     def _unit_noise(self, seed: int) -> np.ndarray:
         """Noise of SD 1 in the real and the imaginary channel, float32 (2, voxels)."""
         if self._drawn is None or self._drawn[0] != seed:
-            self._drawn = None  # its memory is free for the next
-            self._drawn = seed, np.random.default_rng(seed).standard_normal((2, self._maps.pd.size), dtype=np.float32)
+            for _ in self._draw(seed):
+                pass
+        assert self._drawn is not None
         return self._drawn[1]
+
+    def _draw(self, seed: int) -> Iterator[None]:
+        """Draw the noise of a seed in steps; the draws are those of one call."""
+        self._drawn = None  # its memory is free for the next
+        rng, unit = np.random.default_rng(seed), np.empty((2, self._maps.pd.size), np.float32)
+        values = unit.reshape(-1)
+        for piece in chunks(values.size, _SLAB):
+            rng.standard_normal(out=values[piece], dtype=np.float32)
+            yield
+        self._drawn = seed, unit
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ import numpy as np
 
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
 from ..physics.tissues import PROPERTIES, acceptance_ranges, tissue_table
+from .voxel_sample import thinned
 
 UNITS = {"PD": "% of water", "T1": "ms", "T2": "ms"}
 FROM_LITERATURE = {"csf": ("T2",)}
 """What no usual protocol can tell: T2 of fluid is longer than any echo time. Its value is the prior's."""
 _LEAST_VOXELS = 50
+_NONE = np.uint8(255)
 _CONTRAST = (1.3, 1.9)
 """Published T1 of cortex over that of white matter (same sources as the ranges)."""
 
@@ -24,15 +26,28 @@ def tissue_medians(maps: TissueMaps, tissue: np.ndarray, brain: np.ndarray) -> d
 
     ``tissue`` (z, y, x) holds the row of the tissue table where one tissue is more probable than not, ``brain`` is a mask.
     """
-    found = {}
+    values = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2, **{f"{name}_sd": maps.sd[name] for name in PROPERTIES}}
+    scaled = {name: (array, PER_CENT if name.startswith("PD") else 1.0) for name, array in values.items()}
     voxel_ml = float(np.prod(maps.grid.GetSpacing())) / 1000.0
-    voxels = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}
+    return medians_by_tissue(scaled, np.where(brain, tissue, _NONE), voxel_ml)
+
+
+def medians_by_tissue(
+    values: Mapping[str, tuple[np.ndarray, float]], tissue: np.ndarray, voxel_ml: float, most: int | None = None
+) -> dict[str, dict[str, float]]:
+    """As :func:`tissue_medians`, of ``values`` by what they are called, each with its factor to % or ms.
+
+    ``tissue`` marks the tissues of the brain only there. With ``most``, medians are those of so many voxels of each tissue.
+    """
+    found = {}
     for row, entry in enumerate(tissue_table()):
-        where = (tissue == row) & brain
-        if entry.region == "brain" and where.sum() >= _LEAST_VOXELS:
-            medians = {name: round(_scale(name) * float(np.median(voxels[name][where])), 1) for name in PROPERTIES}
-            sds = {f"{name}_sd": round(_scale(name) * float(np.median(maps.sd[name][where])), 2) for name in PROPERTIES}
-            found[entry.name] = {**medians, **sds, "volume_ml": round(float(where.sum()) * voxel_ml, 1)}
+        where = np.flatnonzero(tissue == row) if entry.region == "brain" else np.zeros(0, int)
+        if where.size < _LEAST_VOXELS:
+            continue
+        some = where if most is None else thinned(where, most)
+        medians = {name: scale * float(np.median(array.reshape(-1)[some])) for name, (array, scale) in values.items()}
+        rounded = {name: round(value, 2 if name.endswith("_sd") else 1) for name, value in medians.items()}
+        found[entry.name] = {**rounded, "volume_ml": round(float(where.size) * voxel_ml, 1)}
     return found
 
 
@@ -52,7 +67,3 @@ def implausible_medians(medians: Medians, field_strength: float) -> list[str]:
             "the protocol of the T1w image."
         )
     return told
-
-
-def _scale(name: str) -> float:
-    return PER_CENT if name == "PD" else 1.0

@@ -104,7 +104,7 @@ def write_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_
     """Write ``report.json`` beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
     names = sorted([REPORT, *(file.name for file in folder.iterdir())])
     _check_inputs_survive(acquisitions, out, names)
-    _write_json({**estimate_report(estimate, acquisitions, field_strength), "files": names}, folder / REPORT)
+    write_json({**estimate_report(estimate, acquisitions, field_strength), "files": names}, folder / REPORT)
 
 
 def write_simulation(
@@ -114,10 +114,11 @@ def write_simulation(
     with whole_folder(out, overwrite) as folder:
         for name, voxels in images.items():
             write_image(maps.image(voxels), folder / f"{name}.nii.gz")
-            _write_json(sidecar_fields(protocols[name]), folder / f"{name}.json")
+            write_json(sidecar_fields(protocols[name]), folder / f"{name}.json")
 
 
-def _write_json(values: Mapping[str, Any], path: Path) -> None:
+def write_json(values: Mapping[str, Any], path: Path) -> None:
+    """Write JSON values; what is not finite becomes null."""
     path.write_text(json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 

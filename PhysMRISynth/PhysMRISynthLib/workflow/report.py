@@ -21,12 +21,7 @@ from .medians import FROM_LITERATURE, UNITS
 def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> dict[str, Any]:
     """Everything about an estimate as JSON values (times in ms unless the key says seconds)."""
     return {
-        "software": {
-            "PhysMRISynth": __version__,
-            "numpy": np.__version__,
-            "SimpleITK": sitk.Version_VersionString(),
-            "python": platform.python_version(),
-        },
+        "software": software_report(),
         "prior": "literature" if estimate.network is None else "network",
         "network": None if estimate.network is None else {"sha256": estimate.network.sha256, "device": estimate.network.device},
         "field_strength_tesla": field_strength,
@@ -44,6 +39,16 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "peak_memory_gb": peak_memory_gb(),
         "units": UNITS,
         "notice": "Research only. T1, T2 and PD from weighted images are semi-quantitative: use them with their SD maps.",
+    }
+
+
+def software_report() -> dict[str, str]:
+    """Versions of what computes."""
+    return {
+        "PhysMRISynth": __version__,
+        "numpy": np.__version__,
+        "SimpleITK": sitk.Version_VersionString(),
+        "python": platform.python_version(),
     }
 
 

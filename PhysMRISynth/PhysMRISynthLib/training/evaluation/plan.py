@@ -14,6 +14,7 @@ from ...errors import PhysMRISynthError, WeightsError
 from ...imaging.acquisition import Acquisition
 from ...workflow.estimate import Estimate, estimate_tissue_maps
 from ...workflow.network_prior import usable_weights
+from ...workflow.sample import Sampler, installed_sampler
 
 if TYPE_CHECKING:
     from ...network.weights import Weights
@@ -33,6 +34,7 @@ class Plan:
     """``estimators`` by the name of their prior; ``heads`` are numbers of label maps in ``data``/head_labels, or "example", each drawn
     ``seeds`` times and seen at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile.
 
+    ``sampler`` loads the sampling model, which draws so many ``samples``.
     ``sha256`` identifies the network, where there is one, and ``notes`` tell what a reader of the results must know.
     """
 
@@ -44,6 +46,8 @@ class Plan:
     step: int = 1
     sha256: str | None = None
     notes: tuple[str, ...] = ()
+    sampler: Callable[[], Sampler] = installed_sampler
+    samples: int = 20
 
     def file(self, name: str) -> Path:
         """The file ``name`` of the data folder. Raises PhysMRISynthError when there is no such file."""

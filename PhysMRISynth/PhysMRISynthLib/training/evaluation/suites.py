@@ -21,22 +21,38 @@ class Suite:
     settings: tuple[str, ...] = ()
 
 
+def _check_samples(plan: Plan) -> None:
+    """Estimates can be judged without torch, samples cannot."""
+    try:
+        from . import samples
+    except ImportError as error:
+        raise PhysMRISynthError(f"Judging samples needs {error.name}. Install physmrisynth[training].") from None
+    samples.check(plan)
+
+
+def _measure_samples(plan: Plan) -> Findings:
+    from . import samples
+
+    return samples.measure(plan)
+
+
 SUITES = {
     "contrasts": Suite(contrasts.check, contrasts.measure),
     "retest": Suite(retest.check, retest.measure),
     "distributions": Suite(distributions.check, distributions.measure, ("heads", "step")),
     "reconstruction": Suite(reconstruction.check, reconstruction.measure, ("heads", "step")),
     "maps": Suite(maps.check, maps.measure, ("heads", "noise_percent", "seeds", "step")),
+    "samples": Suite(_check_samples, _measure_samples, ("samples",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL = "all"
+ALL, _NOT_ESTIMATES = "all", ("samples",)
 
 
 def suites_named(name: str) -> list[str]:
-    """The suites that ``name`` stands for. Raises PhysMRISynthError for an unknown one."""
+    """The suites that ``name`` stands for; "all" are those that judge estimates. Raises PhysMRISynthError for an unknown one."""
     if name != ALL and name not in SUITES:
         raise PhysMRISynthError(f"There is no suite '{name}': use {', '.join(SUITES)} or {ALL}.")
-    return list(SUITES) if name == ALL else [name]
+    return [suite for suite in SUITES if suite not in _NOT_ESTIMATES] if name == ALL else [name]
 
 
 def evaluate(plan: Plan, names: Sequence[str], out: Path) -> None:

@@ -18,13 +18,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ...errors import PhysMRISynthError, WeightsError
 
 if TYPE_CHECKING:
+    from ...network.diffusion_weights import SamplerWeights
     from ...network.weights import Weights
+    from ..sample import Sampler
     from .jobs import FailureKind
 
 _log = logging.getLogger(__name__)
@@ -78,16 +81,44 @@ class EstimateHandler:
         return self._weights
 
 
-def _still_installed(weights: Weights) -> bool:
+def _still_installed(weights: Weights | SamplerWeights, kind: str = "vae") -> bool:
     from ...network.weights import shipped_weights
 
-    shipped = shipped_weights()
+    shipped = shipped_weights(kind)
     return shipped is not None and shipped[1] == weights.sha256
 
 
-def sample(folder: Path, report: Report) -> None:
-    """Raises WeightsError: there is no sampling model in this version."""
-    raise WeightsError("New heads cannot be drawn: this version has no sampling model. Estimate tissue maps from images instead.")
+class SampleHandler:
+    """Samples heads; the sampling model stays loaded from one job to the next."""
+
+    def __init__(self) -> None:
+        self._sampler: Sampler | None = None
+
+    def __call__(self, folder: Path, report: Report) -> None:
+        """Raises a PhysMRISynthError that names cause and remedy."""
+        report("load the network", 0.0)
+        from ..sample import STAGE, Order, sampled_heads
+        from .exchange import read_job, write_result
+        from .jobs import SampleJob
+        from .outcome import result_of_sample
+
+        job = read_job(folder)
+        assert isinstance(job, SampleJob)
+        sampler = self._usable_sampler()
+        order = Order(job.seed, job.steps, job.condition, device=job.device)
+        for number, head in enumerate(sampled_heads(sampler, order, job.count, partial(report, STAGE))):
+            write_result(result_of_sample(head), folder, number)
+        report("hand over the maps", 0.0)
+
+    def _usable_sampler(self) -> Sampler:
+        """The sampling model that is installed now; loaded anew only when it is another than last time."""
+        from ..sample import installed_sampler
+
+        kept = self._sampler
+        if kept is None or not (_still_installed(kept.decoder) and _still_installed(kept.model, "sampler")):
+            self._sampler = None  # two at once would not fit small machines
+            kept = self._sampler = installed_sampler()
+        return kept
 
 
 def main(handlers: Mapping[str, Handler] | None = None) -> None:
@@ -96,7 +127,7 @@ def main(handlers: Mapping[str, Handler] | None = None) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the parent, which ends us
-    Child(channel, handlers or {"estimate": EstimateHandler(), "sample": sample}).serve(source)
+    Child(channel, handlers or {"estimate": EstimateHandler(), "sample": SampleHandler()}).serve(source)
 
 
 def _private_pipes() -> tuple[IO[bytes], IO[str]]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, get_args
 from ...errors import PhysMRISynthError
 from . import exchange
 from .jobs import Cancelled, EstimateJob, Event, Failed, FailureKind, Finished, Job, Result, WorkerBusy
-from .pace import NETWORK_STAGES, USUAL_SECONDS, Pace
+from .pace import NETWORK_STAGES, SAMPLE_SECONDS, USUAL_SECONDS, Pace
 
 _log = logging.getLogger(__name__)
 _CANCEL_SECONDS = 1.0
@@ -48,7 +48,7 @@ class _Run:
     def __init__(self, number: int, kind: str, written: Future[Path], pace: Pace) -> None:
         self.number, self.kind, self.written, self.pace = number, kind, written, pace
         self.sent = False
-        self.result: Future[Result] | None = None
+        self.result: Future[tuple[Result, ...]] | None = None
         self.cancelled_at: float | None = None
 
 
@@ -80,8 +80,7 @@ class Client:
             self._files = ThreadPoolExecutor(1, thread_name_prefix="PhysMRISynth files")
             atexit.register(self.close)
         kind = "estimate" if isinstance(job, EstimateJob) else "sample"
-        without = NETWORK_STAGES if isinstance(job, EstimateJob) and job.prior == "literature" else ()
-        pace = Pace(self._clock, {stage: seconds for stage, seconds in USUAL_SECONDS.items() if stage not in without})
+        pace = Pace(self._clock, _usual_seconds(job))
         self._count, self._last = self._count + 1, []
         self._run = _Run(self._count, kind, self._files.submit(_written, job), pace)
 
@@ -121,7 +120,7 @@ class Client:
             if not run.sent:
                 return self._sent(run) if _soon(run.written) else []
             if run.result is not None:
-                return [Finished(run.result.result())] if _soon(run.result) else []
+                return [_finished(run.result.result())] if _soon(run.result) else []
         except Exception as error:
             return [_not_handed_over(error)]
         return self._heard(run)
@@ -148,7 +147,7 @@ class Client:
             if message["event"] == "progress":
                 events.append(run.pace.at(message["stage"], message["fraction"]))
             elif message["event"] == "finished":
-                run.result = self._files.submit(exchange.read_result, run.written.result())
+                run.result = self._files.submit(exchange.read_results, run.written.result())
                 return events
             elif message["event"] == "failed":
                 return [*events, Failed(message["message"], message["kind"])]
@@ -194,6 +193,17 @@ class Client:
         assert self._files is not None
         self._run = None
         self._files.submit(_removed, run.written)
+
+
+def _usual_seconds(job: Job) -> dict[str, float]:
+    if not isinstance(job, EstimateJob):
+        return {stage: seconds * (job.count if stage == "draw heads" else 1) for stage, seconds in SAMPLE_SECONDS.items()}
+    without = NETWORK_STAGES if job.prior == "literature" else ()
+    return {stage: seconds for stage, seconds in USUAL_SECONDS.items() if stage not in without}
+
+
+def _finished(results: tuple[Result, ...]) -> Finished:
+    return Finished(results[0], results[1:])
 
 
 def _written(job: Job) -> Path:

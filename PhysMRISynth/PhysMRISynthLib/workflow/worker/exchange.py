@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,29 @@ def read_job(folder: Path) -> Job:
         return EstimateJob(given, **told)
 
 
-def write_result(result: Result, folder: Path) -> None:
-    """Write a result into the job's ``folder``: it is there whole or not at all. Raises OSError when there is no room."""
+def write_result(result: Result, folder: Path, number: int = 0) -> None:
+    """Write result ``number`` into the job's ``folder``: it is there whole or not at all. Raises OSError when there is no room."""
     maps = result.maps
     sets = {"fits": result.fits, "residuals": result.residuals, "sd": dict(maps.sd)}
     arrays = {"pd": maps.pd, "t1": maps.t1, "t2": maps.t2, "mask": maps.mask, "tissue": result.tissue, "brain": result.brain}
     arrays |= {f"{kind} {name}": array for kind, group in sets.items() for name, array in group.items()}
     told = {"geometry": _geometry(maps.grid), "provenance": dict(maps.provenance), "report": result.report}
-    _write(folder / _RESULT, told | {kind: list(group) for kind, group in sets.items()}, arrays)
+    _write(_result_folder(folder, number), told | {kind: list(group) for kind, group in sets.items()}, arrays)
 
 
-def read_result(folder: Path) -> Result:
+def _result_folder(folder: Path, number: int) -> Path:
+    return folder / (f"{_RESULT}-{number}" if number else _RESULT)
+
+
+def read_results(folder: Path) -> tuple[Result, ...]:
+    """Read all results of a job back, in their order. Raises ImageError when one is damaged or there is none."""
+    others = takewhile(lambda number: _result_folder(folder, number).exists(), count(1))
+    return (read_result(folder), *(read_result(folder, number) for number in others))
+
+
+def read_result(folder: Path, number: int = 0) -> Result:
     """Read a result back. Raises ImageError when it is damaged."""
-    told, arrays = _read(folder / _RESULT)
+    told, arrays = _read(_result_folder(folder, number))
     with _damage_named(folder):
         grid = _grid(told["geometry"])
         wrong = [name for name, array in arrays.items() if array.shape != grid.GetSize()[::-1]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -34,10 +34,14 @@ class EstimateJob:
 
 @dataclass(frozen=True)
 class SampleJob:
-    """``count`` heads drawn by the sampling model; ``seed`` makes them repeatable."""
+    """``count`` heads drawn by the sampling model: of ``seed``, the next seed and so on, which make them repeatable; ``steps`` and
+    ``condition`` as :class:`~PhysMRISynthLib.workflow.sample.Order` has them."""
 
     seed: int
     count: int = 1
+    steps: int = 30
+    condition: Mapping[str, float] = field(default_factory=dict)
+    device: str = "auto"
 
 
 Job = EstimateJob | SampleJob
@@ -72,9 +76,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """The job is done."""
+    """The job is done; where more than one head was sampled, ``others`` are those after the first."""
 
     result: Result
+    others: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from ...imaging.acquisition import Acquisition
 from ..estimate import Estimate
 from ..report import estimate_report
+from ..sample import SampledHead
 from .jobs import Result
 
 
@@ -19,6 +20,11 @@ def result_of(estimate: Estimate, acquisitions: Sequence[Acquisition], field_str
     maps = replace(estimate.maps, provenance=report)
     residuals = {name: _residual(estimate, name) for name in estimate.fits}
     return Result(maps, dict(estimate.fits), residuals, estimate.tissue, estimate.brain, report)
+
+
+def result_of_sample(head: SampledHead) -> Result:
+    """The result of a sampled head: it has no inputs to compare with."""
+    return Result(head.maps, {}, {}, head.tissue, head.brain, head.report)
 
 
 def _residual(estimate: Estimate, name: str) -> np.ndarray:

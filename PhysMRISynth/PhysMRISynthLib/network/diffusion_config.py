@@ -1,0 +1,138 @@
+"""The sampling model's shape, as data, and the numbers that it can be conditioned on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ..errors import PhysMRISynthError
+
+OBJECTIVES = ("epsilon", "v", "flow")
+SCHEDULES = ("linear_beta", "scaled_linear_beta", "cosine")
+_LEAST_SHARE = 0.1
+"""Per cent: the logarithm needs an end."""
+_GROUPS = 32
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A number that a head can be drawn for: its ``unit`` and ``title``, possible values, and what the network is told of it."""
+
+    title: str
+    unit: str
+    least: float
+    greatest: float
+    told: Callable[[float], float]
+
+
+CONDITIONS: Mapping[str, Condition] = {
+    "brain_volume": Condition("brain tissue without fluid", "ml", 500.0, 2500.0, math.log),
+    "ventricle_share": Condition("ventricles over brain tissue", "%", 0.0, 30.0, lambda value: math.log(max(value, _LEAST_SHARE))),
+    "lesion_load": Condition("lesions of the white matter", "ml", 0.0, 200.0, math.log1p),
+}
+"""What heads can be conditioned on, by name."""
+
+
+def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.ndarray:
+    """What the network is told of ``values`` (units of CONDITIONS): (len(names),) float32, NaN where a value is not given.
+
+    Raises PhysMRISynthError for a name that the network was not conditioned on and for impossible values.
+    """
+    if unknown := sorted(set(values) - set(names)):
+        known = f"it knows {', '.join(names)}" if names else "it knows none"
+        raise PhysMRISynthError(f"The sampling model has no condition {', '.join(unknown)}: {known}.")
+    for name, value in values.items():
+        c = CONDITIONS[name]
+        if not c.least <= value <= c.greatest:
+            raise PhysMRISynthError(f"{name} ({c.title}) must be from {c.least:g} to {c.greatest:g} {c.unit}, not {value:g}.")
+    return np.array([CONDITIONS[name].told(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Shape of the latent diffusion.
+
+    Latents of ``latent_channels`` numbers for each block of ``factor`` voxels a side stand for heads of ``shape`` voxels of 1 mm
+    ((z, y, x), or (y, x) of an axial slice); blocks of ``fold`` latent positions a side are folded into channels before the UNet of
+    ``widths`` with ``blocks`` residual blocks a level and ``attention`` where that is true, ``head_channels`` for each of its heads.
+
+    ``objective``: what the UNet predicts: "epsilon" (the noise), "v" (Salimans & Ho, ICLR 2022), both under a noise ``schedule`` of
+    ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), whose times are drawn
+    logit-normally and moved by a factor of ``shift`` towards noise, as many like neighbours ask for (Esser et al., ICML 2024).
+    ``condition`` names the numbers of CONDITIONS that it is told.
+    """
+
+    spatial_dims: int
+    latent_channels: int
+    factor: int
+    shape: tuple[int, ...]
+    widths: tuple[int, ...]
+    attention: tuple[bool, ...]
+    fold: int = 1
+    blocks: int = 1
+    head_channels: int = 32
+    objective: str = "flow"
+    time_steps: int = 1000
+    schedule: str = "scaled_linear_beta"
+    beta_start: float = 0.0015
+    beta_end: float = 0.0205
+    shift: float = 1.0
+    condition: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(self.spatial_dims in (2, 3), "spatial_dims 2 or 3", self.spatial_dims)
+        _require(self.objective in OBJECTIVES, f"an objective of {', '.join(OBJECTIVES)}", self.objective)
+        _require(self.schedule in SCHEDULES, f"a schedule of {', '.join(SCHEDULES)}", self.schedule)
+        counts = (self.latent_channels, self.factor, self.fold, self.blocks, self.head_channels, self.time_steps)
+        whole = all(type(number) is int and number > 0 for number in (*counts, *self.shape, *self.widths))
+        _require(whole, "whole numbers above 0 as channels, factor, fold, blocks, time_steps, shape and widths", counts)
+        _require(0 < self.beta_start < self.beta_end < 1, "0 < beta_start < beta_end < 1", (self.beta_start, self.beta_end))
+        _require(self.shift >= 1, "a shift from 1 on", self.shift)
+        _require(bool(self.widths) and len(self.attention) == len(self.widths), "as many attention as widths", self.attention)
+        _require(all(width % self.groups == 0 for width in self.widths), f"widths that are multiples of {self.groups}", self.widths)
+        attentive = all(width % self.head_channels == 0 for width, there in zip(self.widths, self.attention, strict=True) if there)
+        _require(attentive and self.widths[-1] % self.head_channels == 0, "widths that head_channels divides", self.head_channels)
+        _require(set(self.condition) <= set(CONDITIONS), f"conditions of {', '.join(CONDITIONS)}", self.condition)
+        multiple = self.factor * self.fold * 2 ** (len(self.widths) - 1)
+        fits = len(self.shape) == self.spatial_dims and all(side % multiple == 0 for side in self.shape)
+        _require(fits, f"a shape of {self.spatial_dims} multiples of {multiple}", self.shape)
+
+    @property
+    def groups(self) -> int:
+        """Groups of the UNet's normalisation: as many as usual where the narrowest level has room for them."""
+        return min(_GROUPS, math.gcd(*self.widths))
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Positions of a head's latent along each axis."""
+        return tuple(side // self.factor for side in self.shape)
+
+    @property
+    def folded_shape(self) -> tuple[int, ...]:
+        """Channels and positions that the UNet sees."""
+        return (self.latent_channels * self.fold**self.spatial_dims, *(side // self.fold for side in self.latent_shape))
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> DiffusionConfig:
+        """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise PhysMRISynthError(f"Unknown field of a sampling model: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        try:
+            given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            return cls(**given)
+        except TypeError as error:
+            raise PhysMRISynthError(f"A sampling model's description is incomplete or of wrong types: {error}.") from None
+
+    def mapping(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def _require(holds: bool, wanted: str, value: object) -> None:
+    if not holds:
+        raise PhysMRISynthError(f"A sampling model needs {wanted}, not {value!r}.")

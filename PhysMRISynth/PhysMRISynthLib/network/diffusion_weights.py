@@ -1,0 +1,79 @@
+"""Weights of the sampling model, with the identity of the autoencoder whose latents they stand for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import PhysMRISynthError, WeightsError
+from .diffusion import LatentDiffusion
+from .diffusion_config import DiffusionConfig
+from .weights import Weights, check_finite, installed_weights, load_weights, read_tensors, write_tensors
+
+KIND = "sampler"
+"""The entry of these weights in the manifest."""
+_FORMAT = "physmrisynth-sampler-1"
+_REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
+
+
+@dataclass(frozen=True)
+class SamplerWeights:
+    """A sampling model with what it is: ``sha256`` of its file, its ``config``, ``vae_sha256`` of the network that decodes its latents,
+    and its ``card`` (data, steps, metrics; JSON values)."""
+
+    model: LatentDiffusion
+    config: DiffusionConfig
+    sha256: str
+    vae_sha256: str
+    card: dict[str, Any]
+
+
+def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], path: Path) -> str:
+    """Write half-precision weights (moments in full) with configuration and card into ``path`` (.safetensors); returns its SHA-256.
+
+    Raises WeightsError when a weight is not finite in half precision.
+    """
+    tensors = {
+        name: tensor.detach().to(torch.float16 if name.startswith("unet.") else torch.float32).contiguous().clone()
+        for name, tensor in model.state_dict().items()
+    }
+    check_finite(tensors, path)
+    described = {"format": _FORMAT, "config": json.dumps(model.config.mapping()), "card": json.dumps(card), "vae_sha256": vae_sha256}
+    return write_tensors(tensors, described, path)
+
+
+def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
+    """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
+    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    if told.get("format") != _FORMAT:
+        raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
+    check_finite(tensors, path)
+    try:
+        card, vae_sha256 = json.loads(told["card"]), told["vae_sha256"]
+        model = LatentDiffusion(DiffusionConfig.from_mapping(json.loads(told["config"]))).eval().requires_grad_(False)
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
+        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
+    return SamplerWeights(model, model.config, found, vae_sha256, card)
+
+
+def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tuple[SamplerWeights, Weights]:
+    """The sampling model and the network that decodes what it draws: from files, or the installed ones.
+
+    Raises WeightsError when one is missing or cannot be used, or when they do not belong together.
+    """
+    model = load_sampler(*(installed_weights(KIND) if sampler is None else (sampler, None)))
+    decoder = load_weights(*(installed_weights("vae") if vae is None else (vae, None)))
+    if decoder.sha256 != model.vae_sha256:
+        raise WeightsError(
+            f"The sampling model was trained for another network (SHA-256 {model.vae_sha256[:12]}…) than {decoder.sha256[:12]}…. "
+            "Use weights of one version."
+        )
+    return model, decoder

@@ -1,0 +1,154 @@
+"""The commands ``physmrisynth train`` and ``evaluate``; nothing heavy is imported before one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import PhysMRISynthError
+
+if TYPE_CHECKING:
+    from .run import Run
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _noise(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 50:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 50 (%)")
+    return number
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """The options of ``train``, which sets ``command`` to what runs it."""
+    kinds = parser.add_subparsers(required=True, metavar="KIND")
+    vae = kinds.add_parser("vae", help="the variational autoencoder that expects tissues")
+    vae.add_argument(
+        "--data", type=Path, required=True,
+        help="label maps (a folder with head_labels and, optionally, ms_lesion_masks), or real scans (BIDS, or a folder for each session)",
+    )  # fmt: skip
+    vae.add_argument("--scans", type=Path, metavar="DIR", help="real scans to mix with label maps, as scan_share of the steps")
+    vae.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of a .safetensors file")
+    vae.set_defaults(command=_train_vae)
+    ldm = kinds.add_parser("ldm", help="the latent diffusion that samples new heads")
+    ldm.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
+    ldm.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
+    ldm.set_defaults(command=_train_ldm)
+    for kind in (vae, ldm):
+        kind.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
+        kind.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
+        kind.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+        kind.add_argument("--minutes", type=float, help="stop after this long (default: when told to)")
+        kind.add_argument("--steps", type=natural, help="stop at this step")
+        kind.add_argument("--devices", type=int, default=1, help="GPUs, or CPU processes, on this machine")
+        kind.add_argument("--num-nodes", type=int, default=1)
+        kind.add_argument("--precision", default="auto", choices=PRECISIONS)
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """The options of ``evaluate``, which sets ``command`` to what runs it."""
+    parser.add_argument("--suite", required=True, help="maps, contrasts, retest, distributions, reconstruction, all of these, or samples")
+    parser.add_argument("--data", type=Path, help="folder with head_labels and real (the example alone needs none)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
+    parser.add_argument("--priors", nargs="+", choices=("network", "literature"), help="what to compare (both)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors file in place of the installed network")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what the network runs on")
+    parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
+    parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="levels of suite maps (0.5 1 2)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="draws of each head in suite maps (1)")
+    parser.add_argument("--step", type=positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
+    parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
+    parser.add_argument("--samples", type=positive, default=20, metavar="N", help="heads that suite samples draws (20)")
+    parser.set_defaults(command=_evaluate)
+
+
+def _train_vae(options: argparse.Namespace) -> None:
+    with _training(options) as (run, first):
+        from ..network.config import read_configuration
+        from .train_vae import train_vae
+
+        checkpoint = train_vae(read_configuration(options.config), run, _line if first else _silence)
+    if first:
+        print(f"\nThe checkpoint is {checkpoint}.")
+
+
+def _train_ldm(options: argparse.Namespace) -> None:
+    with _training(options) as (run, first):
+        from ..network.config import SAMPLER_CONFIGURATIONS, read_configuration
+        from .train_ldm import train_ldm
+
+        configuration = read_configuration(options.config, SAMPLER_CONFIGURATIONS)
+        checkpoint = train_ldm(configuration, run, options.vae, _line if first else _silence)
+    if first:
+        print("\nNot all latents are there yet: run the command again." if checkpoint is None else f"\nThe checkpoint is {checkpoint}.")
+
+
+@contextmanager
+def _training(options: argparse.Namespace) -> Iterator[tuple[Run, bool]]:
+    """What to train and where, and whether this is the first of several processes, which alone speaks."""
+    try:
+        from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+        from .run import Run
+
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        if not first:  # every process reads the same data: one of them warns
+            logging.getLogger(__package__.partition(".")[0]).setLevel(logging.ERROR)
+        chosen = {name: getattr(options, name) for name in ("start_from", "scans") if hasattr(options, name)}
+        yield (
+            Run(
+                options.data, options.out, options.resume, minutes=options.minutes, steps=options.steps, devices=options.devices,
+                num_nodes=options.num_nodes, precision=options.precision, **chosen,
+            ),
+            first,
+        )  # fmt: skip
+    except ImportError as error:
+        raise PhysMRISynthError(f"Training needs {error.name}. Install physmrisynth[training].") from None
+
+
+def _silence(text: str) -> None:
+    """Other processes than the first say nothing."""
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from ..workflow.sample import installed_sampler
+    from .evaluation.plan import HEADS, NOISE_PERCENT, PRIORS, Plan, estimators_for
+    from .evaluation.suites import evaluate, suites_named
+
+    suites = suites_named(options.suite)
+    estimators, sha256, missing = estimators_for(options.priors or PRIORS, options.weights, options.device)
+    for note in missing:
+        print(note, file=sys.stderr)
+    heads, noise = (tuple(dict.fromkeys(values)) for values in (options.heads or HEADS, options.noise or NOISE_PERCENT))
+    sampler = partial(installed_sampler, options.sampler, options.weights)
+    plan = Plan(estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples)
+    evaluate(plan, suites, options.out)
+    print(f"results.json, results.md and figures are in {options.out}.")
+
+
+def _line(text: str) -> None:
+    """Overwrite the terminal's line; in a file, one line after the other."""
+    print(f"\r\033[K{text}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)

@@ -1,0 +1,197 @@
+"""Suite ``samples``: are sampled heads like heads, sharp, different from each other, and not copies of the training's?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import PhysMRISynthError
+from ...network.device import choose_device, fastest_precision
+from ...network.inference import decode
+from ...physics.tissues import PROPERTIES
+from ...workflow.sample import Order, Sampler
+from ..anatomy import PlaceHead
+from ..latents import PLACEMENT, good_scan, latent_of, whole_heads
+from ..sample import Sample
+from ..simulator import Simulator
+from ..train_vae import SELECTION_HEADS, TRAINING_HEADS
+from .anatomies import Anatomy, anatomy_of, distance, one_hot, wasserstein
+from .drawing import Picture, draw_pictures
+from .plan import Plan, progress_bar
+from .results import Findings, Table
+from .similarity import check_metrics, similarity
+
+SAMPLED, TRAINING, DEFORMED, RECONSTRUCTED, HELD_OUT = (
+    "samples", "training heads", "training heads deformed", "held-out heads reconstructed", "held-out heads"
+)  # fmt: skip
+VOLUMES = ("brain", "white_matter", "ventricles")
+_TOLERANCE = 0.15
+_COPIES, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 3, 6, 20
+_SEED = 424_242
+_STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": (), "elsewhere": 0.0, "stray": 0.0}
+"""How a head is placed that is not deformed."""
+_NOTES = (
+    "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind "
+    "that was learned from; held-out heads are other people's, reconstructed from their simulated scans by the autoencoder, which is what "
+    "a sample could at best look like. The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature "
+    "for all alike, in the whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for "
+    "a training head). Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance to the nearest "
+    "training head is the root mean square difference of T1w block means of 4 mm (1: the brightest brain tissue), mirrored or not; a copy "
+    "would be nearer to its source than the source's own deformed copies are. MS-SSIM between heads of a group: lower is more diverse.",
+)
+Groups = dict[str, list[Anatomy]]
+Record = dict[str, Any]
+
+
+def placed(simulator: Simulator, number: int, copy: int, placement: Mapping[str, Any]) -> np.ndarray:
+    """The tissue of copy ``copy`` of head ``number`` (z, y, x), placed like this."""
+    rng = np.random.default_rng([_SEED, number, copy])
+    place = PlaceHead(simulator.heads[number], simulator.shape, **placement)
+    return place(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng).tissue
+
+
+def check(plan: Plan) -> None:
+    """Raise PhysMRISynthError when MONAI, the sampling model or the label maps cannot be had."""
+    check_metrics()
+    plan.sampler()
+    _folder_of(plan)
+
+
+def _folder_of(plan: Plan) -> Path:
+    if plan.data is None or not (plan.data / "head_labels").is_dir():
+        raise PhysMRISynthError("The suite 'samples' compares with the training heads. Give the folder that holds head_labels with --data.")
+    return plan.data
+
+
+def measure(plan: Plan) -> Findings:
+    """``plan.samples`` heads, of the seeds from 0 on, beside training heads, deformed ones and reconstructions."""
+    sampler = plan.sampler()
+    depth, height, width = sampler.model.config.shape
+    folder = _folder_of(plan)
+    training = whole_heads(folder, TRAINING_HEADS, (depth, height, width), _SEED)
+    held_out = whole_heads(folder, SELECTION_HEADS, (depth, height, width), _SEED)
+    count = plan.samples + (1 + _COPIES) * len(training.heads) + len(held_out.heads) + _RECONSTRUCTIONS
+    with progress_bar(count, "samples") as bar:
+        groups = _groups(plan, sampler, training, held_out, bar)
+    return compare(groups)
+
+
+def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulator, bar: Any) -> Groups:
+    groups: Groups = {SAMPLED: [], TRAINING: [], DEFORMED: [], HELD_OUT: [], RECONSTRUCTED: []}
+
+    def add(group: str, name: str, fractions: np.ndarray) -> None:
+        groups[group].append(anatomy_of(name, fractions, len(groups[group])))
+        bar.update()
+
+    for number, head in enumerate(training.heads):
+        add(TRAINING, head.name, one_hot(placed(training, number, 0, _STILL)))
+        for copy in range(_COPIES):
+            add(DEFORMED, head.name, one_hot(placed(training, number, 1 + copy, PLACEMENT)))
+    for number, head in enumerate(held_out.heads):
+        add(HELD_OUT, head.name, one_hot(placed(held_out, number, 0, _STILL)))
+    device = choose_device("auto")
+    precision = fastest_precision(device.type)
+    for index in range(_RECONSTRUCTIONS):
+        latent = latent_of(good_scan(held_out, index), sampler.decoder, device, precision)
+        add(RECONSTRUCTED, latent.name, decode(sampler.decoder, latent.latent[0], device, precision))
+    for seed in range(plan.samples):
+        add(SAMPLED, f"seed {seed}", sampler.drawn(Order(seed)).fractions)
+    return groups
+
+
+def compare(groups: Groups) -> Findings:
+    """As the suite does, on any heads."""
+    records = [_record(kind, head, groups) for kind, heads in groups.items() for head in heads]
+    likeness = {kind: _likeness(heads) for kind, heads in groups.items()}
+    notes = (*_NOTES, _copies(records))
+    tables = [_volumes(groups), _group_table(records, groups, likeness)]
+    return Findings(records, tables, notes, partial(draw_pictures, _pictures(groups)))
+
+
+def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
+    others = [other for other in groups[TRAINING] if other is not head and (kind != TRAINING or other.name != head.name)]
+    nearest = min(others, key=partial(distance, head))
+    record = {
+        "kind": kind, "head": head.name, "volumes_ml": asdict(head.volumes), "gradient_energy": head.gradient_energy,
+        "wasserstein": wasserstein(head, others), "nearest": nearest.name, "distance": distance(head, nearest),
+    }  # fmt: skip
+    if kind == DEFORMED:
+        own = next(other for other in groups[TRAINING] if other.name == head.name)
+        record["distance_to_own"] = distance(head, own)
+    return record
+
+
+def _copies(records: Sequence[Record]) -> str:
+    """How many samples lie nearer to a training head than that head's own deformed copies."""
+    own: dict[str, list[float]] = {}
+    for record in records:
+        if record["kind"] == DEFORMED:
+            own.setdefault(record["head"], []).append(record["distance_to_own"])
+    sampled = [record for record in records if record["kind"] == SAMPLED]
+    near = [record["head"] for record in sampled if record["distance"] < min(own.get(record["nearest"], [0.0]))]
+    named = f": {', '.join(near)}" if near else ""
+    return f"{len(near)} of {len(sampled)} samples are nearer to a training head than its own deformed copies{named}."
+
+
+def _likeness(heads: Sequence[Anatomy]) -> float:
+    """Mean MS-SSIM of T1w images between pairs of heads."""
+    pairs = list(combinations(heads, 2))
+    chosen = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, min(len(pairs), _MOST_PAIRS)).astype(int))] if pairs else []
+    scores = [similarity(a.image, b.image, a.brain | b.brain, 1.0, a.grid).ms_ssim for a, b in chosen]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def _volumes(groups: Groups) -> Table:
+    """The range of each group, and how much of it lies in that of the training heads."""
+    rows = []
+    known = {name: [getattr(head.volumes, name) for head in groups[TRAINING]] for name in VOLUMES}
+    for kind, heads in groups.items():
+        cells, within = [], np.ones(len(heads), dtype=bool)
+        for name in VOLUMES:
+            values = np.array([getattr(head.volumes, name) for head in heads])
+            inside = (values >= min(known[name]) * (1.0 - _TOLERANCE)) & (values <= max(known[name]) * (1.0 + _TOLERANCE))
+            within &= inside
+            cells.append(f"{values.min():.0f} to {values.max():.0f}" if len(values) else "")
+        rows.append((kind, str(len(heads)), *cells, f"{100 * within.mean():.0f}" if len(heads) else ""))
+    columns = ("heads", "number", *(f"{name.replace('_', ' ')} ml" for name in VOLUMES), "all three in the training range ± 15 %")
+    return Table("Volumes", columns, tuple(rows))
+
+
+def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, float]) -> Table:
+    """Means of each group."""
+    reference = np.mean([head.gradient_energy for head in groups[RECONSTRUCTED]]) if groups[RECONSTRUCTED] else float("nan")
+    rows = []
+    for kind in (kind for kind, heads in groups.items() if heads):
+        members = [record for record in records if record["kind"] == kind]
+        moved = [f"{np.mean([record['wasserstein'][name] for record in members]):.1f}" for name in PROPERTIES]
+        sharp = np.mean([record["gradient_energy"] for record in members]) / reference
+        near = [record["distance"] for record in members]
+        rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", f"{np.mean(near):.4f}", f"{min(near):.4f}"))
+    columns = (
+        "heads", "Wasserstein PD %", "T1 ms", "T2 ms", "gradient energy over reconstructions'", "MS-SSIM between heads",
+        "distance to the nearest training head", "smallest",
+    )  # fmt: skip
+    return Table("Likeness to training heads, sharpness, diversity, memorisation", columns, tuple(rows))
+
+
+def _pictures(groups: Groups) -> list[list[Picture]]:
+    """A row per plane: the first samples, a training head and a reconstruction."""
+    shown = [*groups[SAMPLED][:_SHOWN], *groups[TRAINING][:1], *groups[RECONSTRUCTED][:1]]
+    rows = []
+    for axis in range(3):
+        planes = [(head.name, np.take(head.image, _middle(head, axis), axis=axis)) for head in shown]
+        rows.append([Picture(name, plane if axis == 0 else plane[::-1], 0.0, 1.1) for name, plane in planes])
+    return rows
+
+
+def _middle(head: Anatomy, axis: int) -> int:
+    """Where the brain's middle is along an axis, for a sagittal plane a little off, where there is more than a fissure."""
+    where = np.flatnonzero(head.brain.any(axis=tuple(other for other in range(3) if other != axis)))
+    middle = int(np.median(where)) if len(where) else head.brain.shape[axis] // 2
+    return min(middle + (6 if axis == 2 else 0), head.brain.shape[axis] - 1)

@@ -1,0 +1,52 @@
+"""How to train the sampling model, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..errors import PhysMRISynthError
+from .config import check_fields
+
+_AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every")
+
+
+@dataclass(frozen=True)
+class LdmTrainingConfig:
+    """How to train: see the shipped configurations.
+
+    ``heads`` simulated heads are learned from and ``held_out`` ones of other anatomy validated on; ``workers`` processes simulate them.
+    Each number that the model can be conditioned on is left ``untold`` that often. ``epochs`` passes over the latents are a whole training
+    (0: it goes on until told to stop).
+    """
+
+    heads: int = 280
+    held_out: int = 14
+    batch: int = 1
+    epochs: int = 0
+    learning_rate: float = 3e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    warm_up_steps: int = 100
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    average_decay: float = 0.998
+    untold: float = 0.3
+    seed: int = 0
+    workers: int = 1
+    log_every: int = 25
+    validate_every: int = 250
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, _AT_LEAST_ONE)
+        if self.untold > 1 or self.average_decay > 1:
+            raise PhysMRISynthError("A training's 'untold' and 'average_decay' must be numbers from 0 to 1.")
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> LdmTrainingConfig:
+        """Read from JSON's types. Raises PhysMRISynthError that names an unknown or impossible field."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise PhysMRISynthError(f"Unknown field of a training: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**given)

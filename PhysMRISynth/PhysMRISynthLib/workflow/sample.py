@@ -1,0 +1,229 @@
+"""Sampling heads that do not exist: from a seed to tissue maps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import EstimationError, WeightsError
+from ..imaging.head_volumes import LESION, head_volumes
+from ..imaging.tissue_maps import TissueMaps
+from ..imaging.volumes import write_image
+from ..physics.tissues import BRAIN_TISSUE, PROPERTIES, acceptance_ranges, tissue_table
+from .medians import UNITS
+from .outputs import REPORT, check_free, whole_folder, write_json
+from .report import peak_memory_gb, software_report
+from .tissue_values import drawn_values, maps_of
+
+if TYPE_CHECKING:
+    from ..network.diffusion_weights import SamplerWeights
+    from ..network.weights import Weights
+
+STEPS = 30
+MOST_STEPS = 1000
+Progress = Callable[[float], None]
+"""Told the fraction that is done; may raise to stop."""
+STAGE = "draw heads"
+"""What a progress bar calls it."""
+_DRAWN, _DECODED = 0.8, 0.9
+"""Usual shares of a head's time."""
+_NO_TISSUE = 255
+_LEAST_VOXELS = 50
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to sample: the ``seed`` decides the head; fewer ``steps`` are faster and rougher; ``condition`` holds wishes by the names of
+    :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`; T1 and T2 are those at ``field_strength`` (tesla); ``device`` auto, cpu,
+    cuda or mps; ``precision`` auto, or what the report of an earlier head names, to draw the same one again."""
+
+    seed: int = 0
+    steps: int = STEPS
+    condition: Mapping[str, float] = field(default_factory=dict)
+    field_strength: float = 3.0
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise EstimationError(f"The number of steps must be from 1 to {MOST_STEPS}, not {self.steps}.")
+        if self.seed < 0:
+            raise EstimationError(f"A seed must be 0 or more, not {self.seed}.")
+        tissue_table(self.field_strength)  # refuses what it has no values for
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds it took."""
+
+    fractions: np.ndarray
+    device: str
+    precision: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SampledHead:
+    """A head that does not exist: its ``maps`` with the report as provenance; ``tissue`` (z, y, x) is the row of the tissue table of the
+    most probable tissue (the table's length: lesion), ``brain`` a mask of brain tissue and fluid."""
+
+    maps: TissueMaps
+    tissue: np.ndarray
+    brain: np.ndarray
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The sampling model with the network that decodes what it draws."""
+
+    model: SamplerWeights
+    decoder: Weights
+
+    def __post_init__(self) -> None:
+        if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
+            raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
+
+    def drawn(self, order: Order, progress: Progress = lambda fraction: None) -> Drawn:
+        """What tissue is where in one head.
+
+        Raises PhysMRISynthError for a condition that the model does not know or that is impossible, and for a device that does not work.
+        """
+        import torch
+
+        from ..network.device import autocast, choose_device, fastest_precision
+        from ..network.diffusion_config import condition_vector
+        from ..network.inference import decode
+
+        began = time.perf_counter()
+        told = torch.from_numpy(condition_vector(self.model.config.condition, order.condition))
+        device = choose_device(order.device)
+        precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
+        progress(0.0)
+        with autocast(device, precision):
+            latent = self.model.model.to(device).sample(order.steps, order.seed, told, lambda done: progress(_DRAWN * done))
+        drawn = time.perf_counter()
+        found = latent[0].float().cpu().numpy()
+        fractions = decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done))
+        return Drawn(fractions, str(device), precision, {"draw": drawn - began, "decode": time.perf_counter() - drawn})
+
+    def head(self, order: Order, progress: Progress = lambda fraction: None) -> SampledHead:
+        """Draw one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
+        drawn = self.drawn(order, progress)
+        began = time.perf_counter()
+        rng = np.random.default_rng([order.seed, 1])
+        values = drawn_values(order.field_strength, rng)
+        maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
+        tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
+        seconds = {**drawn.seconds, "values": time.perf_counter() - began}
+        report = {
+            **self._identity(order, drawn.device, drawn.precision),
+            "tissue_values": values.report(),
+            "volumes_ml": {name: round(volume, 1) for name, volume in vars(head_volumes(tissue)).items()},
+            "tissue_medians": _medians(maps, tissue),
+            "published_ranges": {
+                name: {quantity: list(limits) for quantity, limits in ranges.items()}
+                for name, ranges in acceptance_ranges(order.field_strength).items()
+            },
+            "seconds": {part: round(duration, 2) for part, duration in seconds.items()},
+            "peak_memory_gb": peak_memory_gb(),
+        }
+        return _head(replace(maps, provenance=report), tissue, report)
+
+    def _identity(self, order: Order, device: str, precision: str) -> dict[str, Any]:
+        """All that a head follows from."""
+        return {
+            "software": software_report() | {"torch": _torch_version()},
+            "sampled": {
+                "seed": order.seed, "steps": order.steps, "condition": dict(order.condition), "precision": precision,
+                "objective": self.model.config.objective, "shape": list(self.model.config.shape),
+                "sampler_sha256": self.model.sha256, "decoder_sha256": self.decoder.sha256,
+            },
+            "network": {"sha256": self.decoder.sha256, "device": device},
+            "field_strength_tesla": order.field_strength,
+            "warnings": [],
+            "units": UNITS,
+            "notice": "This head does not exist: it was drawn at random by a model of simulated heads. Research only.",
+        }  # fmt: skip
+
+
+def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> Sampler:
+    """The installed sampling model, or that of the files. Raises WeightsError with the reason and what to do when there is none, or torch
+    or MONAI are missing."""
+    try:
+        from ..network.weights import installed_weights
+
+        if sampler is None:
+            installed_weights("sampler")  # before MONAI is asked for
+        from ..network.diffusion_weights import sampling_weights
+    except ImportError as error:
+        raise WeightsError(f"Sampling needs {error.name}. Install physmrisynth[sampling].") from None
+    return Sampler(*sampling_weights(sampler, vae))
+
+
+def sampled_heads(
+    sampler: Sampler, order: Order, count: int, progress: Progress = lambda fraction: None
+) -> Iterator[SampledHead]:
+    """``count`` heads, one after the other: of the order's seed, the next seed, and so on; ``progress`` counts over all of them."""
+    for number in range(count):
+        yield sampler.head(replace(order, seed=order.seed + number), partial(_of_all, progress, number, count))
+
+
+def _of_all(progress: Progress, number: int, count: int, done: float) -> None:
+    progress((number + done) / count)
+
+
+def folder_name(number: int) -> str:
+    """The folder of head ``number``, from 1 on."""
+    return f"sample_{number:04d}"
+
+
+def write_samples(
+    sampler: Sampler, order: Order, count: int, out: Path, overwrite: bool = False, progress: Progress = lambda fraction: None
+) -> list[Path]:
+    """Draw heads into folders ``sample_0001`` … of ``out``, each there whole or not at all; returns them.
+
+    Raises ImageError, before anything is drawn, when one is there already and ``overwrite`` is False.
+    """
+    folders = [out / folder_name(number) for number in range(1, count + 1)]
+    for folder in folders:
+        check_free(folder, overwrite)
+    for folder, head in zip(folders, sampled_heads(sampler, order, count, progress), strict=True):
+        with whole_folder(folder, overwrite) as temporary:
+            for name, image in head.maps.files().items():
+                write_image(image, temporary / name)
+            names = sorted([REPORT, *(file.name for file in temporary.iterdir())])
+            write_json({**head.report, "files": names}, temporary / REPORT)
+    return folders
+
+
+def _torch_version() -> str:
+    import torch
+
+    return str(torch.__version__)
+
+
+def _head(maps: TissueMaps, tissue: np.ndarray, report: dict[str, Any]) -> SampledHead:
+    rows = [row for row, entry in enumerate(tissue_table()) if entry.region == "brain"]
+    brain = np.isin(tissue, [*rows, LESION]) & maps.mask
+    return SampledHead(maps, tissue, brain, report)
+
+
+def _medians(maps: TissueMaps, tissue: np.ndarray) -> dict[str, dict[str, float]]:
+    """Median and SD over the voxels of each brain tissue of PD (%), T1 and T2 (ms), and ``volume_ml``."""
+    found = {}
+    scaled = dict(zip(PROPERTIES, (100.0 * maps.pd, maps.t1, maps.t2), strict=True))
+    for row, entry in enumerate(tissue_table()):
+        where = tissue == row
+        if entry.name in (*BRAIN_TISSUE, "csf") and where.sum() >= _LEAST_VOXELS:
+            values = {name: voxels[where] for name, voxels in scaled.items()}
+            medians = {name: round(float(np.median(voxels)), 1) for name, voxels in values.items()}
+            sds = {f"{name}_sd": round(float(np.std(voxels)), 2) for name, voxels in values.items()}
+            found[entry.name] = {**medians, **sds, "volume_ml": round(float(where.sum()) / 1000.0, 1)}
+    return found

@@ -1,0 +1,258 @@
+"""Latent diffusion: its processes end where they should, a perfect network finds the data, and what is no sampling model is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
+from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
+from PhysMRISynthLib.network import weights as weights_module
+from PhysMRISynthLib.network.config import SAMPLER_CONFIGURATIONS, read_configuration
+from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, DiffusionConfig, condition_vector
+from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
+from PhysMRISynthLib.network.inference import decode
+from PhysMRISynthLib.network.noising import noising
+from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# --- processes ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", (1, 4, 30))
+@pytest.mark.parametrize("schedule", ("scaled_linear_beta", "cosine"))
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_perfect_prediction_leads_from_noise_to_the_data(objective: str, schedule: str, steps: int) -> None:
+    """With the truth predicted at every step, any number of steps ends at the data: mean times, signs and shares are right."""
+    process = noising(replace(TINY, objective=objective, schedule=schedule, shift=3.0))
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = torch.randn((2, 1, 4, 4, 4), generator=generator, dtype=torch.float64)[:, None]
+    pairs = process.pairs(steps)
+    assert len(pairs) == steps and all(one[1] == other[0] for one, other in pairwise(pairs))
+    x = process.noisy(clean, noise, torch.tensor([pairs[0][0]]))
+    assert float(torch.corrcoef(torch.stack([x.flatten(), noise.flatten()]))[0, 1]) > 0.99  # it begins where there is hardly anything else
+    for now, then in pairs:
+        x = process.step(process.target(clean, noise, torch.tensor([now])), x, now, then)
+    torch.testing.assert_close(x, clean, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_times_cover_the_whole_way(objective: str) -> None:
+    torch.manual_seed(0)
+    times = noising(replace(TINY, objective=objective)).random_times(4000).double() / TINY.time_steps
+    assert 0 <= times.min() < 0.05 and 0.95 < times.max() <= 1 and abs(times.mean() - 0.5) < 0.02
+    if objective == "flow":
+        assert noising(replace(TINY, shift=3.0)).random_times(4000).double().mean() / TINY.time_steps > 0.65
+
+
+# --- the model ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fold", (1, 2))
+def test_folding_comes_back_and_normalises(fold: int) -> None:
+    model = tiny_model(fold=fold)
+    model.normalise_by(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]), torch.zeros(3), torch.ones(3))
+    latent = torch.tensor([3.0, -1.0]).view(1, 2, 1, 1, 1) + torch.tensor([2.0, 0.5]).view(1, 2, 1, 1, 1) * torch.randn(1, 2, 8, 12, 8)
+    folded = model.folded(latent)
+    assert folded.shape == (1, *model.config.folded_shape) and abs(folded.mean()) < 0.1 and abs(folded.std() - 1) < 0.1
+    torch.testing.assert_close(model.unfolded(folded), latent)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_learning_lowers_the_loss(objective: str) -> None:
+    model = tiny_model(objective=objective, fold=1).train().requires_grad_(True)
+    latent, condition = torch.randn(2, 2, 8, 12, 8) * 0.1, torch.full((2, 3), torch.nan)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for step in range(30):
+        torch.manual_seed(step)
+        loss = model(latent, condition)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+
+
+def test_what_is_known_of_a_head_matters_and_what_is_not_does_not() -> None:
+    model = tiny_model()
+    noisy, times = torch.randn(1, *TINY.folded_shape), torch.tensor([500.0])
+    model.condition_mean.copy_(torch.tensor([7.0, 1.0, 0.0]))
+    free = model.predict(noisy, times, torch.full((1, 3), torch.nan))
+    assert torch.isfinite(free).all()
+    told = model.predict(noisy, times, torch.tensor([[7.5, torch.nan, torch.nan]]))
+    average = model.predict(noisy, times, torch.tensor([[7.0, torch.nan, torch.nan]]))
+    assert (told - free).abs().max() > 1e-4 and (average - free).abs().max() > 1e-4 and (told - average).abs().max() > 1e-4
+    later = model.predict(noisy, torch.tensor([20.0]), torch.full((1, 3), torch.nan))
+    assert (later - free).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_seed_is_a_head(objective: str) -> None:
+    model = tiny_model(objective=objective)
+    told: list[float] = []
+    one = model.sample(3, 7, progress=told.append)
+    torch.manual_seed(99)
+    assert one.shape == (1, TINY.latent_channels, *TINY.latent_shape)
+    assert torch.equal(one, model.sample(3, 7)) and (one - model.sample(3, 8)).abs().max() > 0.1
+    assert told == pytest.approx([1 / 3, 2 / 3, 1])
+    assert (one - model.sample(3, 7, torch.tensor([8.0, 0.0, 2.0]))).abs().max() > 1e-4
+    assert (one - model.sample(9, 7)).abs().max() > 1e-5
+
+
+def test_a_model_without_conditions_and_of_slices() -> None:
+    model = tiny_model(spatial_dims=2, shape=(48, 32), condition=(), objective="epsilon")
+    assert model.sample(2, 0).shape == (1, 2, 12, 8)
+    assert torch.isfinite(model(torch.randn(2, 2, 12, 8), torch.zeros(2, 0)))
+
+
+def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from the tiles' faces; group normalisation would see the tile, so this network normalises by voxel."""
+    save_weights(tiny_vae(), {}, tmp_path / "vae.safetensors")
+    weights = load_weights(tmp_path / "vae.safetensors")
+    latent = np.random.default_rng(0).standard_normal((2, 24, 12, 8)).astype(np.float32)
+    whole = decode(weights, latent, CPU, "32-true")
+    assert whole.shape == (13, 96, 48, 32)
+    np.testing.assert_allclose(whole.sum(axis=0), 1.0, atol=1e-5)
+    monkeypatch.setattr("PhysMRISynthLib.network.inference._TILES", (64,))
+    told: list[float] = []
+    tiled = decode(weights, latent, CPU, "32-true", told.append)
+    assert len(told) > 1 and told[-1] == 1
+    for far in (slice(0, 20), slice(-20, None)):
+        np.testing.assert_allclose(tiled[:, far], whole[:, far], atol=1e-4)
+    np.testing.assert_allclose(tiled.sum(axis=0), 1.0, atol=1e-5)
+
+
+# --- configurations and conditions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLER_CONFIGURATIONS.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_configurations_fit_the_network_of_their_name(path: Path) -> None:
+    config = DiffusionConfig.from_mapping(read_configuration(path.stem, SAMPLER_CONFIGURATIONS)["network"])
+    vae = read_configuration(path.stem)["network"]
+    assert (config.latent_channels, config.spatial_dims) == (vae["latent_channels"], vae["spatial_dims"])
+    assert config.factor == vae["stem"] * 2 ** len(vae["down_widths"])
+    assert DiffusionConfig.from_mapping(json.loads(json.dumps(config.mapping()))) == config
+    if path.stem == "paper_2d":
+        assert config.objective == "epsilon" and not config.condition
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    (
+        ({"objective": "noise"}, "objective"),
+        ({"shape": [30, 48, 32]}, "multiples of 16"),
+        ({"shape": [32, 48]}, "3 multiples"),
+        ({"attention": [True]}, "as many attention"),
+        ({"condition": ["age"]}, "conditions of"),
+        ({"widths": [8, 12], "head_channels": 8}, "head_channels divides"),
+        ({"fold": 0}, "whole numbers"),
+        ({"beta_end": 0.001}, "beta_start"),
+        ({"shift": 0.5}, "shift"),
+        ({"schedule": "linear"}, "schedule"),
+        ({"colour": 1}, "Unknown field"),
+        ({"widths": 8}, "incomplete or of wrong types"),
+    ),
+    ids=str,
+)
+def test_an_impossible_shape_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(PhysMRISynthError, match=message):
+        DiffusionConfig.from_mapping({**TINY.mapping(), **change})
+
+
+def test_conditions_are_told_as_numbers() -> None:
+    told = condition_vector(("brain_volume", "ventricle_share", "lesion_load"), {"brain_volume": 1200.0, "lesion_load": 0.0})
+    assert told[0] == pytest.approx(np.log(1200)) and np.isnan(told[1]) and told[2] == 0
+    assert np.isfinite(condition_vector(tuple(CONDITIONS), {"ventricle_share": 0.0})[1])
+    with pytest.raises(PhysMRISynthError, match="no condition age: it knows brain_volume"):
+        condition_vector(("brain_volume",), {"age": 3.0})
+    with pytest.raises(PhysMRISynthError, match="from 500 to 2500 ml, not 12"):
+        condition_vector(("brain_volume",), {"brain_volume": 12.0})
+
+
+# --- weights --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    manifest = installed(tmp_path)
+    monkeypatch.setattr(weights_module, "MANIFEST", manifest)
+    return tmp_path
+
+
+def test_weights_come_back_and_belong_to_their_network(shipped: Path) -> None:
+    sampler, vae = sampling_weights()
+    assert sampler.config == TINY and vae.config == VAE and sampler.card == {"steps": 5} and not sampler.model.training
+    assert (sampler.sha256, sampler.vae_sha256) == (file_sha256(shipped / "sampler.safetensors"), vae.sha256)
+    drawn, before = sampler.model.sample(2, 1), tiny_model().sample(2, 1)
+    assert float((drawn - before).abs().max()) < 0.05  # half precision
+    assert shipped_weights() == (shipped / "vae.safetensors", vae.sha256)
+    again, _ = sampling_weights(shipped / "sampler.safetensors", shipped / "vae.safetensors")
+    assert again.sha256 == sampler.sha256
+
+
+def test_a_sampler_of_another_network_is_refused(shipped: Path) -> None:
+    save_weights(tiny_vae(5), {}, shipped / "vae.safetensors")
+    write_manifest(shipped / "vae.safetensors", shipped / "weights.json")
+    with pytest.raises(WeightsError, match="trained for another network"):
+        sampling_weights()
+
+
+def test_without_a_sampler_the_reason_is_said(shipped: Path) -> None:
+    (shipped / "weights.json").unlink()
+    with pytest.raises(WeightsError, match=r"No weights for sampling are installed.*train ldm"):
+        sampling_weights()
+    write_manifest(shipped / "vae.safetensors", shipped / "weights.json")
+    with pytest.raises(WeightsError, match="No weights for sampling are installed"):
+        sampling_weights()
+    assert shipped_weights("sampler") is None and shipped_weights() is not None
+
+
+def test_damaged_and_foreign_samplers_are_refused(shipped: Path) -> None:
+    path = shipped / "sampler.safetensors"
+    with pytest.raises(WeightsError, match="other weights than this version's sampling model"):
+        load_sampler(shipped / "vae.safetensors")
+    with pytest.raises(WeightsError, match="no network weights"):
+        load_sampler(shipped / "none.safetensors")
+    with safe_open(path, framework="pt") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    for changes, message in (
+        ({"config": json.dumps({**TINY.mapping(), "widths": [16, 16]})}, "do not fit their own description"),
+        ({"config": "{}"}, "description .* is damaged"),
+        ({"card": "{"}, "description .* is damaged"),
+    ):
+        save_file(tensors, shipped / "changed.safetensors", metadata={**told, **changes})
+        with pytest.raises(WeightsError, match=message):
+            load_sampler(shipped / "changed.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="not the shipped ones"):
+        sampling_weights()
+
+
+def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    model = tiny_model()
+    next(model.unet.parameters()).fill_(torch.nan)
+    with pytest.raises(WeightsError, match="are not numbers"):
+        save_sampler(model, "0" * 64, {}, tmp_path / "sampler.safetensors")
+    assert not list(tmp_path.iterdir())

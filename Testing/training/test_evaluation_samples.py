@@ -1,0 +1,129 @@
+"""The suite of sampled heads: what it measures is what is there, and copies, blur and odd volumes are found out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from network import tiny_sampler
+from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
+from PhysMRISynthLib.imaging.head_volumes import HeadVolumes
+from PhysMRISynthLib.training.evaluation import samples
+from PhysMRISynthLib.training.evaluation.anatomies import Anatomy, anatomy_of, block_means, distance, gradient_energy, one_hot, wasserstein
+from PhysMRISynthLib.training.evaluation.plan import Plan
+from PhysMRISynthLib.training.evaluation.suites import evaluate, suites_named
+from PhysMRISynthLib.training.sample_gallery import head_pictures, plane
+from PhysMRISynthLib.training.smooth import blurred
+from PhysMRISynthLib.workflow.sample import installed_sampler
+from PhysMRISynthLib.workflow.small_head import small_head
+from training.heads import toy_head, toy_labels, write_label_map
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+TISSUE = toy_head((64, 66, 68)).tissue
+
+
+def moved(tissue: np.ndarray, shift: int) -> np.ndarray:
+    return np.roll(tissue, shift, axis=1)
+
+
+@pytest.fixture(scope="module")
+def toy() -> Anatomy:
+    return anatomy_of("toy", one_hot(TISSUE), 0)
+
+
+def test_fractions_of_a_label_map_are_certain() -> None:
+    fractions = one_hot(TISSUE)
+    np.testing.assert_array_equal(fractions.argmax(axis=0), TISSUE)
+    assert (fractions.sum(axis=0) == 1).all()
+
+
+def test_a_blurred_head_has_less_gradient_energy(toy: Anatomy) -> None:
+    soft = np.stack([blurred(fraction, (1.5, 1.5, 1.5)) for fraction in one_hot(TISSUE)])
+    ratio = anatomy_of("soft", soft, 0).gradient_energy / toy.gradient_energy
+    assert 0.05 < ratio < 0.7
+    ramp = np.broadcast_to(np.arange(20.0), (20, 20, 20)) * 3.0
+    assert gradient_energy(ramp, np.ones(ramp.shape, bool)) == pytest.approx(9.0)
+
+
+def test_distance_knows_copies_mirrors_and_strangers(toy: Anatomy) -> None:
+    small = np.zeros((64, 66, 68), dtype=np.float32)
+    assert block_means(small).shape == (16, 16, 17)
+    mirrored = replace(toy, small=toy.small[..., ::-1])
+    away = anatomy_of("moved", one_hot(moved(TISSUE, 4)), 0)
+    assert distance(toy, toy) == distance(toy, mirrored) == 0 and distance(toy, away) > 0.01
+
+
+def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
+    shifted = replace(toy, quantiles={name: values + 7.0 for name, values in toy.quantiles.items()})
+    assert wasserstein(shifted, [toy]) == pytest.approx({"PD": 7.0, "T1": 7.0, "T2": 7.0})
+    assert 500 < toy.quantiles["T1"][100] < 3000 and 40 < toy.quantiles["PD"][100] < 110
+
+
+def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
+    other = replace(anatomy_of("other", one_hot(moved(TISSUE, 3)), 1), name="other")
+    copy_of = replace(toy, name="toy", small=toy.small + 0.02)
+    sampled = [
+        replace(toy, name="seed 0"),  # a copy
+        replace(toy, name="seed 1", small=toy.small + 0.3, gradient_energy=0.5 * toy.gradient_energy),
+        replace(toy, name="seed 2", small=toy.small + 0.3, volumes=HeadVolumes(*(3.0 * v for v in vars(toy.volumes).values()))),
+    ]
+    groups = {
+        samples.SAMPLED: sampled, samples.TRAINING: [toy, other], samples.DEFORMED: [copy_of], samples.HELD_OUT: [],
+        samples.RECONSTRUCTED: [replace(toy, gradient_energy=2.0 * toy.gradient_energy)],
+    }  # fmt: skip
+    found = samples.compare(groups)
+    assert found.notes[-1] == "1 of 3 samples are nearer to a training head than its own deformed copies: seed 0."
+    volumes, means = found.tables
+    by_name = {row[0]: row for row in volumes.rows}
+    assert by_name[samples.SAMPLED][-1] == "67" and by_name[samples.TRAINING][-1] == "100"
+    row = {row[0]: row for row in means.rows}[samples.SAMPLED]
+    assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == "0.0000"
+    record = next(r for r in found.records if r["kind"] == samples.TRAINING and r["head"] == "toy")
+    assert record["nearest"] == "other" and record["distance"] > 0
+
+
+def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_sampler.installed(tmp_path)
+    data = tmp_path / "data"
+    write_label_map(data / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
+    for number in (2, 15):
+        shutil.copy(data / "head_labels" / "head_01.nii.gz", data / "head_labels" / f"head_{number:02d}.nii.gz")
+    monkeypatch.setattr(samples, "TRAINING_HEADS", (1, 2))
+    plan = Plan({}, data, samples=2, sampler=lambda: installed_sampler(tmp_path / "sampler.safetensors", tmp_path / "vae.safetensors"))
+    monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
+    evaluate(plan, suites_named("samples"), tmp_path / "out")
+    text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "samples are nearer to a training head" in text and "| training heads deformed | 4 |" in text
+    assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
+    with pytest.raises(PhysMRISynthError, match="--data"):
+        evaluate(replace(plan, data=None), ["samples"], tmp_path / "other")
+
+    def missing() -> None:
+        raise WeightsError("No weights for sampling are installed.")
+
+    with pytest.raises(WeightsError):
+        evaluate(replace(plan, sampler=missing), ["samples"], tmp_path / "other")
+    assert "samples" not in suites_named("all")
+
+
+def test_the_gallery_shows_three_contrasts_in_three_planes() -> None:
+    maps = small_head().maps
+    pictures = head_pictures("seed 3", maps)
+    assert len(pictures) == 9 and [picture.title for picture in pictures[:2]] == ["seed 3 t1w\naxial", "seed 3 t1w\ncoronal"]
+    assert all(np.isfinite(picture.plane).all() and picture.plane.max() > 0 for picture in pictures)
+    image = np.zeros((20, 20, 20), dtype=np.float32)
+    image[12, :, :] = 1.0  # towards the top
+    assert plane(image, np.ones(image.shape, bool), 1)[:10].any() and not plane(image, np.ones(image.shape, bool), 1)[10:].any()

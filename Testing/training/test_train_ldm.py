@@ -1,0 +1,252 @@
+"""Training the sampling model: latents are computed once, a run goes on where it stopped, and foreign data is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from network.tiny_sampler import TINY, tiny_vae
+from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.network.vae import TissueVAE
+from PhysMRISynthLib.network.weights import load_weights, save_weights
+from PhysMRISynthLib.training import latents as latents_module
+from PhysMRISynthLib.training import train_ldm as module
+from PhysMRISynthLib.training.checkpoint import load_checkpoint
+from PhysMRISynthLib.training.latents import LatentHead, Latents, good_scan, moments, simulated_shape, whole_heads
+from PhysMRISynthLib.training.ldm_config import LdmTrainingConfig
+from PhysMRISynthLib.training.run import LOG, Run
+from PhysMRISynthLib.training.simulator import Simulator
+from PhysMRISynthLib.training.train_ldm import Source, train_ldm
+from training.heads import toy_head, toy_labels, write_label_map
+
+CONFIGURATION: dict[str, Any] = {
+    "network": TINY.mapping(),
+    "training": {"heads": 4, "held_out": 2, "workers": 0, "warm_up_steps": 2, "log_every": 1, "validate_every": 3},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The networks are tiny, the cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
+    shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
+    save_weights(tiny_vae(), {}, folder / "vae.safetensors")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRAINING_HEADS", (1,))
+
+
+def trained(data_folder: Path, out: Path, steps: int, lines: list[str] | None = None, **options: Any) -> dict[str, Any]:
+    run = Run(data_folder, out, steps=steps, precision="32-true", **options)
+    path = train_ldm(CONFIGURATION, run, data_folder / "vae.safetensors", ([] if lines is None else lines).append)
+    assert path is not None
+    return load_checkpoint(path)
+
+
+def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def test_a_run_stopped_and_resumed_is_a_run_in_one_go(data_folder: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    whole = trained(data_folder, tmp_path / "whole", 4, lines)
+    shutil.copytree(tmp_path / "whole" / "latents", tmp_path / "parts" / "latents")
+    half = trained(data_folder, tmp_path / "parts", 2)
+    parts = trained(data_folder, tmp_path / "parts", 4, resume=True)
+    assert (half["step"], parts["step"], whole["step"]) == (2, 4, 4)
+    for kind in ("network", "average"):
+        assert apart(whole[kind], half[kind]) > 1e-5
+        assert apart(whole[kind], parts[kind]) < 1e-6
+    assert apart(whole["network"], whole["average"]) > 1e-5
+    assert lines[:6] == [f"latent {n} of 2 in held_out" for n in (1, 2)] + [f"latent {n} of 4 in learned" for n in (1, 2, 3, 4)]
+    assert [line.split(",")[0] for line in lines[6:]] == [f"step {step}" for step in (1, 2, 3, 4)]
+    with (tmp_path / "parts" / LOG).open(encoding="utf-8") as file:
+        log = list(csv.DictReader(file))
+    assert [row["step"] for row in log] == ["1", "2", "3", "4"]
+    assert [bool(row["loss_held_out"]) for row in log] == [False, False, True, False] and float(log[2]["loss_held_out"]) > 0
+
+    # the moments of the latents are the model's
+    kept = Latents(tmp_path / "whole" / "latents" / "learned", SIMULATOR, 4)
+    held = [np.moveaxis(kept[n].latent[0], 0, -1).reshape(-1, 2) for n in range(4)]
+    np.testing.assert_allclose(whole["network"]["mean"].numpy(), np.concatenate(held).mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(whole["average"]["sd"].numpy(), np.concatenate(held).std(axis=0), rtol=1e-3)
+
+    # latents of another network, and another network's checkpoint, are not gone on with
+    save_weights(TissueVAE(tiny_vae().config), {}, tmp_path / "other.safetensors")
+    with pytest.raises(PhysMRISynthError, match="latents of another network"):
+        train_ldm(CONFIGURATION, Run(data_folder, tmp_path / "whole", resume=True, steps=5), tmp_path / "other.safetensors")
+    with pytest.raises(PhysMRISynthError, match="--resume"):
+        trained(data_folder, tmp_path / "whole", 5)
+    different = {**CONFIGURATION, "network": {**CONFIGURATION["network"], "widths": (16, 16)}}
+    with pytest.raises(PhysMRISynthError, match="is of another model"):
+        train_ldm(different, Run(data_folder, tmp_path / "whole", resume=True, steps=5), data_folder / "vae.safetensors")
+
+
+def test_every_step_has_noise_of_its_own(data_folder: Path, tmp_path: Path) -> None:
+    still = {**CONFIGURATION["training"], "heads": 1, "held_out": 1, "learning_rate": 0.0, "untold": 0.0}
+    run = Run(data_folder, tmp_path / "out", steps=3, precision="32-true")
+    assert train_ldm({**CONFIGURATION, "training": still}, run, data_folder / "vae.safetensors")
+    with (tmp_path / "out" / LOG).open(encoding="utf-8") as file:
+        losses = [row["loss"] for row in csv.DictReader(file)]
+    assert len(set(losses)) == 3
+
+
+def test_latents_go_on_where_the_time_was_over(data_folder: Path, tmp_path: Path) -> None:
+    run = Run(data_folder, tmp_path / "out", steps=1, precision="32-true", minutes=0.0)
+    assert train_ldm(CONFIGURATION, run, data_folder / "vae.safetensors") is None
+    folder = tmp_path / "out" / "latents"
+    (first,) = folder.glob("*/head_*.safetensors")
+    before = first.stat().st_mtime_ns
+    trained(data_folder, tmp_path / "out", 1)
+    assert len(list(folder.glob("*/head_*.safetensors"))) == 6 and first.stat().st_mtime_ns == before
+    assert not list(folder.rglob("*.partial"))
+
+
+SIMULATOR = Simulator((toy_head((64, 66, 68)),), (), (32, 48, 32), 0)
+
+
+def test_heads_are_good_scans_in_the_middle_and_always_the_same() -> None:
+    one, again, other = good_scan(SIMULATOR, 3), good_scan(SIMULATOR, 3), good_scan(SIMULATOR, 4)
+    assert set(one.images) == {"t1w", "t2w", "flair"} and one.shape == (32, 48, 32)
+    np.testing.assert_array_equal(one.images["flair"], again.images["flair"])
+    assert (one.tissue != other.tissue).any()
+    assert "StripSkull" not in one.record and "Misregister" not in one.record
+    centres = [np.array(good_scan(SIMULATOR, n).record["PlaceHead"]["centre"]) for n in range(12)]
+    assert np.std(centres, axis=0).max() < 3.0
+
+
+def test_latents_come_back_with_their_heads_numbers(tmp_path: Path) -> None:
+    latents = Latents(tmp_path, SIMULATOR, 2)
+    head = LatentHead(np.random.default_rng(0).standard_normal((1, 2, 8, 12, 8)).astype(np.float32), "head_01", {"brain_volume": 1000.0})
+    assert latents.missing() == [0, 1]
+    latents.write(1, head)
+    assert latents.missing() == [0]
+    found = latents[1]
+    np.testing.assert_allclose(found.latent, head.latent, atol=2e-3)
+    assert found.name == "head_01" and found.numbers == {"brain_volume": 1000.0}
+    told = found.told(("lesion_load", "brain_volume"))
+    assert np.isnan(told[0]) and told[1] == pytest.approx(np.log(1000))
+    latents.path(1).write_bytes(latents.path(1).read_bytes()[:-9])
+    with pytest.raises(PhysMRISynthError, match=r"head_00001.safetensors is damaged .* Delete it"):
+        latents[1]
+
+
+def test_every_latent_is_learned_once_an_epoch_by_all_processes_together(tmp_path: Path) -> None:
+    latents = Latents(tmp_path, SIMULATOR, 6)
+    for n in range(6):
+        latents.write(n, LatentHead(np.full((1, 2, 8, 12, 8), n, dtype=np.float32), "a", {"brain_volume": 1000.0 + n, "lesion_load": 1.0}))
+    source = Source(latents, latents, TINY.condition, LdmTrainingConfig(batch=1, untold=0.3, epochs=2))
+    ranks = [source.steps(0, rank, 2) for rank in (0, 1)]
+    shown = [int(next(steps)[0].flatten()[0]) for _ in range(6) for steps in ranks]
+    assert sorted(shown[:6]) == sorted(shown[6:]) == list(range(6)) and shown[:6] != shown[6:]
+    late = source.steps(4, 1, 2)
+    assert int(next(late)[0].flatten()[0]) == shown[9]
+    assert source.last_step(1) == 12 and source.last_step(2) == 6
+
+    told = torch.cat([next(ranks[0])[1] for _ in range(200)])
+    assert torch.isnan(told[:, 1]).all()  # nobody knows
+    assert 0.15 < float(torch.isnan(told[:, 0]).float().mean()) < 0.45 and not torch.equal(told[:, 0].isnan(), told[:, 2].isnan())
+    assert not any(torch.isnan(told[:, [0, 2]]).any() for _, told in source.validation())
+
+    mean, sd, middle, spread = moments(latents, TINY.condition)
+    assert mean.tolist() == pytest.approx([2.5, 2.5]) and sd.tolist() == pytest.approx([np.std(range(6))] * 2)
+    assert middle[0] == pytest.approx(np.log(np.arange(1000.0, 1006.0)).mean()) and middle[1] == 0
+    assert spread[0] == pytest.approx(np.log(np.arange(1000.0, 1006.0)).std(), rel=1e-3) and spread[2] == 0
+
+
+def test_slices_are_learned_where_there_is_brain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(TINY, spatial_dims=2, shape=(48, 32), condition=(), objective="epsilon")
+    assert simulated_shape(config) == (160, 48, 32) and simulated_shape(TINY) == (32, 48, 32)
+    flat = TissueVAE(replace(tiny_vae().config, spatial_dims=2))
+    save_weights(flat, {}, tmp_path / "flat.safetensors")
+    weights = load_weights(tmp_path / "flat.safetensors")
+    latents = Latents(tmp_path, SIMULATOR, 1, sliced=True)
+    sample = good_scan(SIMULATOR, 0)
+    sample.tissue[:5] = latents_module.BRAIN[0] + 7  # no brain here
+    latents.write(0, latents_module.latent_of(sample, weights, torch.device("cpu"), "32-true"))
+    brainy = int(np.isin(sample.tissue, latents_module.BRAIN).any(axis=(1, 2)).sum())
+    assert latents[0].latent.shape == (brainy, 2, 12, 8) and brainy <= 27 and len(latents.pieces()) == brainy
+    monkeypatch.setattr(latents_module, "_PLANES", 5)
+    assert np.abs(latents_module.latent_of(sample, weights, torch.device("cpu"), "32-true").latent - latents[0].latent).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("network", "training", "message"),
+    (
+        ({"latent_channels": 3}, {}, "gives 2 channels for 4 voxels in 3D"),
+        ({"shape": (12, 24, 24), "widths": (8,), "attention": (True,), "fold": 1}, {}, "must be multiples of 8"),
+        ({}, {"heads": 0}, "'heads' must be a whole number from 1 on"),
+        ({}, {"colour": 1}, "Unknown field of a training: colour"),
+        ({}, {"untold": 1.5}, "from 0 to 1"),
+        ({}, {"betas": [0.9]}, "two numbers"),
+    ),
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    data_folder: Path, tmp_path: Path, network: dict[str, Any], training: dict[str, Any], message: str
+) -> None:
+    configuration = {
+        "network": {**CONFIGURATION["network"], **network},
+        "training": {**CONFIGURATION["training"], **training},
+    }
+    with pytest.raises(PhysMRISynthError, match=message):
+        train_ldm(configuration, Run(data_folder, tmp_path / "out"), data_folder / "vae.safetensors")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_label_maps_the_reason_is_said(data_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PhysMRISynthError, match="has no folder head_labels"):
+        train_ldm(CONFIGURATION, Run(tmp_path, tmp_path / "out"), data_folder / "vae.safetensors")
+
+
+def test_the_top_of_the_head_is_in_the_picture(tmp_path: Path) -> None:
+    """However far down the box of the brain reaches with the fluid of the spine."""
+    labels = np.zeros((150, 66, 68), dtype=np.int16)
+    labels[:110] = toy_labels((110, 66, 68))
+    labels[6:40, 28:38, 30:38] = 24  # a spine
+    labels[6:40][labels[6:40] == 2] = 507
+    labels[140:142, 30, 30] = 2  # a stray label
+    write_label_map(tmp_path / "head_labels" / "head_01.nii.gz", labels)
+    simulator = whole_heads(tmp_path, (1,), (80, 64, 64), 0)
+    for index in range(6):
+        tissue = good_scan(simulator, index).tissue
+        brain = np.isin(tissue, latents_module.BRAIN).any(axis=(1, 2))
+        top = int(np.flatnonzero(brain).max())
+        assert 80 - 24 - 10 < top < 80 - 8  # scalp and skull have room above, and the brain is not pushed down
+
+
+def test_the_command_trains_and_says_where_it_is(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps(CONFIGURATION), encoding="utf-8")
+    given = {"config": tmp_path / "tiny.json", "data": data_folder, "vae": data_folder / "vae.safetensors", "out": tmp_path / "out"}
+    command = ["train", "ldm", "--precision", "32-true", *(part for name, value in given.items() for part in (f"--{name}", str(value)))]
+    assert main([*command, "--minutes", "0"]) == 0
+    assert "run the command again" in capsys.readouterr().out
+    assert main([*command, "--steps", "1"]) == 0
+    told = capsys.readouterr()
+    assert "The checkpoint is" in told.out and "step 1, 0 min: loss" in told.err
+    assert main([*command, "--steps", "2"]) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*command, "--steps", "2", "--resume"]) == 0
+    assert main(["train", "ldm", "--config", "head_9d", *command[6:]]) == 2
+    assert "one of head_3d, paper_2d" in capsys.readouterr().err

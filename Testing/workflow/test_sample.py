@@ -1,0 +1,275 @@
+"""Sampling: maps that are physical, the same for the same seed, written whole, stopped at will, and refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from network.tiny_sampler import TINY, installed, tiny_model
+from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
+from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
+from PhysMRISynthLib.network import weights as weights_module
+from PhysMRISynthLib.network.diffusion_weights import save_sampler
+from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.sample import STAGE, Order, Sampler, installed_sampler, sampled_heads, write_samples
+from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
+from PhysMRISynthLib.workflow.worker import child, exchange
+from PhysMRISynthLib.workflow.worker.jobs import SampleJob
+from PhysMRISynthLib.workflow.worker.pace import SAMPLE_SECONDS
+
+NAMES = [tissue.name for tissue in tissue_table()]
+CLASSES = len(NAMES) + 1
+WHITE, FLUID, FAT, BONE, AIR = (NAMES.index(name) for name in ("white_matter", "csf", "fat", "bone", "air"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "resources"
+    folder.mkdir()
+    monkeypatch.setattr(weights_module, "MANIFEST", installed(folder))
+    return folder
+
+
+@pytest.fixture
+def sampler(shipped: Path) -> Sampler:
+    return installed_sampler()
+
+
+def order(**options: object) -> Order:
+    return Order(**{"steps": 2, "precision": "32-true", "device": "cpu", **options})  # type: ignore[arg-type]
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------------
+
+
+def fractions(shape: tuple[int, int, int], **shares: float) -> np.ndarray:
+    found = np.zeros((CLASSES, *shape), dtype=np.float32)
+    for name, share in shares.items():
+        found[NAMES.index(name)] = share
+    return found
+
+
+def literature(within: float = 0.0) -> TissueValues:
+    theta = np.stack([*(tissue.theta for tissue in tissue_table()), np.log([0.8, 1400.0, 130.0])])
+    return TissueValues(theta, np.full((CLASSES, 3), within))
+
+
+def value(row: int) -> np.ndarray:
+    return np.exp(tissue_table()[row].theta)
+
+
+def test_water_adds_up_and_rates_are_counted_by_water() -> None:
+    maps = maps_of(fractions((4, 4, 4), white_matter=0.75, csf=0.25), literature(), np.random.default_rng(0))
+    shares = np.array([0.75, 0.25])
+    pd, t1, t2 = (np.array([value(row)[k] for row in (WHITE, FLUID)]) for k in range(3))
+    np.testing.assert_allclose(maps.pd, shares @ pd, rtol=1e-5)
+    np.testing.assert_allclose(maps.t1, (shares * pd).sum() / (shares * pd / t1).sum(), rtol=1e-5)
+    np.testing.assert_allclose(maps.t2, (shares * pd).sum() / (shares * pd / t2).sum(), rtol=1e-5)
+    # so that the first of a signal's decay is that of the parts together
+    te = 0.5
+    mixed = maps.pd[0, 0, 0] * np.exp(-te / maps.t2[0, 0, 0])
+    assert mixed == pytest.approx(float((shares * pd * np.exp(-te / t2)).sum()), rel=1e-4)
+
+
+def test_air_takes_water_away_and_nothing_else() -> None:
+    maps = maps_of(fractions((4, 4, 4), fat=0.6, air=0.4), literature(), np.random.default_rng(0))
+    assert maps.pd.flat[0] == pytest.approx(0.6 * value(FAT)[0] + 0.4 * value(AIR)[0], rel=1e-4)
+    assert maps.t1.flat[0] == pytest.approx(value(FAT)[1], rel=0.01) and maps.t2.flat[0] == pytest.approx(value(FAT)[2], rel=0.01)
+
+
+def test_air_is_dark_and_so_is_what_is_not_the_head() -> None:
+    inside = np.zeros((20, 20, 20), dtype=bool)
+    inside[4:16, 4:16, 4:16] = True
+    head, island = inside.copy(), np.zeros_like(inside)
+    island[0:2, 0:2, 0:2] = True
+    some, little = (fractions(inside.shape, white_matter=share, air=1.0 - share) for share in (0.8, 0.3))
+    found = np.where(inside | island, some, little)
+    maps = maps_of(found, drawn_values(3.0, np.random.default_rng(1)), np.random.default_rng(1))
+    np.testing.assert_array_equal(maps.mask, head)
+    for voxels in (maps.pd, maps.t1, maps.t2):
+        assert (voxels[~head] == 0).all() and (voxels[head] > 0).all()
+    for spec in ("mprage", "tse", "synthetic-flair"):
+        image = render(maps, protocol_from_spec(spec))
+        assert np.isfinite(image).all() and (image[~head] == 0).all() and image[head].max() > 0
+
+
+def test_values_stay_physical_however_wide_the_texture() -> None:
+    wild = replace(literature(), within=np.full((CLASSES, 3), 3.0))
+    maps = maps_of(fractions((16, 16, 16), csf=1.0), wild, np.random.default_rng(0))
+    assert maps.pd.max() <= 1.1 and maps.t1.min() >= 50 and maps.t1.max() <= 6000 and maps.t2.min() >= 5 and maps.t2.max() <= 4000
+    assert (maps.t2 <= maps.t1).all() and maps.pd.std() > 0.1
+
+
+def test_texture_is_smooth_and_of_the_tissues_spread() -> None:
+    maps = maps_of(fractions((48, 48, 48), white_matter=1.0), literature(0.05), np.random.default_rng(0))
+    log = np.log(maps.t1)
+    assert log.std() == pytest.approx(0.05, rel=0.3) and np.abs(np.diff(log, axis=0)).max() < 0.05
+    assert 0.3 < np.corrcoef(log.ravel(), np.log(maps.pd).ravel())[0, 1] < 0.7
+    assert maps.grid.TransformContinuousIndexToPhysicalPoint((23.5, 23.5, 23.5)) == pytest.approx((0, 0, 0))
+
+
+def test_heads_differ_as_people_do() -> None:
+    drawn = np.stack([drawn_values(3.0, np.random.default_rng(n)).theta for n in range(300)])
+    table = tissue_table(3.0)
+    spread = np.stack([tissue.between_heads for tissue in table])
+    np.testing.assert_allclose(drawn.mean(axis=0)[:-1], np.stack([t.theta for t in table]), atol=0.08)
+    np.testing.assert_allclose(drawn.std(axis=0)[:-1], spread, rtol=0.15)
+    lesion, white = np.exp(drawn[:, -1]), np.exp(drawn[:, WHITE])
+    assert (lesion > white).all() and ((lesion / white)[:, 1] <= 1.8001).all()
+    assert drawn_values(1.5, np.random.default_rng(0)).report()["white_matter"]["T1"] < 800
+
+
+# --- heads ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_order_gives_the_same_head(sampler: Sampler) -> None:
+    torch.manual_seed(5)
+    told: list[float] = []
+    one = sampler.head(order(seed=4), told.append)
+    torch.manual_seed(6)
+    again, other = sampler.head(order(seed=4)), sampler.head(order(seed=5))
+    for name in ("pd", "t1", "t2", "mask"):
+        np.testing.assert_array_equal(getattr(one.maps, name), getattr(again.maps, name))
+    np.testing.assert_array_equal(one.tissue, again.tissue)
+    assert one.maps.pd.shape == TINY.shape and one.maps.mask.any() and (one.maps.t1 != other.maps.t1).any()
+    assert told == sorted(told) and told[0] == 0 and told[-1] == pytest.approx(1) and len(told) >= 4
+    assert not (one.brain & ~one.maps.mask).any() and one.tissue.max() <= len(NAMES)
+    wished = sampler.head(order(seed=4, condition={"brain_volume": 1800.0}))
+    assert (wished.maps.t1 != one.maps.t1).any()
+
+
+def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
+    head = sampler.head(order(seed=3, condition={"lesion_load": 2.0}, field_strength=1.5))
+    told = head.report["sampled"]
+    assert json.loads(json.dumps(head.report)) == head.report == head.maps.provenance
+    again = Order(told["seed"], told["steps"], told["condition"], head.report["field_strength_tesla"], precision=told["precision"])
+    np.testing.assert_array_equal(sampler.head(again).maps.t2, head.maps.t2)
+    assert (told["sampler_sha256"], told["decoder_sha256"]) == (sampler.model.sha256, sampler.decoder.sha256)
+    assert head.report["software"]["torch"] == torch.__version__ and "does not exist" in head.report["notice"]
+    assert head.report["volumes_ml"]["brain"] > 0 and head.report["tissue_values"]["csf"]["PD"] > 90
+
+
+def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
+    told: list[float] = []
+    heads = list(sampled_heads(sampler, order(seed=8), 2, told.append))
+    assert [head.report["sampled"]["seed"] for head in heads] == [8, 9]
+    np.testing.assert_array_equal(heads[1].maps.t1, sampler.head(order(seed=9)).maps.t1)
+    assert told == sorted(told) and told[-1] == pytest.approx(1)
+
+
+class _Stop(BaseException):
+    pass
+
+
+def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -> None:
+    def stop(done: float) -> None:
+        if done > 0.6:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        write_samples(sampler, order(), 2, tmp_path / "out", progress=stop)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
+    assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == {f"{n}.nii.gz" for n in ("PD", "T1", "T2", "mask")} | {
+        "report.json"
+    }
+    before = (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes()
+    (tmp_path / "out" / "sample_0001").rename(tmp_path / "out" / "sample_0002")
+    with pytest.raises(ImageError, match="exists already"):
+        write_samples(sampler, order(seed=3), 2, tmp_path / "out", progress=stop)  # which is not reached
+    (tmp_path / "out" / "sample_0002").rename(tmp_path / "out" / "sample_0001")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
+    assert (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    (
+        ({"steps": 0}, "from 1 to 1000"),
+        ({"steps": 1001}, "from 1 to 1000"),
+        ({"seed": -1}, "0 or more"),
+        ({"condition": {"age": 50.0}}, "no condition age"),
+        ({"condition": {"brain_volume": 3.0}}, "from 500 to 2500 ml"),
+        ({"field_strength": 7.0}, "No tissue values for 7 T"),
+    ),
+    ids=str,
+)
+def test_impossible_orders_are_refused(sampler: Sampler, options: dict[str, object], message: str) -> None:
+    with pytest.raises(PhysMRISynthError, match=message):
+        sampler.head(order(**options))
+
+
+def test_a_model_of_slices_draws_no_heads(sampler: Sampler, tmp_path: Path) -> None:
+    flat = tiny_model(spatial_dims=2, shape=(48, 32))
+    save_sampler(flat, sampler.decoder.sha256, {}, tmp_path / "flat.safetensors")
+    with pytest.raises(WeightsError, match="draws slices"):
+        installed_sampler(tmp_path / "flat.safetensors")
+
+
+# --- command line and worker ----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_maps_that_can_be_rendered(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "heads"
+    command = ["sample", "--out", str(out), "--steps", "2", "--precision", "32-true", "--device", "cpu"]
+    assert main([*command, "--seed", "4", "--count", "2", "--condition", "brain_volume=1200", "lesion_load=3"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["sample_0001", "sample_0002"]
+    report = json.loads((out / "sample_0002" / "report.json").read_text(encoding="utf-8"))
+    assert report["sampled"]["seed"] == 5 and report["sampled"]["condition"] == {"brain_volume": 1200.0, "lesion_load": 3.0}
+    assert report["files"] == ["PD.nii.gz", "T1.nii.gz", "T2.nii.gz", "mask.nii.gz", "report.json"]
+    maps = read_tissue_maps(out / "sample_0001")
+    assert maps.pd.max() <= 1.1 + 1e-5 and (maps.t1[~maps.mask] == 0).all()
+    assert main(["render", "--maps", str(out / "sample_0001"), "--protocol", "mprage", "--out", str(tmp_path / "t1w.nii.gz")]) == 0
+    assert main(command) == 2 and "exists already" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+
+    for given, message in (("brain_volume", "is not NAME=VALUE"), ("age=3", "no condition age")):
+        try:
+            assert main([*command[:2], str(tmp_path / "none"), *command[3:], "--condition", given]) == 2
+        except SystemExit as stop:
+            assert stop.code == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_weights_the_command_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(weights_module, "MANIFEST", tmp_path / "weights.json")
+    assert main(["sample", "--out", str(tmp_path / "heads")]) == 2
+    assert "No weights for sampling are installed" in capsys.readouterr().err and not (tmp_path / "heads").exists()
+
+
+def test_the_worker_samples_and_keeps_the_model(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PhysMRISynthLib.network.device.fastest_precision", lambda device: "32-true")
+    handler = child.SampleHandler()
+    told: list[tuple[str, float]] = []
+    kept = None
+    for turn in range(2):
+        folder = tmp_path / f"job {turn}"
+        folder.mkdir()
+        exchange.write_job(SampleJob(6, 2, 2, {"lesion_load": 1.0}, "cpu"), folder)
+        handler(folder, lambda stage, fraction: told.append((stage, fraction)))
+        kept = kept or handler._sampler
+        results = exchange.read_results(folder)
+        assert [result.report["sampled"]["seed"] for result in results] == [6, 7] and handler._sampler is kept
+        assert results[0].fits == results[0].residuals == {} and results[0].maps.mask.any()
+    assert {stage for stage, _ in told} == set(SAMPLE_SECONDS) and STAGE in SAMPLE_SECONDS
+    (shipped / "weights.json").unlink()
+    with pytest.raises(WeightsError, match="No weights for sampling"):
+        handler(folder, lambda stage, fraction: None)
+
+
