@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import PhysMRISynthError, ProtocolError
+from .imaging.roles import ROLES
 from .training.commands import PRECISIONS, add_evaluate, add_train, natural, positive
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .workflow.estimate import Estimate
 
 _EXIT_BAD_INPUT = 2
-_ROLES = ("t1w", "t2w", "flair")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,13 +70,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_estimate_options(parser: argparse.ArgumentParser) -> None:
-    for role in _ROLES:
+    for role in ROLES:
         parser.add_argument(f"--{role}", type=Path, metavar="FILE")
         parser.add_argument(
             f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); else the JSON sidecar, else a default"
         )
     parser.add_argument("--field-strength", type=float, metavar="TESLA", help="else from the sidecars, else 3")
-    parser.add_argument("--reference", choices=_ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
+    parser.add_argument("--reference", choices=ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
     parser.add_argument(
         "--register",
         action=argparse.BooleanOptionalAction,
@@ -127,7 +127,7 @@ def _wish(text: str) -> tuple[str, float]:
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for t1w, t2w and flair with their sidecars")
-    for role in _ROLES:
+    for role in ROLES:
         parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
     parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
     parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
@@ -173,10 +173,10 @@ def _estimate(options: argparse.Namespace) -> None:
 
     check_free(options.out, options.overwrite)
     start = time.perf_counter()
-    files = {role: getattr(options, role) for role in _ROLES}
+    files = {role: getattr(options, role) for role in ROLES}
     with _bar() as bar:
         bar("read the images", 0.0)
-        acquisitions = read_acquisitions(files, {role: getattr(options, f"{role}_protocol") for role in _ROLES})
+        acquisitions = read_acquisitions(files, {role: getattr(options, f"{role}_protocol") for role in ROLES})
     estimate = _run(acquisitions, options)
     with _bar() as bar:
         bar("write the maps", 0.0)
@@ -232,7 +232,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from .workflow.outputs import check_free, write_simulation
     from .workflow.simulate import simulate
 
-    protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in _ROLES}
+    protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in ROLES}
     check_free(options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
     with _bar() as bar:
@@ -298,12 +298,12 @@ def _demo(options: argparse.Namespace) -> None:
     from .workflow.outputs import check_free
 
     check_free(options.out, options.overwrite)
-    own = {role: getattr(options, role) for role in _ROLES}
+    own = {role: getattr(options, role) for role in ROLES}
     truth = None
     if any(own.values()):
-        acquisitions = read_acquisitions(own, {role: getattr(options, f"{role}_protocol") for role in _ROLES})
+        acquisitions = read_acquisitions(own, {role: getattr(options, f"{role}_protocol") for role in ROLES})
     else:
-        if any(getattr(options, f"{role}_protocol") for role in _ROLES):
+        if any(getattr(options, f"{role}_protocol") for role in ROLES):
             raise ProtocolError("The example has protocols of its own. Give --t1w, --t2w or --flair with their protocols.")
         print("Simulating the embedded example: a head of known PD, T1 and T2 …")
         with _bar() as bar:

@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from PhysMRISynthLib.imaging.roles import ROLES
 from PhysMRISynthLib.network.condition import CONDITION_SIZE, protocol_condition
 from PhysMRISynthLib.physics.protocol import parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
@@ -15,7 +16,7 @@ from PhysMRISynthLib.training.anatomy import LESION, DrawTissueValues
 from PhysMRISynthLib.training.batch import Batch, LabelBatch, SignalBatch, collate, random_subset, signal_batch
 from PhysMRISynthLib.training.dataset import Mixture, SimulatedHeads, StepSampler, class_values, label_batch
 from PhysMRISynthLib.training.sample import Chain, Sample
-from PhysMRISynthLib.training.scanner import ROLES, Acquire
+from PhysMRISynthLib.training.scanner import Acquire
 from PhysMRISynthLib.training.simulator import Simulator
 from training.heads import WHITE, toy_head
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from network import tiny_sampler
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.head_volumes import HeadVolumes
@@ -23,13 +21,7 @@ from PhysMRISynthLib.workflow.sample import installed_sampler
 from PhysMRISynthLib.workflow.small_head import small_head
 from training.heads import toy_head, toy_labels, write_label_map
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 TISSUE = toy_head((64, 66, 68)).tissue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -21,6 +20,8 @@ from PhysMRISynthLib.training.descent import descend
 from PhysMRISynthLib.training.generator import GainNetwork, Generator
 from PhysMRISynthLib.training.objectives import SignalObjective, TissueSignalObjective
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EXP: dict[str, Any] = {
     "spatial_dims": 2, "stem": 2, "down_widths": [8], "trunk_widths": [8], "trunk_blocks": [1], "latent_channels": 2, "up_widths": [8],
     "tail": 2, "head": "exp", "norm": "group",
@@ -34,15 +35,6 @@ PAPER: dict[str, Any] = {
     "discriminator_channels": 4, "discriminator_layers": 1,
 }  # fmt: skip
 PROTOCOLS = tuple(parse_protocol(text) for text in ("mprage", "tse,TE=90", "flair,L=150"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The networks are tiny, the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def session(

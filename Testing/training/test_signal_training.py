@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from PhysMRISynthLib.training.checkpoint import load_checkpoint
 from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
 from PhysMRISynthLib.training.train_vae import train_vae
 from training.heads import toy_labels, write_label_map
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 EXP: dict[str, Any] = {
     "network": {
@@ -44,15 +45,6 @@ MIXED: dict[str, Any] = {
     },
     "training": {"crops": [[16, 16, 16]], "scan_share": 0.5, "log_every": 1, "validate_every": 4},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The networks are tiny, the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

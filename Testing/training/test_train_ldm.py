@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,12 @@ from PhysMRISynthLib.training.simulator import Simulator
 from PhysMRISynthLib.training.train_ldm import Source, train_ldm
 from training.heads import toy_head, toy_labels, write_label_map
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIGURATION: dict[str, Any] = {
     "network": TINY.mapping(),
     "training": {"heads": 4, "held_out": 2, "workers": 0, "warm_up_steps": 2, "log_every": 1, "validate_every": 3},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The networks are tiny, the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

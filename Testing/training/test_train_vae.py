@@ -8,7 +8,7 @@ import os
 import pickle
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
 from PhysMRISynthLib.training.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
 from training.heads import toy_labels, write_label_map
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIGURATION: dict[str, Any] = {
     "network": {
         "spatial_dims": 3, "stem": 4, "down_widths": [], "trunk_widths": [8, 8], "trunk_blocks": [1, 1], "latent_channels": 2,
@@ -36,15 +38,6 @@ CONFIGURATION: dict[str, Any] = {
     },
     "training": {"crops": [[16, 24, 16], [24, 16, 16]], "warm_up_steps": 3, "log_every": 1, "validate_every": 4},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The networks are tiny, the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +24,11 @@ from PhysMRISynthLib.workflow.worker import child, exchange
 from PhysMRISynthLib.workflow.worker.jobs import SampleJob
 from PhysMRISynthLib.workflow.worker.pace import SAMPLE_SECONDS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = [tissue.name for tissue in tissue_table()]
 CLASSES = len(NAMES) + 1
 WHITE, FLUID, FAT, BONE, AIR = (NAMES.index(name) for name in ("white_matter", "csf", "fat", "bone", "air"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from ..imaging.roles import ROLES
 from ..network.condition import protocol_condition
 from ..physics.tissues import tissue_table
 from .batch import Batch, LabelBatch, SignalBatch, random_subset, signal_batch
 from .published import published_gain
 from .sample import Chain, Sample
-from .scanner import ROLES, ScaleIntensity
+from .scanner import ScaleIntensity
 from .scans import CachedScans
 from .simulator import Simulator
 

@@ -13,9 +13,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..imaging.alignment import isotropic
+from ..imaging.roles import ROLES
 from ..network.inference import normalised
 from .anatomy import ORIENTATION
-from .scanner import ROLES
 from .simulator import Simulator, read_simulator
 from .train_vae import TRAINING_HEADS
 

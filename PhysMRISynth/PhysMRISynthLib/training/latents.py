@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import PhysMRISynthError
 from ..imaging.head_volumes import head_volumes
+from ..imaging.roles import ROLES
 from ..network.condition import protocol_condition
 from ..network.device import autocast, fastest_precision
 from ..network.diffusion_config import CONDITIONS, DiffusionConfig
@@ -25,7 +26,7 @@ from ..network.weights import Weights
 from .anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
 from .loop import quiet_worker
 from .sample import Chain, Sample
-from .scanner import ROLES, Acquire, Digitise, ReceiveField, ScaleIntensity, SuppressFat, TransmitField
+from .scanner import Acquire, Digitise, ReceiveField, ScaleIntensity, SuppressFat, TransmitField
 from .simulator import Simulator, read_simulator
 
 SCANNER = Chain(

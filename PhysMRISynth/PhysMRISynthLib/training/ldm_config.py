@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PhysMRISynthError
-from .config import check_fields
+from .config import check_fields, check_known
 
 _AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every")
 
@@ -45,8 +45,6 @@ class LdmTrainingConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> LdmTrainingConfig:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown or impossible field."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise PhysMRISynthError(f"Unknown field of a training: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        check_known(cls, values)
         given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**given)

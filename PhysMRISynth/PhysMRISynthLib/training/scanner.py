@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..imaging.roles import ROLES
 from ..network.inference import normalised
 from ..physics.noise import add_noise, receive_field
 from .anatomy import AIR, BRAIN, LESION, TISSUES
@@ -13,7 +14,6 @@ from .protocols import random_protocol
 from .sample import Sample, note
 from .smooth import blurred, moved, resized, rotation
 
-ROLES = ("t1w", "t2w", "flair")
 _VOXEL_MM = (1.0, 1.0, 1.0)
 
 

@@ -19,6 +19,7 @@ from ..errors import PhysMRISynthError
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import align, isotropic
 from ..imaging.masks import bounding_box, head_mask
+from ..imaging.roles import ROLES
 from ..imaging.sessions import Session
 from ..imaging.sidecar import sidecar_of
 from ..imaging.volumes import same_grid
@@ -28,7 +29,6 @@ from ..physics.tissues import tissue_table
 from ..workflow.inputs import read_acquisition
 from .anatomy import ORIENTATION
 from .published import brightest_tissue
-from .scanner import ROLES
 
 _log = logging.getLogger(__name__)
 _FORMAT = "physmrisynth-scans-1"

@@ -23,6 +23,7 @@ from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import align
 from ..imaging.atlas import atlas_on_grid, place_atlas
 from ..imaging.masks import head_mask
+from ..imaging.roles import ROLES
 from ..imaging.volumes import volume_from_image
 from ..network.config import NetworkConfig
 from ..network.familiarity import POPULATIONS, Familiarity, population_of
@@ -33,7 +34,6 @@ from .anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from .checkpoint import load_checkpoint
 from .model_card import model_card, read_metrics
 from .sample import Chain, Sample
-from .scanner import ROLES
 from .simulator import Simulator, read_simulator
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 

@@ -119,13 +119,13 @@ def write_simulation(
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:
     """Write JSON values; what is not finite becomes null."""
-    path.write_text(json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    path.write_text(json.dumps(finite(values), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no word for NaN and infinity: null stands for what could not be had."""
     if isinstance(value, Mapping):
-        return {name: _finite(entry) for name, entry in value.items()}
+        return {name: finite(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import PhysMRISynthError
+from ...workflow.outputs import finite
 
 _FORMAT = "physmrisynth-evaluation-1"
 _JSON, _MARKDOWN = "results.json", "results.md"
@@ -73,7 +73,7 @@ def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[
     }
     out.mkdir(parents=True, exist_ok=True)
     _atomically(out / f"{suite}.png", findings.draw)
-    text = json.dumps({"format": _FORMAT, "suites": _finite(suites)}, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({"format": _FORMAT, "suites": finite(suites)}, indent=1, ensure_ascii=False, allow_nan=False)
     _atomically(out / _JSON, lambda path: path.write_text(text, encoding="utf-8"))
     _atomically(out / _MARKDOWN, lambda path: path.write_text(_document(suites), encoding="utf-8"))
 
@@ -86,15 +86,6 @@ def _atomically(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no word for infinity (the PSNR of equal images) and NaN: null stands for both."""
-    if isinstance(value, Mapping):
-        return {name: _finite(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _document(suites: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ...errors import PhysMRISynthError
 from ...imaging.acquisition import Acquisition
 from ...imaging.known_head import KnownHead
 from ...imaging.masks import filled_in_slices
+from ...imaging.roles import ROLES
 from ...imaging.tissue_maps import TissueMaps
 from ...imaging.volumes import volume_from_image
 from ...workflow.estimate import Estimate
@@ -22,7 +23,6 @@ from ...workflow.inputs import read_acquisition
 from ..standard_test import PROTOCOLS, known_head, standard_acquisition
 from .plan import EXAMPLE, HEADS, Plan
 
-ROLES = ("t1w", "t2w", "flair")
 _SEEDS_PER_HEAD = 100
 _EXAMPLE_NUMBER = 0
 _PATIENT_07 = {"t1w": "ir,TR=2000,TE=20,TI=800", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
