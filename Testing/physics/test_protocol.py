@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import string
 
 import pytest
@@ -31,6 +32,13 @@ def test_bounds_contain_the_default_and_units_are_milliseconds_or_degrees(name: 
         assert p.default is None or p.minimum <= p.default <= p.maximum
         assert p.unit == ("°" if p.name.startswith("FA") else "" if p.name == "N" else "ms")
         assert p.title and p.name == p.name.upper()
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_protocols_go_to_other_processes_and_come_back_equal(name: str) -> None:
+    protocol = parse_protocol(name)
+    assert pickle.loads(pickle.dumps(protocol)) == protocol
+    assert pickle.loads(pickle.dumps(SEQUENCES[name])) is SEQUENCES[name]
 
 
 def test_names_of_sequences_may_be_written_in_any_case() -> None:

@@ -75,6 +75,10 @@ class Sequence:
     signed: bool = False
     uses_pd: bool = True
 
+    def __reduce__(self) -> tuple[Callable[[str], Sequence], tuple[str]]:
+        """Pickled by name: equations and checks are code, and other processes have the same."""
+        return sequence_named, (self.name,)
+
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name (upper or lower case). Raises ProtocolError that lists the allowed names."""
         for parameter in self.parameters:
