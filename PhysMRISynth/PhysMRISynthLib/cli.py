@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth estimate | render | sample | simulate | presets | info | demo | train | evaluate``."""
+"""The command line: ``physmrisynth estimate | render | sample | simulate | export | presets | info | demo | train | evaluate``."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     estimate = commands.add_parser("estimate", help="tissue maps from a patient's images")
     _add_estimate_options(estimate)
     estimate.add_argument("--out", type=Path, required=True, help="folder for the maps")
+    estimate.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
     estimate.set_defaults(command=_estimate)
     _add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
+    _add_export(commands.add_parser("export", help="tissue maps and rendered contrasts as DICOM"))
     _add_sample(commands.add_parser("sample", help="tissue maps of heads that do not exist"))
     _add_simulate(commands.add_parser("simulate", help="T1w, T2w and FLAIR of known maps, with noise, gains and receive fields"))
     commands.add_parser("presets", help="list the protocols known by name").set_defaults(command=_presets)
@@ -96,6 +98,15 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_render)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2, and their SDs where known")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the DICOM files")
+    parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also these contrasts, each as a series of MR images")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study these are (else anonymous)")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_export)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
@@ -197,8 +208,9 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
         print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
     with _bar() as bar:
         estimate = estimate_tissue_maps(
-            acquisitions, options.reference, options.register, options.field_strength, bar, options.prior, options.device
-        )
+            acquisitions, options.reference, options.register, options.field_strength, bar, options.prior, options.device,
+            spacing_mm=getattr(options, "spacing", None),
+        )  # fmt: skip
     for warning in estimate.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     for tissue, m in estimate.medians.items():
@@ -224,6 +236,20 @@ def _render(options: argparse.Namespace) -> None:
         image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
         write_image(maps.image(image), options.out)
     print(f"{options.out}: {protocol.spec}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .imaging.tissue_maps import read_tissue_maps
+    from .physics.presets import protocol_from_spec
+    from .workflow.export import check_export, export_dicom, with_deviations
+
+    protocols = [protocol_from_spec(spec) for spec in options.protocol]
+    check_export(options.out, options.overwrite, options.source)
+    maps = with_deviations(read_tissue_maps(options.maps), options.maps)
+    with _bar() as bar:
+        bar("write DICOM", 0.0)
+        names = export_dicom(maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name))
+    print(f"{len(names)} files in {options.out}. Not for diagnosis.")
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -185,6 +185,14 @@ def test_conventional_acquisitions_are_taken_at_their_word(spec: str) -> None:
 # --- images that keep the sign --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("stated", "thickness"), ((16, 16.0), ("15.5", 15.5), (20, None), (24, None), (0, None), (-3, None), ("thin", None)))
+def test_a_slice_thickness_counts_where_it_leaves_a_gap(stated: object, thickness: float | None) -> None:
+    """Slices of 20 mm spacing; touching and overlapping ones are what is assumed anyway, and what is no thickness tells nothing."""
+    for spec in ("tse,TR=4500,TE=100", "tse,TR=4500,TE=400"):
+        found = acquisition("t2w", VOLUME, parse_protocol(spec), {"SliceThickness": stated})
+        assert found.slice_thickness_mm == thickness
+
+
 def volume_of(low: float, high: float) -> Volume:
     voxels = np.linspace(low, high, 512, dtype=np.float32).reshape(8, 8, 8)
     return Volume(image_like(voxels, VOLUME.image), Path("uni.nii.gz"), ("3 voxels were mended.",))

@@ -57,6 +57,18 @@ def test_times_cover_the_whole_way(objective: str) -> None:
         assert noising(replace(TINY, shift=3.0)).random_times(4000).double().mean() / TINY.time_steps > 0.65
 
 
+def test_a_network_that_puts_out_the_data_predicts_the_flow() -> None:
+    """Whatever the time; close to the data the division is bounded, and the way shorter than it is."""
+    process = noising(replace(TINY, objective="flow_data"))
+    clean, noise = torch.randn(2, 3, 1, 4, 4, 4)
+    times = TINY.time_steps * torch.tensor([0.05, 0.5, 1.0])
+    found = process.prediction(clean, process.noisy(clean, noise, times), times)
+    torch.testing.assert_close(found, process.target(clean, noise, times), atol=1e-4, rtol=0)
+    nearly = torch.full((3,), 0.01 * TINY.time_steps)
+    found = process.prediction(clean, process.noisy(clean, noise, nearly), nearly)
+    torch.testing.assert_close(found, 0.2 * process.target(clean, noise, nearly), atol=1e-4, rtol=0)
+
+
 # --- the model ------------------------------------------------------------------------------------------------------------------
 
 

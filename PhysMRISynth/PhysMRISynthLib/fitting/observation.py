@@ -17,7 +17,8 @@ class Observation:
     """One input at N voxels.
 
     ``signal`` float32 (N,) in the input's own units; ``noise`` its SD in those units; ``covered`` (N,) False where there is no data;
-    ``model_error`` the relative error of the input's equation.
+    ``model_error`` the relative error of the input's equation; ``structure`` (N,) what the signal is expected to differ from its mean over
+    a slice much thicker than the voxels (None: the slice is as thin as they are), in the input's units.
     """
 
     name: str
@@ -26,10 +27,12 @@ class Observation:
     noise: float
     covered: np.ndarray
     model_error: float = MODEL_ERROR
+    structure: np.ndarray | None = None
 
     def at(self, voxels: np.ndarray | slice) -> Observation:
         """The same input at a selection of the voxels."""
-        return replace(self, signal=self.signal[voxels], covered=self.covered[voxels])
+        structure = None if self.structure is None else self.structure[voxels]
+        return replace(self, signal=self.signal[voxels], covered=self.covered[voxels], structure=structure)
 
     def with_echo_time(self, echo_time: float) -> Observation:
         """The same input under another effective echo time in ms, within the protocol's bounds."""

@@ -65,8 +65,10 @@ def fit_voxels(
 
 
 def _weights(observation: Observation) -> np.ndarray:
-    """Inverse variance of noise and equation error together; zero where the input has no data."""
+    """Inverse variance of noise, equation error and unseen structure in the slice together; zero where the input has no data."""
     variance = observation.noise**2 + (observation.model_error * observation.signal) ** 2
+    if observation.structure is not None:
+        variance = variance + observation.structure**2
     return np.where(observation.covered, 1.0 / variance, 0.0).astype(np.float32)
 
 

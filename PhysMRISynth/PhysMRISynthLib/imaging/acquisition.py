@@ -21,3 +21,5 @@ class Acquisition:
     protocol: Protocol
     conventional_echo_time: float | None = None
     field_strength: float | None = None
+    slice_thickness_mm: float | None = None
+    """Width of the slice profile along the thickest axis (None: the spacing, slices without gap)."""

@@ -14,6 +14,7 @@ from .volumes import same_grid
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
 _HEAD_RADIUS_MM = 50.0
+_SPACINGS_MM = (0.5, 5.0)
 _GREATEST_ROTATION_DEGREES = 50.0
 """A patient who moves between two scans of a session turns the head by less."""
 
@@ -33,21 +34,21 @@ class Alignment:
     rotation_degrees: float = 0.0
 
 
-def align(image: sitk.Image, reference: sitk.Image, register: bool | None = None) -> Alignment:
-    """Put ``image`` on the grid of ``reference``.
+def align(image: sitk.Image, reference: sitk.Image, register: bool | None = None, grid: sitk.Image | None = None) -> Alignment:
+    """Put ``image`` on the grid of ``reference``, or on another ``grid`` in the reference's space.
 
     ``register``: True always registers, False never does (the images' own coordinates are trusted), None registers
     only when the grids differ. Raises RegistrationError when the two do not overlap or no sensible rigid motion is found.
     """
-    agree = same_grid(image, reference)
+    grid = reference if grid is None else grid
     if register is None:
-        register = not agree
+        register = not same_grid(image, reference)
     if not register:
         identity = sitk.Transform(3, sitk.sitkIdentity)
-        if agree:
+        if same_grid(image, grid):
             return Alignment(image, np.ones(image.GetSize()[::-1], dtype=bool), identity, "same grid")
-        return _resampled(image, reference, identity, "coordinates of the files")
-    found = _resampled(image, reference, register_rigid(image, reference), "rigid registration")
+        return _resampled(image, grid, identity, "coordinates of the files")
+    found = _resampled(image, grid, register_rigid(image, reference), "rigid registration")
     if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:
         raise RegistrationError(
             f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference. Check that both are of the same patient "
@@ -75,6 +76,24 @@ def motion_of(transform: sitk.Transform, reference: sitk.Image) -> tuple[float, 
     u, _, vt = np.linalg.svd(np.stack(columns, axis=1))
     cosine = (np.trace(u @ vt) - 1.0) / 2.0
     return float(np.linalg.norm(moved - centre)), math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+
+
+def grid_of_spacing(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """An empty image along the axes of ``image`` and over all its extent, at an isotropic spacing.
+
+    Raises RegistrationError when the spacing is not between 0.5 and 5 mm.
+    """
+    low, high = _SPACINGS_MM
+    if not low <= spacing_mm <= high:
+        raise RegistrationError(f"A spacing of {spacing_mm:g} mm is not one for maps of a head. Give {low:g} to {high:g} mm.")
+    size = [math.ceil(n * s / spacing_mm - 1e-6) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    grid = sitk.Image(size, sitk.sitkFloat32)
+    grid.SetSpacing([spacing_mm] * 3)
+    grid.SetDirection(image.GetDirection())
+    centre = np.array(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    grid.SetOrigin((centre - axes @ (spacing_mm * (np.array(size) - 1) / 2)).tolist())
+    return grid
 
 
 def isotropic(image: sitk.Image, spacing_mm: float) -> sitk.Image:

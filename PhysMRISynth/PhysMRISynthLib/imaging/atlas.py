@@ -115,3 +115,14 @@ def atlas_on_grid(placement: AtlasPlacement, grid: sitk.Image, voxels: np.ndarra
         moved = sitk.Resample(component, grid, placement.to_atlas, sitk.sitkLinear, outside, sitk.sitkUInt8)
         fractions[row] = sitk.GetArrayViewFromImage(moved).reshape(-1)[voxels]
     return fractions
+
+
+def brain_outside(placement: AtlasPlacement, grid: sitk.Image) -> float:
+    """Share (0 to 1) of the placed atlas's brain that lies outside ``grid``."""
+    atlas = _atlas_image()
+    everywhere = sitk.Image(grid.GetSize(), sitk.sitkUInt8) + 1
+    everywhere.CopyInformation(grid)
+    inside = sitk.Resample(everywhere, atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
+    rows = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
+    brain = sitk.GetArrayViewFromImage(atlas)[..., rows].sum(axis=-1, dtype=np.float64)
+    return float(brain[sitk.GetArrayViewFromImage(inside) == 0].sum() / brain.sum())

@@ -16,12 +16,16 @@ _BELOW_OTSU = 0.4
 """Otsu's threshold lies between tissue and bright fat; the head begins well below it."""
 
 
-def head_mask(images: Sequence[sitk.Image]) -> np.ndarray:
+def head_mask(images: Sequence[sitk.Image], covered: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """Where the head is, bool (z, y, x), from aligned images: bright against air in their mean, holes filled, one piece.
 
+    The mean is over the images that have data at a voxel (``covered`` (z, y, x) of each; None: all have); where none has, there is no head.
     Found at about 2 mm. Raises ImageError when nothing stands out from the background.
     """
-    picture = isotropic(image_like(np.mean([_normalised(image) for image in images], axis=0), images[0]), _WORKING_SPACING_MM)
+    seen = [np.ones(image.GetSize()[::-1], dtype=bool) for image in images] if covered is None else covered
+    count = np.sum(seen, axis=0, dtype=np.float32)
+    total = np.sum([_normalised(image) * shown for image, shown in zip(images, seen, strict=True)], axis=0)
+    picture = isotropic(image_like(total / np.maximum(count, 1.0), images[0]), _WORKING_SPACING_MM)
     smooth = sitk.DiscreteGaussian(picture, [_WORKING_SPACING_MM**2] * 3)
     otsu = sitk.OtsuThresholdImageFilter()
     otsu.Execute(smooth)
@@ -31,7 +35,7 @@ def head_mask(images: Sequence[sitk.Image]) -> np.ndarray:
         raise ImageError(f"No head stands out from the background (mask of {100 * filled.mean():.1f} % of the volume). Check the images.")
     coarse = image_like(filled.astype(np.float32), picture)
     fine = sitk.Resample(coarse, images[0], sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    return sitk.GetArrayFromImage(fine) > 0.5
+    return (sitk.GetArrayFromImage(fine) > 0.5) & (count > 0)
 
 
 def _normalised(image: sitk.Image) -> np.ndarray:

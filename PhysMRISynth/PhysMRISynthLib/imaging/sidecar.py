@@ -24,7 +24,7 @@ _SPEC_KEY = "PhysMRISynthProtocol"
 _NAMES = ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName")
 USED_FIELDS = (
     *_KEYS, *_NAMES, _SPEC_KEY, "FlipAngle", "RepetitionTimePreparation", "EchoTrainLength", "MagneticFieldStrength", "MRAcquisitionType",
-    "ScanningSequence", "ContrastBolusAgent", "ContrastBolusIngredient",
+    "ScanningSequence", "ContrastBolusAgent", "ContrastBolusIngredient", "SliceThickness",
 )  # fmt: skip
 """All that is ever asked of a sidecar; nothing of it tells who was scanned."""
 _SHORTEST_MPRAGE_TR = 300.0
@@ -158,13 +158,22 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     named = any(word in names.lower() for word in _VARIABLE_FLIP_NAMES) and (fields or {}).get("MRAcquisitionType") == "3D"
     train = protocol.sequence.name in ("tse", "flair", "stir", "ir", "psir")
     if not train or not (echo_time > LONGEST_BELIEVABLE_ECHO_TIME or (named and echo_time > 150.0)):
-        return Acquisition(name, volume, protocol)
+        return Acquisition(name, volume, protocol, slice_thickness_mm=_slice_thickness(fields, volume))
     note = (
         f"The echo time of {echo_time:g} ms is the nominal one of a variable-flip train. Its contrast is that of about "
         f"{CONVENTIONAL_ECHO_TIME:g} ms; the effective echo time is fitted around that value."
     )
     effective = protocol.changed(f"variable-flip train, nominal {echo_time:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
-    return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME)
+    return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME, slice_thickness_mm=_slice_thickness(fields, volume))
+
+
+def _slice_thickness(fields: Mapping[str, Any] | None, volume: Volume) -> float | None:
+    """The slices' thickness (mm) where the header states one and leaves a gap to the next slice; else they touch, or overlap."""
+    try:
+        stated = float((fields or {}).get("SliceThickness", math.nan))
+    except (TypeError, ValueError):
+        return None
+    return stated if 0.0 < stated < max(volume.image.GetSpacing()) else None
 
 
 def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:

@@ -33,8 +33,9 @@ class LatentDiffusion(nn.Module):
         super().__init__()
         self.config, self.noising = config, noising(config)
         channels = config.folded_shape[0]
+        seen = channels + config.positions * config.spatial_dims
         self.unet = DiffusionModelUNet(
-            config.spatial_dims, channels, channels, num_res_blocks=config.blocks, channels=config.widths,
+            config.spatial_dims, seen, channels, num_res_blocks=config.blocks, channels=config.widths,
             attention_levels=config.attention, norm_num_groups=config.groups, num_head_channels=config.head_channels,
             num_class_embeds=1 if config.condition else None, use_flash_attention=True,
         )  # fmt: skip
@@ -67,9 +68,11 @@ class LatentDiffusion(nn.Module):
         return numbers.view(1, -1, *[1] * self.config.spatial_dims)
 
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
-        """The UNet's word on folded latents at ``times`` (B,) under a ``condition`` (B, K), NaN where a number is not told; float32."""
+        """What the UNet predicts of folded latents at ``times`` (B,) under a ``condition`` (B, K; NaN: not told), float32."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
-        return self.unet(noisy.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
+        seen = torch.cat([noisy, _positions(noisy)], dim=1) if self.config.positions else noisy
+        output = self.unet(seen.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
+        return self.noising.prediction(output, noisy, times)
 
     def _told(self, condition: Tensor) -> Tensor | None:
         if not self.config.condition:
@@ -104,3 +107,9 @@ class LatentDiffusion(nn.Module):
             x = self.noising.step(self.predict(x, torch.tensor([now], device=device), told), x, now, then)
             progress(done / len(pairs))
         return self.unfolded(x)
+
+
+def _positions(volume: Tensor) -> Tensor:
+    """Where each position of a volume (B, C, *S) lies along its axes, from −1 to 1: (B, dims, *S)."""
+    axes = [torch.linspace(-1.0, 1.0, side, device=volume.device, dtype=volume.dtype) for side in volume.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(volume), -1, *volume.shape[2:])

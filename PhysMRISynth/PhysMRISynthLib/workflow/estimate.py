@@ -14,20 +14,20 @@ from threadpoolctl import threadpool_limits
 from ..errors import EstimationError
 from ..fitting.check import FitCheck, check_fit
 from ..fitting.head import HeadModel, fit_head
-from ..fitting.mixture import class_signals, gaussian_prior, mean_uncertainty, responsibilities
 from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows
-from ..fitting.voxelwise import fit_voxels, predict
 from ..imaging.acquisition import Acquisition
-from ..imaging.alignment import Alignment, align
-from ..imaging.atlas import AtlasPlacement, atlas_on_grid, place_atlas
+from ..imaging.alignment import Alignment, align, grid_of_spacing
+from ..imaging.atlas import AtlasPlacement, brain_outside, place_atlas
 from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
+from ..imaging.slice_profile import slice_profile
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES
 from .applicability import LEAST_AGREEMENT, Applicability, assess
 from .calibration import sd_factors
-from .chunks import for_each_chunk
+from .coverage import coverage_warnings
+from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
 _SAMPLE = 70_000
 _DOUBTFUL_EQUATIONS = 4.0
-_NO_TISSUE = 255
 _UNKNOWNS = len(PROPERTIES)
 _LEAST_BRAIN = 1000
-_CHUNK = 1 << 15
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
 """Told the stage and the fraction of it that is done."""
@@ -104,8 +102,10 @@ def estimate_tissue_maps(
     prior: str = "auto",
     device: str = "auto",
     weights: Weights | None = None,
+    spacing_mm: float | None = None,
 ) -> Estimate:
-    """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first).
+    """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first), or along its axes and over
+    its extent at an isotropic ``spacing_mm``.
 
     ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla; ``prior`` "network", "literature" or
     "auto" (the network where it is installed) and the ``device`` that it runs on (auto, cpu, cuda, mps); ``weights`` a network to use
@@ -119,15 +119,15 @@ def estimate_tissue_maps(
     if weights is None and device not in ("auto", "cpu"):
         raise EstimationError(f"The literature prior runs on the CPU, not on '{device}'. Use --device auto or cpu.")
     clock.stage("align")
-    grid = chosen.volume.image
+    grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
     alignments = {}
     for done, a in enumerate(acquisitions):
-        alignments[a.name] = align(a.volume.image, grid, False if a is chosen else register)
+        alignments[a.name] = align(a.volume.image, chosen.volume.image, False if a is chosen else register, grid)
         clock.fraction((done + 1) / len(acquisitions))
     clock.stage("find the head")
-    mask = head_mask([alignment.image for alignment in alignments.values()])
+    mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
     clock.stage("place the atlas")
-    placement = place_atlas(grid, chosen.protocol, field_strength, clock.fraction)
+    placement = place_atlas(chosen.volume.image, chosen.protocol, field_strength, clock.fraction)
     if placement.skull_stripped:  # what was cut away is not head
         mask &= np.any([filled_in_slices(sitk.GetArrayFromImage(alignment.image) != 0) for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
@@ -142,7 +142,8 @@ def estimate_tissue_maps(
         clock.stage("fit tissues, gains and fields")
         head = _fit_head(observations, voxels, field_strength, doubtful, clock.fraction)
         clock.stage("fit voxels")
-        fitted = fit_all_voxels(head, observations, voxels, clock.fraction)
+        profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
+        fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
     return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned)
 
@@ -156,40 +157,6 @@ def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> 
         raise EstimationError(f"The reference '{reference}' is not among the inputs ({', '.join(by_name)}).")
     order = [reference] if reference else [*_PREFERRED_REFERENCE, *by_name]
     return next(by_name[name] for name in order if name in by_name)
-
-
-@dataclass(frozen=True)
-class HeadVoxels:
-    """The N voxels of the head: ``index`` into the flattened volume; and, uint8 with 255 = certain, the ``atlas``'s tissue fractions
-    (tissues, N) and the ``expected`` ones that the fit starts from: the atlas's too, or a network's with lesions (tissues + 1, N)."""
-
-    index: np.ndarray
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    atlas: np.ndarray
-    expected: np.ndarray
-
-    @classmethod
-    def inside(cls, mask: np.ndarray, grid: sitk.Image, placement: AtlasPlacement) -> HeadVoxels:
-        """The voxels of ``mask`` on ``grid``, with the placed atlas."""
-        index = np.flatnonzero(mask)
-        spacing = (grid.GetSpacing()[2], grid.GetSpacing()[1], grid.GetSpacing()[0])
-        atlas = atlas_on_grid(placement, grid, index)
-        return cls(index, mask.shape, spacing, atlas, atlas)
-
-    def positions(self, voxels: np.ndarray | slice) -> np.ndarray:
-        """Positions (n, 3) in mm along the grid's axes (z, y, x) of some of the voxels."""
-        return (np.stack(np.unravel_index(self.index[voxels], self.shape), axis=1) * self.spacing).astype(np.float32)
-
-    def fractions(self, voxels: np.ndarray | slice) -> np.ndarray:
-        """Expected tissue fractions of some of the voxels, float32 (tissues or tissues + 1, n)."""
-        return self.expected[:, voxels].astype(np.float32) / np.float32(255.0)
-
-    def volume(self, values: np.ndarray, outside: float = 0.0) -> np.ndarray:
-        """A volume (z, y, x) with ``values`` (N,) in the head."""
-        volume = np.full(np.prod(self.shape), outside, dtype=values.dtype)
-        volume[self.index] = values
-        return volume.reshape(self.shape)
 
 
 def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, voxels: HeadVoxels, stripped: bool) -> Observation:
@@ -228,51 +195,6 @@ def _fit_head(
     return fit_head(seen, voxels.positions(sample), voxels.atlas[:, sample] / np.float32(255.0), field_strength, doubtful, progress)
 
 
-@dataclass(frozen=True)
-class FittedVoxels:
-    """Per voxel of the head: θ (3, N), its SD (3, N), probability of brain, most probable tissue, and predicted signals (n, N)."""
-
-    theta: np.ndarray
-    sd: np.ndarray
-    brain: np.ndarray
-    tissue: np.ndarray
-    predicted: np.ndarray
-
-
-def fit_all_voxels(
-    head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, progress: Callable[[float], None] = lambda fraction: None
-) -> FittedVoxels:
-    """Classify and fit every voxel of the head, in chunks on all cores; memory beyond the results is bounded by the chunk."""
-    count = voxels.index.size
-    adapted = head.adapted(observations)
-    signals = class_signals(head.classes, adapted, head.gains)
-    empty = np.empty
-    result = FittedVoxels(
-        empty((3, count), np.float32), empty((3, count), np.float32), empty(count, np.float32), empty(count, np.uint8),
-        empty((len(adapted), count), np.float32),
-    )  # fmt: skip
-    rows = brain_rows()
-
-    def work(piece: slice) -> None:
-        seen = [o.at(piece) for o in adapted]
-        fields = head.fields(head.basis.evaluate(voxels.positions(piece)))
-        assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece)))
-        mean, precision = gaussian_prior(head.classes, assigned)
-        gains = [np.float32(g) * f for g, f in zip(head.gains, fields, strict=True)]
-        theta, covariance = fit_voxels(seen, gains, mean, precision)
-        covariance += mean_uncertainty(head.classes, assigned)
-        result.theta[:, piece] = theta
-        result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
-        pure = assigned[: head.classes.pure]
-        result.brain[piece] = 1.0 - pure[[k for k in range(head.classes.pure) if k not in rows]].sum(axis=0)
-        result.tissue[piece] = np.where(pure.max(axis=0) > 0.5, pure.argmax(axis=0), _NO_TISSUE)
-        for i, (observation, gain) in enumerate(zip(seen, gains, strict=True)):
-            result.predicted[i, piece] = predict(observation, theta, gain)[0]
-
-    for_each_chunk(count, _CHUNK, work, progress)
-    return result
-
-
 def _assembled(
     acquisitions: Sequence[Acquisition],
     alignments: Mapping[str, Alignment],
@@ -297,7 +219,7 @@ def _assembled(
         sd={name: voxels.volume(spread[j]) for j, name in enumerate(PROPERTIES)},
     )
     brain = brain_mask(voxels.volume(fitted.brain), grid)
-    tissue = voxels.volume(fitted.tissue, outside=_NO_TISSUE)
+    tissue = voxels.volume(fitted.tissue, outside=NO_TISSUE)
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
     fits = {a.name: voxels.volume(fitted.predicted[i]) for i, a in enumerate(acquisitions)}
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
@@ -305,7 +227,8 @@ def _assembled(
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
     applicability = assess(acquisitions, checks, agreement, learned.distances if learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
-    warnings = (*_warnings(acquisitions, checks, head, agreement), *applicability.warnings, *implausible)
+    uncovered = coverage_warnings(alignments, brain, brain_outside(placement, grid))
+    warnings = (*_warnings(acquisitions, checks, head, agreement), *uncovered, *applicability.warnings, *implausible)
     clock.end()
     return Estimate(
         maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability, warnings,
@@ -320,7 +243,7 @@ def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:
     heads that lie as they should, with three inputs about 1 or less in heads that are upside down or back to front. One input alone tells
     less of it.
     """
-    sure = (tissue != _NO_TISSUE) & (atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    sure = (tissue != NO_TISSUE) & (atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
     if not sure.any():
         return 0.0
     fractions = atlas[:, sure].astype(np.float32) / 255.0

@@ -1,0 +1,64 @@
+"""A protocol as attributes of DICOM's MR Image module (ms, degrees)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...physics.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What a family of sequences is in DICOM's terms."""
+
+    scanning: tuple[str, ...]
+    variant: tuple[str, ...]
+    acquisition: str
+
+
+_GRADIENT_INVERSION = _Family(("GR", "IR"), ("SK", "SP", "MP"), "3D")
+_SPIN_INVERSION = _Family(("SE", "IR"), ("MP",), "2D")
+_FAMILIES = {
+    "mprage": _GRADIENT_INVERSION,
+    "mprage_simple": _GRADIENT_INVERSION,
+    "mp2rage": _GRADIENT_INVERSION,
+    "se": _Family(("SE",), ("NONE",), "2D"),
+    "tse": _Family(("SE",), ("NONE",), "2D"),
+    "ir": _SPIN_INVERSION,
+    "flair": _SPIN_INVERSION,
+    "stir": _SPIN_INVERSION,
+    "psir": _SPIN_INVERSION,
+    "dir": _SPIN_INVERSION,
+    "spgr": _Family(("GR",), ("SP",), "3D"),
+    "bssfp": _Family(("GR",), ("SS",), "3D"),
+}
+
+
+def mr_attributes(protocol: Protocol) -> dict[str, Any]:
+    """Keyword and value of the MR Image module's attributes.
+
+    What the protocol does not say is empty: the number of echoes of a train of known length only, and the inversion time and flip angle
+    of sequences with two of them, which the derivation's description names.
+    """
+    family = _FAMILIES[protocol.sequence.name]
+    values = protocol.values
+    train = "SE" in family.scanning and values.get("L", 0.0) > 0
+    variant = family.variant
+    if train:
+        variant = ("SK", *(name for name in variant if name != "NONE"))
+    attributes: dict[str, Any] = {
+        "ScanningSequence": list(family.scanning),
+        "SequenceVariant": list(variant),
+        "ScanOptions": "",
+        "MRAcquisitionType": family.acquisition,
+        "RepetitionTime": values["TR"],
+        "EchoTime": values.get("TE"),
+        "EchoTrainLength": None if train else 1,
+        "SequenceName": protocol.sequence.name,
+    }
+    if "IR" in family.scanning:
+        attributes["InversionTime"] = values.get("TI")
+    if "FA" in values:
+        attributes["FlipAngle"] = values["FA"]
+    return attributes

@@ -1,0 +1,115 @@
+"""Tissue maps and contrasts rendered from them as DICOM, in one study and one folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ImageError
+from ..imaging.dicom_out.identity import Identity, anonymous_identity, check_overlap, source_identity
+from ..imaging.dicom_out.mr_series import write_mr_series
+from ..imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
+from ..imaging.tissue_maps import PER_CENT, TissueMaps
+from ..imaging.volumes import read_volume, same_grid
+from ..physics.protocol import Protocol
+from .outputs import REPORT, check_free, whole_folder, write_json
+from .render import render
+
+_KIND = "DICOM export"
+_NOTICE = "Estimated maps and synthetic images. Not for diagnosis."
+
+
+def export_dicom(
+    maps: TissueMaps,
+    out: Path,
+    protocols: Sequence[Protocol] = (),
+    source: Path | None = None,
+    overwrite: bool = False,
+    origin: str = "PD, T1, T2",
+) -> list[str]:
+    """Write PD, T1, T2 and their SDs as Parametric Maps and each protocol's contrast as an MR series; returns the names of the files.
+
+    With ``source``, a folder of DICOM images, patient, study and frame of reference are theirs; without, the patient is anonymous.
+    ``origin`` names the maps in the derivation. Raises ImageError when DICOM packages are missing, when ``out`` is taken or holds other
+    results, when the source is of several patients, or does not overlap the maps.
+    """
+    _check_packages()
+    check_export(out, overwrite, source)
+    identity = anonymous_identity() if source is None else source_identity(source)
+    check_overlap(identity, maps)
+    with whole_folder(out, overwrite) as folder:
+        number = _write_maps(maps, identity, folder)
+        steps = _write_contrasts(maps, protocols, identity, number, folder, origin)
+        names = sorted([REPORT, *(file.name for file in folder.iterdir())])
+        report = {"kind": _KIND, "notice": _NOTICE, "anonymous": source is None, "quantisation_steps": steps, "files": names}
+        write_json(report, folder / REPORT)
+    return names
+
+
+def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
+    """``maps`` with the SDs that lie beside them in ``folder``. Raises ImageError when one is on another grid or negative in the head."""
+    deviations = {}
+    for name in QUANTITIES:
+        file = Path(folder) / f"{name}_sd.nii.gz"
+        if not file.exists():
+            continue
+        volume = read_volume(file, constant=True)
+        if not same_grid(volume.image, maps.grid) or volume.voxels[maps.mask].min() < 0:
+            raise ImageError(f"{file} is not the SD of the maps beside it. Give maps of one estimate.")
+        deviations[name] = volume.voxels / np.float32(PER_CENT) if name == "PD" else volume.voxels
+    return replace(maps, sd=deviations)
+
+
+def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Raise ImageError when ``out`` may not be written: taken, the source itself, or the place of another command's results."""
+    out = Path(out)
+    check_free(out, overwrite)
+    if source is not None and out.resolve() == Path(source).resolve():
+        raise ImageError(f"{out} holds the source. Choose another --out.")
+    report = out / REPORT
+    try:
+        foreign = report.exists() and json.loads(report.read_text(encoding="utf-8")).get("kind") != _KIND
+    except (OSError, ValueError, AttributeError):
+        foreign = True
+    if foreign:
+        raise ImageError(f"{out} holds results of another command. Choose another --out.")
+
+
+def _check_packages() -> None:
+    missing = [name for name in ("pydicom", "highdicom") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImageError(f"Writing DICOM needs {' and '.join(missing)}. Install them: pip install 'physmrisynth[dicom]'.")
+
+
+def _write_maps(maps: TissueMaps, identity: Identity, folder: Path) -> int:
+    """Write the Parametric Maps; returns the next free series number."""
+    number = identity.series_number
+    for values, deviation in (({"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}, False), (maps.sd, True)):
+        for name, voxels in values.items():
+            known = np.where(maps.mask | np.isfinite(voxels), voxels, np.float32(0.0))  # air may hold NaN
+            scaled = known * np.float32(PER_CENT) if name == "PD" else known
+            file = f"{name}_sd.dcm" if deviation else f"{name}.dcm"
+            write_parametric_map(scaled, maps.grid, QUANTITIES[name], deviation, identity, number, folder / file)
+            number += 1
+    return number
+
+
+def _write_contrasts(
+    maps: TissueMaps, protocols: Sequence[Protocol], identity: Identity, number: int, folder: Path, origin: str
+) -> dict[str, float]:
+    """Write an MR series for every protocol; returns the quantisation step of each by the stem of its files."""
+    steps: dict[str, float] = {}
+    seen: Counter[str] = Counter()
+    for offset, protocol in enumerate(protocols):
+        name = protocol.sequence.name
+        seen[name] += 1
+        stem = name if seen[name] == 1 else f"{name}-{seen[name]}"
+        image = render(maps, protocol, scale=1000.0 if protocol.sequence.uses_pd else 1.0)
+        steps[stem] = write_mr_series(image, maps.grid, protocol, identity, number + offset, folder, stem, origin)
+    return steps
