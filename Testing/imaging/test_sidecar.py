@@ -185,7 +185,9 @@ def test_conventional_acquisitions_are_taken_at_their_word(spec: str) -> None:
 # --- images that keep the sign --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("stated", "thickness"), ((16, 16.0), ("15.5", 15.5), (20, None), (24, None), (0, None), (-3, None), ("thin", None)))
+@pytest.mark.parametrize(
+    ("stated", "thickness"), ((16, 16.0), ("15.5", 15.5), (20, None), (24, None), (0, None), (-3, None), ("thin", None))
+)
 def test_a_slice_thickness_counts_where_it_leaves_a_gap(stated: object, thickness: float | None) -> None:
     """Slices of 20 mm spacing; touching and overlapping ones are what is assumed anyway, and what is no thickness tells nothing."""
     for spec in ("tse,TR=4500,TE=100", "tse,TR=4500,TE=400"):

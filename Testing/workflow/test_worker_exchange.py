@@ -16,7 +16,8 @@ from workflow.tiny_worker import SHAPE, tiny_acquisition, tiny_result
 
 
 def test_an_estimates_job_arrives_as_it_was(tmp_path: Path) -> None:
-    acquisitions = [tiny_acquisition("../é: t1w"), replace(tiny_acquisition(), conventional_echo_time=None, field_strength=None)]
+    whole = replace(tiny_acquisition("../é: t1w"), slice_thickness_mm=4.5)
+    acquisitions = [whole, replace(tiny_acquisition(), conventional_echo_time=None, field_strength=None)]
     job = EstimateJob(acquisitions, "t1w", False, 2.89, "literature", "cpu")
     exchange.write_job(job, tmp_path)
     assert all(file.resolve().is_relative_to(tmp_path.resolve()) for file in tmp_path.rglob("*"))

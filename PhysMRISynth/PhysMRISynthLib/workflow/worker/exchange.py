@@ -128,6 +128,7 @@ def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
         "name": acquisition.name,
         "conventional_echo_time": acquisition.conventional_echo_time,
         "field_strength": acquisition.field_strength,
+        "slice_thickness_mm": acquisition.slice_thickness_mm,
         "geometry": _geometry(volume.image),
         "path": None if volume.path is None else str(volume.path),
         "notes": list(volume.notes),
@@ -146,7 +147,8 @@ def _acquisition(fields: Mapping[str, Any], voxels: np.ndarray) -> Acquisition:
     path, told = fields["path"], fields["protocol"]
     volume = Volume(image, None if path is None else Path(path), tuple(fields["notes"]))
     protocol = Protocol(sequence_named(told["sequence"]), told["values"], told["sources"], tuple(told["notes"]))
-    return Acquisition(fields["name"], volume, protocol, fields["conventional_echo_time"], fields["field_strength"])
+    stated = (fields[name] for name in ("conventional_echo_time", "field_strength", "slice_thickness_mm"))
+    return Acquisition(fields["name"], volume, protocol, *stated)
 
 
 def _geometry(image: sitk.Image) -> dict[str, Any]:
