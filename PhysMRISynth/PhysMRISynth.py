@@ -230,9 +230,10 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         return renderContrast(TissueMapNodes.wrap(maps), chosen, outputVolume, None if snr is None else Noise(snr, seed))
 
     def loadSession(self, folder: str | Path) -> dict[str, Any]:
-        """Load the T1w, T2w and FLAIR volumes of one visit (BIDS, OASIS-3, or a folder with telling names); nodes by role.
+        """Load the T1w, T2w and FLAIR volumes of one visit (BIDS, OASIS-3, a folder with telling names, or DICOM); nodes by role.
 
-        What was chosen among several runs is in ``sessionNotes``. Nothing is loaded when one of the files cannot be.
+        What was chosen among several runs or series, and which DICOM series were left out and why, is in ``sessionNotes``. Nothing is
+        loaded when one of the files cannot be.
         """
         from PhysMRISynthLib.imaging.sessions import find_session
         from PhysMRISynthLib.mrml.estimation import loadVolumes

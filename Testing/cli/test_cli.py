@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.errors import EstimationError
+from PhysMRISynthLib.imaging.acquisition import Acquisition
 from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.imaging.volumes import same_grid, write_image
@@ -133,6 +136,21 @@ def test_render_is_the_equation(estimated: Path, tmp_path: Path) -> None:
     maps = read_tissue_maps(estimated)
     expected = 1000 * Protocol.of("stir", TR=4000, TE=40, TI=260).signal(maps.pd[maps.mask], maps.t1[maps.mask], maps.t2[maps.mask])
     np.testing.assert_allclose(sitk.GetArrayFromImage(sitk.ReadImage(str(out)))[maps.mask], expected, rtol=1e-4, atol=1e-2)
+    told = json.loads((tmp_path / "stir.json").read_text(encoding="utf-8"))
+    assert (told["RepetitionTime"], told["EchoTime"], told["InversionTime"]) == (4.0, 0.04, 0.26)  # seconds, as BIDS has it
+    assert "not for diagnosis" in told["Description"].lower() and "SNR" not in told
+    assert read_acquisition("t2w", out).protocol.values == parse_protocol("stir,TR=4000,TE=40,TI=260").values
+
+
+def test_render_replaces_nobody_elses_sidecar(estimated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stir.json").write_text("{}", encoding="utf-8")
+    command = ["render", "--maps", str(estimated), "--protocol", "stir", "--out", str(tmp_path / "stir.nii.gz")]
+    assert main(command) == 2 and "exists already" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["stir.json"] and (tmp_path / "stir.json").read_text() == "{}"
+    assert main([*command, "--overwrite"]) == 0
+    report = estimated / "report.json"
+    before = report.read_bytes()
+    assert main([*command[:-1], str(estimated / "report.nii.gz"), "--overwrite"]) == 2 and report.read_bytes() == before
 
 
 def test_render_noise_repeats_with_its_seed(estimated: Path, tmp_path: Path) -> None:
@@ -249,3 +267,51 @@ def test_a_presets_estimated_echo_time_is_fitted(scans: dict[str, Path]) -> None
 def test_no_input_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", "--out", str(tmp_path / "maps")]) == 2
     assert "at least one" in capsys.readouterr().err
+
+
+# --- sessions and data sets --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sessions_images_are_found_told_and_may_be_replaced(
+    scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Path | None] = {}
+
+    def look(acquisitions: Sequence[Acquisition], *_arguments: object, **_options: object) -> None:
+        seen.update({a.name: a.volume.path for a in acquisitions})
+        raise EstimationError("Seen enough.")
+
+    monkeypatch.setattr("PhysMRISynthLib.workflow.estimate.estimate_tissue_maps", look)
+    anat = tmp_path / "sub-1" / "anat"
+    anat.mkdir(parents=True)
+    for name in ("run-1_T1w", "run-2_T1w", "FLAIR"):
+        (anat / f"sub-1_{name}.nii.gz").write_bytes(scans["t1w" if "T1w" in name else "flair"].read_bytes())
+    out = ["--out", str(tmp_path / "maps")]
+    assert main(["estimate", "--session", str(tmp_path / "sub-1"), *out]) == 2
+    assert seen == {"t1w": anat / "sub-1_run-1_T1w.nii.gz", "flair": anat / "sub-1_FLAIR.nii.gz"}
+    told = capsys.readouterr().out
+    assert f"t1w: {seen['t1w']}" in told and "2 t1w images: sub-1_run-1_T1w.nii.gz is taken" in told
+    assert main(["estimate", "--session", str(tmp_path / "sub-1"), "--t1w", str(anat / "sub-1_run-2_T1w.nii.gz"), *out]) == 2
+    assert seen["t1w"] == anat / "sub-1_run-2_T1w.nii.gz" and seen["flair"] == anat / "sub-1_FLAIR.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--session", "{here}/none"], "is not a folder"),
+        (["--session", "{here}"], "There is no T1w, T2w or FLAIR"),
+        (["--bids", "{here}/none"], "is not a folder"),
+        (["--bids", "{here}"], "There is no T1w, T2w or FLAIR"),
+        (["--bids", "{here}", "--session", "{here}"], "Leave --session, --t1w"),
+        (["--bids", "{here}", "--t1w", "{here}/t1w.nii.gz"], "Leave --session, --t1w"),
+        (["--session", "{here}", "--jobs", "2"], "Give its folder with --bids"),
+        (["--session", "{here}", "--scheduler", "tcp://host:8786"], "Give its folder with --bids"),
+    ],
+)
+def test_sessions_and_data_sets_that_cannot_be_exit_2(
+    given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    assert main(["estimate", *(part.format(here=tmp_path / "here") for part in given), "--out", str(tmp_path / "maps")]) == 2
+    assert told in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]

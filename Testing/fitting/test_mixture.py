@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from fitting.voxels import full, observe
 from PhysMRISynthLib.fitting.mixture import class_signals, gaussian_prior, literature_classes, mean_uncertainty, responsibilities
 from PhysMRISynthLib.fitting.observation import Observation
+from PhysMRISynthLib.fitting.voxelwise import signed_signal
+from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.training.standard_test import PROTOCOLS
 
@@ -93,16 +97,57 @@ def test_mixtures_follow_their_tissues() -> None:
     extra = np.repeat(0.01 * np.eye(3)[None], CLASSES.pure, axis=0)
     extra[cortex] *= 3.0
     moved = CLASSES.with_means(means, extra)
-    row = CLASSES.names.index("white_matter/cortex")
-    np.testing.assert_allclose(moved.means[row], (means[white] + means[cortex]) / 2.0)
-    np.testing.assert_allclose(moved.means[row] - CLASSES.means[row], [0.0, 0.1, 0.05], atol=1e-12)
+    row = CLASSES.names.index("white_matter/cortex 50%")
+    pd, t1, t2 = np.exp(means[[white, cortex]]).T
+    halves = [pd.mean(), pd.sum() / (pd / t1).sum(), pd.sum() / (pd / t2).sum()]  # water adds up; rates are averaged by water
+    np.testing.assert_allclose(np.exp(moved.means[row]), halves)
     np.testing.assert_allclose(moved.extra[row], 0.02 * np.eye(3))
     apart = means[white] - means[cortex]
     within = (CLASSES.covariances[white] + CLASSES.covariances[cortex]) / 2.0
     np.testing.assert_allclose(moved.covariances[row], within + np.outer(apart, apart) / 12.0)
     np.testing.assert_array_equal(CLASSES.means[white], tissue_table()[white].theta)  # the original is as it was
-    untouched = CLASSES.names.index("csf/bone")
+    untouched = CLASSES.names.index("csf/bone 50%")
     np.testing.assert_allclose(moved.means[untouched], CLASSES.means[untouched])
+
+
+def test_classes_of_mixtures_leave_no_share_out() -> None:
+    for pair in {(m.first, m.second) for m in CLASSES.mixtures}:
+        classes = sorted((m for m in CLASSES.mixtures if (m.first, m.second) == pair), key=lambda m: m.share)
+        edges = [(m.share - m.width / 2.0, m.share + m.width / 2.0) for m in classes]
+        assert edges[0][0] == pytest.approx(0.0) and edges[-1][1] == pytest.approx(1.0)
+        assert all(one[1] == pytest.approx(two[0]) for one, two in pairwise(edges))
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES.names if "%" in name])
+def test_signals_of_mixtures_are_those_of_two_tissues_in_a_voxel(name: str) -> None:
+    """Against voxels drawn of the class's shares: also where fluid is negative in an inversion recovery, of which the magnitude is seen."""
+    protocols = {**PROTOCOLS, "t1w": protocol_from_spec("ir,TR=2000,TE=20,TI=800,L=150"), "real": protocol_from_spec("psir")}
+    rng = np.random.default_rng(0)
+    row = CLASSES.names.index(name)
+    mixture = CLASSES.mixtures[row - CLASSES.pure]
+    shares = rng.uniform(mixture.share - mixture.width / 2.0, mixture.share + mixture.width / 2.0, 200_000)
+    observations = observe(CLASSES.means[mixture.first][:, None].astype(np.float32), protocols, relative_noise=0.01)
+    found = class_signals(CLASSES, observations, np.ones(len(observations)))
+    drawn = []
+    for o in observations:
+        parts = signed_signal(o, CLASSES.means[[mixture.first, mixture.second]].T, np.ones(1))
+        voxels = shares * parts[0] + (1.0 - shares) * parts[1] + rng.normal(0.0, o.noise, shares.size)
+        drawn.append(voxels if o.protocol.sequence.signed else np.abs(voxels))
+    sd = np.sqrt(np.diag(found.covariances[row]))
+    assert (np.abs(found.means[row] - np.mean(drawn, axis=1)) < 0.1 * sd).all()
+    own = mixture.of(found.covariances)  # what the tissues' own spread and the equations' error add
+    extra = found.covariances[row] - own
+    noise = np.array([o.noise for o in observations])
+    np.testing.assert_allclose(extra / np.outer(sd, sd), (np.cov(drawn) - np.diag(noise**2)) / np.outer(sd, sd), atol=0.1)
+
+
+def test_what_is_not_brain_is_hardly_expected_deep_inside_it() -> None:
+    atlas = np.zeros((CLASSES.pure, 2), dtype=np.float32)
+    white, bone, blood = (NAMES.index(name) for name in ("white_matter", "bone", "blood"))
+    atlas[white] = [1.0, 0.5]
+    atlas[bone, 1] = 0.5
+    weights = CLASSES.weights(atlas)
+    assert weights[bone, 0] < 1e-5 < 1e-3 < weights[blood, 0] and weights[bone, 1] > 0.3
 
 
 def test_the_uncertainty_of_the_means_is_shared_out_by_probability() -> None:

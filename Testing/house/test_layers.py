@@ -32,7 +32,7 @@ BELOW = {
 FREE = {"errors", "resources", ""}
 """Free for all; "" is the package itself, whose ``__init__`` imports nothing."""
 
-HEAVY = {"torch", "monai", "safetensors", "lightning", "pydicom", "highdicom", "matplotlib", "tqdm", "nilearn"}
+HEAVY = {"torch", "monai", "safetensors", "lightning", "pydicom", "highdicom", "dask", "distributed", "matplotlib", "tqdm", "nilearn"}
 """Packages that only network and training import at module scope, so that opening the panel and rendering need none of them."""
 SLICER = {"slicer", "vtk", "qt", "ctk"}
 """What only the Slicer-facing parts may import."""

@@ -12,11 +12,12 @@ import SimpleITK as sitk
 from imaging.dicom_validator import violations
 from imaging.phantoms import grid, points, rotation
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.dicom_out.identity import anonymous_identity, source_identity
+from PhysMRISynthLib.imaging.dicom_out.identity import anonymous_identity, share_within, source_identity
 from PhysMRISynthLib.imaging.dicom_out.mr_attributes import mr_attributes
 from PhysMRISynthLib.imaging.dicom_out.mr_series import quantise, write_mr_series
 from PhysMRISynthLib.imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
 from PhysMRISynthLib.imaging.dicom_out.planes import planes_of
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 
@@ -124,3 +125,25 @@ def test_a_source_of_two_patients_is_refused(tmp_path: Path) -> None:
         image.save_as(tmp_path / "source" / f"{number}.dcm")
     with pytest.raises(ImageError, match="PatientID"):
         source_identity(tmp_path / "source")
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize(("planes", "share"), ((0, 1.0), (1, 0.8), (3, 0.4), (4, 0.2)))
+def test_the_share_of_the_maps_within_the_source_falls_as_they_part(name: str, planes: int, share: float, tmp_path: Path) -> None:
+    on = GRIDS[name]
+    series(tmp_path, on, Protocol.of("se"))
+    everything = np.ones(on.GetSize()[::-1], dtype=np.float32)
+    away = sitk.Image(on)
+    away.SetOrigin(on.TransformContinuousIndexToPhysicalPoint((0.0, 0.0, float(planes))))
+    maps = TissueMaps(everything, everything, everything, everything > 0, away)
+    assert share_within(source_identity(tmp_path), maps) == pytest.approx(share)
+
+
+def test_maps_beside_the_source_are_refused(tmp_path: Path) -> None:
+    on = GRIDS["oblique"]
+    series(tmp_path, on, Protocol.of("se"))
+    everything = np.ones(on.GetSize()[::-1], dtype=np.float32)
+    away = sitk.Image(on)
+    away.SetOrigin(on.TransformContinuousIndexToPhysicalPoint((0.0, -8.0, 0.0)))
+    with pytest.raises(ImageError, match="outside the source"):
+        share_within(source_identity(tmp_path), TissueMaps(everything, everything, everything, everything > 0, away))

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imaging.phantoms import grid
 from PhysMRISynthLib.errors import ImageError, ProtocolError
-from PhysMRISynthLib.imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of
+from PhysMRISynthLib.imaging.acquisition import acquisition
+from PhysMRISynthLib.imaging.header_protocol import default_protocol, protocol_from_sidecar
+from PhysMRISynthLib.imaging.sidecar import read_sidecar, sidecar_of
 from PhysMRISynthLib.imaging.volumes import Volume, image_like, same_grid
 from PhysMRISynthLib.physics.protocol import parse_protocol
 
@@ -75,7 +77,9 @@ def test_seconds_become_milliseconds_and_every_value_says_where_it_is_from() -> 
 
 def test_a_train_that_is_assumed_does_not_claim_to_come_from_the_sidecar() -> None:
     protocol = protocol_from_sidecar({"RepetitionTime": 2.4, "InversionTime": 1.0}, "t1w", "sidecar scan.json")
-    assert {protocol.sources[name] for name in ("ESP", "N")} == {"assumed"}
+    assert protocol.sources["ESP"] == "assumed: usual echo spacing, which the header does not state"
+    assert protocol.sources["N"] == "assumed: usual train; the header states no train length"
+    assert protocol.assumed == ("TE=3.16 ms", "FA=8 °", "ESP=7.6 ms", "N=176")
 
 
 def test_values_that_the_sidecar_lacks_are_defaults_and_say_so() -> None:
@@ -116,7 +120,7 @@ def test_a_t1w_of_short_tr_without_inversion_time_is_spgr_and_says_so(fields: di
     assert "without inversion (spgr) is assumed" in note and "Give the protocol" in note
 
 
-@pytest.mark.parametrize("fields", ({"RepetitionTime": 2.3}, {"RepetitionTime": 2.4, "InversionTime": 1.0}, {"ScanningSequence": "SE"}, {}))
+@pytest.mark.parametrize("fields", ({"RepetitionTime": 2.3}, {"RepetitionTime": 2.4, "InversionTime": 1.0}, {"ScanningSequence": "SE"}))
 def test_other_t1w_sidecars_need_no_such_note(fields: dict) -> None:
     assert protocol_from_sidecar(fields, "t1w", "sidecar").notes == ()
 
@@ -135,6 +139,7 @@ def test_the_assumed_train_fits_every_inversion_time(tr: float, share: float) ->
         ({"EchoTime": "long"}, "EchoTime is 'long', not a number"),
         ({"EchoTime": [0.01, 0.1]}, "EchoTime is .0.01, 0.1., not a number"),
         ({"RepetitionTime": {}}, "RepetitionTime is"),
+        ({"RepetitionTime": True}, "RepetitionTime is True"),
         ({"EchoTime": 100}, "TE"),  # milliseconds where seconds belong
         ({"EchoTime": -0.1}, "TE"),
         ({"EchoTime": float("nan")}, "EchoTime"),

@@ -48,7 +48,7 @@ def test_a_classic_header_gives_every_value_with_its_source(from_dicom: Callable
     assert found.protocol.sequence.name == "mprage"
     assert {name: found.protocol.values[name] for name in ("TR", "TE", "TI", "FA")} == {"TR": 2300, "TE": 2.98, "TI": 900, "FA": 9}
     assert {found.protocol.sources[name] for name in ("TR", "TE", "TI", "FA")} == {"DICOM"}
-    assert {found.protocol.sources[name] for name in ("ESP", "N")} == {"assumed"}
+    assert set(found.protocol.assumed) == {"ESP=7.6 ms", "N=176"}
     assert found.fields is not None and found.fields["EchoTrainLength"] == 1 and found.fields["ScanningSequence"] == "GR\\IR"
     assert acquisitionFromNode(node, "t1w").field_strength == 3.0
 
@@ -129,10 +129,10 @@ def test_no_agent_is_no_agent(from_dicom: Callable[..., Any], tmp_path: Path, ag
     assert acquisitionFromNode(node, "t1w").name == "t1w" and roleOf(node) == "t1w"
 
 
-def test_pulse_to_pulse_repetition_is_refused_by_name_without_words_of_the_command_line(
+def test_pulse_to_pulse_repetition_without_inversion_time_is_refused_by_name_without_words_of_the_command_line(
     from_dicom: Callable[..., Any], tmp_path: Path
 ) -> None:
-    node = from_dicom(database(tmp_path, classic(**{**MPRAGE, "RepetitionTime": 8.2})))
+    node = from_dicom(database(tmp_path, classic(**{**MPRAGE, "RepetitionTime": 8.2, "InversionTime": None})))
     with pytest.raises(ProtocolError, match=r"'scan': DICOM: a repetition time of 8\.2 ms") as caught:
         inputProtocol(node, "t1w")
     assert "command line" not in str(caught.value) and "Give the protocol." in str(caught.value)
@@ -210,6 +210,23 @@ def test_dicom_without_timing_gives_way_to_a_sidecar(from_dicom: Callable[..., A
     node = with_file(tmp_path, "anat", {"RepetitionTime": 2.0, "InversionTime": 0.9})
     node.SetAttribute("DICOM.instanceUIDs", held.uids)
     assert inputProtocol(node, "t1w").protocol.sources["TI"] == "sidecar anat.json"
+
+
+def test_a_sidecar_that_contradicts_dicom_is_told(from_dicom: Callable[..., Any], tmp_path: Path) -> None:
+    held = database(tmp_path, classic(**MPRAGE))
+    from_dicom(held)
+    node = with_file(tmp_path, "anat", {"RepetitionTime": 2.3, "InversionTime": 1.1})
+    node.SetAttribute("DICOM.instanceUIDs", held.uids)
+    found = inputProtocol(node, "t1w").protocol
+    assert found.values["TI"] == 900
+    assert found.notes == ("InversionTime is 0.9 s in the DICOM header, which is used, but 1.1 s in sidecar anat.json.",)
+
+
+def test_the_wrong_file_is_told_whether_its_protocol_is_read_or_typed(from_dicom: Callable[..., Any], tmp_path: Path) -> None:
+    node = from_dicom(database(tmp_path, classic(SeriesDescription="t2_tse_tra", RepetitionTime=4500, EchoTime=100, ScanningSequence="SE")))
+    for typed in (None, "se,TR=600,TE=15"):
+        (note,) = inputProtocol(node, "t1w", typed).protocol.notes
+        assert "given as T1w, but SeriesDescription 't2_tse_tra' tells T2w" in note
 
 
 def test_what_is_typed_goes_first_then_our_own_rendering(from_dicom: Callable[..., Any], tmp_path: Path) -> None:

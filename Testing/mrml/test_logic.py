@@ -16,11 +16,16 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
+from imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
+from imaging.phantoms import rotation
 from mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
 from panel.estimates import FakeClient, addImages, ijkToRas, result
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
+from PhysMRISynthLib.imaging.volumes import same_grid
+from PhysMRISynthLib.mrml.headers import HEADER, acquisitionFromNode, inputProtocol
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
+from PhysMRISynthLib.mrml.volumes import volumeFromNode
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress, SampleJob
 from standins import Standins, install
@@ -484,6 +489,31 @@ def test_a_session_is_loaded_whole_or_not_at_all(logic: Any, tmp_path: Path, mon
     with pytest.raises(ImageError, match=r"T2w\.nii\.gz cannot be read"):
         logic.loadSession(folder)
     assert volumes() == [] and slicer.mrmlScene.GetNumberOfNodes() == before, "no display or storage node is left"
+
+
+def test_a_folder_of_dicom_series_becomes_nodes_that_know_their_protocol(logic: Any, tmp_path: Path) -> None:
+    write_series(tmp_path, 1, picture(turned=rotation(20, -10, 35)), **T1W, MagneticFieldStrength=1.5, PatientName="Somebody")
+    write_series(tmp_path, 2, picture(), **FLAIR)
+    write_series(tmp_path, 3, picture(), **{**T2W, "SeriesDescription": "localizer"})
+    found = logic.loadSession(tmp_path)
+    assert {role: node.GetName() for role, node in found.items()} == {"t1w": "t1_se_tra", "flair": "t2_flair_tra"}
+    assert "left out" in logic.sessionNotes[0]
+    image = volumeFromNode(found["t1w"])
+    assert same_grid(image.image, picture(turned=rotation(20, -10, 35)), 1e-4)
+    assert np.array_equal(image.voxels, sitk.GetArrayFromImage(picture()))
+    told = inputProtocol(found["flair"], "flair").protocol
+    assert (told.values["TI"], told.sources["TI"]) == (2500.0, "DICOM")
+    assert acquisitionFromNode(found["t1w"], "t1w").field_strength == 1.5
+    assert "Somebody" not in found["t1w"].GetAttribute(HEADER)
+
+
+def test_a_dicom_series_that_cannot_be_read_leaves_no_node(logic: Any, tmp_path: Path) -> None:
+    write_series(tmp_path, 1, picture(), **T1W)
+    write_series(tmp_path, 2, picture() * 0, **FLAIR)
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(ImageError, match=r"t2_flair_tra.* is empty"):
+        logic.loadSession(tmp_path)
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
 def test_a_folder_of_several_visits_asks_for_one(logic: Any, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from PhysMRISynthLib.network.config import SAMPLER_CONFIGURATIONS, read_configur
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, DiffusionConfig, condition_vector
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.inference import decode
+from PhysMRISynthLib.network.latent_space import Moments
 from PhysMRISynthLib.network.noising import noising
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
 from safetensors import safe_open
@@ -74,12 +75,28 @@ def test_a_network_that_puts_out_the_data_predicts_the_flow() -> None:
 
 @pytest.mark.parametrize("fold", (1, 2))
 def test_folding_comes_back_and_normalises(fold: int) -> None:
-    model = tiny_model(fold=fold)
-    model.normalise_by(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]), torch.zeros(3), torch.ones(3))
+    space = tiny_model(fold=fold).space
+    space.take(Moments(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5])))
     latent = torch.tensor([3.0, -1.0]).view(1, 2, 1, 1, 1) + torch.tensor([2.0, 0.5]).view(1, 2, 1, 1, 1) * torch.randn(1, 2, 8, 12, 8)
-    folded = model.folded(latent)
-    assert folded.shape == (1, *model.config.folded_shape) and abs(folded.mean()) < 0.1 and abs(folded.std() - 1) < 0.1
-    torch.testing.assert_close(model.unfolded(folded), latent)
+    seen = space.seen(latent)
+    assert seen.shape == (1, *space.config.seen_shape) and abs(seen.mean()) < 0.1 and abs(seen.std() - 1) < 0.1
+    torch.testing.assert_close(space.latent(seen), latent)
+
+
+def test_components_tell_a_latent_about_the_mean_head() -> None:
+    """What lies along the kept axes comes back, what does not is lost, and nothing known is the mean head."""
+    space = tiny_model(components=3).space
+    axes = torch.linalg.qr(torch.randn(16, 16))[0][:, :3]
+    centre, spread = torch.randn(3, 4, 6, 4), torch.tensor(2.0)
+    space.take(Moments(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]), axes, centre, spread))
+    seen = torch.randn(1, 3, 4, 6, 4)
+    latent = space.latent(seen)
+    assert latent.shape == (1, 2, 8, 12, 8)
+    torch.testing.assert_close(space.seen(latent), seen)
+    torch.testing.assert_close(space.latent(space.seen(latent)), latent)
+    other = space.latent(space.seen(latent + torch.randn(latent.shape)))
+    assert (other - latent).abs().mean() > 0.1
+    torch.testing.assert_close(space.seen(space.latent(torch.zeros(1, 3, 4, 6, 4))), torch.zeros(1, 3, 4, 6, 4))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -100,7 +117,7 @@ def test_learning_lowers_the_loss(objective: str) -> None:
 
 def test_what_is_known_of_a_head_matters_and_what_is_not_does_not() -> None:
     model = tiny_model()
-    noisy, times = torch.randn(1, *TINY.folded_shape), torch.tensor([500.0])
+    noisy, times = torch.randn(1, *TINY.seen_shape), torch.tensor([500.0])
     model.condition_mean.copy_(torch.tensor([7.0, 1.0, 0.0]))
     free = model.predict(noisy, times, torch.full((1, 3), torch.nan))
     assert torch.isfinite(free).all()
@@ -175,6 +192,8 @@ def test_shipped_configurations_fit_the_network_of_their_name(path: Path) -> Non
         ({"shift": 0.5}, "shift"),
         ({"schedule": "linear"}, "schedule"),
         ({"colour": 1}, "Unknown field"),
+        ({"components": 17}, "0 to 16 components"),
+        ({"spatial_dims": 2, "shape": (48, 32), "components": 2}, "in 2D 0"),
         ({"widths": 8}, "incomplete or of wrong types"),
     ),
     ids=str,

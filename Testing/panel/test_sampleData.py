@@ -13,8 +13,9 @@ from urllib.request import urlopen
 
 import pytest
 import slicer
+from PhysMRISynthLib.imaging.header_protocol import protocol_from_sidecar, stated_field_strength
 from PhysMRISynthLib.imaging.roles import role_of_name
-from PhysMRISynthLib.imaging.sidecar import protocol_from_sidecar, read_sidecar, stated_field_strength
+from PhysMRISynthLib.imaging.sidecar import read_sidecar
 from standins import install
 
 PUBLISHED = {"MS12": "real/raw_patient12/visit1", "MS07": "real/mni_patient07"}

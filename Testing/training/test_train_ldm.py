@@ -15,13 +15,16 @@ import torch
 from network.tiny_sampler import TINY, tiny_vae
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.network.blocks import depth_to_space
+from PhysMRISynthLib.network.latent_space import LatentSpace
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import load_weights, save_weights
 from PhysMRISynthLib.training import latents as latents_module
 from PhysMRISynthLib.training import train_ldm as module
 from PhysMRISynthLib.training.checkpoint import load_checkpoint
-from PhysMRISynthLib.training.latents import LatentHead, Latents, good_scan, moments, simulated_shape, whole_heads
+from PhysMRISynthLib.training.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
 from PhysMRISynthLib.training.ldm_config import LdmTrainingConfig
+from PhysMRISynthLib.training.moments import latent_moments, number_moments
 from PhysMRISynthLib.training.run import LOG, Run
 from PhysMRISynthLib.training.simulator import Simulator
 from PhysMRISynthLib.training.train_ldm import Source, train_ldm
@@ -82,8 +85,8 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(data_folder: Path, tmp_pat
     # the moments of the latents are the model's
     kept = Latents(tmp_path / "whole" / "latents" / "learned", SIMULATOR, 4)
     held = [np.moveaxis(kept[n].latent[0], 0, -1).reshape(-1, 2) for n in range(4)]
-    np.testing.assert_allclose(whole["network"]["mean"].numpy(), np.concatenate(held).mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(whole["average"]["sd"].numpy(), np.concatenate(held).std(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(whole["network"]["space.mean"].numpy(), np.concatenate(held).mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(whole["average"]["space.sd"].numpy(), np.concatenate(held).std(axis=0), rtol=1e-3)
 
     # latents of another network, and another network's checkpoint, are not gone on with
     save_weights(TissueVAE(tiny_vae().config), {}, tmp_path / "other.safetensors")
@@ -162,10 +165,29 @@ def test_every_latent_is_learned_once_an_epoch_by_all_processes_together(tmp_pat
     assert 0.15 < float(torch.isnan(told[:, 0]).float().mean()) < 0.45 and not torch.equal(told[:, 0].isnan(), told[:, 2].isnan())
     assert not any(torch.isnan(told[:, [0, 2]]).any() for _, told in source.validation())
 
-    mean, sd, middle, spread = moments(latents, TINY.condition)
-    assert mean.tolist() == pytest.approx([2.5, 2.5]) and sd.tolist() == pytest.approx([np.std(range(6))] * 2)
+    found, (middle, spread) = latent_moments(latents, TINY), number_moments(latents, TINY.condition)
+    assert found.mean.tolist() == pytest.approx([2.5, 2.5]) and found.sd.tolist() == pytest.approx([np.std(range(6))] * 2)
+    assert found.axes is None
     assert middle[0] == pytest.approx(np.log(np.arange(1000.0, 1006.0)).mean()) and middle[1] == 0
     assert spread[0] == pytest.approx(np.log(np.arange(1000.0, 1006.0)).std(), rel=1e-3) and spread[2] == 0
+
+
+def test_components_are_the_axes_on_which_heads_differ(tmp_path: Path) -> None:
+    """Heads that vary along two directions about a mean are told by two components, which have a root mean square of one."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.standard_normal((16, 16)))[0][:, :2]
+    mean_head = rng.standard_normal((4, 6, 4, 2))
+    latents, config = Latents(tmp_path, SIMULATOR, 30), replace(TINY, components=2)
+    for n in range(30):
+        folded = (mean_head + 0.5 * rng.standard_normal(mean_head.shape)) @ directions.T
+        latent = depth_to_space(torch.from_numpy(np.moveaxis(folded, -1, 0)[None].copy()), 2)
+        latents.write(n, LatentHead(latent.float().numpy(), "a"))
+    space = LatentSpace(config)
+    space.take(latent_moments(latents, config))
+    seen = torch.cat([space.seen(torch.from_numpy(latents[n].latent)) for n in range(30)])
+    assert seen.mean(0).abs().max() < 0.01 and seen.square().mean().sqrt() == pytest.approx(1.0, abs=0.02)
+    again = space.latent(seen[:1])
+    assert (again - torch.from_numpy(latents[0].latent)).abs().max() < 0.01
 
 
 def test_slices_are_learned_where_there_is_brain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def maps() -> TissueMaps:
 
 
 def test_maps_and_contrasts_share_an_anonymous_study(maps: TissueMaps, tmp_path: Path) -> None:
-    names = export_dicom(maps, tmp_path / "out", [Protocol.of("se"), Protocol.of("se", TR=3000)])
+    names = export_dicom(maps, tmp_path / "out", [Protocol.of("se"), Protocol.of("se", TR=3000)]).files
     assert {"PD.dcm", "T1.dcm", "T2.dcm", "T1_sd.dcm", "se_0001.dcm", "se-2_0005.dcm"} <= set(names)
     images = [pydicom.dcmread(file) for file in (tmp_path / "out").glob("*.dcm")]
     for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):

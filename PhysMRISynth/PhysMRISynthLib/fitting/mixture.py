@@ -4,52 +4,91 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import erf
+from typing import NamedTuple
 
 import numpy as np
 
 from ..physics.tissues import Tissue, tissue_table
 from .observation import Observation
-from .voxelwise import invert_symmetric, predict
+from .voxelwise import invert_symmetric, predict, signed_signal
 
 WITHIN_CORRELATION = 0.5
 """Inside a tissue PD, T1 and T2 rise and fall together with its water content."""
-PARTIAL_VOLUMES = (("white_matter", "cortex"), ("cortex", "csf"), ("white_matter", "csf"), ("white_matter", "deep_grey"), ("csf", "bone"))
+PARTIAL_VOLUMES = (
+    ("white_matter", "cortex", 1), ("white_matter", "deep_grey", 1),
+    ("cortex", "csf", 3), ("white_matter", "csf", 3), ("csf", "bone", 3), ("cortex", "bone", 3),
+)  # fmt: skip
+"""Tissues that share voxels, and into how many classes of different shares: where signals are far apart, or of opposite sign, one class of
+all shares would look like anything. Bone stands for dura too, which is as dark."""
 _PARTIAL_VOLUME_WEIGHT = 0.25
 _OUTLIER_WEIGHT = 0.01
 _ATLAS_TRUST = 0.98
 _NEGLIGIBLE = 0.05
 _LOCAL_TISSUES = ("deep_grey", "thalamus")
 """Nuclei have their place: unlike other tissues they are not expected where the atlas does not know them."""
+_ANYWHERE = ("blood",)
+"""Of what is not brain, vessels alone run deep inside it."""
+_HARDLY = 1e-4
 _OUTLIER = Tissue(
     "other", "Anything else (lesions)", "brain", (), np.log([0.82, 1350.0, 130.0]), np.zeros(3), np.array([0.15, 0.35, 0.5]), ()
 )
+
+
+class Mixture(NamedTuple):
+    """Voxels of two tissues, rows ``first`` and ``second`` of the table: of the first one ``share`` of the volume, give or take half a
+    ``width``."""
+
+    first: int
+    second: int
+    share: float
+    width: float
+
+    def theta(self, means: np.ndarray, share: float) -> np.ndarray:
+        """θ (3,) of a voxel with this ``share`` of the first tissue, between tissues of ``means`` (tissues, 3).
+
+        Water adds up; a signal begins to recover and to fall at the mean rate of its parts, each counted by its water.
+        """
+        pd, t1, t2 = np.exp(means[[self.first, self.second]]).T
+        water = np.array([share, 1.0 - share]) * pd
+        return np.log([water.sum(), water.sum() / (water / t1).sum(), water.sum() / (water / t2).sum()])
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """The mean of the two tissues' ``values`` (tissues, …), by their shares."""
+        return self.share * values[self.first] + (1.0 - self.share) * values[self.second]
+
+    def between(self, means: np.ndarray, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (3,) and covariance (3, 3) of θ in such voxels."""
+        half = self.width / 2.0
+        apart = self.theta(means, self.share + half) - self.theta(means, self.share - half)
+        return self.theta(means, self.share), self.of(covariances) + np.outer(apart, apart) / 12.0
 
 
 @dataclass(frozen=True)
 class TissueClasses:
     """K Gaussian classes in θ: ``means`` (K, 3), within-head ``covariances`` (K, 3, 3), ``extra`` (K, 3, 3) the uncertainty of the means.
 
-    The first ``pure`` ones are the tissue table's rows; then come partial volumes of ``pairs``, and last a broad class for lesions.
+    The first ``pure`` ones are the tissue table's rows; then come the ``mixtures`` of two, and last a broad class for lesions.
     """
 
     names: tuple[str, ...]
     means: np.ndarray
     covariances: np.ndarray
     extra: np.ndarray
-    pairs: tuple[tuple[int, int], ...]
+    mixtures: tuple[Mixture, ...]
 
     @property
     def pure(self) -> int:
         """How many classes are single tissues."""
-        return len(self.names) - len(self.pairs) - 1
+        return len(self.names) - len(self.mixtures) - 1
 
     def with_means(self, pure_means: np.ndarray, extra: np.ndarray) -> TissueClasses:
         """The classes moved to other tissue means (pure, 3), whose uncertainty is ``extra`` (pure, 3, 3); mixtures follow."""
         means, covariances, uncertain = self.means.copy(), self.covariances.copy(), self.extra.copy()
         means[: self.pure], uncertain[: self.pure] = pure_means, extra
-        for row, (a, b) in enumerate(self.pairs, start=self.pure):
-            means[row], covariances[row] = _between(means, covariances, a, b)
-            uncertain[row] = (uncertain[a] + uncertain[b]) / 2.0
+        for row, mixture in enumerate(self.mixtures, start=self.pure):
+            means[row], covariances[row] = mixture.between(means, covariances)
+            uncertain[row] = mixture.of(uncertain)
         return replace(self, means=means, covariances=covariances, extra=uncertain)
 
     def with_spread(self, scales: np.ndarray) -> TissueClasses:
@@ -62,31 +101,35 @@ class TissueClasses:
         """Prior probability of each class (K, N) from tissue fractions (pure, N), with those of lesions (pure + 1, N) where known."""
         atlas, lesion = atlas[: self.pure], atlas[self.pure :].sum(axis=0)
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
-        anywhere = np.array([name not in _LOCAL_TISSUES for name in self.names[: self.pure]])[:, None]
-        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * np.where(anywhere, 1.0 / len(atlas), 1e-4)
-        mixed = [_PARTIAL_VOLUME_WEIGHT * 2.0 * np.sqrt(trusted[a] * trusted[b]) for a, b in self.pairs]
+        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0)) / len(atlas)
+        mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * 2.0 * np.sqrt(trusted[m.first] * trusted[m.second]) for m in self.mixtures]
         other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0) + _ATLAS_TRUST * lesion
         weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)
         return weights / weights.sum(axis=0)
 
-
-def _between(means: np.ndarray, covariances: np.ndarray, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of a voxel anywhere between two tissues."""
-    apart = means[a] - means[b]
-    return (means[a] + means[b]) / 2.0, (covariances[a] + covariances[b]) / 2.0 + np.outer(apart, apart) / 12.0
+    def _anywhere(self, inside: np.ndarray) -> np.ndarray:
+        """How far each tissue (pure, N) may be where the atlas does not expect it, ``inside`` (N,) being its probability of brain."""
+        outside = np.maximum(1.0 - inside, _HARDLY)
+        shares = []
+        for tissue in tissue_table():
+            of_the_head = tissue.region != "brain" and tissue.name not in _ANYWHERE
+            shares.append(outside if of_the_head else np.full_like(outside, _HARDLY if tissue.name in _LOCAL_TISSUES else 1.0))
+        return np.stack(shares)
 
 
 def literature_classes(field_strength: float) -> TissueClasses:
     """The classes of the tissue table at a field strength in tesla, before they are adapted to a head."""
     table = tissue_table(field_strength)
     names = [tissue.name for tissue in table]
-    pairs = tuple((names.index(a), names.index(b)) for a, b in PARTIAL_VOLUMES)
-    rows = [*table, *(table[a] for a, _ in pairs), _OUTLIER]
+    mixtures = tuple(
+        Mixture(names.index(a), names.index(b), (k + 0.5) / count, 1.0 / count) for a, b, count in PARTIAL_VOLUMES for k in range(count)
+    )
+    rows = [*table, *(table[mixture.first] for mixture in mixtures), _OUTLIER]
     correlation = np.full((3, 3), WITHIN_CORRELATION) + (1 - WITHIN_CORRELATION) * np.eye(3)
     covariances = np.stack([np.outer(t.within_head, t.within_head) * correlation for t in rows])
     means = np.stack([t.theta for t in rows])
-    titles = (*names, *(f"{a}/{b}" for a, b in PARTIAL_VOLUMES), _OUTLIER.name)
-    classes = TissueClasses(titles, means, covariances, np.zeros_like(covariances), pairs)
+    titles = (*names, *(f"{names[m.first]}/{names[m.second]} {m.share:.0%}" for m in mixtures), _OUTLIER.name)
+    classes = TissueClasses(titles, means, covariances, np.zeros_like(covariances), mixtures)
     between = np.stack([np.diag(t.between_heads**2) for t in table])
     return classes.with_means(means[: len(table)], between)
 
@@ -95,12 +138,14 @@ def literature_classes(field_strength: float) -> TissueClasses:
 class ClassSignals:
     """What each class looks like at unit field: ``means`` (K, n) and ``covariances`` (K, n, n) of the signals of n inputs.
 
-    ``spreads`` (K, n, n) is the part of the covariances that comes from the tissue itself.
+    ``spreads`` (K, n, n) is the part of the covariances that comes from the tissue itself. ``beyond`` (K, n) is what a mixture of two
+    tissues shows beyond one tissue of the mixture's θ: signals of parts add up, with their signs, which one compartment cannot always do.
     """
 
     means: np.ndarray
     covariances: np.ndarray
     spreads: np.ndarray
+    beyond: np.ndarray
 
 
 def class_signals(classes: TissueClasses, observations: Sequence[Observation], gains: np.ndarray, slack: float = 0.0) -> ClassSignals:
@@ -109,10 +154,10 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
     Their spread is the tissue's, the noise's and the equation's, and a relative ``slack`` while gains and fields are still in doubt.
     """
     slopes = np.zeros((len(classes.names), len(observations), 3))
-    means = np.zeros((len(classes.names), len(observations)))
+    means, signed = np.zeros((2, len(classes.names), len(observations)))
     for i, (observation, gain) in enumerate(zip(observations, gains, strict=True)):
-        signal, derivatives = predict(observation, classes.means.T, np.asarray(gain))
-        means[:, i] = signal
+        means[:, i], derivatives = predict(observation, classes.means.T, np.asarray(gain))
+        signed[:, i] = signed_signal(observation, classes.means.T, np.asarray(gain))
         for j, derivative in enumerate(derivatives):
             if derivative is not None:
                 slopes[:, i, j] = derivative
@@ -120,11 +165,37 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
     errors = np.array([o.model_error for o in observations])
     spreads = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
     covariances = spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2)
-    for row, (a, b) in enumerate(classes.pairs, start=classes.pure):
-        apart = means[a] - means[b]
-        means[row] = (means[a] + means[b]) / 2.0
-        covariances[row] = (covariances[a] + covariances[b]) / 2.0 + np.outer(apart, apart) / 12.0
-    return ClassSignals(means, covariances, spreads)
+    beyond = np.zeros_like(means)
+    for row, mixture in enumerate(classes.mixtures, start=classes.pure):
+        mixed = _MixedSignals.of(mixture, signed, observations)
+        beyond[row] = mixed.typical - means[row]
+        means[row], covariances[row] = mixed.mean, mixture.of(covariances) + mixed.covariance
+    return ClassSignals(means, covariances, spreads, beyond)
+
+
+class _MixedSignals(NamedTuple):
+    """Signals of voxels of two tissues in n inputs: ``mean`` (n,) and ``covariance`` (n, n) over their shares and the noise; and at the
+    middle share the ``typical`` one (n,)."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    typical: np.ndarray
+
+    @classmethod
+    def of(cls, mixture: Mixture, signed: np.ndarray, observations: Sequence[Observation]) -> _MixedSignals:
+        """From the tissues' ``signed`` signals (tissues, n); in magnitude images the mixture's, not its parts', loses the sign."""
+        middle = mixture.of(signed)
+        apart = mixture.width * (signed[mixture.first] - signed[mixture.second])
+        noise = np.array([o.noise for o in observations])
+        sd = np.hypot(apart / np.sqrt(12.0), noise)
+        turn = np.array([erf(x) for x in middle / (np.sqrt(2.0) * sd)])
+        # mean of a normal variable's magnitude, and its slope ``turn`` (Leone et al., Technometrics 3:543, 1961)
+        folded = sd * np.sqrt(2.0 / np.pi) * np.exp(-0.5 * (middle / sd) ** 2) + middle * turn
+        magnitude = np.array([not o.protocol.sequence.signed for o in observations])
+        apart = np.where(magnitude, turn, 1.0) * apart
+        lost = np.where(magnitude, np.maximum(middle**2 + sd**2 - folded**2 - apart**2 / 12.0 - noise**2, 0.0), 0.0)
+        covariance = np.outer(apart, apart) / 12.0 + np.diag(lost)
+        return cls(np.where(magnitude, folded, middle), covariance, np.where(magnitude, np.hypot(middle, noise), middle))
 
 
 def _diagonals(values: np.ndarray) -> np.ndarray:

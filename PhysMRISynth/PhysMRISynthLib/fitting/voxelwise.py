@@ -100,6 +100,12 @@ def _linearise(
     return cost, gradient, hessian
 
 
+def signed_signal(observation: Observation, theta: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Expected signal (N,) of an input at θ (3, N) with its sign, before a magnitude is taken."""
+    signal, _ = observation.protocol.signal_and_derivatives(theta)
+    return signal * gain if observation.protocol.sequence.uses_pd else signal
+
+
 def predict(observation: Observation, theta: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray | None, ...]]:
     """Expected signal of an input at θ (3, N) and its derivatives; a magnitude image's noise floor included."""
     signal, slopes = observation.protocol.signal_and_derivatives(theta)

@@ -1,11 +1,26 @@
-"""An image with the protocol it was acquired by."""
+"""An image with the protocol it was acquired by, and what must be done to both before they go into a fit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+
+from ..errors import ImageError
 from ..physics.protocol import Protocol
-from .volumes import Volume
+from .header_values import number_of, text_of
+from .sequence_family import LONGEST_BELIEVABLE_ECHO_TIME, is_variable_flip
+from .volumes import Volume, image_like
+
+CONVENTIONAL_ECHO_TIME = 95.0
+"""ms: variable-flip trains with a nominal echo time of 390 to 560 ms have the contrast of 80 to 110 ms."""
+_SHORTEST_NOMINAL_ECHO_TIME = 150.0
+_TRAINS = ("tse", "flair", "stir", "ir", "psir")
+_MP2RAGE_RANGE = 4095.0
+_SIGNED_SHARE = 0.005
+"""Share of negative voxels that tells a signed image from a magnitude image that was interpolated."""
 
 
 @dataclass(frozen=True)
@@ -23,3 +38,53 @@ class Acquisition:
     field_strength: float | None = None
     slice_thickness_mm: float | None = None
     """Width of the slice profile along the thickest axis (None: the spacing, slices without gap)."""
+
+
+def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[str, Any] | None = None) -> Acquisition:
+    """An input ready for the fit: the nominal echo time of a variable-flip train is never taken at its word.
+
+    Such a train is recognised by an echo time above 250 ms or by its name in the header's ``fields``. MP2RAGE's uniform image is
+    brought from the scanner's 0 to 4095 to the equation's −0.5 to 0.5. Raises ImageError for a signed image that has lost its sign, and
+    for one that its header calls another modality's.
+    """
+    modality = text_of(fields or {}, "Modality").strip().upper()
+    if modality not in ("", "MR"):
+        raise ImageError(f"{name}: the header says that its modality is {modality[:20]}. Give an MR image.")
+    volume = _with_sign(volume, protocol, name)
+    thickness = _slice_thickness(fields or {}, volume)
+    echo_time = protocol.values.get("TE", 0.0)
+    named = echo_time > _SHORTEST_NOMINAL_ECHO_TIME and is_variable_flip(fields or {})
+    if protocol.sequence.name not in _TRAINS or not (echo_time > LONGEST_BELIEVABLE_ECHO_TIME or named):
+        return Acquisition(name, volume, protocol, slice_thickness_mm=thickness)
+    note = (
+        f"The echo time of {echo_time:g} ms is the nominal one of a variable-flip train. Its contrast is that of about "
+        f"{CONVENTIONAL_ECHO_TIME:g} ms; the effective echo time is fitted around that value."
+    )
+    effective = protocol.changed(f"variable-flip train, nominal {echo_time:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
+    return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME, slice_thickness_mm=thickness)
+
+
+def _slice_thickness(fields: Mapping[str, Any], volume: Volume) -> float | None:
+    """The slices' thickness (mm) where the header states one and leaves a gap to the next slice; else they touch, or overlap."""
+    stated = number_of(fields, "SliceThickness")
+    return stated if stated is not None and 0.0 < stated < max(volume.image.GetSpacing()) else None
+
+
+def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:
+    """The volume with the sign that its protocol's images have."""
+    if not protocol.sequence.signed or (volume.voxels < 0).mean() > _SIGNED_SHARE:
+        return volume
+    if protocol.sequence.uses_pd:
+        raise ImageError(
+            f"{name} has next to no negative voxels, but {protocol.sequence.title.lower()} keeps the sign. "
+            "Export the phase-sensitive image with its sign, or give the magnitude image as 'ir'."
+        )
+    highest = float(np.percentile(volume.voxels, 99.9))
+    if not 0.5 * _MP2RAGE_RANGE < highest < 1.01 * _MP2RAGE_RANGE:
+        raise ImageError(
+            f"{name}: a uniform image runs from −0.5 to 0.5, or from 0 to {_MP2RAGE_RANGE:g}; this one reaches {highest:.4g}. "
+            "Export it again in one of these ranges."
+        )
+    scaled = volume.voxels / np.float32(_MP2RAGE_RANGE) - np.float32(0.5)
+    note = f"The uniform image was taken to run from 0 to {_MP2RAGE_RANGE:g} and was scaled to −0.5 to 0.5."
+    return replace(volume, image=image_like(scaled, volume.image), notes=(*volume.notes, note))

@@ -42,7 +42,7 @@ def _normalised(image: sitk.Image) -> np.ndarray:
     voxels = np.clip(sitk.GetArrayViewFromImage(image), 0.0, None)
     bright = np.percentile(voxels, 99)
     if bright <= 0:
-        raise ImageError("No head stands out from the background: 99 % of the voxels are 0. Check the images.")
+        raise ImageError("No head stands out from the background: 99 % of the voxels are 0 or less. Check the images.")
     return np.minimum(voxels / bright, 1.0)
 
 

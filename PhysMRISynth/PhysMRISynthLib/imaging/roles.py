@@ -6,36 +6,29 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .header_values import number_of, text_of
+from .sequence_family import plain, role_of_sequence, words
+
 ROLES = ("t1w", "t2w", "flair")
-
-
-def _words(alternatives: str) -> re.Pattern[str]:
-    """A pattern for whole words, in which a hyphen stands for a space or nothing."""
-    return re.compile(rf"(?<![a-z0-9])(?:{alternatives.replace('-', ' ?')})(?![a-z0-9])")
-
-
-_NEW_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])")
 _ASIDE = re.compile(r"\bspace-[a-z0-9]+|(?<= )-c\b")
 """BIDS' word for the space that an image was resampled to, which may itself be named after a contrast; and "-C", without contrast agent."""
-_WITHOUT_AGENT = _words("(?:pre|non|no|without|w-o|wo|ohne)-(?:contrast|enhanced|gd|gado?|km|ce)")
+_WITHOUT_AGENT = words("(?:pre|non|no|without|w-o|wo|ohne)-(?:contrast|enhanced|gd|gado?|km|ce)")
 _NO_ROLE = (
-    _words(
+    words(
         r"gd|gad|gado|gadolin\w*|post|postcontrast|contrast|kontrast|enhanced|km|ce|t1w?-?(?:ce|c|gd|gado?|km|post)"
     ),  # after a contrast agent
     re.compile(r"\+ ?(?:c|gd|km)(?![a-z0-9])|(?<![a-z0-9])c ?\+"),
-    _words(r"localizer|localiser|loc|scout|aascout|survey|calibration|cal|fieldmap|fmap|sbref|phase|spectro|mrs|test"),
-    _words(r"seg\w*|aseg|aparc|labels?|\w*mask|lesions?|rois?|atlas|gt|fit|residual|sd|t[12]-(?:map\w*|rho|star)|t2\*|map"),
-    _words(
+    words(r"localizer|localiser|loc|scout|aascout|survey|calibration|cal|fieldmap|fmap|sbref|phase|spectro|mrs|test"),
+    words(r"seg\w*|aseg|aparc|labels?|\w*mask|lesions?|rois?|atlas|gt|fit|residual|sd|t[12]-(?:map\w*|rho|star)|t2\*|map"),
+    words(
         r"dwi|dti|diff\w*|adc|trace\w*|b\d{1,4}|epi|bold|fmri|rest|asl|pcasl|perf\w*|dsc|dce|swi|swan|qsm|hemo|tof|mra|mrv|angio|gre|medic"
     ),
-    _words(r"pd|pdw|pdt2|proton|mp2rage|psir|dir|stir"),
+    words(r"pd|pdw|pdt2|proton|mp2rage|psir|dir|stir"),
 )
-_T1_FLAIR = _words("t1w?-(?:weighted)?-flair")
-_FLAIR = _words(r"(?:3d)?-(?:t2w?)?-(?:flair|dark-fluid|darkflair|da-fl)(?:3d)?|t2f")
-_NAMED = _words(r"(?:3d)?-t([12])(?:w|wi|n|weighted|w?(?:3d|2d|tse|fse|tfe|ffe|se|spc|mpr|mprage|space|cube))?")
-_T1_SEQUENCES = _words("(?:3d)?-mp-rage|mpr|bravo|ir-f?spgr|f?spgr|tfl|tfl3d")
-_T2_SEQUENCES = _words("space|spc|cube|vista|tse|fse|frfse|blade|propeller|haste")
-_TIRM = _words("tirm")
+_T1_FLAIR = words("t1w?-(?:weighted)?-flair")
+_FLAIR = words(r"(?:3d)?-(?:t2w?)?-(?:flair|dark-fluid|darkflair|da-fl)(?:3d)?|t2f")
+_NAMED = words(r"(?:3d)?-t([12])(?:w|wi|n|weighted|w?(?:3d|2d|tse|fse|tfe|ffe|se|spc|mpr|mprage|space|cube))?")
+_TIRM = words("tirm")
 """The sequence of FLAIR and of STIR."""
 _INVERSION_OF_T1 = (300.0, 1500.0)
 
@@ -55,9 +48,7 @@ def role_of_name(name: str) -> str | None:
     named = _NAMED.search(text)
     if named:
         return f"t{named[1]}w"
-    if _T1_SEQUENCES.search(text):
-        return "t1w"
-    return "t2w" if _T2_SEQUENCES.search(text) else None
+    return role_of_sequence(text)
 
 
 def leaves_open(name: str) -> bool:
@@ -79,9 +70,9 @@ def rules_out_a_role(name: str) -> bool:
 
 def role_of_timing(fields: Mapping[str, Any]) -> str | None:
     """The role that BIDS-like header fields (numbers, seconds) tell by themselves, where they leave no doubt."""
-    stated = str(fields.get("ScanningSequence", "")).upper()
+    stated = text_of(fields, "ScanningSequence").upper()
     spin_echo = "SE" in stated
-    tr, te, ti = (1000.0 * (fields.get(key) or 0.0) for key in ("RepetitionTime", "EchoTime", "InversionTime"))
+    tr, te, ti = (1000.0 * (number_of(fields, key) or 0.0) for key in ("RepetitionTime", "EchoTime", "InversionTime"))
     if "EP" in stated or not te:
         return None
     if ti > _INVERSION_OF_T1[1]:
@@ -92,6 +83,5 @@ def role_of_timing(fields: Mapping[str, Any]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """Lower-case words with one space between them, without what misleads; words that only a capital letter begins are set apart."""
-    lower = _ASIDE.sub(" ", _NEW_WORD.sub(" ", name).lower().replace("_", " "))
-    return _WITHOUT_AGENT.sub(" ", re.sub(r"[^a-z0-9+*]+", " ", lower))
+    """As :func:`~.sequence_family.plain`, without what misleads."""
+    return _WITHOUT_AGENT.sub(" ", plain(name, _ASIDE))

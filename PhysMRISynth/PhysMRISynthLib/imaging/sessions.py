@@ -1,4 +1,4 @@
-"""Finding the sessions of a folder of scans: BIDS, OASIS-3 as it comes, or folders whose file names tell T1w, T2w and FLAIR."""
+"""Finding the sessions of a folder of scans: BIDS, OASIS-3 as it comes, file names that tell T1w, T2w and FLAIR, or DICOM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ImageError, ProtocolError
+from .dicom_series import series_below
 from .roles import ROLES, leaves_open, role_of_name, role_of_series
+from .series_choice import choose_series
 from .sidecar import read_sidecar, sidecar_of
 
 _log = logging.getLogger(__name__)
@@ -31,7 +33,10 @@ _MOST = 20_000
 
 @dataclass(frozen=True)
 class Session:
-    """Files of one visit of a ``subject`` by role (t1w, t2w, flair; those there are); ``notes`` on what was chosen among several runs."""
+    """Files of one visit of a ``subject`` by role (t1w, t2w, flair; those there are): of a DICOM series its first image.
+
+    ``notes`` say what was chosen among several runs or series, and which series were left out and why.
+    """
 
     name: str
     subject: str
@@ -40,18 +45,21 @@ class Session:
 
 
 def find_session(folder: Path) -> Session:
-    """The one visit in a folder. Raises ImageError when there is none, or several, which it lists, or more files than a visit has."""
+    """The one visit in a folder: as :func:`find_sessions` finds it, else its DICOM series as ``choose_series`` chooses them.
+
+    Raises ImageError when there is none, or several, which it lists, or more files than a visit has.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Choose the folder of one visit, in BIDS or with names such as T1w.nii.gz.")
     for count, _path in enumerate(_below(folder)):
         if count == _MOST:
             raise ImageError(f"{folder} holds more than {_MOST} files and folders. Choose the folder of one visit.")
-    found = find_sessions(folder)
+    found = _sessions(folder) or _dicom_session(folder)
     if not found:
         raise ImageError(
-            f"There is no T1w, T2w or FLAIR volume in {folder}. Expected are anat*/…_T1w.nii.gz as in BIDS and OASIS-3, or NIfTI files "
-            "whose names tell T1w, T2w or FLAIR. Load DICOM through Slicer's DICOM module."
+            f"There is no T1w, T2w or FLAIR volume in {folder}. Expected are anat*/…_T1w.nii.gz as in BIDS and OASIS-3, NIfTI files "
+            "whose names tell T1w, T2w or FLAIR, or DICOM series."
         )
     if len(found) > 1:
         names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
@@ -65,7 +73,26 @@ def find_sessions(folder: Path) -> list[Session]:
     In BIDS' layout, ``[sub-*/][ses-*/]anat*/…_T1w.nii[.gz]`` (``_T2w``, ``_FLAIR``), and OASIS-3's ``*_MR_*/anat*/NIFTI``: of several runs
     the first in sorted order. Else NIfTI files, up to eight folders deep, whose names tell their contrast (``role_of_name``).
     """
+    found = _sessions(folder)
+    for note in (note for session in found for note in session.notes):
+        _log.warning(note)
+    return found
+
+
+def _sessions(folder: Path) -> list[Session]:
     return [*_bids_sessions(folder)] or [*_named_sessions(folder)]
+
+
+def _dicom_session(folder: Path) -> list[Session]:
+    """The visit that a folder's DICOM series are, or none where there is no DICOM. Raises ImageError when none of them can be used."""
+    series = list(series_below(folder))
+    if not series:
+        return []
+    choice = choose_series(series)
+    if not choice.series:
+        raise ImageError(f"{folder} holds no DICOM series that can be used. {' '.join(choice.notes[:_SHOWN])}")
+    name = folder.resolve().name
+    return [Session(name, name, {role: chosen.files[0] for role, chosen in choice.series.items()}, choice.notes)]
 
 
 def _bids_sessions(folder: Path) -> Iterator[Session]:
@@ -126,8 +153,6 @@ def _session(name: str, subject: str, images: Iterable[tuple[str | None, Path]])
     notes = tuple(
         f"{name} has {len(runs[role])} {role} images: {runs[role][0].name} is taken." for role in ROLES if len(runs[role]) > 1
     )
-    for note in notes:
-        _log.warning(note)
     return Session(name, subject, {role: runs[role][0] for role in ROLES if runs[role]}, notes)
 
 

@@ -15,6 +15,10 @@ from ..errors import ImageError
 from .volumes import image_like, read_volume, same_grid
 
 PER_CENT = 100.0
+MAP_FILES = frozenset(f"{name}.nii.gz" for name in ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask"))
+"""The files that :meth:`TissueMaps.files` names."""
+_MOST_LONGER_T2 = 0.1
+"""Share of the head where noise may leave T2 above T1; T2 exceeds T1 in no tissue."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def read_tissue_maps(folder: Path) -> TissueMaps:
 
 def _provenance(folder: Path) -> dict[str, Any]:
     report = folder / "report.json"
-    if not report.exists():
+    if not report.is_file():
         return {}
     try:
         fields = json.loads(report.read_text(encoding="utf-8"))
@@ -87,11 +91,29 @@ def _check_ranges(maps: TissueMaps, folder: Path) -> None:
     """Refuse maps in other units, such as PD as a fraction or T1 in seconds, or values that no tissue has."""
     if not maps.mask.any():
         raise ImageError(f"{folder}: the mask is empty. Give maps of a head.")
-    allowed = {"PD": (maps.pd, 0.05, 2.0, "% of water"), "T1": (maps.t1, 100.0, 6000.0, "ms"), "T2": (maps.t2, 10.0, 4000.0, "ms")}
-    for name, (voxels, low, high, unit) in allowed.items():
-        middle = float(np.median(voxels[maps.mask]))
-        if voxels[maps.mask].min() < 0:
-            raise ImageError(f"{folder}/{name}.nii.gz has negative voxels in the head, which no {name} has. Restore the map.")
-        if not low <= middle <= high:
-            shown = middle * PER_CENT if name == "PD" else middle
-            raise ImageError(f"{folder}/{name}.nii.gz: a median of {shown:.3g} over the head cannot be {name} in {unit}. Check its unit.")
+    allowed = {
+        "PD": (maps.pd, 0.05, 2.0, 10.0, "% of water"),
+        "T1": (maps.t1, 100.0, 6000.0, 50_000.0, "ms"),
+        "T2": (maps.t2, 10.0, 4000.0, 50_000.0, "ms"),
+    }
+    for name, (voxels, low, high, most, unit) in allowed.items():
+        file, scale = f"{folder}/{name}.nii.gz", PER_CENT if name == "PD" else 1.0
+        inside = voxels[maps.mask]
+        if inside.min() < 0:
+            raise ImageError(f"{file} has negative voxels in the head, which no {name} has. Restore the map.")
+        if not low <= (middle := float(np.median(inside))) <= high:
+            raise ImageError(f"{file}: a median of {scale * middle:.3g} over the head cannot be {name} in {unit}. Check its unit.")
+        if inside.max() > most:
+            raise ImageError(f"{file} has voxels of up to {scale * inside.max():.3g} {unit}, which no tissue has. Restore the map.")
+    _check_tissue(maps, folder)
+
+
+def _check_tissue(maps: TissueMaps, folder: Path) -> None:
+    """Refuse tissue without T1 or T2, and T2 longer than T1."""
+    for name, voxels in (("T1", maps.t1), ("T2", maps.t2)):
+        if empty := int(np.count_nonzero((voxels <= 0) & (maps.pd > 0) & maps.mask)):
+            raise ImageError(
+                f"{folder}/{name}.nii.gz is 0 or NaN in {empty} voxels of tissue. Restore the map, or leave them out of mask.nii.gz."
+            )
+    if (share := float(np.mean(maps.t2[maps.mask] > maps.t1[maps.mask]))) > _MOST_LONGER_T2:
+        raise ImageError(f"{folder}: T2 is longer than T1 in {100 * share:.0f} % of the head. Check that they are not exchanged.")

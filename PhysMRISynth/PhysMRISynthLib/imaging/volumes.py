@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
-from .nifti import non_finite_voxels
+from .nifti import header_notes, is_complete, non_finite_voxels, read_header
 
 _NIFTI = (".nii", ".nii.gz")
 _WRITTEN = (*_NIFTI, ".nrrd", ".mha")
 SUFFIXES = (*_WRITTEN, ".nhdr", ".mhd")
 _LARGEST_NON_FINITE_FRACTION = 0.2
 _EXTENT_MM = (40.0, 1000.0)
+_LARGEST_SKEW = 1e-3
+"""Cosine between two axes that rounding may leave."""
+_MAGNITUDES = (1e-15, 1e15)
+"""Of an image's greatest voxel: beyond, squares of single precision fail."""
+TEMPORARY = ".writing-"
+"""Begins the names of folders in which results are written before they get their names; one may be left by a process that was killed."""
+_MOST_VOXELS = 1 << 31
+_VOXELS_PER_BYTE = 1100
+"""The most that compression (deflate) packs into a byte of a file."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,17 @@ class Volume:
 def read_volume(path: Path, constant: bool = False) -> Volume:
     """Read a NIfTI, NRRD or MetaImage volume as float32 (slope and intercept applied).
 
-    Voxels that are not finite become 0 and are reported in ``notes``. Raises ImageError for files that are missing, unreadable,
-    not 3-D, in colour, of a single value, mostly not finite, or whose extent cannot be a head's;
+    Voxels that are not finite become 0 and are reported in ``notes``, as is a NIfTI header that states no orientation or two. Raises
+    ImageError for files that are missing, unreadable, not 3-D, in colour, of a single value, mostly not finite, whose header contradicts
+    itself or the file's size, or whose extent or axes cannot be a head's;
     ``constant`` lets images of a single value pass, such as a mask of everything.
     """
     path = Path(path)
-    _check_file(path)
+    try:
+        _check_file(path)
+        header = read_header(path) if path.name.lower().endswith(_NIFTI) else None
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({_reason(error)}). Check that it is there and that you may read it.") from error
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -54,9 +70,10 @@ def read_volume(path: Path, constant: bool = False) -> Volume:
         raise ImageError(
             f"{path} cannot be read as an image ({_reason(error)}). Check that the file is complete, or convert it again."
         ) from error
-    if path.name.lower().endswith(_NIFTI):
-        image = _with_non_finite(image, non_finite_voxels(path))
-    return volume_from_image(image, path, constant)
+    if header is None:
+        return volume_from_image(image, path, constant)
+    volume = volume_from_image(_with_non_finite(image, non_finite_voxels(path, header)), path, constant)
+    return replace(volume, notes=(*header_notes(header), *volume.notes))
 
 
 def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
@@ -78,6 +95,7 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
     if image.GetPixelID() != sitk.sitkFloat32:
         image = sitk.Cast(image, sitk.sitkFloat32)
     _check_extent(image, name)
+    _check_axes(image, name)
     voxels = sitk.GetArrayViewFromImage(image)
     notes: tuple[str, ...] = ()
     if not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):  # NaN comes through both
@@ -90,14 +108,29 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
         image = image_like(voxels, image)
     if not constant and voxels.min() == voxels.max():
         raise ImageError(f"{name} is empty: every voxel is {voxels.flat[0]:g}. Choose another file.")
+    largest = max(float(voxels.max()), -float(voxels.min()))
+    if largest and not _MAGNITUDES[0] < largest < _MAGNITUDES[1]:
+        raise ImageError(f"{name} has voxels of up to {largest:.3g}, which no image has. Check its scaling, or export it again.")
     return Volume(image, path, notes)
 
 
+def check_name(path: Path) -> None:
+    """Raise ImageError for a path that is no text: ITK would end the process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ImageError(f"{str(path)!a} has letters that are not Unicode. Rename the file or folder.") from None
+
+
 def _check_file(path: Path) -> None:
+    check_name(path)
     if not path.exists():
-        raise ImageError(f"{path} does not exist. Check the path.")
+        cause = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        raise ImageError(f"{path} {cause}. Check the path.")
     if path.is_dir():
         raise ImageError(f"{path} is a folder. Give one volume file ({', '.join(SUFFIXES)}).")
+    if not path.is_file():  # reading a pipe or a device might never end
+        raise ImageError(f"{path} is a pipe or a device. Give an ordinary volume file ({', '.join(SUFFIXES)}).")
     if not path.name.lower().endswith(SUFFIXES):
         raise ImageError(f"{path.name} is not a volume file that can be read: use {', '.join(SUFFIXES)} (convert DICOM first).")
     if path.stat().st_size == 0:
@@ -114,13 +147,28 @@ def _check_kind(reader: sitk.ImageFileReader, path: Path) -> None:
         raise ImageError(
             f"{path} is a colour or vector image with {reader.GetNumberOfComponents()} values a voxel. Give a grey-value volume."
         )
+    voxels, held = math.prod(size), path.stat().st_size
+    if voxels > _MOST_VOXELS or (path.name.lower().endswith(_WRITTEN) and voxels > _VOXELS_PER_BYTE * held):
+        raise ImageError(
+            f"{path}: the header announces {voxels} voxels, which a file of {held} bytes cannot hold or no head needs. "
+            "Check that the file is complete, or convert it again."
+        )
 
 
 def _check_extent(image: sitk.Image, name: str) -> None:
     extent = [n * s for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    if min(image.GetSize()) < 4 or max(extent) < _EXTENT_MM[0] or max(extent) > _EXTENT_MM[1]:
+    if min(image.GetSize()) < 4 or not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
         measured = " × ".join(f"{e:.3g}" for e in extent)
         raise ImageError(f"{name} spans {measured} mm in {image.GetSize()} voxels, which cannot be a head. Check its voxel spacing (mm).")
+
+
+def _check_axes(image: sitk.Image, name: str) -> None:
+    """Refuse a place that is not finite, and axes that are not at right angles, which NIfTI results could not have."""
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    if not np.isfinite([*image.GetOrigin(), *axes.ravel()]).all():
+        raise ImageError(f"{name} has a position or direction that is not finite. Convert the image again.")
+    if np.abs(axes.T @ axes - np.eye(3)).max() > _LARGEST_SKEW:
+        raise ImageError(f"{name} has axes that are not at right angles. Resample it onto a grid that is not skewed.")
 
 
 def image_like(voxels: np.ndarray, reference: sitk.Image) -> sitk.Image:
@@ -151,12 +199,15 @@ def write_image(image: sitk.Image, path: Path) -> None:
     path = Path(path)
     if not path.name.lower().endswith(_WRITTEN):
         raise ImageError(f"{path.name}: volumes are not written in this format. Use one of {', '.join(_WRITTEN)}.")
+    check_name(path)
     created = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             temporary = Path(folder) / path.name
             sitk.WriteImage(image, str(temporary), useCompression=True)
+            if path.name.lower().endswith(_NIFTI) and not is_complete(temporary):  # ITK does not tell when the disk is full
+                raise OSError(errno.EIO, "its end is missing")
             temporary.replace(path)
     except (OSError, RuntimeError) as error:
         for parent in created:
@@ -169,4 +220,6 @@ def _reason(error: Exception) -> str:
     """The part of a system's or ITK's message that says something to a user."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
+    if "orthonormal" in str(error):
+        return "its axes are not at right angles, or none"
     return str(error).strip().splitlines()[-1].rpartition("ERROR: ")[2]

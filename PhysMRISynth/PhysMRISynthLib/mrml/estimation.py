@@ -15,12 +15,14 @@ import slicer.util
 
 from ..errors import EstimationError, ImageError, PhysMRISynthError
 from ..imaging.acquisition import Acquisition
+from ..imaging.dicom_header import is_dicom
 from ..imaging.roles import ROLES
 from ..workflow.estimate import reference_of
 from ..workflow.inputs import field_strength_of
 from ..workflow.worker.client import Client
 from ..workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, Result
 from ..workflow.worker.process import ProcessTransport, worker_command
+from .dicomSeries import loadSeries
 from .headers import acquisitionFromNode
 from .mapNodes import TissueMapNodes
 from .messages import withoutOptions
@@ -228,14 +230,19 @@ def newClient() -> Client:
 
 
 def loadVolumes(files: Mapping[str, Path]) -> dict[str, Any]:
-    """Load volume files by role into the scene, all or none. Raises ImageError that names the file that cannot be read."""
+    """Load volume files, or DICOM series by one of their files, by role into the scene, all or none.
+
+    Raises ImageError that names the file that cannot be read.
+    """
     nodes: dict[str, Any] = {}
     for role, path in files.items():
         try:
-            nodes[role] = slicer.util.loadVolume(str(path))
-        except RuntimeError as error:
+            nodes[role] = loadSeries(path) if is_dicom(path) else slicer.util.loadVolume(str(path))
+        except (RuntimeError, ImageError) as error:
             for node in nodes.values():
                 _removeLoaded(node)
+            if isinstance(error, ImageError):
+                raise
             raise ImageError(f"{path} cannot be read as a volume. Check that the file is complete, or convert it again.") from error
     return nodes
 

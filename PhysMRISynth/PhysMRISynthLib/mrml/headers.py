@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, ProtocolError
-from ..imaging.acquisition import Acquisition
+from ..imaging.acquisition import Acquisition, acquisition
+from ..imaging.contradictions import contradictions, disagreements
+from ..imaging.contrast_agent import check_contrast_agent, contrast_agent
+from ..imaging.header_protocol import USED_FIELDS, default_protocol, protocol_from_sidecar, stated_field_strength
+from ..imaging.header_values import has_timing
 from ..imaging.roles import ROLES, leaves_open, role_of_series, role_of_timing, rules_out_a_role
-from ..imaging.sidecar import (
-    USED_FIELDS,
-    acquisition,
-    default_protocol,
-    protocol_from_sidecar,
-    read_sidecar,
-    sidecar_of,
-    stated_field_strength,
-)
+from ..imaging.sidecar import fields_beside
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 from ..physics.protocol import Protocol, parse_protocol
-from .dicom import contrastAgent, dicomFields, hasTiming
+from .dicom import dicomFields
 from .messages import withoutOptions
 from .volumes import checkIsImage, titleOf, volumeFromNode
 
@@ -54,10 +50,12 @@ def inputProtocol(node: Any, role: str, typed: str | None = None) -> InputProtoc
         fields, source = _headerFields(node)
         if typed and typed.strip():
             protocol = protocol_from_spec(typed, "typed")
+            protocol = replace(protocol, notes=(*protocol.notes, *contradictions(fields or {}, role)))
         elif rendered:
             protocol = parse_protocol(rendered, "rendering")
-        elif fields is not None and (source != _DICOM or hasTiming(fields)):
+        elif fields is not None:
             protocol = protocol_from_sidecar(fields, role, source)
+            protocol = replace(protocol, notes=(*_disagreements(node, fields, source), *protocol.notes))
         else:
             protocol = default_protocol(role)
     except ProtocolError as error:
@@ -83,13 +81,9 @@ def acquisitionFromNode(node: Any, role: str, typed: str | None = None) -> Acqui
     checkIsScan(node)
     volume = volumeFromNode(node)
     found = inputProtocol(node, role, typed)
-    agent = contrastAgent(found.fields)
-    if role == "t1w" and agent:
-        raise ImageError(
-            f"{titleOf(node)} was taken after a contrast agent ({agent}, says its header), which shortens T1: its maps would be wrong. "
-            "Choose the T1w image from before the agent, or leave T1w out."
-        )
-    made = acquisition(role, volume, found.protocol, found.fields)
+    note = check_contrast_agent(titleOf(node), role, contrast_agent(found.fields, _fileName(node)))
+    protocol = replace(found.protocol, notes=(note, *found.protocol.notes)) if note else found.protocol
+    made = acquisition(role, volume, protocol, found.fields)
     if typed and echo_time_is_estimated(typed):
         made = replace(made, conventional_echo_time=found.protocol.values["TE"])
     return replace(made, field_strength=stated_field_strength(found.fields, titleOf(node))) if found.fields else made
@@ -102,7 +96,7 @@ def roleOf(node: Any) -> str | None:
     fields: Mapping[str, Any] = dicomFields(node) or {}
     stated = [str(fields[key]) for key in ("SeriesDescription", "ProtocolName") if fields.get(key)]
     name = node.GetName() or ""
-    if contrastAgent(fields) or any(rules_out_a_role(text) for text in (*stated, name)):
+    if contrast_agent(fields, _fileName(node)) or any(rules_out_a_role(text) for text in (*stated, name)):
         return None
     if any(leaves_open(text) for text in (*stated, name)):
         fields = _knownFields(node)
@@ -131,7 +125,7 @@ def _isOffered(node: Any) -> bool:
 
 def _lastChoice(node: Any) -> tuple[bool, float]:
     """Smaller is better."""
-    known = hasTiming(_knownFields(node)) or bool(node.GetAttribute(PROTOCOL))
+    known = has_timing(_knownFields(node)) or bool(node.GetAttribute(PROTOCOL))
     return not known, round(max(node.GetSpacing()), 2)
 
 
@@ -143,24 +137,39 @@ def _knownFields(node: Any) -> Mapping[str, Any]:
 
 
 def _headerFields(node: Any) -> tuple[Mapping[str, Any] | None, str]:
-    """The fields of the node's DICOM header, else of the sidecar beside its file, and the name of their source.
+    """The fields of the node's DICOM header, else of the sidecar or table beside its file, and the name of their source.
 
     A DICOM header without timing (anonymised, or converted) gives way to a sidecar; one that is not there any more counts as it was read.
     """
     fields = dicomFields(node)
-    if hasTiming(fields):
+    if has_timing(fields):
         return fields, _DICOM
-    storage = node.GetStorageNode()
-    file = storage.GetFullNameFromFileName() if storage else None
-    sidecar = sidecar_of(Path(file)) if file else None
-    if sidecar is not None:
-        _keep(node, read_sidecar(sidecar), f"sidecar {sidecar.name}")
+    beside = fields_beside(_file(node))
+    if beside is not None:
+        keepHeader(node, *beside)
     kept = _kept(node)
     return ({**(fields or {}), **kept["fields"]}, kept["source"]) if kept else (fields, _DICOM)
 
 
-def _keep(node: Any, fields: Mapping[str, Any], source: str) -> None:
-    """Remember what is used of a sidecar; names and dates stay out of the scene."""
+def _disagreements(node: Any, fields: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    """Notes where a DICOM header, which goes first, and the sidecar beside the file state different values."""
+    beside = fields_beside(_file(node)) if source == _DICOM else None
+    return disagreements(fields, "the DICOM header", *beside) if beside else ()
+
+
+def _file(node: Any) -> Path | None:
+    storage = node.GetStorageNode()
+    name = storage.GetFullNameFromFileName() if storage else None
+    return Path(name) if name else None
+
+
+def _fileName(node: Any) -> str:
+    file = _file(node)
+    return file.name if file else node.GetName() or ""
+
+
+def keepHeader(node: Any, fields: Mapping[str, Any], source: str) -> None:
+    """Remember what is used of the header ``fields`` that a ``source`` states; names and dates stay out of the scene."""
     used = {name: fields[name] for name in USED_FIELDS if name in fields}
     text = json.dumps({"source": source, "fields": used}, ensure_ascii=False)
     if node.GetAttribute(HEADER) != text:

@@ -10,8 +10,8 @@ from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import depth_to_space, space_to_depth
 from .diffusion_config import DiffusionConfig
+from .latent_space import LatentSpace, Moments
 from .noising import noising
 
 import_module("einops")  # MONAI's attention needs it, and would say so only when the network is made
@@ -19,56 +19,42 @@ _LEAST_SD = 1e-3
 
 
 class LatentDiffusion(nn.Module):
-    """A UNet on normalised, folded latents (B, channels, *S), told how much noise there is and, at will, of the head's numbers.
+    """A UNet on what a :class:`LatentSpace` shows of latents, told how much noise there is and, at will, of the head's numbers.
 
-    ``mean`` and ``sd`` (channels,) are those of the training latents, ``condition_mean`` and ``condition_sd`` of their numbers.
+    ``condition_mean`` and ``condition_sd`` are the moments of the training heads' numbers.
     """
 
-    mean: Tensor
-    sd: Tensor
     condition_mean: Tensor
     condition_sd: Tensor
 
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
         self.config, self.noising = config, noising(config)
-        channels = config.folded_shape[0]
+        self.space = LatentSpace(config)
+        channels = config.seen_shape[0]
         seen = channels + config.positions * config.spatial_dims
         self.unet = DiffusionModelUNet(
             config.spatial_dims, seen, channels, num_res_blocks=config.blocks, channels=config.widths,
             attention_levels=config.attention, norm_num_groups=config.groups, num_head_channels=config.head_channels,
             num_class_embeds=1 if config.condition else None, use_flash_attention=True,
         )  # fmt: skip
-        for name, count in (("", config.latent_channels), ("condition_", len(config.condition))):
-            self.register_buffer(f"{name}mean", torch.zeros(count))
-            self.register_buffer(f"{name}sd", torch.ones(count))
+        self.register_buffer("condition_mean", torch.zeros(len(config.condition)))
+        self.register_buffer("condition_sd", torch.ones(len(config.condition)))
         if config.condition:
             # where MONAI looks up the embedding of a class, an MLP reads numbers
             size, width = 2 * len(config.condition), 4 * config.widths[0]
             self.unet.add_module("class_embedding", nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width)))
         memory = torch.channels_last if config.spatial_dims == 2 else torch.channels_last_3d
-        self.to(memory_format=memory)  # type: ignore[call-overload]
+        self.unet.to(memory_format=memory)  # type: ignore[call-overload]
 
-    def normalise_by(self, mean: Tensor, sd: Tensor, condition_mean: Tensor, condition_sd: Tensor) -> None:
-        """Take the training data's moments per channel and number."""
-        for own, given in ((self.mean, mean), (self.condition_mean, condition_mean)):
-            own.copy_(given)
-        for own, given in ((self.sd, sd), (self.condition_sd, condition_sd)):
-            own.copy_(given.clamp_min(_LEAST_SD))
-
-    def folded(self, latent: Tensor) -> Tensor:
-        """A latent (B, channels, *S) as the UNet sees it: normalised, blocks folded into channels."""
-        return space_to_depth((latent - self._per_channel(self.mean)) / self._per_channel(self.sd), self.config.fold)
-
-    def unfolded(self, folded: Tensor) -> Tensor:
-        """The inverse of :meth:`folded`."""
-        return depth_to_space(folded, self.config.fold) * self._per_channel(self.sd) + self._per_channel(self.mean)
-
-    def _per_channel(self, numbers: Tensor) -> Tensor:
-        return numbers.view(1, -1, *[1] * self.config.spatial_dims)
+    def take(self, latents: Moments, condition_mean: Tensor, condition_sd: Tensor) -> None:
+        """Take over the moments of the training data: of latents, and of the heads' numbers."""
+        self.space.take(latents)
+        self.condition_mean.copy_(condition_mean)
+        self.condition_sd.copy_(condition_sd.clamp_min(_LEAST_SD))
 
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
-        """What the UNet predicts of folded latents at ``times`` (B,) under a ``condition`` (B, K; NaN: not told), float32."""
+        """What the UNet predicts (float32) of noisy latents, as it sees them, at ``times`` (B,); ``condition`` (B, K): NaN is not told."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
         seen = torch.cat([noisy, _positions(noisy)], dim=1) if self.config.positions else noisy
         output = self.unet(seen.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
@@ -83,7 +69,7 @@ class LatentDiffusion(nn.Module):
 
     def forward(self, latent: Tensor, condition: Tensor) -> Tensor:
         """Squared error of the prediction at random times, a mean over everything; by torch's own random numbers."""
-        clean = self.folded(latent)
+        clean = self.space.seen(latent)
         # drawn on the CPU: the same on every device
         times = self.noising.random_times(len(clean)).to(clean.device)
         noise = torch.randn(clean.shape).to(clean.device)
@@ -98,15 +84,15 @@ class LatentDiffusion(nn.Module):
 
         ``progress`` is told the fraction done after each step. The noise comes from the ``seed`` alone.
         """
-        device = self.mean.device
+        device = self.condition_mean.device
         open_ = torch.full((len(self.config.condition),), torch.nan)
         told = (open_ if condition is None else condition).to(device)[None]
-        x = torch.randn((1, *self.config.folded_shape), generator=torch.Generator().manual_seed(seed)).to(device)
+        x = torch.randn((1, *self.config.seen_shape), generator=torch.Generator().manual_seed(seed)).to(device)
         pairs = self.noising.pairs(steps)
         for done, (now, then) in enumerate(pairs, start=1):
             x = self.noising.step(self.predict(x, torch.tensor([now], device=device), told), x, now, then)
             progress(done / len(pairs))
-        return self.unfolded(x)
+        return self.space.latent(x)
 
 
 def _positions(volume: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ class DiffusionConfig:
     ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), whose times are drawn
     logit-normally and moved by a factor of ``shift`` towards noise, as many like neighbours ask for (Esser et al., ICML 2024); or
     "flow_data" (the data, from which the same flow follows). With ``positions`` the UNet is told where each position lies: heads fill
-    their box alike, and it need not find out where it is before it can tell what is there.
+    their box alike, and it need not find out where it is before it can tell what is there. ``components``: so many of the folded
+    channels' principal axes are kept, about the mean head (0: all channels as they are, about their own means).
     ``condition`` names the numbers of CONDITIONS that it is told.
     """
 
@@ -85,6 +86,7 @@ class DiffusionConfig:
     shift: float = 1.0
     condition: tuple[str, ...] = ()
     positions: bool = False
+    components: int = 0
 
     def __post_init__(self) -> None:
         _require(self.spatial_dims in (2, 3), "spatial_dims 2 or 3", self.spatial_dims)
@@ -93,6 +95,8 @@ class DiffusionConfig:
         counts = (self.latent_channels, self.factor, self.fold, self.blocks, self.head_channels, self.time_steps)
         whole = all(type(number) is int and number > 0 for number in (*counts, *self.shape, *self.widths))
         _require(whole, "whole numbers above 0 as channels, factor, fold, blocks, time_steps, shape and widths", counts)
+        kept = type(self.components) is int and 0 <= self.components <= self.folded_channels * (self.spatial_dims == 3)
+        _require(kept, f"from 0 to {self.folded_channels} components in 3D (in 2D 0: slices have no mean)", self.components)
         _require(0 < self.beta_start < self.beta_end < 1, "0 < beta_start < beta_end < 1", (self.beta_start, self.beta_end))
         _require(self.shift >= 1, "a shift from 1 on", self.shift)
         _require(bool(self.widths) and len(self.attention) == len(self.widths), "as many attention as widths", self.attention)
@@ -115,9 +119,14 @@ class DiffusionConfig:
         return tuple(side // self.factor for side in self.shape)
 
     @property
-    def folded_shape(self) -> tuple[int, ...]:
+    def folded_channels(self) -> int:
+        """Channels of a folded latent."""
+        return int(self.latent_channels * self.fold**self.spatial_dims)
+
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
         """Channels and positions that the UNet sees."""
-        return (self.latent_channels * self.fold**self.spatial_dims, *(side // self.fold for side in self.latent_shape))
+        return (self.components or self.folded_channels, *(side // self.fold for side in self.latent_shape))
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> DiffusionConfig:

@@ -17,6 +17,7 @@ from .weights import Weights, check_finite, installed_weights, load_weights, rea
 KIND = "sampler"
 """The entry of these weights in the manifest."""
 _FORMAT = "physmrisynth-sampler-1"
+_HALVED = ("unet.", "space.centre")
 _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
 
 
@@ -33,12 +34,13 @@ class SamplerWeights:
 
 
 def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], path: Path) -> str:
-    """Write half-precision weights (moments in full) with configuration and card into ``path`` (.safetensors); returns its SHA-256.
+    """Write weights and mean head in half precision, other moments in full, with configuration and card into ``path`` (.safetensors);
+    returns its SHA-256.
 
     Raises WeightsError when a weight is not finite in half precision.
     """
     tensors = {
-        name: tensor.detach().to(torch.float16 if name.startswith("unet.") else torch.float32).contiguous().clone()
+        name: tensor.detach().to(torch.float16 if name.startswith(_HALVED) else torch.float32).contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
     check_finite(tensors, path)

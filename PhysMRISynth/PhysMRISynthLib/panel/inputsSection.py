@@ -144,7 +144,7 @@ class InputsSection(Section):
 
     def loadSession(self) -> None:
         """Ask for the folder of one visit, load its images and select them."""
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of one visit (OASIS-3, BIDS or flat)"))
+        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of one visit (OASIS-3, BIDS, flat or DICOM)"))
         if folder and self.parameters:
             with toldIn(self.ui.inputsMessageLabel):
                 found = self.panel.logic.loadSession(folder)

@@ -7,12 +7,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..physics.protocol import Protocol
+from ..physics.protocol import Protocol, is_assumed
 from ..physics.sequences import Parameter
 from .look import MARKED
-
-ASSUMED = ("default", "assumed")
-"""Sources of values that nobody stated."""
 
 
 def number(value: float) -> str:
@@ -37,7 +34,7 @@ def valuesHtml(protocol: Protocol) -> str:
     grouped: dict[str, list[str]] = {}
     for name, value in protocol.values.items():
         source = protocol.sources.get(name, "assumed")
-        key = _("assumed") if source in ASSUMED else sourceText(source)
+        key = _("assumed") if is_assumed(source) else sourceText(source)
         grouped.setdefault(key, []).append(withUnit(protocol.sequence.parameter(name), value))
     lines = [f"<b>{escape(protocol.sequence.title)}</b>"]
     for source in sorted(grouped, key=lambda source: source == _("assumed")):

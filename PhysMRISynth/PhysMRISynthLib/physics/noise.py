@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from ..errors import ImageError, ProtocolError
 
+_STRONGEST_FIELD = 3.0
+"""A factor of 20 either way; no coil's is half as strong."""
 FIELD_WAVES = 6
 """Plane waves in a receive field: enough for no two to look alike, few enough for no flat ones."""
 
@@ -71,8 +73,8 @@ def receive_field(
     """
     if len(shape) != len(spacing_mm) or len(shape) == 0 or min(shape) < 1 or not all(math.isfinite(s) and s > 0 for s in spacing_mm):
         raise ImageError(f"An image of shape {tuple(shape)} cannot have the voxel spacing {tuple(spacing_mm)} mm.")
-    if not (math.isfinite(amplitude) and amplitude >= 0):
-        raise ProtocolError(f"The receive field's amplitude must be a number of at least 0, not {amplitude}.")
+    if not 0 <= amplitude <= _STRONGEST_FIELD:
+        raise ProtocolError(f"The receive field's amplitude must be a number from 0 to {_STRONGEST_FIELD:g}, not {amplitude}.")
     if not (math.isfinite(shortest_mm) and shortest_mm > 0):
         raise ProtocolError(f"The receive field's shortest wavelength must be a positive length in mm, not {shortest_mm}.")
     log_field = _plane_waves(shape, spacing_mm, shortest_mm, rng)

@@ -12,7 +12,8 @@ from .sequences import Sequence, sequence_named
 
 @dataclass(frozen=True)
 class Protocol:
-    """A sequence's parameter values (ms, degrees) and the source of each ("command line", "preset …", "sidecar …", "default").
+    """A sequence's parameter values (ms, degrees) and the source of each ("command line", "preset …", "sidecar …",
+    "default", "assumed: why").
 
     ``notes`` are things a user must be told, for example that a nominal echo time was replaced.
     Raises ProtocolError when a value is out of bounds or values contradict each other.
@@ -49,7 +50,7 @@ class Protocol:
     @property
     def assumed(self) -> tuple[str, ...]:
         """The values that nobody stated, as ``NAME=value unit``: defaults of the sequence, and guesses from the other values."""
-        unstated = (name for name, source in self.sources.items() if source in ("default", "assumed"))
+        unstated = (name for name, source in self.sources.items() if is_assumed(source))
         parameters = {name: self.sequence.parameter(name) for name in unstated}
         return tuple(f"{name}={_shortest(self.values[name])}{f' {p.unit}' if p.unit else ''}" for name, p in parameters.items())
 
@@ -78,6 +79,11 @@ class Protocol:
             return relative.value, (None, relative.d1, relative.d2)
         signal = relative * exp(theta[0])
         return signal.value, (signal.value, signal.d1, signal.d2)
+
+
+def is_assumed(source: str) -> bool:
+    """Whether a source says that nobody stated the value: "default", or "assumed" with or without a reason after a colon."""
+    return source.partition(":")[0] in ("default", "assumed")
 
 
 def parse_protocol(text: str, source: str = "command line") -> Protocol:

@@ -13,12 +13,15 @@ from ..errors import PhysMRISynthError
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """Write under another name, then rename: a kill in between leaves the old checkpoint."""
+    """Write under another name, then rename: a kill in between leaves the old checkpoint. Raises PhysMRISynthError or OSError when it
+    cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     try:
         torch.save(state, temporary)
         temporary.replace(path)
+    except RuntimeError as error:  # torch's way to say that the disk is full
+        raise PhysMRISynthError(f"The checkpoint {path} could not be written. Check free space and permissions.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -41,11 +44,14 @@ class CsvLog:
         self.path, self.columns = path, columns
         path.parent.mkdir(parents=True, exist_ok=True)
         before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
-        path.unlink(missing_ok=True)
-        self._append(columns)
-        for row in before:
-            if int(row[columns[0]]) <= step:
-                self._append([row.get(column, "") for column in columns])
+        kept = [[row.get(column, "") for column in columns] for row in before if int(row[columns[0]]) <= step]
+        temporary = path.with_suffix(".partial")
+        try:
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([columns, *kept])
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def row(self, **values: float) -> None:
         """Append one row; columns without a value stay empty."""

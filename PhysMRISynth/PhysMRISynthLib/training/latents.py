@@ -212,23 +212,3 @@ def _encoded(weights: Weights, conditions: np.ndarray, device: torch.device, pre
     with autocast(device, precision):
         posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), told, present)
     return posterior.mean.float().cpu().numpy()
-
-
-def moments(latents: Latents, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mean and SD of the latents' channels, then of what is told of the heads by these ``names``."""
-    count, told = 0, []
-    total, squares = np.zeros(()), np.zeros(())
-    for index in range(len(latents)):
-        head = latents[index]
-        flat = head.latent.swapaxes(0, 1).reshape(head.latent.shape[1], -1).astype(np.float64)
-        count, total, squares = count + flat.shape[1], total + flat.sum(axis=1), squares + (flat**2).sum(axis=1)
-        told.append(head.told(names))
-    mean = total / count
-    sd = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    numbers = np.array(told).reshape(len(told), len(names)).astype(np.float64)
-    known = np.isfinite(numbers)
-    share = np.maximum(known.sum(axis=0), 1)
-    middle = np.where(known, numbers, 0.0).sum(axis=0) / share
-    spread = np.sqrt((np.where(known, numbers - middle, 0.0) ** 2).sum(axis=0) / share)
-    first, second, third, fourth = (torch.from_numpy(a).float() for a in (mean, sd, middle, spread))
-    return first, second, third, fourth

@@ -20,7 +20,7 @@ from ..network.weights import write_manifest
 from .checkpoint import load_checkpoint
 
 FILE, MANIFEST = "sampler.safetensors", "weights.json"
-LARGEST_BYTES = 60_000_000
+LARGEST_BYTES = 30_000_000
 
 
 def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__) -> Path:

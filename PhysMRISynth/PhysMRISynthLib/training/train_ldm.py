@@ -21,9 +21,10 @@ from ..network.diffusion_config import DiffusionConfig
 from ..network.weights import Weights, load_weights
 from .checkpoint import load_checkpoint, save_atomically
 from .descent import descend
-from .latents import Latents, check_latents, compute_latents, moments, simulated_shape, whole_heads
+from .latents import Latents, check_latents, compute_latents, simulated_shape, whole_heads
 from .ldm_config import LdmTrainingConfig
 from .loop import average_into, train
+from .moments import latent_moments, number_moments
 from .run import Run
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 from .watch import Watch
@@ -97,9 +98,9 @@ class LdmTrainer:
         if run.resume:
             self._load(load_checkpoint(run.checkpoint), optimizer)
         else:
-            found = moments(source.learned, shape.condition)
-            self.network.normalise_by(*found)
-            self.average.normalise_by(*found)
+            found = latent_moments(source.learned, shape), *number_moments(source.learned, shape.condition)
+            self.network.take(*found)
+            self.average.take(*found)
         precision = fastest_precision(run.accelerator) if run.precision == "auto" else run.precision
         self.fabric = Fabric(
             accelerator=run.accelerator, devices=run.devices, num_nodes=run.num_nodes, precision=cast(Any, precision),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import SimpleITK as sitk
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
@@ -13,12 +14,14 @@ def chunks(count: int, size: int) -> Iterator[slice]:
 
 
 def for_each_chunk(count: int, size: int, work: Callable[[slice], None], progress: Callable[[float], None] = lambda fraction: None) -> None:
-    """Call ``work`` with every chunk, on as many threads as there are cores; ``progress`` is told the fraction done from this thread.
+    """Call ``work`` with every chunk, on as many threads as ITK uses (the cores, or this process' share of them).
+
+    ``progress`` is told the fraction done from this thread.
 
     An exception of either ends the work and reaches the caller.
     """
     pieces = list(chunks(count, size))
-    threads = min(len(pieces), os.cpu_count() or 1)
+    threads = min(len(pieces), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
     if threads <= 1:
         for done, piece in enumerate(pieces, start=1):
             work(piece)

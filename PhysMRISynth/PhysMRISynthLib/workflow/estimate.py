@@ -23,11 +23,12 @@ from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
 from ..imaging.slice_profile import slice_profile
 from ..imaging.tissue_maps import TissueMaps
-from ..physics.tissues import PROPERTIES
+from ..physics.tissues import PROPERTIES, tissue_table
 from .applicability import LEAST_AGREEMENT, Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_warnings
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
+from .input_checks import check_inputs
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 
@@ -114,6 +115,8 @@ def estimate_tissue_maps(
     """
     clock = _Clock(progress)
     chosen = reference_of(acquisitions, reference)
+    check_inputs(acquisitions)
+    tissue_table(field_strength)  # refuses what it has no values for, before the work
     if weights is None or prior == "literature":
         weights = usable_weights(prior)
     if weights is None and device not in ("auto", "cpu"):

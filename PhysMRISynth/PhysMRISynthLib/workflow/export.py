@@ -6,13 +6,13 @@ import importlib.util
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ImageError
-from ..imaging.dicom_out.identity import Identity, anonymous_identity, check_overlap, source_identity
+from ..imaging.dicom_out.identity import Identity, anonymous_identity, share_within, source_identity
 from ..imaging.dicom_out.mr_series import write_mr_series
 from ..imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
@@ -23,6 +23,16 @@ from .render import render
 
 _KIND = "DICOM export"
 _NOTICE = "Estimated maps and synthetic images. Not for diagnosis."
+_LEAST_SHARE = 0.5
+"""Of the head that the source's images show, when the maps came from them or from a scan of the same session."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """The names of the ``files`` of an export, and ``warnings`` for its user."""
+
+    files: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def export_dicom(
@@ -32,8 +42,8 @@ def export_dicom(
     source: Path | None = None,
     overwrite: bool = False,
     origin: str = "PD, T1, T2",
-) -> list[str]:
-    """Write PD, T1, T2 and their SDs as Parametric Maps and each protocol's contrast as an MR series; returns the names of the files.
+) -> Export:
+    """Write PD, T1, T2 and their SDs as Parametric Maps and each protocol's contrast as an MR series.
 
     With ``source``, a folder of DICOM images, patient, study and frame of reference are theirs; without, the patient is anonymous.
     ``origin`` names the maps in the derivation. Raises ImageError when DICOM packages are missing, when ``out`` is taken or holds other
@@ -42,14 +52,23 @@ def export_dicom(
     _check_packages()
     check_export(out, overwrite, source)
     identity = anonymous_identity() if source is None else source_identity(source)
-    check_overlap(identity, maps)
+    warnings = _overlap_warnings(share_within(identity, maps))
     with whole_folder(out, overwrite) as folder:
         number = _write_maps(maps, identity, folder)
         steps = _write_contrasts(maps, protocols, identity, number, folder, origin)
         names = sorted([REPORT, *(file.name for file in folder.iterdir())])
-        report = {"kind": _KIND, "notice": _NOTICE, "anonymous": source is None, "quantisation_steps": steps, "files": names}
-        write_json(report, folder / REPORT)
-    return names
+        told = {"kind": _KIND, "notice": _NOTICE, "warnings": warnings, "anonymous": source is None, "quantisation_steps": steps}
+        write_json({**told, "files": names}, folder / REPORT)
+    return Export(tuple(names), warnings)
+
+
+def _overlap_warnings(share: float) -> tuple[str, ...]:
+    if share >= _LEAST_SHARE:
+        return ()
+    return (
+        f"Only {max(1, round(100 * share))} % of the maps' head lies within the source's images. Check that the maps came from this study: "
+        "they are filed under its patient and frame of reference.",
+    )
 
 
 def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
@@ -70,11 +89,13 @@ def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None
     """Raise ImageError when ``out`` may not be written: taken, the source itself, or the place of another command's results."""
     out = Path(out)
     check_free(out, overwrite)
-    if source is not None and out.resolve() == Path(source).resolve():
-        raise ImageError(f"{out} holds the source. Choose another --out.")
+    if source is not None and Path(source).resolve() in (out.resolve(), *out.resolve().parents):
+        raise ImageError(f"{out} lies in the source, which its files would become part of. Choose another --out.")
     report = out / REPORT
+    if not report.exists():
+        return
     try:
-        foreign = report.exists() and json.loads(report.read_text(encoding="utf-8")).get("kind") != _KIND
+        foreign = not report.is_file() or json.loads(report.read_text(encoding="utf-8")).get("kind") != _KIND
     except (OSError, ValueError, AttributeError):
         foreign = True
     if foreign:

@@ -98,16 +98,18 @@ def _histogram(axes: Axes, estimate: Estimate, name: str, voxels: np.ndarray, fi
     limit = {"PD": 110.0, "T1": 3000.0, "T2": 250.0}[name]
     ranges = acceptance_ranges(field_strength)
     for tissue in _SHOWN_TISSUES:
-        where = (estimate.tissue == names.index(tissue)) & estimate.brain
-        axes.hist(
-            voxels[where], bins=120, range=(0, limit), density=True, color=_COLOURS[tissue], alpha=0.7, label=tissue.replace("_", " ")
-        )
+        where = (estimate.tissue == names.index(tissue)) & estimate.brain & (voxels <= limit)
+        if where.any():
+            axes.hist(
+                voxels[where], bins=120, range=(0, limit), density=True, color=_COLOURS[tissue], alpha=0.7, label=tissue.replace("_", " ")
+            )
         low, high = ranges[tissue][name]
         axes.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
     axes.set_yticks([])
     axes.tick_params(labelsize=7)
     axes.set_title(f"{name} (bars: published group means)", fontsize=9)
-    axes.legend(fontsize=7, frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, frameon=False)
 
 
 def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], path: Path) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import SimpleITK as sitk
 
+from ..fitting.compartments import as_one_compartment
 from ..fitting.head import HeadModel
 from ..fitting.mixture import class_signals, gaussian_prior, mean_uncertainty, responsibilities
 from ..fitting.observation import Observation
@@ -91,7 +92,8 @@ def fit_all_voxels(
         assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece)))
         mean, precision = gaussian_prior(head.classes, assigned)
         gains = [np.float32(g) * f for g, f in zip(head.gains, fields, strict=True)]
-        theta, covariance = fit_voxels(seen, gains, mean, precision)
+        single, beyond = as_one_compartment(seen, fields, signals, assigned)
+        theta, covariance = fit_voxels(single, gains, mean, precision)
         covariance += mean_uncertainty(head.classes, assigned)
         result.theta[:, piece] = theta
         result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
@@ -99,7 +101,7 @@ def fit_all_voxels(
         result.brain[piece] = 1.0 - pure[[k for k in range(head.classes.pure) if k not in rows]].sum(axis=0)
         result.tissue[piece] = np.where(pure.max(axis=0) > 0.5, pure.argmax(axis=0), NO_TISSUE)
         for i, (observation, gain) in enumerate(zip(seen, gains, strict=True)):
-            result.predicted[i, piece] = predict(observation, theta, gain)[0]
+            result.predicted[i, piece] = predict(observation, theta, gain)[0] + beyond[i]
 
     for_each_chunk(count, _CHUNK, work, progress)
     return result

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import EstimationError
-from ..imaging.acquisition import Acquisition
-from ..imaging.sidecar import acquisition, default_protocol, protocol_from_sidecar, read_sidecar, sidecar_of, stated_field_strength
-from ..imaging.volumes import read_volume
+from ..imaging.acquisition import Acquisition, acquisition
+from ..imaging.contradictions import contradictions, disagreements
+from ..imaging.contrast_agent import check_contrast_agent, contrast_agent
+from ..imaging.dicom_header import dicom_fields, is_dicom
+from ..imaging.dicom_series import read_scan
+from ..imaging.header_protocol import default_protocol, protocol_from_sidecar, stated_field_strength
+from ..imaging.sidecar import fields_beside
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
+from ..physics.protocol import Protocol
 
 
-def read_acquisitions(files: Mapping[str, Path | None], specs: Mapping[str, str | None]) -> list[Acquisition]:
-    """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a sidecar, else a default.
+@dataclass(frozen=True)
+class Header:
+    """BIDS-like ``fields`` (seconds) of an image, the ``source`` that states them, and ``notes`` where another source disagrees."""
 
-    Raises EstimationError when there is no input, or a protocol without an image.
+    fields: dict[str, Any]
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def read_acquisitions(
+    files: Mapping[str, Path | None], specs: Mapping[str, str | None], allow_contrast_agent: bool = False
+) -> list[Acquisition]:
+    """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a header, else a default.
+
+    Raises EstimationError when there is no input, or a protocol without an image; ImageError and ProtocolError as
+    :func:`read_acquisition`.
     """
     given = {role: path for role, path in files.items() if path is not None}
     if not given:
@@ -24,24 +42,47 @@ def read_acquisitions(files: Mapping[str, Path | None], specs: Mapping[str, str 
     for role, spec in specs.items():
         if spec is not None and role not in given:
             raise EstimationError(f"--{role}-protocol is given without --{role}. Give the image too, or leave the protocol out.")
-    return [read_acquisition(role, path, specs.get(role)) for role, path in given.items()]
+    return [read_acquisition(role, path, specs.get(role), allow_contrast_agent) for role, path in given.items()]
 
 
-def read_acquisition(role: str, path: Path, spec: str | None = None) -> Acquisition:
-    """Read one input of a ``role`` with its protocol."""
-    volume = read_volume(path)
-    sidecar = sidecar_of(Path(path))
-    fields = read_sidecar(sidecar) if sidecar else None
-    if spec is not None:
-        protocol = protocol_from_spec(spec)
-    elif sidecar is not None and fields is not None:
-        protocol = protocol_from_sidecar(fields, role, f"sidecar {sidecar.name}")
-    else:
-        protocol = default_protocol(role)
-    read = acquisition(role, volume, protocol, fields)
+def read_acquisition(role: str, path: Path, spec: str | None = None, allow_contrast_agent: bool = False) -> Acquisition:
+    """Read one input of a ``role`` (a volume, a DICOM image of a series or its folder) with its protocol: that of ``spec``, else of its
+    header, else a default.
+
+    Raises ImageError for what cannot be used, such as a T1w image after a contrast agent unless that is allowed; ProtocolError for
+    its protocol.
+    """
+    path = Path(path)
+    volume = read_scan(path)
+    header = read_header(path)
+    protocol = _protocol(role, header, spec)
+    fields = header.fields if header else {}
+    note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), allow_contrast_agent)
+    notes = (*((note,) if note else ()), *(header.notes if header else ()))
+    read = acquisition(role, volume, replace(protocol, notes=(*notes, *protocol.notes)), fields)
     if spec is not None and echo_time_is_estimated(spec):
         read = replace(read, conventional_echo_time=protocol.values["TE"])
-    return replace(read, field_strength=stated_field_strength(fields, str(sidecar))) if fields else read
+    return replace(read, field_strength=stated_field_strength(fields, header.source)) if header else read
+
+
+def read_header(path: Path) -> Header | None:
+    """What is stated about an image: by the JSON sidecar beside it, else by a table of its data set, else by its own DICOM header.
+
+    Raises ProtocolError where that cannot be read, ImageError for DICOM.
+    """
+    file = next((inside for inside in sorted(path.iterdir()) if is_dicom(inside)), None) if path.is_dir() else path
+    own = dicom_fields(file) if file is not None and is_dicom(file) else None
+    beside = fields_beside(path)
+    if beside is not None:
+        return Header(*beside, disagreements(*beside, own, "its DICOM header") if own else ())
+    return Header(own, "DICOM") if own is not None else None
+
+
+def _protocol(role: str, header: Header | None, spec: str | None) -> Protocol:
+    if spec is not None:
+        typed = protocol_from_spec(spec)
+        return replace(typed, notes=(*typed.notes, *contradictions(header.fields, role))) if header else typed
+    return protocol_from_sidecar(header.fields, role, header.source) if header else default_protocol(role)
 
 
 def field_strength_of(acquisitions: Sequence[Acquisition], given: float | None) -> tuple[float, str]:
@@ -54,6 +95,6 @@ def field_strength_of(acquisitions: Sequence[Acquisition], given: float | None) 
     stated = {round(a.field_strength, 1) for a in acquisitions if a.field_strength is not None}
     if len(stated) > 1:
         raise EstimationError(
-            f"The sidecars state different field strengths ({', '.join(map(str, sorted(stated)))} T). Give --field-strength."
+            f"The headers state different field strengths ({', '.join(map(str, sorted(stated)))} T). Give --field-strength."
         )
-    return (stated.pop(), "sidecar") if stated else (3.0, "assumed: give --field-strength if it is another")
+    return (stated.pop(), "header") if stated else (3.0, "assumed: give --field-strength if it is another")

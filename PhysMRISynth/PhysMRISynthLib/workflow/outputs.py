@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..errors import ImageError
 from ..imaging.acquisition import Acquisition
-from ..imaging.sidecar import sidecar_fields
-from ..imaging.tissue_maps import TissueMaps
-from ..imaging.volumes import write_image
+from ..imaging.sidecar import sidecar_fields, sidecar_path
+from ..imaging.tissue_maps import MAP_FILES, TissueMaps
+from ..imaging.volumes import TEMPORARY, check_name, write_image
 from ..physics.protocol import Protocol
 from .estimate import Estimate
 from .figure import write_figure
 from .report import estimate_report
 
 REPORT = "report.json"
+_LEFTOVER_SECONDS = 86_400.0
+_SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
 
 
 @contextmanager
@@ -30,7 +35,7 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary folder whose files move into ``out`` at the end; an error before that leaves ``out`` as it was.
 
     When the new files hold a report, what an earlier report lists as written by its run goes, so that two runs are never mixed; nothing
-    else is touched.
+    else is touched. The report goes first and comes last: a folder that holds one holds all of its run, whenever the process is killed.
 
     Raises ImageError when ``out`` is a file, holds files and ``overwrite`` is False, or cannot be written.
     """
@@ -39,14 +44,10 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     created = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as name:
+        with tempfile.TemporaryDirectory(dir=out, prefix=TEMPORARY) as name:
             yield Path(name)
-            written = sorted(Path(name).iterdir())
-            names = {file.name for file in written}
-            for old in sorted(_earlier_files(out) - names) if REPORT in names else ():
-                (out / old).unlink(missing_ok=True)
-            for file in written:
-                file.replace(out / file.name)
+            _move_into(out, sorted(Path(name).iterdir(), key=lambda file: (file.name == REPORT, file.name)))
+        _remove_leftovers(out)
     except BaseException as error:
         for folder in created:
             if folder.exists() and not any(folder.iterdir()):
@@ -56,8 +57,30 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         raise
 
 
+def _move_into(out: Path, written: Sequence[Path]) -> None:
+    """Give the files that were written their place in ``out``, the report last."""
+    names = {file.name for file in written}
+    for name in sorted(names):
+        if (out / name).is_dir():
+            raise ImageError(f"{out / name} is a folder where a file is to be written. Choose another --out.")
+    if REPORT in names:
+        for old in sorted((_earlier_files(out) - names) | {REPORT}):
+            (out / old).unlink(missing_ok=True)
+    for file in written:
+        file.replace(out / file.name)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what runs that were killed have left half-written; younger ones may belong to a run that goes on."""
+    for folder in out.glob(f"{TEMPORARY}*"):
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _earlier_files(out: Path) -> set[str]:
     """Names of the files in a folder that its report lists as its own (none where there is no report that can be read)."""
+    if not (out / REPORT).is_file():
+        return set()
     try:
         listed = json.loads((out / REPORT).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, LookupError, TypeError):
@@ -75,12 +98,23 @@ def _check_inputs_survive(acquisitions: Sequence[Acquisition], out: Path, names:
             raise ImageError(f"{path} is an input and would be overwritten by the results. Choose another --out.")
 
 
+def check_maps_survive(maps: Path, out: Path) -> None:
+    """Raise ImageError when the file ``out`` is one of the results in the folder ``maps`` that it is made from."""
+    if Path(out).resolve().parent == Path(maps).resolve() and (out.name in MAP_FILES or out.name in _earlier_files(maps)):
+        raise ImageError(f"{out} is one of the maps. Choose another --out.")
+
+
 def check_free(out: Path, overwrite: bool) -> None:
-    """Raise ImageError when the output exists and may not be overwritten (a folder counts as existing when it holds anything)."""
+    """Raise ImageError when the output exists and may not be overwritten (a folder counts as existing when it holds anything but what
+    killed runs have left half-written)."""
     out = Path(out)
-    taken = any(out.iterdir()) if out.is_dir() else out.exists()
+    check_name(out)
+    taken = any(not file.name.startswith(TEMPORARY) for file in out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink()
     if taken and not overwrite:
         raise ImageError(f"{out} exists already. Choose another --out, or add --overwrite.")
+    nearest = next((folder for folder in out.absolute().parents if folder.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        raise ImageError(f"{nearest} is a file, not a folder. Choose another --out.")
 
 
 def write_estimate(
@@ -115,6 +149,22 @@ def write_simulation(
         for name, voxels in images.items():
             write_image(maps.image(voxels), folder / f"{name}.nii.gz")
             write_json(sidecar_fields(protocols[name]), folder / f"{name}.json")
+
+
+def check_rendering(maps: Path, out: Path, overwrite: bool) -> None:
+    """Raise ImageError when a rendering of the maps in a folder cannot become the file ``out`` with its sidecar beside it."""
+    for file in (out, sidecar_path(out)):
+        check_free(file, overwrite)
+        check_maps_survive(maps, file)
+    if sidecar_path(out).name == REPORT:
+        raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps. Choose another --out.")
+
+
+def write_rendering(image: sitk.Image, protocol: Protocol, told: Mapping[str, Any], out: Path) -> None:
+    """Write a rendered contrast and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, what else is ``told``."""
+    with whole_folder(out.parent, overwrite=True) as folder:
+        write_image(image, folder / out.name)
+        write_json({"Description": _SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import ImageError
 from ..tissue_maps import TissueMaps
+from .source import geometries, image_headers
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,7 +30,7 @@ _EMPTY = (
     "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName",
     "PositionReferenceIndicator", "PatientPosition",
 )  # fmt: skip
-_FIRST_SERIES_NUMBER = 9001
+_FIRST_SERIES_NUMBER, _LAST_SERIES_NUMBER = 9001, 2_000_000_000
 _PROBES = 4096
 _AGE = re.compile(r"\d{3}[DWMY]")
 """An age that says its unit; one that does not is left out."""
@@ -63,19 +64,20 @@ def anonymous_identity() -> Identity:
 def source_identity(folder: Path) -> Identity:
     """The identity of the DICOM images in a folder and its subfolders.
 
-    Raises ImageError when there are none, or when they belong to several patients, studies or frames of reference.
+    Raises ImageError when there are none, when one is damaged, or when they belong to several patients, studies or frames of reference.
     """
     from pydicom import Dataset
+    from pydicom.uid import UID
 
-    headers = _image_headers(Path(folder))
+    headers = image_headers(Path(folder))
     for name in (*_PATIENT, "StudyInstanceUID", "FrameOfReferenceUID"):
         found = {str(header.get(name, "")) for header in headers}
         if len(found) > 1:
             raise ImageError(f"{folder} holds images that differ in {name}. Give a folder with one study of one patient.")
     first = headers[0]
     for name in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID"):
-        if name not in first:
-            raise ImageError(f"{folder}: the images have no {name}. Give complete DICOM files, or leave --source out.")
+        if name not in first or (name.endswith("UID") and not UID(str(first[name].value)).is_valid):
+            raise ImageError(f"{folder}: the images have no valid {name}. Give complete DICOM files, or leave --source out.")
     attributes = Dataset()
     for name in _EMPTY:
         setattr(attributes, name, "")
@@ -83,27 +85,8 @@ def source_identity(folder: Path) -> Identity:
         if name in first and (name != "PatientAge" or _AGE.fullmatch(str(first.PatientAge))):
             attributes[name] = first[name]
     numbers = [int(header.get("SeriesNumber") or 0) for header in headers]
-    return Identity(attributes, _largest_series(headers), max(_FIRST_SERIES_NUMBER, max(numbers) + 1))
-
-
-def _image_headers(folder: Path) -> list[Dataset]:
-    """Headers of the DICOM files with a place in the patient, in the order of their names."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder. Give the folder with the source's DICOM files.")
-    headers: list[Dataset] = []
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
-        except InvalidDicomError:
-            continue
-        if "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header:
-            headers.append(header)
-    if not headers:
-        raise ImageError(f"{folder} holds no DICOM images with a position in the patient. Give the folder of the source series.")
-    return headers
+    highest = max(number for number in (0, *numbers) if number <= _LAST_SERIES_NUMBER)
+    return Identity(attributes, _largest_series(headers), max(_FIRST_SERIES_NUMBER, highest + 1))
 
 
 def _largest_series(headers: Sequence[Dataset]) -> tuple[Dataset, ...]:
@@ -115,20 +98,25 @@ def _largest_series(headers: Sequence[Dataset]) -> tuple[Dataset, ...]:
     return tuple(largest[:1] if "PerFrameFunctionalGroupsSequence" in largest[0] else largest)
 
 
-def check_overlap(identity: Identity, maps: TissueMaps) -> None:
-    """Raise ImageError when no voxel of the head lies between the first and last corner of the source's images."""
+def share_within(identity: Identity, maps: TissueMaps) -> float:
+    """The share of the head's voxels that lies between the first and last corner of the source's images (1 where there are none).
+
+    Raises ImageError when that is none.
+    """
     if not identity.images:
-        return
+        return 1.0
     box, axes = _extent(identity.images)
     index = np.argwhere(maps.mask)[:, ::-1]
     index = index[:: max(1, len(index) // _PROBES)]
     grid = maps.grid
     to_mm = np.reshape(grid.GetDirection(), (3, 3)) * np.array(grid.GetSpacing())
     places = (index @ to_mm.T + np.array(grid.GetOrigin())) @ axes
-    if not np.all((places >= box[0]) & (places <= box[1]), axis=1).any():
+    share = float(np.all((places >= box[0]) & (places <= box[1]), axis=1).mean())
+    if not share:
         raise ImageError(
             "The maps lie outside the source's images, so its frame of reference is not theirs. Give the DICOM series they came from."
         )
+    return share
 
 
 def _extent(images: Sequence[Dataset]) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +124,7 @@ def _extent(images: Sequence[Dataset]) -> tuple[np.ndarray, np.ndarray]:
     corners: list[np.ndarray] = []
     axes = np.eye(3)
     for image in images:
-        for position, orientation, spacing, thickness in _geometries(image):
+        for position, orientation, spacing, thickness in geometries(image):
             x, y = orientation[:3], orientation[3:]
             axes = np.stack([x, y, np.cross(x, y)], axis=1) if not corners else axes
             across = np.array([0.0, image.Columns * spacing[1]])
@@ -146,24 +134,3 @@ def _extent(images: Sequence[Dataset]) -> tuple[np.ndarray, np.ndarray]:
                 corners += [start + x * a + y * d + np.cross(x, y) * depth for a in across for d in down]
     along = np.array(corners) @ axes
     return np.stack([along.min(axis=0), along.max(axis=0)]), axes
-
-
-def _geometries(image: Dataset) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-    """Position, orientation, pixel spacing and slice thickness (mm) of every frame, of classic and of multi-frame images."""
-    if "ImagePositionPatient" in image:
-        frames = [(image, image, image)]
-    else:
-        shared = image.SharedFunctionalGroupsSequence[0]
-        names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
-        frames = [
-            tuple((own if name in own else shared)[name].value[0] for name in names) for own in image.PerFrameFunctionalGroupsSequence
-        ]
-    return [
-        (
-            np.array(place.ImagePositionPatient, dtype=float),
-            np.array(turn.ImageOrientationPatient, dtype=float),
-            np.array(size.PixelSpacing, dtype=float),
-            float(size.get("SliceThickness") or 1.0),
-        )
-        for place, turn, size in frames
-    ]

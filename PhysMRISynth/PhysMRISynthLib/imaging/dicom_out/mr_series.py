@@ -72,11 +72,12 @@ def _common(planes: Planes, quantised: Quantised, protocol: Protocol, identity: 
     dataset.SeriesInstanceUID = generate_uid(prefix=None)
     dataset.SeriesNumber = number
     name = protocol.sequence.name.upper()
+    origin = maps.encode("ascii", "replace").decode()  # the source's character set may lack letters of a folder's name
     dataset.SeriesDescription = f"SYNTHETIC - {NOT_FOR_DIAGNOSIS}: {name}"[:_LONGEST_DESCRIPTION]
     dataset.ProtocolName = name
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.DerivationDescription = (
-        f"SYNTHETIC - {NOT_FOR_DIAGNOSIS}. Rendered by PhysMRISynth {__version__} from tissue maps ({maps}) with protocol "
+        f"SYNTHETIC - {NOT_FOR_DIAGNOSIS}. Rendered by PhysMRISynth {__version__} from tissue maps ({origin}) with protocol "
         f"{protocol.spec} (ms, degrees); 16-bit values in steps of {quantised.slope:.3g}"
     )[:1024]
     if identity.images:

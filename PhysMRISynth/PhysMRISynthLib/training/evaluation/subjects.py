@@ -25,10 +25,11 @@ from .plan import EXAMPLE, HEADS, Plan
 
 _SEEDS_PER_HEAD = 100
 _EXAMPLE_NUMBER = 0
-_PATIENT_07 = {"t1w": "ir,TR=2000,TE=20,TI=800", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
+_PATIENT_07 = {"t1w": "ir,TR=2000,TE=20,TI=800,L=150", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
 _PATIENT_12 = {"t1w": "se,TR=600,TE=15", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=11000,TE=140,TI=2800"}
-"""As the papers that published the scans state them; patient 7's FLAIR is a variable-flip train, whose nominal echo time
-:func:`~PhysMRISynthLib.imaging.sidecar.acquisition` replaces by the conventional one."""
+"""As the papers that published the scans state them. Patient 7's T1w is an inversion-recovery TSE, read out by a train that none describes:
+it has the usual length. Its FLAIR is a variable-flip train, whose nominal echo time
+:func:`~PhysMRISynthLib.imaging.acquisition.acquisition` replaces by the conventional one."""
 PATIENT_07, PATIENT_12 = "real/mni_patient07", "real/raw_patient12"
 PROTOCOLS_DOUBTFUL = "The real scans' protocols are known only approximately."
 

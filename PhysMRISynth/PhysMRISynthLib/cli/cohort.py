@@ -1,0 +1,73 @@
+"""``physmrisynth estimate --bids``: every visit of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import EstimationError
+from ..imaging.roles import ROLES
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from ..workflow.cohort_visit import Options, Row
+
+
+def estimate_data_set(options: argparse.Namespace) -> None:
+    """Estimate the visits of ``options.bids``. Raises EstimationError after the last one when some failed."""
+    from ..workflow.cohort import TABLE, estimate_cohort
+    from ..workflow.cohort_visit import FAILED
+
+    if options.session is not None or any(getattr(options, role) for role in ROLES):
+        raise EstimationError("--bids takes its images from the data set. Leave --session, --t1w, --t2w and --flair out.")
+    start = time.perf_counter()
+    with progress_bar() as bar:
+
+        def done(row: Row, count: int, total: int) -> None:
+            bar.close()
+            print(f"{count} of {total}: {_told(row)}", flush=True)
+            bar(f"{count} of {total} visits", count / total)
+
+        rows = estimate_cohort(
+            options.bids, options.out, _options(options), options.participants, options.jobs, options.scheduler, options.overwrite, done
+        )
+    counts = Counter(row.status for row in rows)
+    print(*_summary(rows), sep="\n")
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print(f"{told} after {time.perf_counter() - start:.0f} s: {options.out / TABLE}")
+    if counts[FAILED]:
+        raise EstimationError(f"{counts[FAILED]} of {len(rows)} visits failed; the table says why. Run again: what is complete is kept.")
+
+
+def _options(options: argparse.Namespace) -> Options:
+    from ..workflow.cohort_visit import Options
+
+    protocols = {role: getattr(options, f"{role}_protocol") for role in ROLES}
+    return Options(
+        protocols, options.field_strength, options.reference, options.register, options.prior, options.device, options.spacing,
+        options.allow_contrast_agent,
+    )  # fmt: skip
+
+
+def _told(row: Row) -> str:
+    """A row in words."""
+    name = "_".join(label for label in (row.participant, row.session) if label)
+    seconds = "" if row.seconds is None else f" in {row.seconds:.0f} s"
+    return f"{name} {row.status}{seconds}{f': {row.reason}' if row.reason else ''}"
+
+
+def _summary(rows: Sequence[Row]) -> list[str]:
+    """The table as the terminal shows it: T1 and T2 of white matter in ms."""
+    head = ("participant", "session", "status", "inputs", "T1 WM", "T2 WM", "warnings", "reason")
+    cells = [head] + [
+        (
+            row.participant, row.session or "", row.status, row.inputs,
+            *("" if value is None else f"{value:g}" for value in (row.white_matter_t1, row.white_matter_t2, row.warnings)), row.reason,
+        )
+        for row in rows
+    ]  # fmt: skip
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head) - 1)]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip() for line in cells]

@@ -1,0 +1,147 @@
+"""``physmrisynth estimate`` and ``demo``: tissue maps from a patient's images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import EstimationError, ProtocolError
+from ..imaging.roles import ROLES
+from ..training.commands import positive
+from .cohort import estimate_data_set
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from ..imaging.acquisition import Acquisition
+    from ..workflow.estimate import Estimate
+
+
+def add_estimate(parser: argparse.ArgumentParser) -> None:
+    """The options of ``estimate``, which sets ``command`` to what runs it."""
+    _add_inputs(parser)
+    parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the maps, or of the derivatives")
+    parser.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
+    cohort = parser.add_argument_group("many visits")
+    cohort.add_argument("--bids", type=Path, metavar="ROOT", help="every visit of a data set; what is complete in --out is kept")
+    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these (sub-01 or 01)")
+    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="visits at a time (1)")
+    cohort.add_argument("--scheduler", metavar="ADDRESS", help="on the workers of this dask scheduler, such as tcp://host:8786")
+    parser.set_defaults(command=_estimate)
+
+
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """The options of ``demo``, which sets ``command`` to what runs it."""
+    _add_inputs(parser)
+    parser.add_argument("--out", type=Path, default=Path("physmrisynth-demo"))
+    parser.set_defaults(command=_demo)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    for role in ROLES:
+        parser.add_argument(f"--{role}", type=Path, metavar="FILE")
+        parser.add_argument(
+            f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); else the header's, else a default"
+        )
+    parser.add_argument("--allow-contrast-agent", action="store_true", help="take a T1w image after a contrast agent, with a warning")
+    parser.add_argument("--field-strength", type=float, metavar="TESLA", help="else from the headers, else 3")
+    parser.add_argument("--reference", choices=ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
+    parser.add_argument(
+        "--register",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="register the inputs (when omitted: only where grids differ)",
+    )
+    parser.add_argument("--prior", choices=("auto", "network", "literature"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--overwrite", action="store_true")
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from ..workflow.inputs import read_acquisitions
+    from ..workflow.outputs import check_free, write_estimate
+
+    if options.bids is not None:
+        estimate_data_set(options)
+        return
+    if options.participants or options.scheduler or options.jobs > 1:
+        raise EstimationError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
+    check_free(options.out, options.overwrite)
+    start = time.perf_counter()
+    files = _files(options)
+    with progress_bar() as bar:
+        bar("read the images", 0.0)
+        specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
+        acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent)
+    estimate = _run(acquisitions, options)
+    with progress_bar() as bar:
+        bar("write the maps", 0.0)
+        write_estimate(estimate, acquisitions, options.field_strength, options.out, options.overwrite)
+    print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s.")
+
+
+def _files(options: argparse.Namespace) -> dict[str, Path | None]:
+    """The images by role: those that are given, else those of the session's folder, of which it is said what was taken."""
+    given: dict[str, Path | None] = {role: getattr(options, role) for role in ROLES}
+    if options.session is None:
+        return given
+    from ..imaging.sessions import find_session
+
+    session = find_session(options.session)
+    print(*session.notes, *(f"{role}: {path}" for role, path in session.files.items() if given[role] is None), sep="\n")
+    return {role: path or session.files.get(role) for role, path in given.items()}
+
+
+def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Estimate:
+    """Estimate with a progress bar, then say what the user must know."""
+    from ..workflow.estimate import estimate_tissue_maps
+    from ..workflow.inputs import field_strength_of
+    from ..workflow.medians import FROM_LITERATURE, UNITS
+
+    strength, source = field_strength_of(acquisitions, options.field_strength)
+    options.field_strength = strength
+    print(f"field strength: {strength:g} T ({source})", file=sys.stderr if source.startswith("assumed") else sys.stdout)
+    for a in acquisitions:
+        print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
+    with progress_bar() as bar:
+        estimate = estimate_tissue_maps(
+            acquisitions, options.reference, options.register, options.field_strength, bar, options.prior, options.device,
+            spacing_mm=getattr(options, "spacing", None),
+        )  # fmt: skip
+    for warning in estimate.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    for tissue, m in estimate.medians.items():
+        values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items() if p not in FROM_LITERATURE.get(tissue, ()))
+        print(f"{tissue:<13} {'   '.join(values)}")
+    for name, check in estimate.checks.items():
+        print(f"fit of {name}: residual {check.rms_percent:.1f} % of its bright tissue")
+    return estimate
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from ..workflow.demo import example_acquisitions, write_demo
+    from ..workflow.inputs import read_acquisitions
+    from ..workflow.outputs import check_free
+
+    check_free(options.out, options.overwrite)
+    own = {role: getattr(options, role) for role in ROLES}
+    truth = None
+    if any(own.values()):
+        specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
+        acquisitions = read_acquisitions(own, specs, options.allow_contrast_agent)
+    else:
+        if any(getattr(options, f"{role}_protocol") for role in ROLES):
+            raise ProtocolError("The example has protocols of its own. Give --t1w, --t2w or --flair with their protocols.")
+        print("Simulating the embedded example: a head of known PD, T1 and T2 …")
+        with progress_bar() as bar:
+            bar("simulate the example", 0.0)
+            truth, acquisitions = example_acquisitions()
+    estimate = _run(acquisitions, options)
+    with progress_bar() as bar:
+        bar("render the contrasts and write all", 0.0)
+        lines = write_demo(estimate, acquisitions, truth, options.field_strength, options.out, options.overwrite)
+    print(*lines, sep="\n")

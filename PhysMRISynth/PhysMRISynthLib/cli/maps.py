@@ -1,0 +1,94 @@
+"""From tissue maps: ``physmrisynth render``, ``export`` and ``simulate``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..imaging.roles import ROLES
+from ..training.commands import natural
+from .progress import progress_bar
+
+
+def add_render(parser: argparse.ArgumentParser) -> None:
+    """The options of ``render``, which sets ``command`` to what runs it."""
+    parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2")
+    parser.add_argument("--protocol", required=True, metavar="SPEC")
+    parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
+    parser.add_argument("--seed", type=natural, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha)")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_render)
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """The options of ``export``, which sets ``command`` to what runs it."""
+    parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2, and their SDs where known")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the DICOM files")
+    parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also these contrasts, each as a series of MR images")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study these are (else anonymous)")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_export)
+
+
+def add_simulate(parser: argparse.ArgumentParser) -> None:
+    """The options of ``simulate``, which sets ``command`` to what runs it."""
+    parser.add_argument("--maps", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for t1w, t2w and flair with their sidecars")
+    for role in ROLES:
+        parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
+    parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
+    parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
+    parser.add_argument("--seed", type=natural, default=0)
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_simulate)
+
+
+def _render(options: argparse.Namespace) -> None:
+    from ..imaging.tissue_maps import read_tissue_maps
+    from ..physics.presets import protocol_from_spec
+    from ..workflow.outputs import check_rendering, write_rendering
+    from ..workflow.render import render
+
+    protocol = protocol_from_spec(options.protocol)
+    check_rendering(options.maps, options.out, options.overwrite)
+    maps = read_tissue_maps(options.maps)
+    with progress_bar() as bar:
+        bar("render and write", 0.0)
+        image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
+        noise = {} if options.snr is None else {"SNR": options.snr, "Seed": options.seed}
+        write_rendering(maps.image(image), protocol, noise, options.out)
+    print(f"{options.out}: {protocol.spec}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from ..imaging.tissue_maps import read_tissue_maps
+    from ..physics.presets import protocol_from_spec
+    from ..workflow.export import check_export, export_dicom, with_deviations
+
+    protocols = [protocol_from_spec(spec) for spec in options.protocol]
+    check_export(options.out, options.overwrite, options.source)
+    maps = with_deviations(read_tissue_maps(options.maps), options.maps)
+    with progress_bar() as bar:
+        bar("write DICOM", 0.0)
+        export = export_dicom(maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name))
+    for warning in export.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    print(f"{len(export.files)} files in {options.out}. Not for diagnosis.")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from ..imaging.tissue_maps import read_tissue_maps
+    from ..physics.presets import protocol_from_spec
+    from ..workflow.outputs import check_free, write_simulation
+    from ..workflow.simulate import simulate
+
+    protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in ROLES}
+    check_free(options.out, options.overwrite)
+    maps = read_tissue_maps(options.maps)
+    with progress_bar() as bar:
+        bar("simulate and write", 0.0)
+        images = simulate(maps, protocols, options.snr, options.bias, options.seed)
+        write_simulation(maps, images, protocols, options.out, options.overwrite)
+    print(f"Simulated {', '.join(images)} in {options.out}.")

@@ -1,0 +1,51 @@
+"""``physmrisynth sample``: tissue maps of heads that do not exist."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+from ..training.commands import PRECISIONS, natural, positive
+from .progress import progress_bar
+
+
+def add_sample(parser: argparse.ArgumentParser) -> None:
+    """The options of ``sample``, which sets ``command`` to what runs it."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for sample_0001 and so on, each with PD, T1, T2, mask and report")
+    parser.add_argument("--seed", type=natural, default=0, help="decides the head; the next head has the next seed (0)")
+    parser.add_argument("--count", type=positive, default=1, help="how many heads (1)")
+    parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
+    parser.add_argument(
+        "--condition", type=_wish, nargs="+", default=[], metavar="NAME=VALUE",
+        help="brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml), as far as the head shall have them",
+    )  # fmt: skip
+    parser.add_argument("--field-strength", type=float, metavar="TESLA", default=3.0, help="whose T1 and T2 (3)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="what a head's report names draws it again exactly")
+    parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
+    parser.add_argument("--vae", type=Path, metavar="FILE", help="and of the network that decodes what it draws")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.set_defaults(command=_sample)
+
+
+def _wish(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE, for example brain_volume=1200") from None
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from ..workflow.sample import STAGE, Order, installed_sampler, write_samples
+
+    start = time.perf_counter()
+    order = Order(options.seed, options.steps, dict(options.condition), options.field_strength, options.device, options.precision)
+    with progress_bar() as bar:
+        bar("load the network", 0.0)
+        sampler = installed_sampler(options.sampler, options.vae)
+        folders = write_samples(sampler, order, options.count, options.out, options.overwrite, partial(bar, STAGE))
+    heads = "One head" if len(folders) == 1 else f"{len(folders)} heads"
+    print(f"{heads} that did not exist before in {options.out} after {time.perf_counter() - start:.0f} s.")

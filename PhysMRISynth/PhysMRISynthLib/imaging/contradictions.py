@@ -1,0 +1,54 @@
+"""Where a header contradicts the role that its image was given for, itself, or another header of the same image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .header_values import number_of, text_of
+from .roles import role_of_series, role_of_timing, rules_out_a_role
+from .sequence_family import is_inverted
+
+_TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
+_SERIES = ("SeriesDescription", "ProtocolName")
+_COMPARED = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "FlipAngle": "°", "MagneticFieldStrength": "T"}
+_STIR = re.compile("stir", re.IGNORECASE)
+"""Names no role by itself, but has an equation as a T2w image."""
+_ALIKE = 0.01
+_SHORTEST_T2_WEIGHTING = 0.04
+
+
+def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
+    """Notes where the header's names or timing tell another image than one of ``role`` t1w, t2w or flair."""
+    timed = role_of_timing(fields)
+    told: str | None = None
+    notes = []
+    for name in _SERIES:
+        text = text_of(fields, name)[:60]
+        told = role_of_series(text, fields)
+        expected = _STIR.sub("", text) if role == "t2w" else text
+        if told not in (None, role) or rules_out_a_role(expected):
+            what = _TITLES[told] if told else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
+            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' tells {what}. Check that it is the right file.")
+            break
+    if timed is not None and timed not in (role, told):
+        notes.append(
+            f"The image is given as {_TITLES[role]}, but the header's timing is that of {_TITLES[timed]}. Check the file and header."
+        )
+    echo_time = number_of(fields, "EchoTime")
+    if role == "t2w" and timed is None and echo_time is not None and 0.0 < echo_time < _SHORTEST_T2_WEIGHTING:
+        notes.append(f"An echo time of {1000 * echo_time:g} ms is short for a T2w image: is this one proton density weighted?")
+    if role == "flair" and timed is None and text_of(fields, "ScanningSequence") and not is_inverted(fields):
+        notes.append("The header tells no inversion, which a FLAIR image has. Check that it is the right file.")
+    return tuple(notes)
+
+
+def disagreements(used: Mapping[str, Any], source: str, other: Mapping[str, Any], other_source: str) -> tuple[str, ...]:
+    """Notes on values that two headers of one image state differently; those of ``source`` are the ones in use."""
+    notes = []
+    for name, unit in _COMPARED.items():
+        first, second = number_of(used, name), number_of(other, name)
+        if first is not None and second is not None and abs(first - second) > _ALIKE * max(abs(first), abs(second)):
+            notes.append(f"{name} is {first:g} {unit} in {source}, which is used, but {second:g} {unit} in {other_source}.")
+    return tuple(notes)

@@ -1,0 +1,76 @@
+"""Where the sampling model works: latents folded, brought to their principal axes, and taken about the mean head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import depth_to_space, space_to_depth
+from .diffusion_config import DiffusionConfig
+
+_LEAST_SD = 1e-3
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of training latents: ``mean`` and ``sd`` of their channels (channels,); of folded, normalised ones the principal ``axes``
+    (folded channels, components), the mean head along these, ``centre`` (components, *S), and the root mean square ``spread`` () about it.
+    """
+
+    mean: Tensor
+    sd: Tensor
+    axes: Tensor | None = None
+    centre: Tensor | None = None
+    spread: Tensor | None = None
+
+
+class LatentSpace(nn.Module):
+    """Between latents (B, channels, *S) and what the UNet sees of them.
+
+    A latent holds more than heads need: with ``components`` above 0 only so many of the folded channels' principal axes are kept, and a
+    position is told by how it differs from the mean head there, so that no noise can hide where a head's parts belong.
+    """
+
+    mean: Tensor
+    sd: Tensor
+    axes: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(config.latent_channels))
+        self.register_buffer("sd", torch.ones(config.latent_channels))
+        if config.components:
+            self.register_buffer("axes", torch.eye(config.folded_channels)[:, : config.components].clone())
+            self.register_buffer("centre", torch.zeros(config.seen_shape))
+            self.register_buffer("spread", torch.ones(()))
+
+    def take(self, moments: Moments) -> None:
+        """Take over the training latents' moments."""
+        self.mean.copy_(moments.mean)
+        self.sd.copy_(moments.sd.clamp_min(_LEAST_SD))
+        if self.config.components:
+            assert moments.axes is not None and moments.centre is not None and moments.spread is not None
+            self.axes.copy_(moments.axes)
+            self.centre.copy_(moments.centre)
+            self.spread.copy_(moments.spread.clamp_min(_LEAST_SD))
+
+    def seen(self, latent: Tensor) -> Tensor:
+        """What the UNet sees of latents (B, channels, *S)."""
+        folded = space_to_depth((latent - self._per_channel(self.mean)) / self._per_channel(self.sd), self.config.fold)
+        if not self.config.components:
+            return folded
+        return (torch.einsum("fk,bf...->bk...", self.axes, folded) - self.centre) / self.spread
+
+    def latent(self, seen: Tensor) -> Tensor:
+        """The latents (B, channels, *S) that look like this; without what their components do not tell, the inverse of :meth:`seen`."""
+        if self.config.components:
+            seen = torch.einsum("fk,bk...->bf...", self.axes, seen * self.spread + self.centre)
+        return depth_to_space(seen, self.config.fold) * self._per_channel(self.sd) + self._per_channel(self.mean)
+
+    def _per_channel(self, numbers: Tensor) -> Tensor:
+        return numbers.view(1, -1, *[1] * self.config.spatial_dims)

@@ -1,0 +1,56 @@
+"""Moments of training latents and of their heads' numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..network.blocks import space_to_depth
+from ..network.diffusion_config import DiffusionConfig
+from ..network.latent_space import Moments
+from .latents import Latents
+
+
+def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
+    """Moments of all latents, read one after the other."""
+    mean, sd = _of_channels(latents)
+    if not config.components:
+        return Moments(mean, sd)
+    products = torch.zeros(config.folded_channels, config.folded_channels, dtype=torch.float64)
+    head = torch.zeros(config.folded_channels, *config.seen_shape[1:], dtype=torch.float64)
+    for index in range(len(latents)):
+        normal = (torch.from_numpy(latents[index].latent) - mean.view(1, -1, 1, 1, 1)) / sd.view(1, -1, 1, 1, 1)
+        folded = space_to_depth(normal, config.fold)[0].double()
+        flat = folded.flatten(1)
+        products += flat @ flat.T / (flat.shape[1] * len(latents))
+        head += folded / len(latents)
+    values, vectors = torch.linalg.eigh(products)
+    axes = vectors.flip(1)[:, : config.components]
+    centre = torch.einsum("fk,f...->k...", axes, head)
+    variance = values.flip(0)[: config.components].mean() - centre.square().mean()
+    return Moments(mean, sd, axes.float(), centre.float(), variance.clamp_min(0.0).sqrt().float())
+
+
+def _of_channels(latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:
+    count = 0
+    total, squares = np.zeros(()), np.zeros(())
+    for index in range(len(latents)):
+        flat = latents[index].latent.swapaxes(0, 1)
+        flat = flat.reshape(len(flat), -1).astype(np.float64)
+        count, total, squares = count + flat.shape[1], total + flat.sum(axis=1), squares + (flat**2).sum(axis=1)
+    mean = total / count
+    sd = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    return torch.from_numpy(mean).float(), torch.from_numpy(sd).float()
+
+
+def number_moments(latents: Latents, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and SD (len(names),) of what is told of the latents' heads by these ``names``, over those where it is known."""
+    told = [latents[index].told(names) for index in range(len(latents))]
+    numbers = np.array(told).reshape(len(told), len(names)).astype(np.float64)
+    known = np.isfinite(numbers)
+    share = np.maximum(known.sum(axis=0), 1)
+    middle = np.where(known, numbers, 0.0).sum(axis=0) / share
+    spread = np.sqrt((np.where(known, numbers - middle, 0.0) ** 2).sum(axis=0) / share)
+    return torch.from_numpy(middle).float(), torch.from_numpy(spread).float()

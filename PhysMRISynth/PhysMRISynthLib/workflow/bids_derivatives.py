@@ -1,0 +1,118 @@
+"""Tissue maps as a BIDS derivative: names, units (seconds, per cent) and JSON as the Brain Imaging Data Structure has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .. import __version__
+from ..errors import ImageError
+from ..imaging.acquisition import Acquisition
+from ..imaging.tissue_maps import PER_CENT
+from ..imaging.volumes import TEMPORARY, write_image
+from .estimate import Estimate
+from .figure import write_figure
+from .outputs import finite, write_json
+from .report import estimate_report
+
+DESCRIPTION = "dataset_description.json"
+REPORT = "report.json"
+"""How the name of a visit's report ends."""
+_NAME = "PhysMRISynth"
+_BIDS_VERSION = "1.10.0"
+_IGNORED = ("*_report.json", "*_report.png", "cohort.tsv")
+"""What BIDS has no names for."""
+_MAPS = {
+    "T1map": ("T1", "s", 1e-3, "Longitudinal relaxation time"),
+    "T2map": ("T2", "s", 1e-3, "Transverse relaxation time"),
+    "PDmap": ("PD", "%", PER_CENT, "Proton density, % of that of water"),
+}
+"""By BIDS' suffix: the quantity, its unit, what it is multiplied by to have that unit, and its name."""
+_ALGORITHM = "Maximum a posteriori fit of the sequences' signal equations in every voxel"
+
+
+def write_derivative(
+    estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, name: str, sources: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write maps, SDs, masks, figure into an existing ``folder`` under a ``name`` such as sub-1_ses-2; the report as JSON values.
+
+    T1 and T2 are in seconds, PD in %. ``sources`` are the inputs' BIDS URIs by role.
+    """
+    shared = {
+        "Sources": list(sources.values()), "SpatialReference": sources.get(estimate.reference), "MagneticFieldStrength": field_strength,
+    }  # fmt: skip
+    maps = estimate.maps
+    values = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}
+    for suffix, (quantity, unit, factor, title) in _MAPS.items():
+        told = {**shared, "Units": unit, "EstimationAlgorithm": _ALGORITHM}
+        _write(maps.image(values[quantity] * np.float32(factor)), {"Description": title, **told}, folder / f"{name}_{suffix}")
+        deviation = maps.image(maps.sd[quantity] * np.float32(factor))
+        _write(deviation, {"Description": f"{title}: standard deviation", **told}, folder / f"{name}_desc-sd_{suffix}")
+    for desc, mask, kind in (("brain", estimate.brain, "Brain"), ("head", maps.mask, "ROI")):
+        told = {"Description": f"Voxels of the {desc}", "Type": kind, **shared}
+        _write(maps.image(mask.astype(np.uint8)), told, folder / f"{name}_desc-{desc}_mask")
+    write_figure(estimate, field_strength, folder / f"{name}_report.png")
+    return estimate_report(estimate, acquisitions, field_strength)
+
+
+def _write(image: sitk.Image, told: Mapping[str, Any], path: Path) -> None:
+    write_image(image, path.with_name(f"{path.name}.nii.gz"))
+    write_json(told, path.with_name(f"{path.name}.json"))
+
+
+def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
+    """Make the folder of the derivatives of the data set ``root``, with its description, or go on with an earlier one.
+
+    Raises ImageError when ``out`` is the data set itself, or holds files of something else, unless ``overwrite`` allows that.
+    """
+    if out.resolve() == root.resolve():
+        raise ImageError(f"{out} is the data set itself. Choose another --out, for example {out / 'derivatives' / 'physmrisynth'}.")
+    if not _is_ours(out):
+        taken = any(not file.name.startswith(TEMPORARY) for file in out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink()
+        if taken and not (overwrite and out.is_dir()):
+            raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(json.dumps(_description(root), indent=2, ensure_ascii=False), out / DESCRIPTION)
+        write_text("\n".join(_IGNORED) + "\n", out / ".bidsignore")
+    except OSError as error:
+        raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file under a temporary name and rename it. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _description(root: Path) -> dict[str, Any]:
+    place = root.resolve().as_uri()
+    made = {"Name": _NAME, "Version": __version__, "Description": "Maps of PD, T1 and T2 from T1w, T2w and FLAIR images. Research only."}
+    return finite(
+        {
+            "Name": f"Tissue maps of {root.resolve().name}", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
+            "GeneratedBy": [made], "SourceDatasets": [{"URL": place}], "DatasetLinks": {"raw": place},
+        }
+    )  # fmt: skip
+
+
+def _is_ours(out: Path) -> bool:
+    try:
+        told = json.loads((out / DESCRIPTION).read_text(encoding="utf-8"))
+        return any(made["Name"] == _NAME for made in told["GeneratedBy"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False

@@ -1,0 +1,116 @@
+"""A whole BIDS data set: which visits there are, their derivatives, and a table of what became of each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from ..errors import ImageError
+from ..imaging.sessions import Session, find_sessions
+from .bids_derivatives import begin_dataset, write_text
+from .cohort_processes import in_processes, on_cluster
+from .cohort_visit import FAILED, Make, Options, Row, Task, Visit, make_derivative
+
+TABLE = "cohort.tsv"
+_NO_IMAGES = "It has no T1w, T2w or FLAIR image. Expected are anat/…_T1w.nii.gz and so on."
+_UNKNOWN = "The data set has no such participant. Check --participants."
+_COLUMNS = {
+    "participant": "participant_id", "session": "session_id", "white_matter_t1": "white_matter_T1", "white_matter_t2": "white_matter_T2",
+}  # fmt: skip
+"""Columns that are not called as the row's attributes are."""
+Done = Callable[[Row, int, int], None]
+"""Told each row, how many there are so far, and how many there will be."""
+
+
+def estimate_cohort(
+    root: Path,
+    out: Path,
+    options: Options,
+    participants: Sequence[str] | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    done: Done = lambda row, count, total: None,
+    make: Make = make_derivative,
+) -> list[Row]:
+    """Estimate every visit of the data set ``root`` (BIDS, OASIS-3), or of some ``participants`` (labels), into the derivatives ``out``.
+
+    ``jobs`` visits at a time in processes of their own, or on the workers of a dask ``scheduler``. Visits that are complete are kept, so
+    that a run that was stopped goes on; a failure is a row of the table and stops nothing. The rows, sorted, are also ``cohort.tsv``.
+    Raises ImageError when there is no visit, or the results cannot be written; EstimationError for a cluster that does not answer.
+    """
+    root, out = Path(root).absolute(), Path(out).absolute()  # a cluster's workers are in other folders
+    visits, rows = plan(root, participants)
+    begin_dataset(root, out, overwrite)
+    tasks = [Task(visit, options, root, out, overwrite, make) for visit in visits]
+    total = len(tasks) + len(rows)
+    for count, row in enumerate(rows, start=1):
+        done(row, count, total)
+    for row in in_processes(tasks, jobs) if scheduler is None else on_cluster(tasks, scheduler):
+        rows.append(row)
+        done(row, len(rows), total)
+    rows.sort(key=lambda row: (row.participant, row.session or ""))
+    try:
+        write_text(table(rows), out / TABLE)
+    except OSError as error:
+        raise ImageError(f"{out / TABLE} could not be written ({error.strerror or error}). Check free space and permissions.") from error
+    return rows
+
+
+def plan(root: Path, participants: Sequence[str] | None = None) -> tuple[list[Visit], list[Row]]:
+    """The visits to estimate, and rows of participants who have no images or do not exist.
+
+    Raises ImageError when the data set has no visit, or two of one name.
+    """
+    if not root.is_dir():
+        raise ImageError(f"{root} is not a folder. Give the folder of a BIDS data set.")
+    visits = [_visit(session) for session in find_sessions(root)]
+    if not visits:
+        raise ImageError(f"There is no T1w, T2w or FLAIR volume in {root}. Expected are sub-*/[ses-*/]anat/…_T1w.nii.gz as in BIDS.")
+    twice = [name for name, count in Counter(visit.name for visit in visits).items() if count > 1]
+    if twice:
+        raise ImageError(f"{root} has several visits called {twice[0]}. Give each visit a session (ses-…) of its own.")
+    empty = _folders(root) - {(visit.participant, visit.session) for visit in visits}
+    everybody = {visit.participant for visit in visits} | {participant for participant, _session in empty}
+    wanted = everybody if participants is None else {_label("sub", name) for name in participants}
+    missing = [Row(participant, session, FAILED, _NO_IMAGES) for participant, session in empty if participant in wanted]
+    missing += [Row(name, None, FAILED, _UNKNOWN) for name in wanted - everybody]
+    return [visit for visit in visits if visit.participant in wanted], missing
+
+
+def _folders(root: Path) -> set[tuple[str, str | None]]:
+    """Labels of the visits that BIDS' folders announce."""
+    found: set[tuple[str, str | None]] = set()
+    for folder in root.glob("sub-*/"):
+        sessions = [session.name for session in folder.glob("ses-*/")]
+        found |= {(_label("sub", folder.name), _label("ses", name)) for name in sessions} or {(_label("sub", folder.name), None)}
+    return found
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as tab-separated values, n/a where there is none, as BIDS writes tables. T1 and T2 are in ms."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow([_COLUMNS.get(column.name, column.name) for column in fields(Row)])
+    writer.writerows([["n/a" if value in (None, "") else value for value in astuple(row)] for row in rows])
+    return text.getvalue()
+
+
+def _visit(session: Session) -> Visit:
+    """A session with BIDS labels: those of its files' names, else of its folders."""
+    names = " ".join([*(path.name for path in session.files.values()), session.name])
+    subject, visit = (re.search(rf"\b{key}-([A-Za-z0-9]+)", names.replace("_", " ")) for key in ("sub", "ses"))
+    rest = "" if subject else session.name.removeprefix(session.subject)
+    label = visit[1] if visit else re.sub("[^A-Za-z0-9]", "", rest)
+    participant = _label("sub", subject[1] if subject else session.subject)
+    return Visit(participant, _label("ses", label) if label else None, session.files, session.notes)
+
+
+def _label(key: str, name: str) -> str:
+    """BIDS' label: the key and letters and figures only."""
+    return f"{key}-{re.sub('[^A-Za-z0-9]', '', name.removeprefix(f'{key}-'))}"
