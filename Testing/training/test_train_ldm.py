@@ -186,6 +186,7 @@ def test_components_are_the_axes_on_which_heads_differ(tmp_path: Path) -> None:
     space.take(latent_moments(latents, config))
     seen = torch.cat([space.seen(torch.from_numpy(latents[n].latent)) for n in range(30)])
     assert seen.mean(0).abs().max() < 0.01 and seen.square().mean().sqrt() == pytest.approx(1.0, abs=0.02)
+    torch.testing.assert_close(space.variance, seen.square().mean(dim=(0, 2, 3, 4)), rtol=0.02, atol=0)
     again = space.latent(seen[:1])
     assert (again - torch.from_numpy(latents[0].latent)).abs().max() < 0.01
 

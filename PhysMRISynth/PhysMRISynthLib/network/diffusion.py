@@ -56,9 +56,10 @@ class LatentDiffusion(nn.Module):
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """What the UNet predicts (float32) of noisy latents, as it sees them, at ``times`` (B,); ``condition`` (B, K): NaN is not told."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
-        seen = torch.cat([noisy, _positions(noisy)], dim=1) if self.config.positions else noisy
+        shown = self.noising.shown(noisy, times, self.space.variance)
+        seen = torch.cat([shown, _positions(shown)], dim=1) if self.config.positions else shown
         output = self.unet(seen.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
-        return self.noising.prediction(output, noisy, times)
+        return self.noising.prediction(output, noisy, times, self.space.variance)
 
     def _told(self, condition: Tensor) -> Tensor | None:
         if not self.config.condition:

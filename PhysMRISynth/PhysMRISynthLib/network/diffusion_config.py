@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import PhysMRISynthError
 
-OBJECTIVES = ("epsilon", "v", "flow", "flow_data")
+OBJECTIVES = ("epsilon", "v", "flow", "flow_residual")
 SCHEDULES = ("linear_beta", "scaled_linear_beta", "cosine")
 _LEAST_SHARE = 0.1
 """Per cent: the logarithm needs an end."""
@@ -63,9 +63,9 @@ class DiffusionConfig:
     ``objective``: what the UNet predicts: "epsilon" (the noise), "v" (Salimans & Ho, ICLR 2022), both under a noise ``schedule`` of
     ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), whose times are drawn
     logit-normally and moved by a factor of ``shift`` towards noise, as many like neighbours ask for (Esser et al., ICML 2024); or
-    "flow_data" (the data, from which the same flow follows). With ``positions`` the UNet is told where each position lies: heads fill
-    their box alike, and it need not find out where it is before it can tell what is there. ``components``: so many of the folded
-    channels' principal axes are kept, about the mean head (0: all channels as they are, about their own means).
+    "flow_residual" (the same flow, of which the UNet predicts what no linear filter can). With ``positions`` the UNet is told where each
+    position lies: heads fill their box alike, and it need not find out where it is before it can tell what is there. ``components``: so
+    many of the folded channels' principal axes are kept, about the mean head (0: all channels as they are, about their own means).
     ``condition`` names the numbers of CONDITIONS that it is told.
     """
 

@@ -16,7 +16,8 @@ _LEAST_SD = 1e-3
 @dataclass(frozen=True)
 class Moments:
     """Of training latents: ``mean`` and ``sd`` of their channels (channels,); of folded, normalised ones the principal ``axes``
-    (folded channels, components), the mean head along these, ``centre`` (components, *S), and the root mean square ``spread`` () about it.
+    (folded channels, components), the mean head along these, ``centre`` (components, *S), the root mean square ``spread`` () about it, and
+    the ``variance`` (components,) of each in units of its square: 1 in the mean.
     """
 
     mean: Tensor
@@ -24,6 +25,7 @@ class Moments:
     axes: Tensor | None = None
     centre: Tensor | None = None
     spread: Tensor | None = None
+    variance: Tensor | None = None
 
 
 class LatentSpace(nn.Module):
@@ -31,6 +33,7 @@ class LatentSpace(nn.Module):
 
     A latent holds more than heads need: with ``components`` above 0 only so many of the folded channels' principal axes are kept, and a
     position is told by how it differs from the mean head there, so that no noise can hide where a head's parts belong.
+    ``variance`` (channels seen,) is that of what the UNet sees.
     """
 
     mean: Tensor
@@ -38,12 +41,14 @@ class LatentSpace(nn.Module):
     axes: Tensor
     centre: Tensor
     spread: Tensor
+    variance: Tensor
 
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("sd", torch.ones(config.latent_channels))
+        self.register_buffer("variance", torch.ones(config.seen_shape[0]))
         if config.components:
             self.register_buffer("axes", torch.eye(config.folded_channels)[:, : config.components].clone())
             self.register_buffer("centre", torch.zeros(config.seen_shape))
@@ -54,10 +59,12 @@ class LatentSpace(nn.Module):
         self.mean.copy_(moments.mean)
         self.sd.copy_(moments.sd.clamp_min(_LEAST_SD))
         if self.config.components:
-            assert moments.axes is not None and moments.centre is not None and moments.spread is not None
+            assert moments.axes is not None and moments.centre is not None
+            assert moments.spread is not None and moments.variance is not None
             self.axes.copy_(moments.axes)
             self.centre.copy_(moments.centre)
             self.spread.copy_(moments.spread.clamp_min(_LEAST_SD))
+            self.variance.copy_(moments.variance.clamp_min(_LEAST_SD**2))
 
     def seen(self, latent: Tensor) -> Tensor:
         """What the UNet sees of latents (B, channels, *S)."""

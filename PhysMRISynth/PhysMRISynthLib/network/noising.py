@@ -13,8 +13,6 @@ from torch import Tensor
 
 from .diffusion_config import DiffusionConfig
 
-_LEAST_TIME = 0.05
-
 
 class Noising(Interface):
     """From data to noise and back; times are numbers for the network, greater with more noise."""
@@ -28,8 +26,11 @@ class Noising(Interface):
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """What is to be predicted of a mixture."""
 
-    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
-        """What the network's ``output`` for a mixture (B, …) at ``times`` (B,) predicts, to be compared with the target."""
+    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        """How the network sees a mixture (B, C, …) at ``times`` (B,) of data that have this ``variance`` (C,)."""
+
+    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        """What the network's ``output`` for such a mixture predicts, to be compared with the target."""
 
     def pairs(self, steps: int) -> list[tuple[int, int]]:
         """From which time to which each of so many sampling steps goes; the last ends at clean data."""
@@ -40,7 +41,7 @@ class Noising(Interface):
 
 def noising(config: DiffusionConfig) -> Noising:
     """The process that a configuration names."""
-    flows = {"flow": Flow, "flow_data": DataFlow}
+    flows = {"flow": Flow, "flow_residual": ResidualFlow}
     return flows.get(config.objective, VariancePreserving)(config)
 
 
@@ -64,7 +65,10 @@ class VariancePreserving:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         return noise if self.config.objective == "epsilon" else self.scheduler.get_velocity(clean, noise, times)
 
-    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
+    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        return noisy
+
+    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return output
 
     def pairs(self, steps: int) -> list[tuple[int, int]]:
@@ -105,7 +109,10 @@ class Flow:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         return clean - noise
 
-    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
+    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        return noisy
+
+    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return output
 
     def pairs(self, steps: int) -> list[tuple[int, int]]:
@@ -117,13 +124,24 @@ class Flow:
         return self.scheduler.step(predicted, now, sample, then)[0]
 
 
-class DataFlow(Flow):
-    """The same process, with a network that puts out the data, from which the straight way follows: (data − mixture)/t.
+class ResidualFlow(Flow):
+    """The same process, in which the network adds to the best linear estimate of the data what that cannot know.
 
-    Data lie on few dimensions, noise on all: a network with no more channels than a position has numbers cannot carry noise through
-    (Li & He, "Back to basics: let denoising generative models denoise", 2025). Divided by no less than ``_LEAST_TIME``, as there.
+    Of data with mean 0 and variance v, the mixture z = (1 − t)·data + t·noise tells v(1 − t)·z/d linearly, d = v(1 − t)² + t², give or take
+    t·√(v/d). The network sees z/√d and puts out the rest in units of this SD: both have variance 1 at every time (Karras et al.,
+    "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, for this process). It need not carry the data
+    through itself.
     """
 
-    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
-        share = (times.to(output.dtype) / self.config.time_steps).clamp_min(_LEAST_TIME).view(-1, *[1] * (output.ndim - 1))
-        return (output - noisy) / share
+    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        return noisy / self._powers(noisy, times, variance)[1].sqrt()
+
+    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        share, power, spread = self._powers(noisy, times, variance)
+        return ((spread * (1.0 - share) - share) * noisy + (spread * power).sqrt() * output) / power
+
+    def _powers(self, noisy: Tensor, times: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """t, d and v, to be multiplied with volumes (B, C, …)."""
+        share = (times.to(noisy.dtype) / self.config.time_steps).view(-1, *[1] * (noisy.ndim - 1))
+        spread = variance.view(1, -1, *[1] * (noisy.ndim - 2))
+        return share, spread * (1.0 - share) ** 2 + share**2, spread

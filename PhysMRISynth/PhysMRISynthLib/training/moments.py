@@ -29,8 +29,9 @@ def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
     values, vectors = torch.linalg.eigh(products)
     axes = vectors.flip(1)[:, : config.components]
     centre = torch.einsum("fk,f...->k...", axes, head)
-    variance = values.flip(0)[: config.components].mean() - centre.square().mean()
-    return Moments(mean, sd, axes.float(), centre.float(), variance.clamp_min(0.0).sqrt().float())
+    variance = (values.flip(0)[: config.components] - centre.flatten(1).square().mean(dim=1)).clamp_min(0.0)
+    spread = variance.mean().sqrt()
+    return Moments(mean, sd, axes.float(), centre.float(), spread.float(), (variance / spread.square().clamp_min(1e-12)).float())
 
 
 def _of_channels(latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:
