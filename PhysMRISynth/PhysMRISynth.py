@@ -18,10 +18,11 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from PhysMRISynthLib.physics.protocol import Protocol
+    from PhysMRISynthLib.workflow.export import Export
     from PhysMRISynthLib.workflow.worker.client import Client
 
 
@@ -65,6 +66,8 @@ class PhysMRISynthParameterNode:
     register - "when needed", "always" or "never"
     fieldStrength - tesla; 0 reads the headers
     prior, device - "auto" or what the command line's options of these names take
+    spacing - voxel size of the maps (mm); 0: the reference's
+    allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
     sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
     previous - the protocol to compare with
@@ -85,6 +88,8 @@ class PhysMRISynthParameterNode:
     fieldStrength: Annotated[float, WithinRange(0, 4)] = 0.0
     prior: str = "auto"
     device: str = "auto"
+    spacing: Annotated[float, WithinRange(0, 5)] = 0.0
+    allowContrastAgent: bool = False
     maps: vtkMRMLTextNode
     sequence: str = ""
     preset: str = "synthetic-flair"
@@ -182,6 +187,8 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         device: str = "auto",
         progress: Callable[[str, float], None] | None = None,
         finished: Callable[[Any], None] | None = None,
+        spacing: float | None = None,
+        allowContrastAgent: bool = False,
     ) -> Any:
         """Estimate PD, T1 and T2 from volume nodes and return the text node that stands for the maps.
 
@@ -193,14 +200,16 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         :param prior: "auto", "network" or "literature"; ``device``: "auto", "cpu", "cuda" or "mps"
         :param progress: is told the stage and the fraction done, with ``waitForCompletion``
         :param finished: is called with the text node
+        :param spacing: isotropic voxel size of the maps in mm (0.5 to 5); None: the reference's grid
+        :param allowContrastAgent: take a T1w image after a contrast agent, with a warning
         :return: the text node, or None when cancelled
         """
         from PhysMRISynthLib.mrml.estimation import Inputs, WorkerRun, estimateJob
 
         self._checkFree()
         given = {"t1w": t1w, "t2w": t2w, "flair": flair}
-        inputs = Inputs({role: node for role, node in given.items() if node is not None}, protocols or {})
-        job, notes = estimateJob(inputs.acquisitions(), reference, register, fieldStrength, prior, device)
+        inputs = Inputs({role: node for role, node in given.items() if node is not None}, protocols or {}, allowContrastAgent)
+        job, notes = estimateJob(inputs.acquisitions(), reference, register, fieldStrength, prior, device, spacing)
         self._run = WorkerRun(self.client, job, inputs.nodes, notes, finished)
         return self._run.wait(progress) if waitForCompletion else None
 
@@ -228,6 +237,21 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
 
         chosen = protocol_from_spec(protocol, "script") if isinstance(protocol, str) else protocol
         return renderContrast(TissueMapNodes.wrap(maps), chosen, outputVolume, None if snr is None else Noise(snr, seed))
+
+    def exportDicom(
+        self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False
+    ) -> Export:
+        """Write PD, T1, T2 and their SDs as Parametric Maps into ``folder``, and return the names of its ``files`` and ``warnings``.
+
+        :param maps: the text node that stands for the maps
+        :param source: folder of DICOM images whose patient, study and frame of reference these are; None: an anonymous patient
+        :param protocols: also these contrasts (presets, ``sequence,TR=…`` or Protocols), each as a series of MR images
+        :param overwrite: replace an earlier export in ``folder``
+        """
+        from PhysMRISynthLib.mrml.dicomExport import exportDicom
+        from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
+
+        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite)
 
     def loadSession(self, folder: str | Path) -> dict[str, Any]:
         """Load the T1w, T2w and FLAIR volumes of one visit (BIDS, OASIS-3, a folder with telling names, or DICOM); nodes by role.

@@ -10,6 +10,7 @@ from fitting.voxels import full, observe
 from PhysMRISynthLib.fitting.mixture import class_signals, gaussian_prior, literature_classes, mean_uncertainty, responsibilities
 from PhysMRISynthLib.fitting.observation import Observation
 from PhysMRISynthLib.fitting.voxelwise import signed_signal
+from PhysMRISynthLib.physics.noise import add_noise
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.training.standard_test import PROTOCOLS
@@ -94,20 +95,40 @@ def test_mixtures_follow_their_tissues() -> None:
     means = CLASSES.means[: CLASSES.pure].copy()
     white, cortex = NAMES.index("white_matter"), NAMES.index("cortex")
     means[white] += [0.0, 0.2, 0.1]
-    extra = np.repeat(0.01 * np.eye(3)[None], CLASSES.pure, axis=0)
-    extra[cortex] *= 3.0
-    moved = CLASSES.with_means(means, extra)
+    moved = CLASSES.with_means(means, np.zeros((CLASSES.pure, 3, 3)))
     row = CLASSES.names.index("white_matter/cortex 50%")
     pd, t1, t2 = np.exp(means[[white, cortex]]).T
     halves = [pd.mean(), pd.sum() / (pd / t1).sum(), pd.sum() / (pd / t2).sum()]  # water adds up; rates are averaged by water
     np.testing.assert_allclose(np.exp(moved.means[row]), halves)
-    np.testing.assert_allclose(moved.extra[row], 0.02 * np.eye(3))
-    apart = means[white] - means[cortex]
-    within = (CLASSES.covariances[white] + CLASSES.covariances[cortex]) / 2.0
-    np.testing.assert_allclose(moved.covariances[row], within + np.outer(apart, apart) / 12.0)
     np.testing.assert_array_equal(CLASSES.means[white], tissue_table()[white].theta)  # the original is as it was
     untouched = CLASSES.names.index("csf/bone 50%")
     np.testing.assert_allclose(moved.means[untouched], CLASSES.means[untouched])
+
+
+@pytest.mark.parametrize("name", ["white_matter/cortex 50%", "cortex/csf 50%", "cortex/bone 50%", "white_matter/csf 83%"])
+def test_a_mixture_is_as_uncertain_as_its_parts_make_it(name: str) -> None:
+    """Against draws of the tissues' values: fluid's doubtful T2 says little about a voxel that is half cortex, dura's water nothing."""
+    rng = np.random.default_rng(0)
+    row = CLASSES.names.index(name)
+    mixture = CLASSES.mixtures[row - CLASSES.pure]
+    extra = np.stack([0.3 * c for c in CLASSES.covariances[: CLASSES.pure]])
+    moved = CLASSES.with_means(CLASSES.means[: CLASSES.pure], extra)
+    for told, parts, width in ((moved.extra[row], extra, 0.0), (CLASSES.covariances[row], CLASSES.covariances, mixture.width)):
+        shares = mixture.share + width * rng.uniform(-0.5, 0.5, 4000)
+        ends = {k: rng.multivariate_normal(CLASSES.means[k], parts[k], shares.size) for k in (mixture.first, mixture.second)}
+        means = CLASSES.means[: CLASSES.pure].copy()
+        drawn = []
+        for n, share in enumerate(shares):
+            for k, values in ends.items():
+                means[k] = values[n]
+            drawn.append(mixture.theta(means, share))
+        np.testing.assert_allclose(np.sqrt(np.diag(told)), np.std(drawn, axis=0), rtol=0.2, atol=0.003)
+
+
+def test_brain_is_counted_by_its_share_of_a_voxel() -> None:
+    shares = dict(zip(CLASSES.names, CLASSES.shares(BRAIN), strict=True))
+    assert shares["cortex"] == shares["other"] == shares["cortex/csf 50%"] == 1.0 and shares["bone"] == 0.0
+    assert shares["cortex/bone 17%"] == pytest.approx(1 / 6) and shares["csf/bone 83%"] == pytest.approx(5 / 6)
 
 
 def test_classes_of_mixtures_leave_no_share_out() -> None:
@@ -125,20 +146,30 @@ def test_signals_of_mixtures_are_those_of_two_tissues_in_a_voxel(name: str) -> N
     rng = np.random.default_rng(0)
     row = CLASSES.names.index(name)
     mixture = CLASSES.mixtures[row - CLASSES.pure]
-    shares = rng.uniform(mixture.share - mixture.width / 2.0, mixture.share + mixture.width / 2.0, 200_000)
+    shares = mixture.share + mixture.width * rng.uniform(-0.5, 0.5, 100_000)
     observations = observe(CLASSES.means[mixture.first][:, None].astype(np.float32), protocols, relative_noise=0.01)
     found = class_signals(CLASSES, observations, np.ones(len(observations)))
-    drawn = []
+    clean, noisy = [], []
     for o in observations:
         parts = signed_signal(o, CLASSES.means[[mixture.first, mixture.second]].T, np.ones(1))
-        voxels = shares * parts[0] + (1.0 - shares) * parts[1] + rng.normal(0.0, o.noise, shares.size)
-        drawn.append(voxels if o.protocol.sequence.signed else np.abs(voxels))
+        voxels = shares * parts[0] + (1.0 - shares) * parts[1]
+        clean.append(voxels if o.protocol.sequence.signed else np.abs(voxels))
+        noisy.append(add_noise(voxels, o.noise, rng, signed=o.protocol.sequence.signed))
     sd = np.sqrt(np.diag(found.covariances[row]))
-    assert (np.abs(found.means[row] - np.mean(drawn, axis=1)) < 0.1 * sd).all()
-    own = mixture.of(found.covariances)  # what the tissues' own spread and the equations' error add
-    extra = found.covariances[row] - own
-    noise = np.array([o.noise for o in observations])
-    np.testing.assert_allclose(extra / np.outer(sd, sd), (np.cov(drawn) - np.diag(noise**2)) / np.outer(sd, sd), atol=0.1)
+    assert (np.abs(found.means[row] - np.mean(noisy, axis=1)) < 0.1 * sd).all()
+    extra = found.covariances[row] - mixture.of(found.covariances)  # beyond the tissues' own spread, noise and equations' errors
+    np.testing.assert_allclose(extra / np.outer(sd, sd), np.cov(clean) / np.outer(sd, sd), atol=0.1)
+
+
+def test_ratio_images_of_mixtures_are_not_averages_of_ratios() -> None:
+    """UNI = S1·S2/(S1² + S2²) of the voxel's own S1 and S2: bone, which gives no signal, does not change that of the cortex beside it."""
+    uni = protocol_from_spec("mp2rage")
+    inputs = {"uni": uni, "t2w": PROTOCOLS["t2w"]}
+    observations = observe(CLASSES.means[:1].T.astype(np.float32), inputs, relative_noise=0.01)
+    found = class_signals(CLASSES, observations, np.ones(2))
+    cortex, mixed = (found.means[CLASSES.names.index(name), 0] for name in ("cortex", "cortex/bone 50%"))
+    assert mixed == pytest.approx(cortex, abs=0.03)
+    assert all(np.linalg.eigvalsh(covariance).min() > 0 for covariance in found.covariances)
 
 
 def test_what_is_not_brain_is_hardly_expected_deep_inside_it() -> None:

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 
 MPRAGE = {
     "RepetitionTime": "2300", "EchoTime": "2.98", "InversionTime": "900", "FlipAngle": "9", "MagneticFieldStrength": "3",
-    "EchoTrainLength": "1", "SliceThickness": "1.2", "SpacingBetweenSlices": "1.5", "ScanningSequence": ["GR", "IR"],
+    "EchoTrainLength": "1", "SliceThickness": "1.2", "ScanningSequence": ["GR", "IR"],
     "SequenceVariant": ["SK", "SP", "MP"], "SequenceName": "*tfl3d1_16ns", "MRAcquisitionType": "3D", "SeriesDescription": "t1_mprage",
     "ProtocolName": "t1_mprage_sag", "Manufacturer": "SIEMENS", "ManufacturerModelName": "Prisma",
     "ImageType": ["ORIGINAL", "PRIMARY", "M"],
@@ -35,7 +35,7 @@ def test_a_classic_header_becomes_fields_in_seconds(tmp_path: Path) -> None:
     file = written(tmp_path, classic(**MPRAGE))
     assert dicom_fields(file) == dicom_fields(str(file)) == dicom_fields(pydicom.dcmread(file)) == {
         "RepetitionTime": 2.3, "EchoTime": pytest.approx(0.00298), "InversionTime": 0.9, "FlipAngle": 9.0, "MagneticFieldStrength": 3.0,
-        "EchoTrainLength": 1.0, "SliceThickness": 1.2, "SpacingBetweenSlices": 1.5, "ScanningSequence": "GR\\IR",
+        "EchoTrainLength": 1.0, "SliceThickness": 1.2, "ScanningSequence": "GR\\IR",
         "SequenceVariant": "SK\\SP\\MP", "SequenceName": "*tfl3d1_16ns", "MRAcquisitionType": "3D", "SeriesDescription": "t1_mprage",
         "ProtocolName": "t1_mprage_sag", "Manufacturer": "SIEMENS", "ManufacturersModelName": "Prisma",
         "ImageType": ["ORIGINAL", "PRIMARY", "M"], "Modality": "MR",
@@ -58,7 +58,7 @@ def test_an_enhanced_header_is_read_from_its_groups_the_frames_first(tmp_path: P
     header.ContrastBolusAgentSequence = [Dataset()]
     assert dicom_fields(written(tmp_path, header)) == {
         "RepetitionTime": 8.0, "EchoTime": 0.12, "InversionTime": 2.4, "FlipAngle": 90.0, "EchoTrainLength": 30.0, "SliceThickness": 3.0,
-        "SpacingBetweenSlices": 3.3, "PhaseEncodingStepsOutOfPlane": 160.0, "MagneticFieldStrength": 1.5, "ScanningSequence": "SE\\IR",
+        "PhaseEncodingStepsOutOfPlane": 160.0, "MagneticFieldStrength": 1.5, "ScanningSequence": "SE\\IR",
         "PulseSequenceName": "TIR", "MRAcquisitionType": "2D", "Manufacturer": "Philips", "ContrastBolusAgent": "contrast agent",
         "Modality": "MR",
     }  # fmt: skip

@@ -84,6 +84,7 @@ def test_a_parametric_map_is_valid_and_reads_back_with_its_quantity_and_unit(nam
     assert [item.ConceptCodeSequence[0].CodeValue for item in quantity[1:]] == (["386136009"] if deviation else [])
     assert "ReferencedSeriesSequence" not in back and "SourceImageSequence" not in back
     assert "NOT FOR DIAGNOSIS" in back.SeriesDescription
+    assert back.DeviceSerialNumber == "NONE"
     assert violations(tmp_path / "map.dcm") == []
 
 
@@ -124,7 +125,7 @@ def test_a_source_of_two_patients_is_refused(tmp_path: Path) -> None:
         (tmp_path / "source").mkdir(exist_ok=True)
         image.save_as(tmp_path / "source" / f"{number}.dcm")
     with pytest.raises(ImageError, match="PatientID"):
-        source_identity(tmp_path / "source")
+        source_identity(tmp_path / "source", GRIDS["axial"])
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -136,7 +137,7 @@ def test_the_share_of_the_maps_within_the_source_falls_as_they_part(name: str, p
     away = sitk.Image(on)
     away.SetOrigin(on.TransformContinuousIndexToPhysicalPoint((0.0, 0.0, float(planes))))
     maps = TissueMaps(everything, everything, everything, everything > 0, away)
-    assert share_within(source_identity(tmp_path), maps) == pytest.approx(share)
+    assert share_within(source_identity(tmp_path, away), maps) == pytest.approx(share)
 
 
 def test_maps_beside_the_source_are_refused(tmp_path: Path) -> None:
@@ -146,4 +147,4 @@ def test_maps_beside_the_source_are_refused(tmp_path: Path) -> None:
     away = sitk.Image(on)
     away.SetOrigin(on.TransformContinuousIndexToPhysicalPoint((0.0, -8.0, 0.0)))
     with pytest.raises(ImageError, match="outside the source"):
-        share_within(source_identity(tmp_path), TissueMaps(everything, everything, everything, everything > 0, away))
+        share_within(source_identity(tmp_path, away), TissueMaps(everything, everything, everything, everything > 0, away))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -13,7 +15,7 @@ import SimpleITK as sitk
 from imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_enhanced, write_series
 from imaging.phantoms import rotation
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.dicom_series import read_scan, series_in
+from PhysMRISynthLib.imaging.dicom_series import read_scan, read_series, series_in
 from PhysMRISynthLib.imaging.sessions import find_session
 from PhysMRISynthLib.imaging.volumes import same_grid
 from PhysMRISynthLib.workflow.inputs import read_acquisition
@@ -56,6 +58,31 @@ def test_an_enhanced_multi_frame_file_lies_where_it_was_taken(flipped: bool, tmp
     assert same_grid(found.volume.image, image, 1e-4)
     assert np.array_equal(found.volume.voxels, 2.0 * sitk.GetArrayFromImage(image).astype(np.float32))
     assert found.protocol.values["TE"] == 100.0
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("scales", [[(1.0 + row, 0.0) for row in range(6)], [(2.0, -100.0 * row) for row in range(6)], [(3.0, 5.0)] * 6])
+def test_each_frame_of_an_enhanced_file_has_its_own_scale(scales: list[tuple[float, float]], flipped: bool, tmp_path: Path) -> None:
+    image = picture(turned=rotation(20, -10, 35))[:, :, :: -1 if flipped else 1]
+    header = pydicom.dcmread(write_enhanced(tmp_path / "one", image))
+    del header.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    for frame, (slope, intercept) in zip(header.PerFrameFunctionalGroupsSequence, scales, strict=True):
+        scaling = pydicom.Dataset()
+        scaling.RescaleSlope, scaling.RescaleIntercept, scaling.RescaleType = slope, intercept, "US"
+        frame.PixelValueTransformationSequence = [scaling]
+    header.save_as(tmp_path / "one")
+    volume = read_scan(tmp_path / "one")
+    slopes, intercepts = np.array(scales).T[:, :, None, None]
+    assert np.allclose(volume.voxels, slopes * sitk.GetArrayFromImage(image) + intercepts, rtol=1e-5)
+    assert same_grid(volume.image, image, 1e-4)
+
+
+def test_frames_with_scales_of_their_own_that_cannot_be_decoded_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (series,) = series_in(write_enhanced(tmp_path / "one", picture()).parent)
+    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(lambda self: 1 / 0))
+    scales = np.array([(1.0 + row, 0.0) for row in range(6)])
+    with pytest.raises(ImageError, match=r"scale of its own.*Export it without compression"):
+        read_series(replace(series, scaling=scales))
 
 
 def missing_slice(folder: Path) -> None:
@@ -104,6 +131,49 @@ def test_files_that_end_early_are_told(which: Sequence[int], tmp_path: Path) -> 
             read_scan(file)
     with pytest.raises(ImageError, match="early or cannot be read"):
         find_session(tmp_path)
+
+
+def rewritten(files: Sequence[Path], syntax: pydicom.uid.UID) -> None:
+    """The files in another transfer syntax."""
+    for file in files:
+        header = pydicom.dcmread(file)
+        if syntax == pydicom.uid.RLELossless:
+            header.compress(syntax)
+        elif syntax == pydicom.uid.ExplicitVRBigEndian:
+            header.PixelData = header.pixel_array.astype(">u2").tobytes()
+        header.file_meta.TransferSyntaxUID = syntax
+        pydicom.dcmwrite(file, header, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+
+
+@pytest.mark.parametrize(
+    "name", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "ExplicitVRBigEndian", "DeflatedExplicitVRLittleEndian", "RLELossless"]
+)
+def test_whole_files_are_told_from_those_that_end_early_in_every_syntax(name: str, tmp_path: Path) -> None:
+    files, image = write_series(tmp_path, 1, picture(), **T1W), sitk.GetArrayFromImage(picture())
+    rewritten(files, getattr(pydicom.uid, name))
+    assert np.array_equal(read_scan(files[1]).voxels, image)
+    files[3].write_bytes(files[3].read_bytes()[:-60])
+    with pytest.raises(ImageError):
+        read_scan(files[1])
+
+
+def test_each_header_is_read_once_however_many_series_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of an examination holds some thousands of files in dozens of series."""
+    for number in range(8):
+        write_series(tmp_path, number, picture(seed=number), **T1W)
+    read, of_pydicom = [], pydicom.dcmread
+
+    def counted(file: Any, **options: Any) -> Any:
+        read.append(file)
+        return of_pydicom(file, **options)
+
+    def no_scan(*_: Any) -> None:
+        raise AssertionError("GDCM would read the whole folder for each series")
+
+    monkeypatch.setattr(pydicom, "dcmread", counted)
+    monkeypatch.setattr(sitk.ImageSeriesReader, "GetGDCMSeriesFileNames", no_scan)
+    assert [series.number for series in series_in(tmp_path)] == list(range(8))
+    assert len(read) == 8 * 6 + 8  # and what the first image of each states
 
 
 def test_a_file_whose_header_ends_early_is_told(tmp_path: Path) -> None:
@@ -179,7 +249,7 @@ def test_every_series_is_taken_or_left_out_with_a_reason(archive: Path) -> None:
     told = {number: next(note for note in notes if f"series {number} " in note) for number in (1, 5, 6, 7)}
     assert "a localizer" in told[1]
     assert "a reformatted image" in told[5]
-    assert "contrast agent (Gadovist)" in told[6]
+    assert "contrast agent (Gadovist, says its header)" in told[6]
     assert "its name 'ep2d_diff_b1000' says that it is something else" in told[7]
     assert len(notes) == 4
 

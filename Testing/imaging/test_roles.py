@@ -47,6 +47,7 @@ def test_names_tell_the_role(name: str, role: str | None) -> None:
         ("flair", {"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5, "ScanningSequence": "SE\\IR"}),
         (None, {"RepetitionTime": 4.5, "EchoTime": 0.015, "ScanningSequence": "SE"}),  # proton density
         (None, {"RepetitionTime": 4.0, "EchoTime": 0.05, "InversionTime": 0.16, "ScanningSequence": "SE\\IR"}),  # STIR
+        (None, {"RepetitionTime": 5.0, "EchoTime": 0.39, "ScanningSequence": "SE\\IR"}),  # FLAIR or STIR
         (None, {"RepetitionTime": 4.0, "EchoTime": 0.09, "ScanningSequence": "EP\\SE"}),  # diffusion
         (None, {"RepetitionTime": 0.65, "EchoTime": 0.02, "ScanningSequence": "GR"}),  # T2*
         (None, {"RepetitionTime": 0.022, "EchoTime": 0.004, "ScanningSequence": "GR"}),  # angiography, or a T1w: not certain

@@ -97,3 +97,31 @@ def test_a_tirm_is_what_its_sidecar_says(tmp_path: Path) -> None:
     assert files_of(tmp_path) == {"t1w": "t1_mprage.nii.gz", "flair": "t2_tirm_tra.nii.gz"}
     (tmp_path / "t2_tirm_tra.json").write_text("{", encoding="utf-8")
     assert files_of(tmp_path)["t2w"] == "t2_tirm_tra.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ("acq-postgd", "after a contrast agent"),
+        ("ce-gadolinium", "after a contrast agent"),
+        ("part-phase", "something else"),
+        ("part-imag", "something else"),
+        ("acq-localizer", "something else"),
+    ],
+)
+def test_a_run_that_is_something_else_by_its_name_is_left_out_with_a_note(tmp_path: Path, other: str, told: str) -> None:
+    taken, left_out = "sub-1/anat/sub-1_rec-z_T1w.nii.gz", f"sub-1_{other}_T1w.nii.gz"
+    touch(tmp_path, f"sub-1/anat/{left_out}")
+    with pytest.raises(ImageError, match=rf"no T1w, T2w or FLAIR volume.*{left_out} is left out: its name says that it.*{told}"):
+        find_session(tmp_path)
+    touch(tmp_path, taken)
+    (session,) = find_sessions(tmp_path)
+    assert files_of(tmp_path) == {"t1w": taken}
+    assert len(session.notes) == 1 and left_out in session.notes[0] and told in session.notes[0]
+
+
+@pytest.mark.parametrize("entities", ["ce-none", "acq-pregd", "part-mag", "ses-post", "acq-mprage_run-1"])
+def test_a_native_magnitude_image_is_taken(tmp_path: Path, entities: str) -> None:
+    touch(tmp_path, f"sub-1/anat/sub-1_{entities}_T1w.nii.gz")
+    assert files_of(tmp_path) == {"t1w": f"sub-1/anat/sub-1_{entities}_T1w.nii.gz"}
+    assert not find_sessions(tmp_path)[0].notes

@@ -194,10 +194,20 @@ def test_conventional_acquisitions_are_taken_at_their_word(spec: str) -> None:
     ("stated", "thickness"), ((16, 16.0), ("15.5", 15.5), (20, None), (24, None), (0, None), (-3, None), ("thin", None))
 )
 def test_a_slice_thickness_counts_where_it_leaves_a_gap(stated: object, thickness: float | None) -> None:
-    """Slices of 20 mm spacing; touching and overlapping ones are what is assumed anyway, and what is no thickness tells nothing."""
+    """Slices of 20 mm spacing; touching ones are what is assumed anyway, and what is no thickness tells nothing."""
     for spec in ("tse,TR=4500,TE=100", "tse,TR=4500,TE=400"):
         found = acquisition("t2w", VOLUME, parse_protocol(spec), {"SliceThickness": stated})
         assert found.slice_thickness_mm == thickness
+
+
+@pytest.mark.parametrize(("stated", "thickness"), ((20, None), (24, 24.0), (40, 40.0), (60, None)))
+def test_overlapping_slices_are_as_thick_as_stated_and_it_is_told(stated: float, thickness: float | None) -> None:
+    """Slices 20 mm apart of voxels of 10 mm; of cubic voxels, it is not known which side is the slice's."""
+    thick = Volume(grid((16, 16, 8), (10.0, 10.0, 20.0), np.eye(3)), notes=("mended",))
+    found = acquisition("t2w", thick, parse_protocol("tse,TR=4500,TE=100"), {"SliceThickness": stated})
+    assert found.slice_thickness_mm == thickness
+    note = f"Slices of {stated:g} mm lie 20 mm apart: they overlap"
+    assert found.volume.notes[0] == "mended" and [told.startswith(note) for told in found.volume.notes[1:]] == [True] * bool(thickness)
 
 
 def volume_of(low: float, high: float) -> Volume:

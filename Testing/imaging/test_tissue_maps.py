@@ -13,6 +13,7 @@ from imaging.phantoms import grid, rotation
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid, write_image
+from PhysMRISynthLib.workflow.export import with_deviations
 
 SIZE = (12, 10, 8)
 
@@ -56,6 +57,49 @@ def test_maps_written_and_read_are_the_same_maps(maps: TissueMaps, tmp_path: Pat
     assert same_grid(read.grid, maps.grid)
     assert {array.dtype for array in (read.pd, read.t1, read.t2)} == {np.dtype(np.float32)} and read.mask.dtype == bool
     read.t1[0, 0, 0] = 1.0  # theirs to change
+
+
+def derivative(maps: TissueMaps, folder: Path, name: str = "sub-01_ses-a") -> Path:
+    """The maps as ``estimate --bids`` names them, in seconds and %."""
+    for file, image in maps.files().items():
+        quantity, _, sd = file.removesuffix(".nii.gz").partition("_")
+        seconds = quantity in ("T1", "T2")
+        suffix = "desc-head_mask" if quantity == "mask" else f"{'desc-sd_' if sd else ''}{quantity}map"
+        write_image(image * 0.001 if seconds else image, folder / f"{name}_{suffix}.nii.gz")
+        (folder / f"{name}_{suffix}.json").write_text(json.dumps({"Units": "s" if seconds else "%"}))
+    (folder / f"{name}_report.json").write_text(json.dumps(dict(maps.provenance)))
+    return folder
+
+
+def test_a_bids_derivative_is_read_in_its_own_units(maps: TissueMaps, tmp_path: Path) -> None:
+    folder = derivative(maps, tmp_path / "sub-01" / "ses-a" / "anat")
+    read = read_tissue_maps(folder)
+    assert all(np.allclose(a, b, rtol=1e-5) for a, b in ((read.pd, maps.pd), (read.t1, maps.t1), (read.t2, maps.t2)))
+    assert np.array_equal(read.mask, maps.mask) and read.provenance == {"prior": "literature"}
+    deviations = with_deviations(read, folder).sd
+    assert all(np.allclose(deviations[name], maps.sd[name], rtol=1e-5) for name in ("PD", "T1", "T2"))
+    write_image(maps.image(maps.t1), folder / "sub-01_ses-a_T1map.nii.gz")
+    (folder / "sub-01_ses-a_T1map.json").write_text(json.dumps({"Units": "ms"}))
+    (folder / "sub-01_ses-a_T2map.json").unlink()  # BIDS' unit
+    assert np.allclose(read_tissue_maps(folder).t1, maps.t1) and np.allclose(read_tissue_maps(folder).t2, maps.t2)
+
+
+@pytest.mark.parametrize("content", ['{"Units": "arbitrary"}', '{"Units": ["s"]}', "[]", "{"])
+def test_a_derivative_whose_unit_is_not_known_is_refused(maps: TissueMaps, tmp_path: Path, content: str) -> None:
+    derivative(maps, tmp_path)
+    (tmp_path / "sub-01_ses-a_T1map.json").write_text(content)
+    with pytest.raises(ImageError, match=r"T1map\.json"):
+        read_tissue_maps(tmp_path)
+
+
+def test_the_folder_of_several_visits_is_told_from_that_of_one(maps: TissueMaps, tmp_path: Path) -> None:
+    derivative(maps, tmp_path / "sub-01" / "ses-a" / "anat")
+    for above in (tmp_path, tmp_path / "sub-01"):
+        with pytest.raises(ImageError, match=r"such as .*anat"):
+            read_tissue_maps(above)
+    derivative(maps, tmp_path / "sub-01" / "ses-a" / "anat", "sub-01_ses-b")
+    with pytest.raises(ImageError, match="maps of sub-01_ses-a, sub-01_ses-b"):
+        read_tissue_maps(tmp_path / "sub-01" / "ses-a" / "anat")
 
 
 def test_without_a_mask_or_a_report_the_maps_speak_for_themselves(maps: TissueMaps, tmp_path: Path) -> None:

@@ -123,15 +123,25 @@ def test_arrays_that_are_in_the_scene_are_not_kept_twice(logic: Any, client: Fak
 def test_what_was_asked_reaches_the_worker(logic: Any, client: FakeClient) -> None:
     nodes = addImages("t1w", "flair")
     protocols = {"t1w": "oasis3-t1w", "flair": "flair,TR=9000,TE=90,TI=2500"}
-    options = {"reference": "flair", "register": False, "fieldStrength": 1.5, "prior": "literature", "device": "cpu"}
+    options = {"reference": "flair", "register": False, "fieldStrength": 1.5, "prior": "literature", "device": "cpu", "spacing": 1.5}
     logic.estimateTissueMaps(**nodes, protocols=protocols, waitForCompletion=False, **options)
     (job,) = client.jobs
     assert isinstance(job, EstimateJob)
     assert (job.reference, job.register, job.field_strength, job.prior, job.device) == ("flair", False, 1.5, "literature", "cpu")
+    assert job.spacing_mm == 1.5
     assert [(a.name, a.protocol.values) for a in job.acquisitions] == [
         ("t1w", protocol_from_spec("oasis3-t1w").values),
         ("flair", protocol_from_spec(protocols["flair"]).values),
     ]
+
+
+def test_a_t1w_after_a_contrast_agent_needs_permission(logic: Any, client: FakeClient) -> None:
+    nodes = addImages("t1w")
+    nodes["t1w"].SetAttribute(HEADER, json.dumps({"source": "sidecar", "fields": {"ContrastBolusAgent": "GADAVIST"}}))
+    with pytest.raises(ImageError, match="contrast agent"):
+        logic.estimateTissueMaps(**nodes, waitForCompletion=False)
+    logic.estimateTissueMaps(**nodes, waitForCompletion=False, allowContrastAgent=True)
+    assert "contrast agent" in client.jobs[0].acquisitions[0].protocol.notes[0]
 
 
 def test_field_strength_comes_from_headers_else_it_is_assumed_and_told(logic: Any, client: FakeClient, tmp_path: Path) -> None:

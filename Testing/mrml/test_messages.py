@@ -15,7 +15,7 @@ LIBRARY = Path(PhysMRISynthLib.__file__).parent
 LAYERS = ("physics", "imaging", "fitting", "network", "workflow", "mrml", "panel")
 OWN = re.compile(r"--\w|command line|\bphysmrisynth (?:estimate|render|sample|demo)\b")
 """How a text names the command line; training is done nowhere else."""
-ONLY_COMMAND_LINE = {"workflow/outputs.py", "workflow/demo.py", "workflow/example.py", "imaging/tissue_maps.py"}
+ONLY_COMMAND_LINE = {"workflow/demo.py", "workflow/example.py", "imaging/map_files.py", "imaging/tissue_maps.py"}
 """Files that nothing in Slicer calls for: they write and read the command line's folders."""
 
 
@@ -53,6 +53,9 @@ def test_no_message_names_the_command_line_in_slicer(text: str) -> None:
         ("Give --field-strength (1.5–3 T).", "Give field strength (1.5–3 T)."),
         ("or trust the files' coordinates with --no-register.", "or trust the files' coordinates by choosing registration 'never'."),
         ("Correct it, or give the protocol on the command line.", "Correct it, or give the protocol."),
+        ("/x exists already. Choose another --out, or add --overwrite.", "/x exists already. Choose another folder, or add 'overwrite'."),
+        ("Leave T1w out. --allow-contrast-agent takes it nevertheless.", "Leave T1w out. 'Allow contrast agent' takes it nevertheless."),
+        ("Install them: pip install 'physmrisynth[dicom]'.", "Install them: slicer.util.pip_install('highdicom')."),
         ("a -- b, 3-4 and --", "a -- b, 3-4 and --"),
     ],
 )

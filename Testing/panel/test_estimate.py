@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import slicer
 from mrml.scene import scalar_volume
 from panel.estimates import NAMES, FakeClient, addImages, estimated, finish, head, ijkToRas
 from panel.harness import DrivenPanel, drivenPanel, importedFromPanel
+from PhysMRISynthLib.mrml.headers import HEADER
 from PhysMRISynthLib.workflow.simulate import simulate
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Failed, Progress
 
@@ -137,10 +139,28 @@ def test_choices_reach_the_job(driven: DrivenPanel, client: FakeClient) -> None:
     driven.choose("priorComboBox", "Literature")
     driven.choose("flairProtocolComboBox", "OASIS-3: FLAIR")
     driven.ui.fieldStrengthSpinBox.value = 1.5
+    driven.ui.spacingSpinBox.value = 2.0
     driven.click("applyButton")
     (job,) = client.jobs
-    assert (job.register, job.reference, job.prior, job.field_strength) == (True, "flair", "literature", 1.5)
+    assert (job.register, job.reference, job.prior, job.field_strength, job.spacing_mm) == (True, "flair", "literature", 1.5, 2.0)
     assert job.acquisitions[1].protocol.sources["TI"] == "preset oasis3-flair"
+
+
+def test_maps_have_the_references_voxels_unless_asked_otherwise(running: DrivenPanel, client: FakeClient) -> None:
+    assert client.jobs[0].spacing_mm is None
+    assert running.ui.spacingSpinBox.text == "As the reference"
+
+
+def test_a_t1w_after_a_contrast_agent_is_taken_where_that_is_allowed(driven: DrivenPanel, client: FakeClient) -> None:
+    node = addImages("t1w")["t1w"]
+    node.SetAttribute(HEADER, json.dumps({"source": "sidecar", "fields": {"ContrastBolusAgent": "GADAVIST"}}))
+    driven.parameters.t1w = node
+    driven.click("applyButton")
+    assert client.jobs == []
+    assert "'Allow contrast agent' takes it nevertheless" in driven.message("estimateWarningLabel")
+    driven.click("allowContrastAgentCheckBox")
+    driven.click("applyButton")
+    assert "contrast agent" in client.jobs[0].acquisitions[0].protocol.notes[0]
 
 
 def test_the_result_line_follows_the_selected_maps(driven: DrivenPanel, client: FakeClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,3 +92,45 @@ def test_histograms_are_shown_in_a_plot_view(ready: DrivenPanel, monkeypatch: py
     ready.click("histogramT2Button")
     assert [node.GetClassName() for node in shown] == ["vtkMRMLPlotChartNode"] * 2
     assert shown[0] is not shown[1]
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *folders: Path | str) -> list[str]:
+    """Let the folder dialogs give these folders in turn; the titles that were shown."""
+    import qt
+
+    answers, titles = iter(folders), []
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda parent, title: (titles.append(title), str(next(answers)))[1])
+    return titles
+
+
+def test_maps_and_contrast_are_exported_for_an_anonymous_patient(
+    ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready.standins.dialogs.answer = False  # no DICOM images
+    answering(monkeypatch, tmp_path)
+    ready.click("exportDicomButton")
+    assert f"files in {tmp_path}. Not for diagnosis." in ready.message("mapsMessageLabel")
+    assert {"PD.dcm", "T1_sd.dcm", "flair_0001.dcm", "report.json"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_an_earlier_export_is_replaced_only_after_asking(ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ready.standins.dialogs.texts
+    (tmp_path / "mine.txt").touch()
+    ready.standins.dialogs.answer = False
+    answering(monkeypatch, tmp_path)
+    ready.click("exportDicomButton")
+    assert "not empty" in told("confirmOkCancelDisplay")[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"] and ready.message("mapsMessageLabel") == ""
+
+
+def test_an_export_asks_for_the_images_whose_patient_it_gets(ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    titles = answering(monkeypatch, tmp_path / "source", tmp_path / "out")
+    ready.click("exportDicomButton")
+    assert titles == ["Folder of the DICOM images that the maps come from", "Folder for the DICOM files"]
+    assert "source is not a folder" in ready.message("mapsMessageLabel")
+    titles = answering(monkeypatch, "")
+    ready.click("exportDicomButton")  # given up at the first dialog
+    assert len(titles) == 1
+    assert not list((tmp_path / "out").iterdir())
+    assert ready.standins.dialogs.texts("errorDisplay") == []

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +22,12 @@ import SimpleITK as sitk
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError
 from PhysMRISynthLib.imaging.known_head import map_errors
-from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.workflow import cohort_processes
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
+from PhysMRISynthLib.workflow import cohort, cohort_processes, cohort_visit
+from PhysMRISynthLib.workflow.bids_derivatives import begin_dataset
 from PhysMRISynthLib.workflow.cohort import TABLE, estimate_cohort, plan
 from PhysMRISynthLib.workflow.cohort_visit import ESTIMATED, FAILED, KEPT, Options, Row
+from PhysMRISynthLib.workflow.export import with_deviations
 from PhysMRISynthLib.workflow.small_head import small_head
 from workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
 
@@ -46,6 +52,12 @@ def statuses(rows: list[Row]) -> dict[str, str]:
 def complete(out: Path) -> dict[str, int]:
     """The visits' folders that have their names, with the time of their report."""
     return {folder.parent.name: next(folder.glob("*_report.json")).stat().st_mtime_ns for folder in sorted(out.glob("sub-*/anat"))}
+
+
+def lines(out: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """The table's lines by participant and session."""
+    with (out / TABLE).open(encoding="utf-8") as file:
+        return {(line["participant_id"], line["session_id"]): line for line in csv.DictReader(file, delimiter="\t")}
 
 
 # --- stopped, killed, failed -------------------------------------------------------------------------------------------------------
@@ -89,12 +101,70 @@ def test_whatever_happens_to_a_visit_is_its_row_and_stops_no_other(tmp_path: Pat
     assert told["sub-bad"] == "The image is bad. Choose another one."
     assert "killed (signal 9)" in told["sub-killed"] and "fewer jobs" in told["sub-killed"]
     assert "ZeroDivisionError" in told["sub-mistake"] and "no T1w" in told["sub-empty"]
-    with (out / TABLE).open(encoding="utf-8") as file:
-        table = {(line["participant_id"], line["session_id"]): line for line in csv.DictReader(file, delimiter="\t")}
+    table = lines(out)
     assert len(table) == 6
     assert table["sub-good", "ses-a"]["white_matter_T1"] == "850.0" and table["sub-good", "ses-a"]["inputs"] == "t1w,flair"
     assert table["sub-bad", "n/a"]["reason"] == told["sub-bad"]
     assert {path.name for path in out.iterdir()} == {"sub-good", TABLE, "dataset_description.json", ".bidsignore"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("at", [1, 2])
+def test_maps_that_were_being_overwritten_survive_a_kill_between_two_renamings(at: int, tmp_path: Path) -> None:
+    """The first renaming takes the old maps away, the second puts the new ones there."""
+    root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
+    (task,) = tasks(root, out)
+    assert cohort_visit.estimate_visit(task).status == ESTIMATED
+    before = complete(out)
+    begun = os.fork()
+    if begun == 0:
+        killed_at_renaming_of_folders(at)
+        cohort_visit.estimate_visit(replace(task, overwrite=True))
+    assert os.waitpid(begun, 0)[1] == signal.SIGKILL and len(list(out.glob(".writing-*"))) == 1
+    assert cohort_visit.estimate_visit(task).status == KEPT  # whole: the old ones or, once these were away, the new ones
+    assert list(complete(out)) == ["sub-01"] and (complete(out) == before) == (at == 1)
+    assert not list(out.glob(".writing-*"))
+
+
+def test_old_maps_come_back_where_the_new_ones_cannot_take_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
+    (task,) = tasks(root, out)
+    cohort_visit.estimate_visit(task)
+    before, rename = complete(out), Path.replace
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    assert "Input/output error" in cohort_visit.estimate_visit(replace(task, overwrite=True)).reason
+    assert complete(out) == before and not list(out.glob(".writing-*"))
+
+
+def tasks(root: Path, out: Path) -> list[cohort_visit.Task]:
+    """The visits of a data set, to be made in this process or one that is forked from it (without ITK, whose threads are then gone)."""
+
+    def make(visit: cohort_visit.Visit, options: Options, root: Path, folder: Path) -> dict[str, Any]:
+        (folder / "maps").touch()
+        return {"warnings": []}
+
+    begin_dataset(root, out, overwrite=False)
+    return [cohort_visit.Task(visit, Options(), root, out, make=make) for visit in plan(root)[0]]
+
+
+def killed_at_renaming_of_folders(number: int) -> None:
+    """This process ends at its ``number``-th renaming of a folder, before that is done."""
+    rename, count = Path.replace, 0
+
+    def replace_or_die(path: Path, target: Path) -> Path:
+        nonlocal count
+        count += path.is_dir()
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(path, target)
+
+    Path.replace = replace_or_die  # type: ignore[method-assign]
 
 
 def test_a_process_whose_parent_is_killed_does_not_go_on(tmp_path: Path) -> None:
@@ -154,6 +224,39 @@ def test_complete_visits_are_kept_unless_options_differ_or_they_may_be_overwritt
     assert made(root) == ["sub-01"] * 2
 
 
+@pytest.mark.parametrize("change", ["an image more", "another image", "another header", "another version"])
+def test_maps_of_what_a_visit_no_longer_is_are_not_kept(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
+    monkeypatch.setattr(cohort, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
+    (first,) = estimate_cohort(root, out, Options(), make=quick)
+    anat = root / "sub-01" / "anat"
+    os.utime(anat / "sub-01_T1w.nii.gz", (1, 1))  # a copy of the same is the same
+    (second,) = estimate_cohort(root, out, Options(), make=quick)
+    assert (first.status, second.status) == (ESTIMATED, KEPT)
+    if change == "an image more":
+        (anat / "sub-01_T2w.nii.gz").touch()
+    elif change == "another image":
+        (anat / "sub-01_T1w.nii.gz").write_bytes(b"new")
+    elif change == "another header":
+        (anat / "sub-01_T1w.json").write_text('{"RepetitionTime": 2.3}', encoding="utf-8")
+    else:
+        monkeypatch.setattr(cohort_visit, "__version__", "999")
+    (third,) = estimate_cohort(root, out, Options(), make=quick)
+    assert third.status == FAILED and ("another version" if change == "another version" else "other images or headers") in third.reason
+    (fourth,) = estimate_cohort(root, out, Options(), make=quick, overwrite=True)
+    assert fourth.status == ESTIMATED and fourth.inputs == ("t1w,t2w,flair" if change == "an image more" else "t1w,flair")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_maps_of_one_data_set_are_not_taken_for_those_of_another(overwrite: bool, tmp_path: Path) -> None:
+    first, second, out = touch(tmp_path / "a", "01"), touch(tmp_path / "b", "01"), tmp_path / "out"
+    begin_dataset(first, out, overwrite=False)
+    before = (out / "dataset_description.json").read_bytes()
+    with pytest.raises(ImageError, match=r"holds maps of the data set file:.*/a\. Choose another --out; if the data set has moved"):
+        estimate_cohort(second, out, Options(), make=quick, overwrite=overwrite)
+    assert (out / "dataset_description.json").read_bytes() == before
+
+
 def test_files_of_others_are_never_touched(tmp_path: Path) -> None:
     root, out = touch(tmp_path / "bids", "01", "02"), tmp_path / "out"
     with pytest.raises(ImageError, match="is the data set itself"):
@@ -179,12 +282,61 @@ def test_participants_are_chosen_by_label(tmp_path: Path) -> None:
     assert "--participants" in rows[1].reason
 
 
+def test_a_run_of_some_participants_keeps_the_rows_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out = touch(tmp_path / "bids", "01/a", "01/b", "02", "bad"), tmp_path / "out"
+    monkeypatch.setattr(cohort, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
+    for participant in ("bad", "02", "01"):  # as an array of jobs does
+        estimate_cohort(root, out, Options(), [participant], make=quick)
+    before = lines(out)
+    assert list(before) == [("sub-01", "ses-a"), ("sub-01", "ses-b"), ("sub-02", "n/a"), ("sub-bad", "n/a")]
+    assert before["sub-bad", "n/a"]["status"] == FAILED and before["sub-02", "n/a"]["status"] == ESTIMATED
+    (row,) = estimate_cohort(root, out, Options(), ["02"], make=quick)
+    assert row.status == KEPT
+    assert lines(out) == {**before, ("sub-02", "n/a"): {**before["sub-02", "n/a"], "status": KEPT, "seconds": "n/a"}}
+    shutil.rmtree(root / "sub-bad")
+    estimate_cohort(root, out, Options(), make=quick)
+    assert [participant for participant, _session in lines(out)] == ["sub-01", "sub-01", "sub-02"]
+
+
+def test_runs_that_end_in_the_same_moment_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = [f"{number:02d}" for number in range(12)]
+    root, out = touch(tmp_path / "bids", *visits), tmp_path / "out"
+    monkeypatch.setattr(cohort, "in_processes", lambda tasks, jobs: (task.row(ESTIMATED) for task in tasks))
+    with ThreadPoolExecutor(len(visits)) as pool:
+        list(pool.map(lambda visit: estimate_cohort(root, out, Options(), [visit], make=quick), visits))
+    assert [participant for participant, _session in lines(out)] == [f"sub-{visit}" for visit in visits]
+    (out / ".writing-cohort.tsv").mkdir()  # left by a run that was killed
+    monkeypatch.setattr(cohort, "_LOCK_SECONDS", 0.1)
+    estimate_cohort(root, out, Options(), ["03"], make=quick)
+    assert len(lines(out)) == 12 and not list(out.glob(".writing-*"))
+
+
 def test_a_download_of_oasis3_gets_bids_labels(tmp_path: Path) -> None:
     folder = tmp_path / "OAS30001_MR_d0129" / "anat2" / "NIFTI"
     folder.mkdir(parents=True)
     (folder / "sub-OAS30001_ses-d0129_run-01_T1w.nii.gz").touch()
     (visit,), _ = plan(tmp_path)
     assert visit.folder == Path("sub-OAS30001", "ses-d0129", "anat")
+
+
+def test_a_download_of_oasis3_in_a_folder_of_its_own_gets_bids_labels(tmp_path: Path) -> None:
+    for visit, number, role in (("d0129", 2, "T1w"), ("d0129", 3, "T2w"), ("d0757", 1, "T1w")):
+        folder = tmp_path / "data" / "OAS3" / f"OAS30001_MR_{visit}" / f"anat{number}" / "NIFTI"
+        folder.mkdir(parents=True)
+        (folder / f"sub-OAS30001_ses-{visit}_{role}.nii.gz").touch()
+    for root in (tmp_path, tmp_path / "data"):
+        visits, rows = plan(root)
+        assert not rows and [visit.name for visit in visits] == ["sub-OAS30001_ses-d0129", "sub-OAS30001_ses-d0757"]
+        assert set(visits[0].files) == {"t1w", "t2w"}
+
+
+def test_visits_of_one_name_are_a_row_and_stop_no_other(tmp_path: Path) -> None:
+    root = touch(tmp_path / "bids", "01", "02")
+    shutil.copytree(root / "sub-01", root / "sub-0-1")
+    (visit,), (row,) = plan(root)
+    assert visit.name == "sub-02" and (row.participant, row.session, row.status) == ("sub-01", None, FAILED)
+    assert "sub-0-1/anat" in row.reason and "sub-01/anat" in row.reason
+    assert plan(root, ["02"])[1] == []
 
 
 # --- a cluster ---------------------------------------------------------------------------------------------------------------------
@@ -257,6 +409,15 @@ def test_the_command_writes_bids_derivatives_of_the_visits_that_can_be_used(tmp_
         sd = read(f"desc-sd_{suffix}")[head.brain_tissue()]
         assert 0 < np.median(sd / read(suffix)[head.brain_tissue()]) < 0.2
     assert read("desc-brain_mask").sum() < read("desc-head_mask").sum()
+    again = with_deviations(read_tissue_maps(anat), anat)
+    assert np.allclose(again.t1, maps.t1) and np.array_equal(again.mask, maps.mask)
+    assert np.allclose(again.sd["T2"], 1000 * read("desc-sd_T2map"))
+    assert again.provenance["made_from"]["images"]["t1w"]["source"] == told["T1map"]["Sources"][0]
+    rendering = tmp_path / "stir.nii.gz"
+    assert main(["render", "--maps", str(anat), "--protocol", "stir,TR=4000,TE=40,TI=260", "--out", str(rendering)]) == 0
+    over = str(anat / "sub-01_ses-a_T1map.nii.gz")
+    assert main(["render", "--maps", str(anat), "--protocol", "stir,TR=4000,TE=40,TI=260", "--out", over, "--overwrite"]) == 2
+    assert "is one of the maps" in capfd.readouterr().err
     described = json.loads((out / "dataset_description.json").read_text(encoding="utf-8"))
     assert described["DatasetType"] == "derivative" and described["GeneratedBy"][0]["Name"] == "PhysMRISynth"
     before = complete(out / "sub-01")

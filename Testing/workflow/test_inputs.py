@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from imaging.dicom_folders import T1W, picture, write_series
 from imaging.phantoms import grid
 from mrml.dicom import classic
 from PhysMRISynthLib.cli import main
@@ -89,7 +90,7 @@ def test_dicom_speaks_for_itself_and_a_sidecar_that_differs_is_told(tmp_path: Pa
         header = classic(RepetitionTime="2300", EchoTime="2.98", InversionTime="900", FlipAngle="9", ScanningSequence=["GR", "IR"])
         header.save_as(tmp_path / name, enforce_file_format=True)
     for path in (tmp_path / "1.dcm", tmp_path):
-        found = read_header(path)
+        found = read_header(path, tmp_path / "1.dcm")
         assert found is not None and found.source == "DICOM" and found.fields["RepetitionTime"] == 2.3 and not found.notes
     (tmp_path / "1.json").write_text(json.dumps({**MPRAGE, "InversionTime": 1.1, "EchoTime": 0.002981}), encoding="utf-8")
     found = read_header(tmp_path / "1.dcm")
@@ -115,6 +116,18 @@ def test_a_dicom_series_brings_its_own_protocol(data: Callable[[str], Path], tmp
     found = read_acquisition("t1w", min(tmp_path.iterdir()))
     assert {name: found.protocol.values[name] for name in ("TR", "TE", "TI", "FA")} == {"TR": 2500, "TE": 5.7, "TI": 900, "FA": 8}
     assert found.protocol.sources["TI"] == "DICOM" and found.field_strength == 3.0
+
+
+def test_the_index_of_a_folder_is_not_asked_for_the_protocol_of_its_series(tmp_path: Path) -> None:
+    """An index (DICOMDIR) whose name sorts before those of the images."""
+    first = min(write_series(tmp_path, 1, picture(), **T1W))
+    index = pydicom.dcmread(first, stop_before_pixels=True)
+    index.SOPClassUID = index.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    for keyword in ("SeriesInstanceUID", "RepetitionTime", "EchoTime", "SeriesDescription", "ScanningSequence"):
+        delattr(index, keyword)
+    index.save_as(tmp_path / "000DICOMDIR")
+    found = read_acquisition("t1w", tmp_path).protocol
+    assert found.sequence.name == "se" and found.sources["TR"] == found.sources["TE"] == "DICOM"
 
 
 def test_notes_of_the_header_come_with_the_input(scan: Callable[..., Path]) -> None:

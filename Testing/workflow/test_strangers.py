@@ -94,7 +94,7 @@ def test_an_image_after_a_contrast_agent_is_not_passed_in_silence(data: Callable
     """The agent shows in few voxels of a brain without its vessels and meninges: the residual tells, not the network."""
     specs = {"t1w": "ir,TR=2000,TE=20,TI=800", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
     files = {role: data(f"real/mni_patient07/{'t1w_gd' if role == 't1w' else role}.nii.gz") for role in specs}
-    inputs = [read_acquisition(role, files[role], spec) for role, spec in specs.items()]
+    inputs = [read_acquisition(role, files[role], spec, allow_contrast_agent=True) for role, spec in specs.items()]
     found = estimate_tissue_maps(inputs, prior="network")
     assert found.applicability.score > 1
     assert any(warning.startswith("t1w: the image made from the maps differs") for warning in found.warnings)

@@ -18,7 +18,7 @@ from workflow.tiny_worker import SHAPE, tiny_acquisition, tiny_result
 def test_an_estimates_job_arrives_as_it_was(tmp_path: Path) -> None:
     whole = replace(tiny_acquisition("../é: t1w"), slice_thickness_mm=4.5)
     acquisitions = [whole, replace(tiny_acquisition(), conventional_echo_time=None, field_strength=None)]
-    job = EstimateJob(acquisitions, "t1w", False, 2.89, "literature", "cpu")
+    job = EstimateJob(acquisitions, "t1w", False, 2.89, "literature", "cpu", 1.5)
     exchange.write_job(job, tmp_path)
     assert all(file.resolve().is_relative_to(tmp_path.resolve()) for file in tmp_path.rglob("*"))
     read = exchange.read_job(tmp_path)

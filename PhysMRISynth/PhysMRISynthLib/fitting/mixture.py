@@ -29,7 +29,8 @@ _LOCAL_TISSUES = ("deep_grey", "thalamus")
 """Nuclei have their place: unlike other tissues they are not expected where the atlas does not know them."""
 _ANYWHERE = ("blood",)
 """Of what is not brain, vessels alone run deep inside it."""
-_HARDLY = 1e-4
+_HARDLY, _ROUNDING = 1e-4, 0.01
+"""Fractions come in 255 steps: their sum misses 1 by so much."""
 _OUTLIER = Tissue(
     "other", "Anything else (lesions)", "brain", (), np.log([0.82, 1350.0, 130.0]), np.zeros(3), np.array([0.15, 0.35, 0.5]), ()
 )
@@ -57,11 +58,23 @@ class Mixture(NamedTuple):
         """The mean of the two tissues' ``values`` (tissues, …), by their shares."""
         return self.share * values[self.first] + (1.0 - self.share) * values[self.second]
 
+    def reached(self, means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+        """Covariance (3, 3) of the voxel's θ from those of its tissues (tissues, 3, 3): each has a say by its part of the water and of
+        the rates, which is little for the T2 of fluid, and for all of bone."""
+        pd, t1, t2 = np.exp(means[[self.first, self.second]]).T
+        water = np.array([self.share, 1.0 - self.share]) * pd
+        parts = np.stack([part / part.sum() for part in (water, water / t1, water / t2)])  # of water, of 1/T1, of 1/T2
+        found = np.zeros((3, 3))
+        for row, (p, q1, q2) in zip((self.first, self.second), parts.T, strict=True):
+            slope = np.array([[p, 0.0, 0.0], [p - q1, q1, 0.0], [p - q2, 0.0, q2]])
+            found += slope @ covariances[row] @ slope.T
+        return found
+
     def between(self, means: np.ndarray, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (3,) and covariance (3, 3) of θ in such voxels."""
         half = self.width / 2.0
         apart = self.theta(means, self.share + half) - self.theta(means, self.share - half)
-        return self.theta(means, self.share), self.of(covariances) + np.outer(apart, apart) / 12.0
+        return self.theta(means, self.share), self.reached(means, covariances) + np.outer(apart, apart) / 12.0
 
 
 @dataclass(frozen=True)
@@ -82,14 +95,22 @@ class TissueClasses:
         """How many classes are single tissues."""
         return len(self.names) - len(self.mixtures) - 1
 
-    def with_means(self, pure_means: np.ndarray, extra: np.ndarray) -> TissueClasses:
-        """The classes moved to other tissue means (pure, 3), whose uncertainty is ``extra`` (pure, 3, 3); mixtures follow."""
+    def with_means(self, pure_means: np.ndarray, extra: np.ndarray, other: np.ndarray | None = None) -> TissueClasses:
+        """The classes moved to other tissue means (pure, 3), whose uncertainty is ``extra`` (pure, 3, 3); mixtures follow. That of the
+        class for lesions becomes ``other`` (3, 3), if given."""
         means, covariances, uncertain = self.means.copy(), self.covariances.copy(), self.extra.copy()
         means[: self.pure], uncertain[: self.pure] = pure_means, extra
         for row, mixture in enumerate(self.mixtures, start=self.pure):
             means[row], covariances[row] = mixture.between(means, covariances)
-            uncertain[row] = mixture.of(uncertain)
+            uncertain[row] = mixture.reached(means, uncertain)
+        if other is not None:
+            uncertain[-1] = other
         return replace(self, means=means, covariances=covariances, extra=uncertain)
+
+    def shares(self, rows: Sequence[int]) -> np.ndarray:
+        """How much of a voxel of each class (K,) is of the tissues of these ``rows``; lesions are the brain's."""
+        pure = np.isin(np.arange(self.pure), rows).astype(float)
+        return np.array([*pure, *(mixture.of(pure) for mixture in self.mixtures), 1.0])
 
     def with_spread(self, scales: np.ndarray) -> TissueClasses:
         """The classes with the within-head covariance of each single tissue multiplied by ``scales`` (pure,); mixtures follow."""
@@ -101,20 +122,25 @@ class TissueClasses:
         """Prior probability of each class (K, N) from tissue fractions (pure, N), with those of lesions (pure + 1, N) where known."""
         atlas, lesion = atlas[: self.pure], atlas[self.pure :].sum(axis=0)
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
-        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0)) / len(atlas)
-        mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * 2.0 * np.sqrt(trusted[m.first] * trusted[m.second]) for m in self.mixtures]
+        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0) + lesion) / len(atlas)
+        mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * _both(trusted[m.first], trusted[m.second]) for m in self.mixtures]
         other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0) + _ATLAS_TRUST * lesion
         weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)
         return weights / weights.sum(axis=0)
 
     def _anywhere(self, inside: np.ndarray) -> np.ndarray:
         """How far each tissue (pure, N) may be where the atlas does not expect it, ``inside`` (N,) being its probability of brain."""
-        outside = np.maximum(1.0 - inside, _HARDLY)
+        outside = np.maximum(1.0 - _ROUNDING - inside, _HARDLY)
         shares = []
         for tissue in tissue_table():
             of_the_head = tissue.region != "brain" and tissue.name not in _ANYWHERE
             shares.append(outside if of_the_head else np.full_like(outside, _HARDLY if tissue.name in _LOCAL_TISSUES else 1.0))
         return np.stack(shares)
+
+
+def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far two tissues are both expected: 1 where each is by half, next to nothing where one is not."""
+    return 4.0 * one * other / (one + other)
 
 
 def literature_classes(field_strength: float) -> TissueClasses:
@@ -138,14 +164,12 @@ def literature_classes(field_strength: float) -> TissueClasses:
 class ClassSignals:
     """What each class looks like at unit field: ``means`` (K, n) and ``covariances`` (K, n, n) of the signals of n inputs.
 
-    ``spreads`` (K, n, n) is the part of the covariances that comes from the tissue itself. ``beyond`` (K, n) is what a mixture of two
-    tissues shows beyond one tissue of the mixture's θ: signals of parts add up, with their signs, which one compartment cannot always do.
+    ``spreads`` (K, n, n) is the part of the covariances that comes from the tissue itself.
     """
 
     means: np.ndarray
     covariances: np.ndarray
     spreads: np.ndarray
-    beyond: np.ndarray
 
 
 def class_signals(classes: TissueClasses, observations: Sequence[Observation], gains: np.ndarray, slack: float = 0.0) -> ClassSignals:
@@ -165,37 +189,33 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
     errors = np.array([o.model_error for o in observations])
     spreads = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
     covariances = spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2)
-    beyond = np.zeros_like(means)
     for row, mixture in enumerate(classes.mixtures, start=classes.pure):
-        mixed = _MixedSignals.of(mixture, signed, observations)
-        beyond[row] = mixed.typical - means[row]
-        means[row], covariances[row] = mixed.mean, mixture.of(covariances) + mixed.covariance
-    return ClassSignals(means, covariances, spreads, beyond)
+        adds = np.array([o.protocol.sequence.uses_pd for o in observations])  # the ratio of two images does not: it stays one tissue's
+        mean, covariance = _mixed_signals(mixture, signed, observations)
+        means[row] = np.where(adds, mean, means[row])
+        both = np.where(np.outer(adds, adds), mixture.of(covariances) + covariance, 0.0)
+        covariances[row] = both + np.where(np.outer(~adds, ~adds), covariances[row], 0.0)
+    return ClassSignals(means, covariances, spreads)
 
 
-class _MixedSignals(NamedTuple):
-    """Signals of voxels of two tissues in n inputs: ``mean`` (n,) and ``covariance`` (n, n) over their shares and the noise; and at the
-    middle share the ``typical`` one (n,)."""
+def _mixed_signals(mixture: Mixture, signed: np.ndarray, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (n,) of the signals of voxels of two tissues, and their covariance (n, n) over the shares, from the tissues' ``signed`` signals
+    (tissues, n).
 
-    mean: np.ndarray
-    covariance: np.ndarray
-    typical: np.ndarray
-
-    @classmethod
-    def of(cls, mixture: Mixture, signed: np.ndarray, observations: Sequence[Observation]) -> _MixedSignals:
-        """From the tissues' ``signed`` signals (tissues, n); in magnitude images the mixture's, not its parts', loses the sign."""
-        middle = mixture.of(signed)
-        apart = mixture.width * (signed[mixture.first] - signed[mixture.second])
-        noise = np.array([o.noise for o in observations])
-        sd = np.hypot(apart / np.sqrt(12.0), noise)
-        turn = np.array([erf(x) for x in middle / (np.sqrt(2.0) * sd)])
-        # mean of a normal variable's magnitude, and its slope ``turn`` (Leone et al., Technometrics 3:543, 1961)
-        folded = sd * np.sqrt(2.0 / np.pi) * np.exp(-0.5 * (middle / sd) ** 2) + middle * turn
-        magnitude = np.array([not o.protocol.sequence.signed for o in observations])
-        apart = np.where(magnitude, turn, 1.0) * apart
-        lost = np.where(magnitude, np.maximum(middle**2 + sd**2 - folded**2 - apart**2 / 12.0 - noise**2, 0.0), 0.0)
-        covariance = np.outer(apart, apart) / 12.0 + np.diag(lost)
-        return cls(np.where(magnitude, folded, middle), covariance, np.where(magnitude, np.hypot(middle, noise), middle))
+    Parts add up with their signs; in magnitude images the sum loses its own (mean of a normal variable's magnitude, and its slope:
+    Leone et al., Technometrics 3:543, 1961), and the noise lifts what is left.
+    """
+    middle = mixture.of(signed)
+    apart = mixture.width * (signed[mixture.first] - signed[mixture.second])
+    sd = np.maximum(np.abs(apart) / np.sqrt(12.0), 1e-9 * (1.0 + np.abs(middle)))
+    slope = np.array([erf(x) for x in middle / (np.sqrt(2.0) * sd)])
+    folded = sd * np.sqrt(2.0 / np.pi) * np.exp(-0.5 * (middle / sd) ** 2) + middle * slope
+    magnitude = np.array([not o.protocol.sequence.signed for o in observations])
+    noise = np.array([o.noise for o in observations])
+    apart = np.where(magnitude, slope, 1.0) * apart
+    lost = np.where(magnitude, np.maximum(middle**2 + sd**2 - folded**2 - apart**2 / 12.0, 0.0), 0.0)
+    covariance = np.outer(apart, apart) / 12.0 + np.diag(lost)
+    return np.where(magnitude, np.hypot(folded, noise), middle), covariance
 
 
 def _diagonals(values: np.ndarray) -> np.ndarray:

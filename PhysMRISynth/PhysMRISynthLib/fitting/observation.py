@@ -17,8 +17,8 @@ class Observation:
     """One input at N voxels.
 
     ``signal`` float32 (N,) in the input's own units; ``noise`` its SD in those units; ``covered`` (N,) False where there is no data;
-    ``model_error`` the relative error of the input's equation; ``structure`` (N,) the SD of what the voxels hold beyond one
-    tissue of one signal: parts, or what a slice much thicker than they are averages over (None: nothing), in the input's units.
+    ``model_error`` the relative error of the input's equation; ``structure`` (N,) what the signal is expected to differ from its mean over
+    a slice much thicker than the voxels (None: the slice is as thin as they are), in the input's units.
     """
 
     name: str

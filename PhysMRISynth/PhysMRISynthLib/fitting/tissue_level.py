@@ -179,7 +179,8 @@ def adapted_classes(classes: TissueClasses, level: TissueLevel, observations: Se
         else:
             joint[:3, :3] = np.diag(tissue_table()[k].between_heads ** 2)
         extra[k] = _reach(means[k], classes.covariances[k], level, observations, joint)
-    return classes.with_means(means, extra)
+    joint[:3] = joint[:, :3] = 0.0  # lesions have no level of their own, but share the gains
+    return classes.with_means(means, extra, _reach(classes.means[-1], classes.covariances[-1], level, observations, joint))
 
 
 def _reach(theta: np.ndarray, within: np.ndarray, level: TissueLevel, observations: Sequence[Observation], joint: np.ndarray) -> np.ndarray:

@@ -18,6 +18,9 @@ CONVENTIONAL_ECHO_TIME = 95.0
 """ms: variable-flip trains with a nominal echo time of 390 to 560 ms have the contrast of 80 to 110 ms."""
 _SHORTEST_NOMINAL_ECHO_TIME = 150.0
 _TRAINS = ("tse", "flair", "stir", "ir", "psir")
+_THICKER, _LARGEST_OVERLAP = 1.05, 2.05
+"""Times the spacing, rounded values allowed for: slices are this much farther apart than voxels of a slice, and thicker than they are apart
+up to twice, as interpolation to half the spacing leaves them."""
 _MP2RAGE_RANGE = 4095.0
 _SIGNED_SHARE = 0.005
 """Share of negative voxels that tells a signed image from a magnitude image that was interpolated."""
@@ -52,6 +55,7 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
         raise ImageError(f"{name}: the header says that its modality is {modality[:20]}. Give an MR image.")
     volume = _with_sign(volume, protocol, name)
     thickness = _slice_thickness(fields or {}, volume)
+    volume = _with_overlap_noted(volume, thickness)
     echo_time = protocol.values.get("TE", 0.0)
     named = echo_time > _SHORTEST_NOMINAL_ECHO_TIME and is_variable_flip(fields or {})
     if protocol.sequence.name not in _TRAINS or not (echo_time > LONGEST_BELIEVABLE_ECHO_TIME or named):
@@ -65,9 +69,21 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
 
 
 def _slice_thickness(fields: Mapping[str, Any], volume: Volume) -> float | None:
-    """The slices' thickness (mm) where the header states one and leaves a gap to the next slice; else they touch, or overlap."""
+    """The slices' thickness (mm) where the header states one that leaves a gap to the next slice, or overlaps with it; else they touch."""
     stated = number_of(fields, "SliceThickness")
-    return stated if stated is not None and 0.0 < stated < max(volume.image.GetSpacing()) else None
+    *_, second, spacing = sorted(volume.image.GetSpacing())
+    if stated is None or stated <= 0.0:
+        return None
+    overlaps = spacing > _THICKER * second and _THICKER * spacing < stated <= _LARGEST_OVERLAP * spacing  # else: across which axis?
+    return stated if stated < spacing or overlaps else None
+
+
+def _with_overlap_noted(volume: Volume, thickness: float | None) -> Volume:
+    spacing = max(volume.image.GetSpacing())
+    if thickness is None or thickness < spacing:
+        return volume
+    note = f"Slices of {thickness:g} mm lie {spacing:g} mm apart: they overlap, and each is taken for the mean over its whole thickness."
+    return replace(volume, notes=(*volume.notes, note))
 
 
 def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .header_values import number_of, text_of
+from .header_values import SERIES_NAMES, number_of, text_of
 from .roles import role_of_series, role_of_timing, rules_out_a_role
 from .sequence_family import is_inverted
 
 _TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
-_SERIES = ("SeriesDescription", "ProtocolName")
 _COMPARED = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "FlipAngle": "°", "MagneticFieldStrength": "T"}
 _STIR = re.compile("stir", re.IGNORECASE)
 """Names no role by itself, but has an equation as a T2w image."""
@@ -24,7 +23,7 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     timed = role_of_timing(fields)
     told: str | None = None
     notes = []
-    for name in _SERIES:
+    for name in SERIES_NAMES:
         text = text_of(fields, name)[:60]
         told = role_of_series(text, fields)
         expected = _STIR.sub("", text) if role == "t2w" else text

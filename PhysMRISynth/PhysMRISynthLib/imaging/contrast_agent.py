@@ -3,39 +3,92 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ImageError
-from .header_values import text_of
+from .header_values import SERIES_NAMES, number_of, text_of
+from .sequence_family import plain, words
 
-_FIELDS = ("ContrastBolusAgent", "ContrastBolusIngredient")
-_NONE = {"", "no", "none", "n", "n/a", "na", "nil", "0", "false", "without", "ohne", "no contrast"}
-_ENTITY = re.compile(r"_ce-(?!none)[a-z0-9]+", re.IGNORECASE)
-"""BIDS' word in a file's name."""
+AGENT_FIELDS = ("ContrastBolusAgent", "ContrastBolusIngredient", "ContrastBolusVolume", "ContrastBolusRoute", "ContrastBolusStartTime")
+"""Fields that tell of an agent: which one, how much (ml), and how and when it was given."""
+_WHICH, _VOLUME, _HOW = AGENT_FIELDS[:2], AGENT_FIELDS[2], AGENT_FIELDS[3:]
+_DENIAL = re.compile(
+    r"(?:(?:no|none|non|not|without|w/?o|ohne|keine?\w?|sans|sin|senza|nil|null|na|n/a|false|unknown|undefined)(?![a-z0-9]).*"
+    r"|n|n\.a|0+(?:[.,]0+)?\s*(?:ml|cc|mmol)?)?",
+    re.DOTALL,
+)
+"""What people write into the field of the agent where there was none, without the marks around it."""
+_MARKS = f"{string.punctuation}{string.whitespace}–—"
+_ASIDE = re.compile(r"\bspace-[a-z0-9]+|\b(?:sub|ses)-[a-z0-9]+(?= )|\bce-none\b|(?<= )-c\b")
+"""BIDS' words for subject, session and the space that an image was resampled to, which may themselves be named after a contrast; and those
+for "without contrast agent"."""
+_WITHOUT = words(
+    r"(?:pre|non|not|no|without|w-o|wo|ohne|kein\w*|sans|sin|senza|vor)-(?:contrast\w*|kontrast\w*|enhanced|inj\w*|gd|gad\w*|km|ce|cm|mdc)"
+)
+_WITH = words(
+    r"gd|gad|gado\w*|gadavist|dotarem|clariscan|multihance|magnevist|omniscan|prohance|eovist|primovist|elucirem|vueway|feraheme|ferumoxytol|"
+    r"post(?! ?op)|\w*post-(?:gd|gad\w*|contrast\w*|kontrast\w*|km|ce|inj\w*)|contrast\w*|kontrast\w*|enhanced|inj(?:ect\w*)?|km|ce|mdc|"
+    r"(?<!\d )cm|t1w?-?(?:ce|c|gd|gad\w*|km|post(?! ?op))"
+)
+_PLUS = re.compile(r"\+ ?(?:c|gd|km|k|cm|contrast|kontrast)(?![a-z0-9])|(?<![a-z0-9])c ?\+")
+
+
+def spoken(name: str) -> str:
+    """The words of a name as :func:`~.sequence_family.plain`, without those that mislead: denials of an agent, and BIDS' labels."""
+    return _WITHOUT.sub(" ", plain(name, _ASIDE))
+
+
+def names_agent(name: str) -> bool:
+    """Whether a name says that the image was taken after a contrast agent: ``T1 +C``, ``t1_mprage_post_Gd``, BIDS' ``ce-``, a brand."""
+    text = spoken(name)
+    return bool(_WITH.search(text) or _PLUS.search(text))
 
 
 def contrast_agent(fields: Mapping[str, Any] | None, file_name: str = "") -> str | None:
-    """The contrast agent that the header or BIDS' entity ``_ce-`` in the file's name tells, or None."""
-    stated = (text_of(fields or {}, name).strip() for name in _FIELDS)
-    named = _ENTITY.search(file_name)
-    return next((agent for agent in stated if agent.lower() not in _NONE), named[0] if named else None)
+    """What tells that an image was taken after a contrast agent, and where (``GADAVIST, says its header``), or None.
+
+    Asked are the header's ``fields`` on the agent, the names of its series, and the file's name.
+    """
+    told = _told(fields or {})
+    if told:
+        return f"{told}, says its header"
+    return "says its name" if names_agent(file_name) else None
 
 
 def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool | None = None) -> str | None:
-    """A note for an image that was taken after an ``agent``, None where there was none.
+    """A note for an image that was taken after an ``agent`` (of :func:`contrast_agent`), None where there was none.
 
     Raises ImageError for a T1w image unless that is ``allowed``; None: where it cannot be, and the message names no option for it.
     ``name`` is what the user calls the image.
     """
     if agent is None:
         return None
-    cause = f"{name} was taken after a contrast agent ({agent[:60]}, says its header)"
-    if _ENTITY.fullmatch(agent):
-        cause = f"{name} was taken after a contrast agent, says its name"
+    cause = f"{name} was taken after a contrast agent ({agent})"
     if role == "t1w" and not allowed:
         option = "" if allowed is None else " --allow-contrast-agent takes it nevertheless."
         raise ImageError(
             f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out.{option}"
         )
     return f"{cause}, which shortens T1: the maps are wrong where it went, in vessels and lesions."
+
+
+def _told(fields: Mapping[str, Any]) -> str | None:
+    """What the header says of an agent. How it was given counts where neither its name nor its volume denies it."""
+    which = [text for name in _WHICH if (text := text_of(fields, name).strip())]
+    volume = number_of(fields, _VOLUME)
+    how = () if which or volume == 0.0 else _HOW
+    given = ((name, text_of(fields, name)) for name in how)
+    series = ((name, text_of(fields, name)) for name in SERIES_NAMES)
+    told = (
+        *(text[:60] for text in which if not _denies(text)),
+        *((f"{volume:g} ml",) if volume is not None and volume > 0.0 else ()),
+        *(f"{name} {text[:40]}" for name, text in given if not _denies(text)),
+        *(f"{name} '{text[:60]}'" for name, text in series if names_agent(text)),
+    )
+    return next(iter(told), None)
+
+
+def _denies(text: str) -> bool:
+    return _DENIAL.fullmatch(text.lower().strip(_MARKS)) is not None and not names_agent(text)

@@ -17,10 +17,7 @@ NUMBERS = {
     "MagneticFieldStrength": "0018,0087",
     "EchoTrainLength": "0018,0091",
     "SliceThickness": "0018,0050",
-    "SpacingBetweenSlices": "0018,0088",
-    "PhaseEncodingSteps": "0018,0089",
-    "PixelBandwidth": "0018,0095",
-    "ParallelReductionFactorInPlane": "0018,9069",
+    "ContrastBolusVolume": "0018,1041",
     "ParallelReductionFactorOutOfPlane": "0018,9155",
 }
 TEXTS = {
@@ -31,6 +28,9 @@ TEXTS = {
     "SequenceName": "0018,0024",
     "PulseSequenceName": "0018,9005",
     "ContrastBolusAgent": "0018,0010",
+    "ContrastBolusIngredient": "0018,1048",
+    "ContrastBolusRoute": "0018,1040",
+    "ContrastBolusStartTime": "0018,1042",
     "SeriesDescription": "0008,103e",
     "ProtocolName": "0018,1030",
     "Modality": "0008,0060",
@@ -51,11 +51,7 @@ _NESTED = {
     "FlipAngle": ("FlipAngle",),
     "EchoTrainLength": ("EchoTrainLength", "RFEchoTrainLength"),
     "SliceThickness": ("SliceThickness",),
-    "SpacingBetweenSlices": ("SpacingBetweenSlices",),
-    "PhaseEncodingSteps": ("MRAcquisitionPhaseEncodingStepsInPlane",),
     "PhaseEncodingStepsOutOfPlane": ("MRAcquisitionPhaseEncodingStepsOutOfPlane",),
-    "PixelBandwidth": ("PixelBandwidth",),
-    "ParallelReductionFactorInPlane": ("ParallelReductionFactorInPlane",),
     "ParallelReductionFactorOutOfPlane": ("ParallelReductionFactorOutOfPlane",),
 }
 """Attributes in the functional groups of an enhanced header, the first one that is there."""

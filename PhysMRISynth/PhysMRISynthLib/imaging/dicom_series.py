@@ -1,4 +1,4 @@
-"""DICOM series as volumes: GDCM tells, sorts and places them; their headers say whether they are whole."""
+"""DICOM series as volumes: their headers tell, sort and place the images and say whether they are whole; GDCM reads the voxels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,14 @@ import SimpleITK as sitk
 
 from ..errors import ImageError
 from .dicom_header import dicom_fields, is_dicom
-from .header_values import text_of
-from .volumes import Volume, read_volume, volume_from_image
+from .dicom_image import DicomImage, geometry, in_space, read_image, text
+from .header_values import series_names
+from .volumes import Volume, image_like, read_volume, volume_from_image
 
-_TAGS = (
-    "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "ImageType", "EchoTime",
-    "EchoNumbers", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "PerFrameFunctionalGroupsSequence",
-    "SharedFunctionalGroupsSequence",
-)  # fmt: skip
 _PIXEL_TAGS = (
     "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames", "PhotometricInterpretation", "PixelRepresentation",
     "PixelData",
 )  # fmt: skip
-_PLACE = {
-    "PlanePositionSequence": "ImagePositionPatient", "PlaneOrientationSequence": "ImageOrientationPatient",
-    "PixelMeasuresSequence": "PixelSpacing",
-}  # fmt: skip
-"""What tells a slice's place, by the functional group that holds it in enhanced headers."""
-_DICOMDIR = "1.2.840.10008.1.3.10"
-"""The class of a folder's index."""
 _UNEVEN = 0.02
 """Share of the distance between slices by which it may differ from slice to slice; a missing slice doubles it."""
 _LEAST_SLICES = 4
@@ -59,11 +48,13 @@ class Series:
     spacing: tuple[float, float] | None = None
     damaged: int = 0
     """How many more images of the series are there but cannot be read."""
+    scaling: np.ndarray | None = field(default=None, repr=False, hash=False)
+    """Slope and intercept (N, 2) of the slices, where they differ within an enhanced file."""
 
     @property
     def title(self) -> str:
         """Number and description, as the scanner's console lists it."""
-        described = text_of(self.fields, "SeriesDescription") or text_of(self.fields, "ProtocolName")
+        described = next(iter(series_names(self.fields)), None)
         return f"series {'?' if self.number is None else self.number}" + (f" '{described}'" if described else "")
 
     @property
@@ -110,7 +101,8 @@ def read_scan(path: Path) -> Volume:
         return read_series(found[0]) if found else read_volume(path)
     if not is_dicom(path):
         return read_volume(path)
-    series = next((series for series in series_in(path.parent, path) if path in series.files), None)
+    found = series_in(path.parent, path)
+    series = next((series for series in found if path in series.files), found[0] if found else None)  # the first of one that is damaged
     if series is None:
         raise ImageError(f"{path} is a DICOM file, but no image of a series. Give one of the series' images.")
     return read_series(series)
@@ -132,7 +124,26 @@ def read_series(series: Series) -> Volume:
         raise ImageError(f"{name} cannot be read ({reason}). Check that its files are complete, or export it again.") from error
     if image.GetDimension() != 3 or image.GetSize()[2] != series.slices:
         raise ImageError(f"{name} holds other images than its headers announce. Export it again.")
+    if series.scaling is not None:  # GDCM would apply the first frame's to all
+        image = image_like(_scaled_frames(series, name), image)
     return volume_from_image(image, first, name=name)
+
+
+def _scaled_frames(series: Series, name: str) -> np.ndarray:
+    """The voxels (z, y, x) as stored, each frame by its own slope and intercept. Raises ImageError when they cannot be decoded."""
+    import pydicom
+
+    assert series.scaling is not None
+    try:
+        frames = [pydicom.dcmread(file).pixel_array for file in series.files]
+        stored = np.concatenate([array.reshape(-1, *array.shape[-2:]) for array in frames])
+        slopes, intercepts = series.scaling.T.astype(np.float32)
+        return stored * slopes[:, None, None] + intercepts[:, None, None]
+    except Exception as error:  # damaged files and missing decoders make pydicom raise of every kind
+        raise ImageError(
+            f"{name} cannot be read: each of its frames has a scale of its own, and they cannot be decoded ({error}). "
+            "Export it without compression."
+        ) from error
 
 
 def series_in(folder: Path, beside: Path | None = None) -> list[Series]:
@@ -140,41 +151,16 @@ def series_in(folder: Path, beside: Path | None = None) -> list[Series]:
 
     Files that are no DICOM images are passed over. Raises ImageError when pydicom is missing or a header is damaged.
     """
-    files = [path for path in sorted(folder.iterdir()) if is_dicom(path)]
-    if not files:
-        return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, on values that are against the standard: those count as absent
-        return _found(folder, files, beside)
-
-
-def _found(folder: Path, files: Sequence[Path], beside: Path | None) -> list[Series]:
-    found: list[Series] = []
-    listed: set[Path] = set()
-    for name in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder), True):
-        images = [Path(file) for file in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name, True)]
-        listed.update(images)
-        if beside is None or beside in images:
-            found += _split(images)
-    found = _with_damaged(found, [file for file in files if file not in listed], beside)
+        read = (read_image(path) for path in sorted(folder.iterdir()) if is_dicom(path))
+        by_uid: dict[str, list[DicomImage]] = defaultdict(list)
+        for image in read:
+            if image is not None:
+                by_uid[image.uid].append(image)
+        wanted = [images for images in by_uid.values() if beside is None or any(image.file == beside for image in images)]
+        found = [series for images in wanted for series in _split(images)]
     return sorted(found, key=lambda series: (series.number is None, series.number or 0, str(series.files[0])))
-
-
-def _with_damaged(found: Sequence[Series], passed_over: Sequence[Path], beside: Path | None) -> list[Series]:
-    """Series that know of their images that GDCM has passed over without a word; a series of nothing else is one, too."""
-    damaged: dict[str, list[Path]] = defaultdict(list)
-    for file in passed_over:
-        header = _header(file)
-        uid = _text(header, "SeriesInstanceUID")
-        if not uid and str(header.file_meta.get("MediaStorageSOPClassUID", "")) != _DICOMDIR:
-            raise ImageError(f"{file} cannot be read as DICOM (its header ends early). Copy it again, or take it out of the folder.")
-        if uid:
-            damaged[uid].append(file)
-    known = [replace(series, damaged=len(damaged.get(series.uid, ()))) for series in found]
-    for uid in {series.uid for series in found}:
-        damaged.pop(uid, None)
-    others = [files for files in damaged.values() if beside is None or beside in files]
-    return [*known, *(replace(series, damaged=len(files)) for files in others for series in _split(files))]
 
 
 def series_below(folder: Path) -> Iterator[Series]:
@@ -184,37 +170,27 @@ def series_below(folder: Path) -> Iterator[Series]:
         yield from series_in(Path(place))
 
 
-def _split(files: Sequence[Path]) -> Iterator[Series]:
-    """Series of one kind of image each: one that GDCM tells may hold echoes, or magnitude and phase."""
-    kinds: dict[Any, list[tuple[Path, Any]]] = defaultdict(list)
-    for file in files:
-        header = _header(file)
-        kind = tuple(_values(header, "ImageType")[2:])
-        kinds[(kind, _text(header, "EchoTime"), _text(header, "EchoNumbers"))].append((file, header))
+def _split(images: Sequence[DicomImage]) -> Iterator[Series]:
+    """Series of one kind of image each: one UID may hold echoes, or magnitude and phase; of damaged images where none is whole."""
+    whole = [image for image in images if image.is_whole]
+    kinds: dict[Any, list[DicomImage]] = defaultdict(list)
+    for image in whole or images:
+        kinds[image.kind].append(image)
     for group in kinds.values():
-        yield _series([file for file, _ in group], [header for _, header in group])
+        yield _series(group, len(images) - len(whole))
 
 
-def _series(files: Sequence[Path], headers: Sequence[Any]) -> Series:
-    first = headers[0]
-    number = _text(first, "SeriesNumber")
-    patient, study, date = (_text(first, name) for name in ("PatientID", "StudyInstanceUID", "StudyDate"))
-    geometry = _geometry([frame for header in headers for frame in _frames(header)])
+def _series(images: Sequence[DicomImage], damaged: int) -> Series:
+    images = in_space(images)
+    first = images[0]
+    number = text(first.header, "SeriesNumber")
+    patient, study, date = (text(first.header, name) for name in ("PatientID", "StudyInstanceUID", "StudyDate"))
+    scaling = np.array([frame for image in images for frame in image.scaling])
     return Series(
-        tuple(files), int(number) if number.lstrip("-").isdigit() else None, (patient, study, date),
-        _text(first, "SeriesInstanceUID"), dicom_fields(files[0]), *geometry,
+        tuple(image.file for image in images), int(number) if number.lstrip("-").isdigit() else None, (patient, study, date),
+        first.uid, dicom_fields(first.file), *geometry([frame for image in images for frame in image.frames]), damaged,
+        scaling if np.ptp(scaling, axis=0).any() else None,
     )  # fmt: skip
-
-
-def _header(file: Path) -> Any:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise ImageError(f"{file} is DICOM, which needs the Python package pydicom. Install physmrisynth[dicom].") from error
-    try:
-        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-    except Exception as error:  # damaged files make pydicom raise of every kind
-        raise ImageError(f"{file} cannot be read as DICOM ({error or type(error).__name__}). Copy or export it again.") from error
 
 
 def _check_complete(file: Path, series: str) -> None:
@@ -230,52 +206,6 @@ def _check_complete(file: Path, series: str) -> None:
         cause = str(error) or type(error).__name__
     if cause:
         raise ImageError(f"{file} of {series} cannot be read ({cause}). Copy or export it again.")
-
-
-def _frames(header: Any) -> Iterator[tuple[list[float], list[float], list[float]]]:
-    """Position, orientation and pixel spacing of an image, or of each frame of an enhanced one; empty where they are not stated."""
-    frames = _values(header, "PerFrameFunctionalGroupsSequence")
-    if not frames:
-        place, turn, spacing = (_numbers(header, name) for name in _PLACE.values())
-        yield place, turn, spacing
-    shared = _values(header, "SharedFunctionalGroupsSequence")[:1]
-    for frame in frames:
-        groups = {group: [item for holder in (frame, *shared) for item in _values(holder, group)[:1]] for group in _PLACE}
-        place, turn, spacing = (_numbers(groups[group][0], name) if groups[group] else [] for group, name in _PLACE.items())
-        yield place, turn, spacing
-
-
-def _geometry(
-    frames: Sequence[tuple[list[float], list[float], list[float]]],
-) -> tuple[np.ndarray | None, tuple[float, float] | None]:
-    """Places and spacing as :class:`Series` has them."""
-    lengths = {(len(place), len(turn), len(spacing)) for place, turn, spacing in frames}
-    if lengths != {(3, 6, 2)}:
-        return None, None
-    places, turns, spacings = (np.array(values) for values in zip(*frames, strict=True))
-    if np.ptp(turns, axis=0).max() > 1e-3 or np.ptp(spacings, axis=0).max() > 1e-4:
-        return None, None
-    return places, (float(spacings[0, 1]), float(spacings[0, 0]))  # DICOM states the distance of rows first
-
-
-def _numbers(group: Any, name: str) -> list[float]:
-    try:
-        return [float(value) for value in _values(group, name)]
-    except (TypeError, ValueError):
-        return []
-
-
-def _values(group: Any, name: str) -> list[Any]:
-    """All values of an attribute, none where it is absent or damaged."""
-    try:
-        value = group.get(name)
-    except Exception:  # pydicom converts on access, and raises of every kind
-        return []
-    return [] if value is None else list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
-
-
-def _text(header: Any, name: str) -> str:
-    return "\\".join(map(str, _values(header, name)))
 
 
 def _listed(found: Sequence[Series]) -> str:

@@ -10,6 +10,7 @@ from ..errors import ProtocolError
 from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import sequence_named
 from .contradictions import contradictions
+from .contrast_agent import AGENT_FIELDS
 from .header_values import Values, has_timing, one_of, repetition_times, stated_number, times
 from .mprage_timing import mprage_timing
 from .sequence_family import NAMES, Family, has_variable_flip_train, sequence_family
@@ -20,7 +21,7 @@ USED_FIELDS = (
     *NAMES, SPEC_KEY, "RepetitionTime", "RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTimeExcitation", "EchoSpacing",
     "EchoTime", "InversionTime", "FlipAngle", "MagneticFieldStrength", "Modality", "Manufacturer", "MRAcquisitionType", "ScanningSequence",
     "SequenceVariant", "ScanOptions", "NumberShots", "PhaseEncodingStepsOutOfPlane", "ParallelReductionFactorOutOfPlane", "EchoTrainLength",
-    "ContrastBolusAgent", "ContrastBolusIngredient", "SliceThickness",
+    *AGENT_FIELDS, "SliceThickness",
 )  # fmt: skip
 """All that is ever asked of a header; nothing of it tells who was scanned."""
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}

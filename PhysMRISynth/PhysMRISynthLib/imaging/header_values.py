@@ -10,6 +10,8 @@ from ..errors import ProtocolError
 
 Values = dict[str, tuple[float, str]]
 """Values (ms, degrees, pulses) by the parameter's name, each with its source."""
+SERIES_NAMES = ("SeriesDescription", "ProtocolName")
+"""What people call a series, the clearer one first."""
 SHORTEST_INVERSION_PERIOD = 300.0
 """ms: a gradient echo with a shorter repetition time states the time from pulse to pulse."""
 _REPETITIONS = ("RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTime", "RepetitionTimeExcitation", "EchoSpacing")
@@ -43,6 +45,11 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
     """A field as text, several values joined by backslashes; empty where there is none."""
     value = fields.get(name)
     return "\\".join(map(str, value)) if isinstance(value, (list, tuple)) else "" if value is None else str(value)
+
+
+def series_names(fields: Mapping[str, Any]) -> list[str]:
+    """What a header calls its series: description, then protocol; those there are."""
+    return [text for name in SERIES_NAMES if (text := text_of(fields, name))]
 
 
 def has_timing(fields: Mapping[str, Any] | None) -> bool:

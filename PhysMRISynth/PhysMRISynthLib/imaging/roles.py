@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from .contrast_agent import names_agent, spoken
 from .header_values import number_of, text_of
-from .sequence_family import plain, role_of_sequence, words
+from .sequence_family import role_of_sequence, words
 
 ROLES = ("t1w", "t2w", "flair")
-_ASIDE = re.compile(r"\bspace-[a-z0-9]+|(?<= )-c\b")
-"""BIDS' word for the space that an image was resampled to, which may itself be named after a contrast; and "-C", without contrast agent."""
-_WITHOUT_AGENT = words("(?:pre|non|no|without|w-o|wo|ohne)-(?:contrast|enhanced|gd|gado?|km|ce)")
 _NO_ROLE = (
-    words(
-        r"gd|gad|gado|gadolin\w*|post|postcontrast|contrast|kontrast|enhanced|km|ce|t1w?-?(?:ce|c|gd|gado?|km|post)"
-    ),  # after a contrast agent
-    re.compile(r"\+ ?(?:c|gd|km)(?![a-z0-9])|(?<![a-z0-9])c ?\+"),
+    words(r"post|part-(?:real|imag)"),  # after an operation; half of a complex image
     words(r"localizer|localiser|loc|scout|aascout|survey|calibration|cal|fieldmap|fmap|sbref|phase|spectro|mrs|test"),
     words(r"seg\w*|aseg|aparc|labels?|\w*mask|lesions?|rois?|atlas|gt|fit|residual|sd|t[12]-(?:map\w*|rho|star)|t2\*|map"),
     words(
@@ -38,9 +32,9 @@ def role_of_name(name: str) -> str | None:
 
     Localizers, segmentations, maps, other contrasts and images after a contrast agent have no role.
     """
-    text = _plain(name)
-    if any(pattern.search(text) for pattern in _NO_ROLE):
+    if rules_out_a_role(name):
         return None
+    text = spoken(name)
     if _T1_FLAIR.search(text):
         return "t1w"
     if _FLAIR.search(text):
@@ -53,8 +47,7 @@ def role_of_name(name: str) -> str | None:
 
 def leaves_open(name: str) -> bool:
     """Whether only the timing tells the role: of a turbo inversion recovery (TIRM) that is not called FLAIR or dark-fluid."""
-    text = _plain(name)
-    return bool(_TIRM.search(text)) and role_of_name(name) == "t2w"
+    return bool(_TIRM.search(spoken(name))) and role_of_name(name) == "t2w"
 
 
 def role_of_series(name: str, fields: Mapping[str, Any]) -> str | None:
@@ -64,8 +57,8 @@ def role_of_series(name: str, fields: Mapping[str, Any]) -> str | None:
 
 def rules_out_a_role(name: str) -> bool:
     """Whether a name says that the image has no role (a localizer, a mask, a contrast agent …), rather than nothing."""
-    text = _plain(name)
-    return any(pattern.search(text) for pattern in _NO_ROLE)
+    text = spoken(name)
+    return names_agent(name) or any(pattern.search(text) for pattern in _NO_ROLE)
 
 
 def role_of_timing(fields: Mapping[str, Any]) -> str | None:
@@ -73,15 +66,10 @@ def role_of_timing(fields: Mapping[str, Any]) -> str | None:
     stated = text_of(fields, "ScanningSequence").upper()
     spin_echo = "SE" in stated
     tr, te, ti = (1000.0 * (number_of(fields, key) or 0.0) for key in ("RepetitionTime", "EchoTime", "InversionTime"))
-    if "EP" in stated or not te:
+    if "EP" in stated or not te or ("IR" in stated and not ti):
         return None
     if ti > _INVERSION_OF_T1[1]:
         return "flair" if spin_echo else None
     if te < 30.0 and (_INVERSION_OF_T1[0] <= ti or (spin_echo and not ti and 0.0 < tr < 1000.0)):
         return "t1w"
     return "t2w" if spin_echo and not ti and te >= 70.0 and tr >= 2000.0 else None
-
-
-def _plain(name: str) -> str:
-    """As :func:`~.sequence_family.plain`, without what misleads."""
-    return _WITHOUT_AGENT.sub(" ", plain(name, _ASIDE))

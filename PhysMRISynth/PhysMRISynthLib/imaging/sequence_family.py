@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProtocolError
-from .header_values import SHORTEST_INVERSION_PERIOD, number_of, text_of
+from .header_values import SERIES_NAMES, SHORTEST_INVERSION_PERIOD, number_of, text_of
 
 LONGEST_BELIEVABLE_ECHO_TIME = 250.0
 """ms: a longer one of a spin echo is the nominal one of a train of variable flip angles."""
@@ -23,12 +23,11 @@ _LONGEST_GRADIENT_ECHO = 0.008
 _INVERSIONS = {"stir": 0.3, "ir": 1.5, "flair": math.inf}
 """The longest inversion time (s) that goes by each name."""
 _SEQUENCE_NAMES = ("SequenceName", "PulseSequenceName", "InternalPulseSequenceName", "PulseSequenceDetails", "PulseSequenceType")
-_SERIES_NAMES = ("SeriesDescription", "ProtocolName")
 _CODE_FIELD = "ScanningSequence"
-NAMES = (*_SEQUENCE_NAMES, *_SERIES_NAMES)
+NAMES = (*_SEQUENCE_NAMES, *SERIES_NAMES)
 """Fields that name a sequence."""
 _SPIN_ECHOES = ("se", "tse", "space")
-_GRADIENT_ECHOES = ("gradient", "spgr", "mprage", "bssfp")
+_GRADIENT_ECHOES = ("gradient", "spgr", "tfe", "mprage", "bssfp")
 
 
 def words(alternatives: str) -> re.Pattern[str]:
@@ -47,8 +46,9 @@ def plain(name: str, without: re.Pattern[str] | None = None) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a name tells: ``readout`` (gradient, spgr, mprage, bssfp, epi, se, tse, space) and ``inverted``, where it tells them.
+    """What a name tells: ``readout`` (gradient, spgr, tfe, mprage, bssfp, epi, se, tse, space) and ``inverted``, where it tells them.
 
+    A ``tfe`` is a gradient echo in trains of pulses, before which there may or may not be an inversion.
     ``other`` is a sequence whose protocol no header states completely (mp2rage, psir, dir).
     """
 
@@ -83,7 +83,8 @@ _CODES: dict[str, tuple[tuple[str, Kind], ...]] = {
     "philips": (  # T1TFE, T1FFE, TSE, TIR, SE
         (r"epi", Kind("epi")),
         (r"b-?(?:ffe|tfe)", Kind("bssfp")),
-        (r"ffe|tfe", Kind("spgr")),
+        (r"tfe", Kind("tfe")),
+        (r"ffe", Kind("spgr")),
         (r"tir", _TIR),
         (r"tse|grase", Kind("tse")),
         (r"^ir", Kind("se", True)),
@@ -114,7 +115,8 @@ _WORDS = tuple(
         ("(?:3d)?-(?:space|spc|cube|vista|brain-view|mvox|mpv|iso-fse)|tse-vfl", _SPACE, "t2w"),
         ("fiesta|ciss|true?-fisp|b-ffe|bssfp", Kind("bssfp"), None),
         ("f?spgr", Kind("spgr"), "t1w"),
-        ("flash|(?:3d)?-(?:t1w?)?-(?:ffe|tfe)|vibe", Kind("spgr"), None),
+        ("(?:3d)?-(?:t1w?)?-tfe", Kind("tfe"), None),
+        ("flash|(?:3d)?-(?:t1w?)?-ffe|vibe", Kind("spgr"), None),
         ("tirm", _TIR, None),
         ("tse|fse|frfse|fase|blade|propeller|multivane|jet|haste", Kind("tse"), "t2w"),
         ("t[12]w?-?(?:tse|fse)", Kind("tse"), None),
@@ -123,6 +125,7 @@ _WORDS = tuple(
 )
 """What people write into the series' name, whatever the vendor; and the role that the word implies where nothing else is said."""
 _INVERTED = words("(?:t[12]w?)?-(?:flair|dark-fluid)|tirm|stir|da-fl|ir")
+_INVERSION_NAMES = ((words("(?:t2w?)?-stir"), "stir"), (words("(?:t2w?)?-(?:flair|dark-fluid|da-fl)"), "flair"))
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,8 @@ class Family:
 def sequence_family(fields: Mapping[str, Any], role: str) -> Family:
     """The family of an input of ``role`` t1w, t2w or flair from BIDS-like ``fields`` (seconds).
 
-    Raises ProtocolError for what has no equation in its role: echo planar imaging, gradient echoes as T2w or FLAIR, and sequences
-    (MP2RAGE, PSIR, DIR) whose protocol headers do not state completely.
+    Raises ProtocolError for what has no equation in its role: echo planar imaging, gradient echoes as T2w or FLAIR; for sequences
+    (MP2RAGE, PSIR, DIR) whose protocol headers do not state completely; and where only a value that is missing would tell which it is.
     """
     kind, told_by = _kind(fields)
     if kind.other:
@@ -147,6 +150,11 @@ def sequence_family(fields: Mapping[str, Any], role: str) -> Family:
     if kind.readout == "epi":
         raise ProtocolError(f"{told_by} tells echo planar imaging, which is not supported. Give a T1w, T2w or FLAIR image.")
     if role == "t1w":
+        if kind.readout == "tfe" and not kind.inverted:
+            raise ProtocolError(
+                f"{told_by} tells a turbo field echo, but not whether an inversion precedes it. "
+                "Give the protocol on the command line: mprage,… with an inversion, spgr,… without."
+            )
         return Family(_t1w_sequence(kind, fields), told_by)
     if kind.readout in _GRADIENT_ECHOES:
         raise ProtocolError(
@@ -156,7 +164,7 @@ def sequence_family(fields: Mapping[str, Any], role: str) -> Family:
     if role == "flair":
         return Family("flair", told_by)
     if kind.inverted:
-        return Family(_inversion_recovery(fields) or "stir", told_by)
+        return Family(_inversion_recovery(fields) or _named_inversion_recovery(fields), told_by)
     return Family("se" if kind.readout == "se" and number_of(fields, "EchoTrainLength") == 1 else "tse", told_by)
 
 
@@ -202,6 +210,17 @@ def _inversion_recovery(fields: Mapping[str, Any]) -> str | None:
     return next(name for name, longest in _INVERSIONS.items() if inversion <= longest) if inversion else None
 
 
+def _named_inversion_recovery(fields: Mapping[str, Any]) -> str:
+    """STIR or FLAIR by the names in the header. Raises ProtocolError where none tells."""
+    for pattern, sequence in _INVERSION_NAMES:
+        if any(pattern.search(plain(text_of(fields, name))) for name in NAMES):
+            return sequence
+    raise ProtocolError(
+        "the header tells an inversion, but not its time, which alone tells STIR from FLAIR. "
+        "Give the protocol on the command line: stir,… or flair,…."
+    )
+
+
 def _kind(fields: Mapping[str, Any]) -> tuple[Kind, str | None]:
     """What the header tells, and by which field: the name of the sequence first, then DICOM's codes, then the series' name."""
     named = list(_named(fields))
@@ -214,7 +233,7 @@ def _kind(fields: Mapping[str, Any]) -> tuple[Kind, str | None]:
         bool(number_of(fields, "InversionTime"))
         or "IR" in codes
         or re.search(r"IRP?_GEMS", text_of(fields, "ScanOptions").upper()) is not None
-        or any(kind.inverted and kind.readout == readout for kind, _ in named)
+        or any(kind.inverted and (kind.readout == readout or (kind == _MPRAGE and readout in _GRADIENT_ECHOES)) for kind, _ in named)
         or (_inverted_spin_echo(fields) if readout in _SPIN_ECHOES else _prepared_gradient_echo(fields, readout))
     )
     return Kind(readout, inverted), told_by
@@ -229,7 +248,7 @@ def _prepared_gradient_echo(fields: Mapping[str, Any], readout: str | None) -> b
     coded = "MP" in re.findall("[A-Z]+", text_of(fields, "SequenceVariant").upper())
     stated = any(number_of(fields, name) is not None for name in ("RepetitionTimePreparation", "RepetitionTimeInversion"))
     slow = (number_of(fields, "RepetitionTime") or 0.0) >= _LONGEST_FLASH_REPETITION
-    return stated or (readout == "spgr" and (coded or slow))
+    return stated or (readout in ("spgr", "tfe") and (coded or slow))
 
 
 def _readout(named: list[tuple[Kind, str]], codes: set[str]) -> tuple[str | None, str | None]:

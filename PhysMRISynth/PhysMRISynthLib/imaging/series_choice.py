@@ -10,7 +10,7 @@ from functools import partial
 from ..errors import ImageError
 from .contrast_agent import contrast_agent
 from .dicom_series import Series
-from .header_values import number_of, text_of
+from .header_values import number_of, series_names, text_of
 from .roles import ROLES, role_of_series, role_of_timing, rules_out_a_role
 
 _NOT_MAGNITUDE = {
@@ -61,7 +61,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
     """The role, or why there is none."""
     fields = series.fields
     kinds = [kind.upper() for kind in text_of(fields, "ImageType").split("\\")]
-    names = [text for name in ("SeriesDescription", "ProtocolName") if (text := text_of(fields, name))]
+    names = series_names(fields)
     modality = text_of(fields, "Modality").upper()
     if modality not in ("", "MR"):
         return None, f"its modality is {modality[:20]}"
@@ -75,7 +75,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
     role = None if excluded else next((role for role in (*by_name, role_of_timing(fields)) if role), None)
     agent = contrast_agent(fields)
     if agent is not None and (role in (None, "t1w")):
-        return None, f"it was taken after a contrast agent ({agent[:40]})"
+        return None, f"it was taken after a contrast agent ({agent})"
     if role is None:
         return None, (
             f"its name '{excluded}' says that it is something else"

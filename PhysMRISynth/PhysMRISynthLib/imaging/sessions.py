@@ -7,22 +7,23 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ImageError, ProtocolError
+from .contrast_agent import names_agent
 from .dicom_series import series_below
-from .roles import ROLES, leaves_open, role_of_name, role_of_series
+from .roles import ROLES, leaves_open, role_of_name, role_of_series, rules_out_a_role
 from .series_choice import choose_series
 from .sidecar import read_sidecar, sidecar_of
 
 _log = logging.getLogger(__name__)
 _ENDINGS = (".nii.gz", ".nii")
 _BIDS_ROLES = {"T1w": "t1w", "T2w": "t2w", "FLAIR": "flair"}
-_CONTRAST_AGENT = "_ce-"
-"""BIDS' entity for images after a contrast agent, which no signal equation of a native tissue explains."""
 _VISITS = ("sub-*/ses-*", "sub-*", "*_MR_*", "ses-*")
 """Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again where the folder is a subject."""
+_VISITS_DEEPER = ("*/*_MR_*", "*/*/*_MR_*")
+"""A download of OASIS-3 in folders of its own; looked for where there is no other visit."""
 _RUN = re.compile(r"run[-_]?\d+", re.IGNORECASE)
 _SHOWN = 12
 _DEEPEST = 8
@@ -59,7 +60,7 @@ def find_session(folder: Path) -> Session:
     if not found:
         raise ImageError(
             f"There is no T1w, T2w or FLAIR volume in {folder}. Expected are anat*/…_T1w.nii.gz as in BIDS and OASIS-3, NIfTI files "
-            "whose names tell T1w, T2w or FLAIR, or DICOM series."
+            f"whose names tell T1w, T2w or FLAIR, or DICOM series.{''.join(f' {note}' for note in _left_out(folder)[:_SHOWN])}"
         )
     if len(found) > 1:
         names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
@@ -70,8 +71,10 @@ def find_session(folder: Path) -> Session:
 def find_sessions(folder: Path) -> list[Session]:
     """Sessions of a folder, sorted, or an empty list; a choice among several runs of a contrast is logged and noted.
 
-    In BIDS' layout, ``[sub-*/][ses-*/]anat*/…_T1w.nii[.gz]`` (``_T2w``, ``_FLAIR``), and OASIS-3's ``*_MR_*/anat*/NIFTI``: of several runs
-    the first in sorted order. Else NIfTI files, up to eight folders deep, whose names tell their contrast (``role_of_name``).
+    In BIDS' layout, ``[sub-*/][ses-*/]anat*/…_T1w.nii[.gz]`` (``_T2w``, ``_FLAIR``), and OASIS-3's ``*_MR_*/anat*/NIFTI``, where there
+    is nothing else also one or two folders deeper: of several runs the first in sorted order; those whose names say that they are
+    something else (after a contrast agent, phase) are left out, which is noted. Else NIfTI files, up to eight folders deep, whose names
+    tell their contrast (``role_of_name``).
     """
     found = _sessions(folder)
     for note in (note for session in found for note in session.notes):
@@ -80,7 +83,12 @@ def find_sessions(folder: Path) -> list[Session]:
 
 
 def _sessions(folder: Path) -> list[Session]:
-    return [*_bids_sessions(folder)] or [*_named_sessions(folder)]
+    return [session for session in _bids_sessions(folder) if session.files] or [*_named_sessions(folder)]
+
+
+def _left_out(folder: Path) -> list[str]:
+    """What was left out in a folder of BIDS' layout that has no image to take."""
+    return [note for session in _bids_sessions(folder) for note in session.notes]
 
 
 def _dicom_session(folder: Path) -> list[Session]:
@@ -96,17 +104,31 @@ def _dicom_session(folder: Path) -> list[Session]:
 
 
 def _bids_sessions(folder: Path) -> Iterator[Session]:
+    """Visits in BIDS' layout, also those without an image that can be taken."""
     visits = {path for pattern in _VISITS for path in folder.glob(pattern) if any(path.glob("anat*/"))}
     if not visits and any(folder.glob("anat*/")):
         visits = {folder}
+    if not visits:
+        deeper = (path for pattern in _VISITS_DEEPER for path in folder.glob(pattern) if any(path.glob("anat*/")))
+        for parent in sorted({path.parent for path in deeper}):
+            yield from _bids_sessions(parent)
     for visit in sorted(visits):
-        images = [path for path in _volumes(visit.glob("anat*/**/*")) if _CONTRAST_AGENT not in path.name]
+        images = _volumes(visit.glob("anat*/**/*"))
         roles = [(_BIDS_ROLES.get(_stem(path).rpartition("_")[2]), path) for path in images]
+        reasons = {path: reason for role, path in roles if role and (reason := _excluded(path))}
         parts = visit.relative_to(folder).parts or (visit.name,)
         subjects = [match[0] for path in images if (match := re.match(r"sub-[^_]+", path.name))]
-        session = _session("_".join(parts), (subjects or parts)[0], roles)
-        if session.files:
-            yield session
+        session = _session("_".join(parts), (subjects or parts)[0], [(role, path) for role, path in roles if path not in reasons])
+        notes = (f"{path.name} is left out: {reason}." for path, reason in reasons.items())
+        yield replace(session, notes=(*session.notes, *notes))
+
+
+def _excluded(path: Path) -> str | None:
+    """Why an image with BIDS' suffix of a role does not have it, by the other words of its name; None where it has."""
+    entities = f"{_stem(path).rpartition('_')[0]}_"
+    if names_agent(entities):
+        return "its name says that it was taken after a contrast agent"
+    return "its name says that it is something else" if rules_out_a_role(entities) else None
 
 
 def _named_sessions(folder: Path) -> Iterator[Session]:
@@ -150,9 +172,7 @@ def _session(name: str, subject: str, images: Iterable[tuple[str | None, Path]])
     for role, path in images:
         if role is not None:
             runs[role].append(path)
-    notes = tuple(
-        f"{name} has {len(runs[role])} {role} images: {runs[role][0].name} is taken." for role in ROLES if len(runs[role]) > 1
-    )
+    notes = tuple(f"{name} has {len(runs[role])} {role} images: {runs[role][0].name} is taken." for role in ROLES if len(runs[role]) > 1)
     return Session(name, subject, {role: runs[role][0] for role in ROLES if runs[role]}, notes)
 
 

@@ -12,11 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
-from .volumes import image_like, read_volume, same_grid
+from .map_files import MapFiles, find_map_files
+from .volumes import image_like, same_grid
 
 PER_CENT = 100.0
-MAP_FILES = frozenset(f"{name}.nii.gz" for name in ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask"))
-"""The files that :meth:`TissueMaps.files` names."""
 _MOST_LONGER_T2 = 0.1
 """Share of the head where noise may leave T2 above T1; T2 exceeds T1 in no tissue."""
 
@@ -52,30 +51,27 @@ class TissueMaps:
 
 
 def read_tissue_maps(folder: Path) -> TissueMaps:
-    """Read ``PD.nii.gz`` (%), ``T1.nii.gz``, ``T2.nii.gz`` (ms) and, where present, ``mask.nii.gz`` and ``report.json``.
+    """Read ``PD.nii.gz`` (%), ``T1.nii.gz``, ``T2.nii.gz`` (ms) and, where present, ``mask.nii.gz`` and ``report.json``; or the same of a
+    BIDS derivative of one visit (``…_T1map.nii.gz`` and so on, in the unit that the JSON beside it states, seconds if none).
 
     Raises ImageError when a map is missing, when the grids differ, when values cannot be PD, T1 or T2 in these
     units, or when the report is damaged.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder. Give the folder that 'physmrisynth estimate' wrote.")
-    pd, t1, t2 = (read_volume(folder / f"{name}.nii.gz") for name in ("PD", "T1", "T2"))
-    mask_file = folder / "mask.nii.gz"
-    mask = read_volume(mask_file, constant=True) if mask_file.exists() else None
+    files = find_map_files(folder)
+    pd, t1, t2 = (files.read(name) for name in ("PD", "T1", "T2"))
+    mask = files.read("mask") if files.path("mask").exists() else None
     for other in (t1, t2, mask):
         if other is not None and not same_grid(pd.image, other.image):
             raise ImageError(f"{other.path} and {pd.path} lie on different grids. Give maps of one estimate.")
     inside = pd.voxels > 1.0 if mask is None else mask.voxels > 0.5
     density = pd.voxels / np.float32(PER_CENT)
     density[~inside] = np.maximum(density[~inside], 0.0)  # interpolation leaves negative voxels in the air around a head
-    maps = TissueMaps(density, t1.voxels, t2.voxels, inside, pd.image, provenance=_provenance(folder))
-    _check_ranges(maps, folder)
+    maps = TissueMaps(density, t1.voxels, t2.voxels, inside, pd.image, provenance=_provenance(files.report))
+    _check_ranges(maps, files)
     return maps
 
 
-def _provenance(folder: Path) -> dict[str, Any]:
-    report = folder / "report.json"
+def _provenance(report: Path) -> dict[str, Any]:
     if not report.is_file():
         return {}
     try:
@@ -87,17 +83,17 @@ def _provenance(folder: Path) -> dict[str, Any]:
     return fields
 
 
-def _check_ranges(maps: TissueMaps, folder: Path) -> None:
+def _check_ranges(maps: TissueMaps, files: MapFiles) -> None:
     """Refuse maps in other units, such as PD as a fraction or T1 in seconds, or values that no tissue has."""
     if not maps.mask.any():
-        raise ImageError(f"{folder}: the mask is empty. Give maps of a head.")
+        raise ImageError(f"{files.folder}: the mask is empty. Give maps of a head.")
     allowed = {
         "PD": (maps.pd, 0.05, 2.0, 10.0, "% of water"),
         "T1": (maps.t1, 100.0, 6000.0, 50_000.0, "ms"),
         "T2": (maps.t2, 10.0, 4000.0, 50_000.0, "ms"),
     }
     for name, (voxels, low, high, most, unit) in allowed.items():
-        file, scale = f"{folder}/{name}.nii.gz", PER_CENT if name == "PD" else 1.0
+        file, scale = files.path(name), PER_CENT if name == "PD" else 1.0
         inside = voxels[maps.mask]
         if inside.min() < 0:
             raise ImageError(f"{file} has negative voxels in the head, which no {name} has. Restore the map.")
@@ -105,15 +101,16 @@ def _check_ranges(maps: TissueMaps, folder: Path) -> None:
             raise ImageError(f"{file}: a median of {scale * middle:.3g} over the head cannot be {name} in {unit}. Check its unit.")
         if inside.max() > most:
             raise ImageError(f"{file} has voxels of up to {scale * inside.max():.3g} {unit}, which no tissue has. Restore the map.")
-    _check_tissue(maps, folder)
+    _check_tissue(maps, files)
 
 
-def _check_tissue(maps: TissueMaps, folder: Path) -> None:
+def _check_tissue(maps: TissueMaps, files: MapFiles) -> None:
     """Refuse tissue without T1 or T2, and T2 longer than T1."""
     for name, voxels in (("T1", maps.t1), ("T2", maps.t2)):
         if empty := int(np.count_nonzero((voxels <= 0) & (maps.pd > 0) & maps.mask)):
             raise ImageError(
-                f"{folder}/{name}.nii.gz is 0 or NaN in {empty} voxels of tissue. Restore the map, or leave them out of mask.nii.gz."
+                f"{files.path(name)} is 0 or NaN in {empty} voxels of tissue. Restore the map, or leave them out of "
+                f"{files.path('mask').name}."
             )
     if (share := float(np.mean(maps.t2[maps.mask] > maps.t1[maps.mask]))) > _MOST_LONGER_T2:
-        raise ImageError(f"{folder}: T2 is longer than T1 in {100 * share:.0f} % of the head. Check that they are not exchanged.")
+        raise ImageError(f"{files.folder}: T2 is longer than T1 in {100 * share:.0f} % of the head. Check that they are not exchanged.")

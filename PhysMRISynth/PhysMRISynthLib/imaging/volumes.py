@@ -19,7 +19,7 @@ _WRITTEN = (*_NIFTI, ".nrrd", ".mha")
 SUFFIXES = (*_WRITTEN, ".nhdr", ".mhd")
 _LARGEST_NON_FINITE_FRACTION = 0.2
 _EXTENT_MM = (40.0, 1000.0)
-_LARGEST_SKEW = 1e-3
+LARGEST_SKEW = 1e-3
 """Cosine between two axes that rounding may leave."""
 _MAGNITUDES = (1e-15, 1e15)
 """Of an image's greatest voxel: beyond, squares of single precision fail."""
@@ -167,7 +167,7 @@ def _check_axes(image: sitk.Image, name: str) -> None:
     axes = np.reshape(image.GetDirection(), (3, 3))
     if not np.isfinite([*image.GetOrigin(), *axes.ravel()]).all():
         raise ImageError(f"{name} has a position or direction that is not finite. Convert the image again.")
-    if np.abs(axes.T @ axes - np.eye(3)).max() > _LARGEST_SKEW:
+    if np.abs(axes.T @ axes - np.eye(3)).max() > LARGEST_SKEW:
         raise ImageError(f"{name} has axes that are not at right angles. Resample it onto a grid that is not skewed.")
 
 

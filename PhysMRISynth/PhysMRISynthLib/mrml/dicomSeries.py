@@ -9,7 +9,7 @@ import slicer
 
 from ..imaging.dicom_header import dicom_fields
 from ..imaging.dicom_series import read_scan
-from ..imaging.header_values import text_of
+from ..imaging.header_values import series_names
 from .headers import keepHeader
 from .volumes import newVolumeOnGrid
 
@@ -21,7 +21,7 @@ def loadSeries(path: Path) -> Any:
     copied. Raises ImageError when the images are no volume, or cannot be read.
     """
     volume, fields = read_scan(path), dicom_fields(path)
-    name = text_of(fields, "SeriesDescription") or text_of(fields, "ProtocolName") or path.parent.name
+    name = next(iter(series_names(fields)), path.parent.name)
     node = newVolumeOnGrid(name, volume.voxels, volume.image, slicer.mrmlScene)
     keepHeader(node, fields, "DICOM")
     return node

@@ -41,6 +41,8 @@ class Inputs:
 
     nodes: Mapping[str, Any]
     protocols: Mapping[str, str] = field(default_factory=dict)
+    allowContrastAgent: bool = False
+    """Take a T1w image after a contrast agent, with a warning."""
 
     def __post_init__(self) -> None:
         if not self.nodes:
@@ -56,20 +58,31 @@ class Inputs:
 
     def acquisitions(self) -> list[Acquisition]:
         """Copies of the images with their protocols. Raises a PhysMRISynthError that names the node."""
-        return [acquisitionFromNode(self.nodes[role], role, self.protocols.get(role) or None) for role in ROLES if role in self.nodes]
+        return [
+            acquisitionFromNode(self.nodes[role], role, self.protocols.get(role) or None, self.allowContrastAgent)
+            for role in ROLES
+            if role in self.nodes
+        ]
 
 
 def estimateJob(
-    acquisitions: Sequence[Acquisition], reference: str | None, register: bool | None, fieldStrength: float | None, prior: str, device: str
+    acquisitions: Sequence[Acquisition],
+    reference: str | None,
+    register: bool | None,
+    fieldStrength: float | None,
+    prior: str,
+    device: str,
+    spacing: float | None = None,
 ) -> tuple[EstimateJob, list[str]]:
-    """The worker's task, and what the user must be told about it. ``fieldStrength`` None or 0: from the headers, else 3 T."""
+    """The worker's task, and what the user must be told about it. ``fieldStrength`` None or 0: from the headers, else 3 T; ``spacing`` of
+    the maps (mm), None or 0: the reference's."""
     try:
         reference_of(acquisitions, reference)
         strength, source = field_strength_of(acquisitions, fieldStrength or None)
     except EstimationError as error:
         raise EstimationError(withoutOptions(str(error))) from error
     told = [] if not source.startswith("assumed") else [f"No header states the field strength: {strength:g} T is assumed."]
-    return EstimateJob(acquisitions, reference, register, strength, prior, device), told
+    return EstimateJob(acquisitions, reference, register, strength, prior, device, spacing or None), told
 
 
 class WorkerRun:

@@ -13,7 +13,7 @@ from ..imaging.acquisition import Acquisition, acquisition
 from ..imaging.contradictions import contradictions, disagreements
 from ..imaging.contrast_agent import check_contrast_agent, contrast_agent
 from ..imaging.header_protocol import USED_FIELDS, default_protocol, protocol_from_sidecar, stated_field_strength
-from ..imaging.header_values import has_timing
+from ..imaging.header_values import has_timing, series_names
 from ..imaging.roles import ROLES, leaves_open, role_of_series, role_of_timing, rules_out_a_role
 from ..imaging.sidecar import fields_beside
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
@@ -72,16 +72,16 @@ def checkIsScan(node: Any) -> None:
         raise ImageError(f"{titleOf(node)} was computed from scans and is none. Select the scan itself.")
 
 
-def acquisitionFromNode(node: Any, role: str, typed: str | None = None) -> Acquisition:
+def acquisitionFromNode(node: Any, role: str, typed: str | None = None, allowContrastAgent: bool = False) -> Acquisition:
     """A node as an input for the estimate: voxels in the world, protocol, field strength, and what to do about nominal echo times.
 
-    Raises ImageError for what cannot be used: no image of a head, one of our own maps, or a T1w image after a contrast agent;
-    ProtocolError for its protocol.
+    Raises ImageError for what cannot be used: no image of a head, one of our own maps, or a T1w image after a contrast agent
+    unless that is allowed; ProtocolError for its protocol.
     """
     checkIsScan(node)
     volume = volumeFromNode(node)
     found = inputProtocol(node, role, typed)
-    note = check_contrast_agent(titleOf(node), role, contrast_agent(found.fields, _fileName(node)))
+    note = _contrastAgentNote(node, role, found.fields, allowContrastAgent)
     protocol = replace(found.protocol, notes=(note, *found.protocol.notes)) if note else found.protocol
     made = acquisition(role, volume, protocol, found.fields)
     if typed and echo_time_is_estimated(typed):
@@ -89,12 +89,19 @@ def acquisitionFromNode(node: Any, role: str, typed: str | None = None) -> Acqui
     return replace(made, field_strength=stated_field_strength(found.fields, titleOf(node))) if found.fields else made
 
 
+def _contrastAgentNote(node: Any, role: str, fields: Mapping[str, Any] | None, allowed: bool) -> str | None:
+    try:
+        return check_contrast_agent(titleOf(node), role, contrast_agent(fields, _fileName(node)), allowed)
+    except ImageError as error:
+        raise ImageError(withoutOptions(str(error))) from error
+
+
 def roleOf(node: Any) -> str | None:
     """``t1w``, ``t2w`` or ``flair`` as the DICOM header or else the name tells it; None for anything else, such as maps and renderings."""
     if node.GetAttribute(QUANTITY):
         return None
     fields: Mapping[str, Any] = dicomFields(node) or {}
-    stated = [str(fields[key]) for key in ("SeriesDescription", "ProtocolName") if fields.get(key)]
+    stated = series_names(fields)
     name = node.GetName() or ""
     if contrast_agent(fields, _fileName(node)) or any(rules_out_a_role(text) for text in (*stated, name)):
         return None

@@ -9,8 +9,12 @@ _WORDS = {
     "--no-register": "registration 'never'",
     "--register": "registration 'always'",
     " on the command line": "",
+    "--allow-contrast-agent": "'Allow contrast agent'",
+    "--overwrite": "'overwrite'",
+    "--out": "folder",
+    "pip install 'physmrisynth[dicom]'": "slicer.util.pip_install('highdicom')",
 }
-"""Options by what they are called in the panel and in the logic; others lose their dashes."""
+"""Options and commands by what they are called in the panel and in the logic; other options lose their dashes."""
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 
 

@@ -78,6 +78,8 @@ class EstimateSection(Section):
             fieldStrength=chosen.fieldStrength or None,
             prior=chosen.prior,
             device=chosen.device,
+            spacing=chosen.spacing or None,
+            allowContrastAgent=chosen.allowContrastAgent,
             finished=finished,
         )
 

@@ -70,11 +70,14 @@ def _write(image: sitk.Image, told: Mapping[str, Any], path: Path) -> None:
 def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
     """Make the folder of the derivatives of the data set ``root``, with its description, or go on with an earlier one.
 
-    Raises ImageError when ``out`` is the data set itself, or holds files of something else, unless ``overwrite`` allows that.
+    Raises ImageError when ``out`` is the data set itself, is of another data set, or holds files of something else, unless ``overwrite``
+    allows that last.
     """
     if out.resolve() == root.resolve():
         raise ImageError(f"{out} is the data set itself. Choose another --out, for example {out / 'derivatives' / 'physmrisynth'}.")
-    if not _is_ours(out):
+    if _is_ours(out):
+        _check_source(root, out)
+    else:
         taken = any(not file.name.startswith(TEMPORARY) for file in out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink()
         if taken and not (overwrite and out.is_dir()):
             raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
@@ -84,6 +87,17 @@ def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
         write_text("\n".join(_IGNORED) + "\n", out / ".bidsignore")
     except OSError as error:
         raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
+
+
+def _check_source(root: Path, out: Path) -> None:
+    """Refuse derivatives of another data set: visits of one name would be taken for each other."""
+    links = json.loads((out / DESCRIPTION).read_text(encoding="utf-8")).get("DatasetLinks")
+    of = links.get("raw") if isinstance(links, dict) else None
+    if of is not None and of != root.resolve().as_uri():
+        raise ImageError(
+            f"{out} holds maps of the data set {of}. Choose another --out; if the data set has moved, write "
+            f"{root.resolve().as_uri()} as DatasetLinks.raw into {out / DESCRIPTION}."
+        )
 
 
 def write_text(text: str, path: Path) -> None:

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from threadpoolctl import threadpool_limits
 
 from ..errors import EstimationError
-from .cohort_visit import FAILED, Row, Task, discard_unfinished, estimate_visit
+from .cohort_visit import FAILED, Row, Task, clear_unfinished, estimate_visit
 
 _CONNECT_SECONDS = 20.0
 _LOOK_SECONDS = 5.0
@@ -63,7 +63,7 @@ def _row(receiver: Any, task: Task, process: Any) -> Row:
     if row is not None:
         return row
     code = process.exitcode or 0
-    discard_unfinished(task)
+    clear_unfinished(task)
     return task.row(FAILED, _DIED.format(f" (signal {-code})" if code < 0 else f" (exit code {code})"))
 
 
@@ -141,7 +141,7 @@ def _result(future: Any, task: Task) -> Row:
     error = future.exception()
     if error is None:
         return future.result()
-    discard_unfinished(task)
+    clear_unfinished(task)
     return task.row(FAILED, f"Its worker was lost or failed ({error}). Run again.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -13,8 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import ImageError, PhysMRISynthError
 from ..imaging.roles import ROLES
+from ..imaging.sidecar import fields_beside
 from ..imaging.volumes import TEMPORARY
 from .bids_derivatives import REPORT, write_derivative
 from .outputs import write_json
@@ -22,6 +25,10 @@ from .outputs import write_json
 _log = logging.getLogger(__name__)
 ESTIMATED, KEPT, FAILED = "estimated", "complete before", "failed"
 """What became of a visit."""
+_OLD, _NEW = "old", "new"
+"""The visit's folders within its temporary one: new maps are whole when old ones are there."""
+_OTHER = {"options": "with other options", "images": "from other images or headers", "version": "by another version"}
+"""How maps that are there may differ from those that were to be made, by the entry of ``made_from`` in their report."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +128,14 @@ def estimate_visit(task: Task) -> Row:
     """Make a visit's derivative unless it is complete. Never raises an Exception: a cohort goes on, whatever one visit does."""
     start = time.perf_counter()
     try:
-        earlier = earlier_report(task)
+        clear_unfinished(task)
+        made_from = _made_from(task)
+        earlier = earlier_report(task, made_from)
         if earlier is not None:
             return task.row(KEPT, report=earlier)
         with _whole_visit(task) as folder:
             made = task.make(task.visit, task.options, task.root, folder)
-            report = {**made, "notes": task.visit.notes, "options": asdict(task.options)}
+            report = {**made, "notes": task.visit.notes, "made_from": made_from}
             write_json(report, folder / f"{task.visit.name}_{REPORT}")
         return task.row(ESTIMATED, seconds=time.perf_counter() - start, report=report)
     except PhysMRISynthError as error:
@@ -140,29 +149,57 @@ def estimate_visit(task: Task) -> Row:
         return task.row(FAILED, f"Unexpected {type(error).__name__}: {error}. Report it with this visit's log.")
 
 
-def earlier_report(task: Task) -> dict[str, Any] | None:
+def _made_from(task: Task) -> dict[str, Any]:
+    """What a visit's maps depend on, as JSON values; images and the headers beside them by their SHA-256, which copying does not change.
+
+    Raises OSError for an image, ProtocolError for a header that cannot be read.
+    """
+    images = {
+        role: {"source": _uri(path, task.root), "sha256": _hash_of_file(path), "header_sha256": _hash(fields_beside(path))}
+        for role, path in task.visit.files.items()
+    }
+    told: dict[str, Any] = json.loads(json.dumps({"version": __version__, "options": asdict(task.options), "images": images}))
+    return told
+
+
+def _hash_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def earlier_report(task: Task, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
     """The report of a visit that is complete, None where it is to be made.
 
-    Raises ImageError when its place holds something else, or maps that were made with other options.
+    Raises ImageError when its place holds something else, or maps that were made from something else than ``made_from`` says.
     """
     place = task.out / task.visit.folder
     if not place.exists():
         return None
     try:
         report = json.loads((place / f"{task.visit.name}_{REPORT}").read_text(encoding="utf-8"))
-        options = report["options"]
+        before = {name: report["made_from"][name] for name in _OTHER}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ImageError(f"{place} holds files that this command did not write. Move them, or choose another --out.") from error
     if task.overwrite:
         return None
-    if options != json.loads(json.dumps(asdict(task.options))):
-        raise ImageError(f"{place} holds maps that were made with other options. Choose another --out, or add --overwrite.")
+    if other := " and ".join(told for name, told in _OTHER.items() if before[name] != made_from[name]):
+        raise ImageError(f"{place} holds maps that were made {other}. Choose another --out, or add --overwrite.")
     return report
 
 
-def discard_unfinished(task: Task) -> None:
-    """Remove what a process that was killed has left of a visit."""
+def clear_unfinished(task: Task) -> None:
+    """Remove what a process that was killed has left of a visit; where it was about to put new maps in the place of old ones, do that."""
+    place = task.out / task.visit.folder
     for left in task.out.glob(f"{_begin(task)}*"):
+        if (left / _OLD).exists() and not place.exists():
+            try:
+                (left / _NEW).replace(place)
+            except OSError:  # nothing is lost while both stay where they are
+                continue
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -173,17 +210,21 @@ def _begin(task: Task) -> str:
 
 @contextmanager
 def _whole_visit(task: Task) -> Iterator[Path]:
-    """A temporary folder that becomes the visit's at the end, by one renaming; what a killed run left of the visit goes first."""
-    discard_unfinished(task)
+    """A temporary folder that becomes the visit's at the end, by one renaming; one that is there goes into the temporary folder before."""
     place = task.out / task.visit.folder
     with tempfile.TemporaryDirectory(dir=task.out, prefix=_begin(task)) as name:
-        folder = Path(name) / "new"
-        folder.mkdir()
-        yield folder
+        old, new = Path(name) / _OLD, Path(name) / _NEW
+        new.mkdir()
+        yield new
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
-            place.replace(Path(name) / "old")
-        folder.replace(place)
+            place.replace(old)
+        try:
+            new.replace(place)
+        except OSError:
+            if old.exists():
+                old.replace(place)
+            raise
 
 
 def _uri(path: Path, root: Path) -> str:

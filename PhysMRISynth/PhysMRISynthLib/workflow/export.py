@@ -15,8 +15,9 @@ from ..errors import ImageError
 from ..imaging.dicom_out.identity import Identity, anonymous_identity, share_within, source_identity
 from ..imaging.dicom_out.mr_series import write_mr_series
 from ..imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
+from ..imaging.map_files import find_map_files
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
-from ..imaging.volumes import read_volume, same_grid
+from ..imaging.volumes import same_grid
 from ..physics.protocol import Protocol
 from .outputs import REPORT, check_free, whole_folder, write_json
 from .render import render
@@ -45,14 +46,15 @@ def export_dicom(
 ) -> Export:
     """Write PD, T1, T2 and their SDs as Parametric Maps and each protocol's contrast as an MR series.
 
-    With ``source``, a folder of DICOM images, patient, study and frame of reference are theirs; without, the patient is anonymous.
+    With ``source``, a folder of DICOM images, patient, study and frame of reference are theirs, and results refer to the series on the
+    maps' grid, or to the only one; without, the patient is anonymous.
     ``origin`` names the maps in the derivation. Raises ImageError when DICOM packages are missing, when ``out`` is taken or holds other
-    results, when the source is of several patients, or does not overlap the maps.
+    results, when the source is of several patients, studies or frames of reference, or does not overlap the maps.
     """
     _check_packages()
     check_export(out, overwrite, source)
-    identity = anonymous_identity() if source is None else source_identity(source)
-    warnings = _overlap_warnings(share_within(identity, maps))
+    identity = anonymous_identity() if source is None else source_identity(source, maps.grid)
+    warnings = _source_warnings(identity, maps)
     with whole_folder(out, overwrite) as folder:
         number = _write_maps(maps, identity, folder)
         steps = _write_contrasts(maps, protocols, identity, number, folder, origin)
@@ -62,23 +64,30 @@ def export_dicom(
     return Export(tuple(names), warnings)
 
 
-def _overlap_warnings(share: float) -> tuple[str, ...]:
-    if share >= _LEAST_SHARE:
-        return ()
-    return (
-        f"Only {max(1, round(100 * share))} % of the maps' head lies within the source's images. Check that the maps came from this study: "
-        "they are filed under its patient and frame of reference.",
-    )
+def _source_warnings(identity: Identity, maps: TissueMaps) -> tuple[str, ...]:
+    told = []
+    share = share_within(identity, maps)
+    if share < _LEAST_SHARE:
+        told.append(
+            f"Only {max(1, round(100 * share))} % of the maps' head lies within the source's images. Check that the maps came from this "
+            "study: they are filed under its patient and frame of reference."
+        )
+    if len(identity.sources) > 1:
+        told.append(
+            f"The maps may have come from any of {len(identity.sources)} series of the source, so that the files name none of them. "
+            "Give the folder of that series if they are to."
+        )
+    return tuple(told)
 
 
 def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
     """``maps`` with the SDs that lie beside them in ``folder``. Raises ImageError when one is on another grid or negative in the head."""
-    deviations = {}
+    deviations, files = {}, find_map_files(folder)
     for name in QUANTITIES:
-        file = Path(folder) / f"{name}_sd.nii.gz"
+        file = files.path(f"{name}_sd")
         if not file.exists():
             continue
-        volume = read_volume(file, constant=True)
+        volume = files.read(f"{name}_sd")
         if not same_grid(volume.image, maps.grid) or volume.voxels[maps.mask].min() < 0:
             raise ImageError(f"{file} is not the SD of the maps beside it. Give maps of one estimate.")
         deviations[name] = volume.voxels / np.float32(PER_CENT) if name == "PD" else volume.voxels

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import SimpleITK as sitk
 
-from ..fitting.compartments import as_one_compartment
 from ..fitting.head import HeadModel
 from ..fitting.mixture import class_signals, gaussian_prior, mean_uncertainty, responsibilities
 from ..fitting.observation import Observation
@@ -84,7 +83,7 @@ def fit_all_voxels(
         empty((3, count), np.float32), empty((3, count), np.float32), empty(count, np.float32), empty(count, np.uint8),
         empty((len(adapted), count), np.float32),
     )  # fmt: skip
-    rows = brain_rows()
+    shares = head.classes.shares(brain_rows()).astype(np.float32)
 
     def work(piece: slice) -> None:
         seen = [o.at(piece) for o in adapted]
@@ -92,16 +91,15 @@ def fit_all_voxels(
         assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece)))
         mean, precision = gaussian_prior(head.classes, assigned)
         gains = [np.float32(g) * f for g, f in zip(head.gains, fields, strict=True)]
-        single, beyond = as_one_compartment(seen, fields, signals, assigned)
-        theta, covariance = fit_voxels(single, gains, mean, precision)
+        theta, covariance = fit_voxels(seen, gains, mean, precision)
         covariance += mean_uncertainty(head.classes, assigned)
         result.theta[:, piece] = theta
         result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
         pure = assigned[: head.classes.pure]
-        result.brain[piece] = 1.0 - pure[[k for k in range(head.classes.pure) if k not in rows]].sum(axis=0)
+        result.brain[piece] = shares @ assigned
         result.tissue[piece] = np.where(pure.max(axis=0) > 0.5, pure.argmax(axis=0), NO_TISSUE)
         for i, (observation, gain) in enumerate(zip(seen, gains, strict=True)):
-            result.predicted[i, piece] = predict(observation, theta, gain)[0] + beyond[i]
+            result.predicted[i, piece] = predict(observation, theta, gain)[0]
 
     for_each_chunk(count, _CHUNK, work, progress)
     return result

@@ -54,7 +54,7 @@ def read_acquisition(role: str, path: Path, spec: str | None = None, allow_contr
     """
     path = Path(path)
     volume = read_scan(path)
-    header = read_header(path)
+    header = read_header(path, volume.path)
     protocol = _protocol(role, header, spec)
     fields = header.fields if header else {}
     note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), allow_contrast_agent)
@@ -65,12 +65,13 @@ def read_acquisition(role: str, path: Path, spec: str | None = None, allow_contr
     return replace(read, field_strength=stated_field_strength(fields, header.source)) if header else read
 
 
-def read_header(path: Path) -> Header | None:
+def read_header(path: Path, first: Path | None = None) -> Header | None:
     """What is stated about an image: by the JSON sidecar beside it, else by a table of its data set, else by its own DICOM header.
 
-    Raises ProtocolError where that cannot be read, ImageError for DICOM.
+    Of a folder with a DICOM series, that of the series' ``first`` image. Raises ProtocolError where that cannot be read, ImageError for
+    DICOM.
     """
-    file = next((inside for inside in sorted(path.iterdir()) if is_dicom(inside)), None) if path.is_dir() else path
+    file = first if path.is_dir() else path
     own = dicom_fields(file) if file is not None and is_dicom(file) else None
     beside = fields_beside(path)
     if beside is not None:

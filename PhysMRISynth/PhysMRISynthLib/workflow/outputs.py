@@ -17,8 +17,9 @@ import SimpleITK as sitk
 
 from ..errors import ImageError
 from ..imaging.acquisition import Acquisition
+from ..imaging.map_files import find_map_files
 from ..imaging.sidecar import sidecar_fields, sidecar_path
-from ..imaging.tissue_maps import MAP_FILES, TissueMaps
+from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import TEMPORARY, check_name, write_image
 from ..physics.protocol import Protocol
 from .estimate import Estimate
@@ -100,7 +101,9 @@ def _check_inputs_survive(acquisitions: Sequence[Acquisition], out: Path, names:
 
 def check_maps_survive(maps: Path, out: Path) -> None:
     """Raise ImageError when the file ``out`` is one of the results in the folder ``maps`` that it is made from."""
-    if Path(out).resolve().parent == Path(maps).resolve() and (out.name in MAP_FILES or out.name in _earlier_files(maps)):
+    if Path(out).resolve().parent != Path(maps).resolve():
+        return
+    if out.name in {path.name for path in find_map_files(maps).paths()} | _earlier_files(maps):
         raise ImageError(f"{out} is one of the maps. Choose another --out.")
 
 

@@ -20,6 +20,9 @@ from .planes import Planes, planes_of
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_NO_SERIAL_NUMBER = "NONE"
+"""The standard wants one of every Parametric Map; software has none."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -68,7 +71,7 @@ def write_parametric_map(
             manufacturer=MANUFACTURER,
             manufacturer_model_name=MANUFACTURER,
             software_versions=__version__,
-            device_serial_number=__version__,
+            device_serial_number=_NO_SERIAL_NUMBER,
             contains_recognizable_visual_features=True,  # a head's surface shows a face
             real_world_value_mappings=[_mapping(frames, quantity, deviation)],
             voi_lut_transformations=[VOILUTTransformation(window_center=high / 2, window_width=high)],

@@ -8,9 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import ImageError
-
-_LARGEST_SKEW = 1e-3
-"""Cosine between two axes of a grid above which it has no DICOM planes."""
+from ..volumes import LARGEST_SKEW
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def planes_of(grid: sitk.Image) -> Planes:
     """The planes of a volume. Raises ImageError when its axes are not at right angles, which DICOM slices must be."""
     axes = np.reshape(grid.GetDirection(), (3, 3))
     gram = axes.T @ axes
-    if np.abs(gram - np.eye(3)).max() > _LARGEST_SKEW:
+    if np.abs(gram - np.eye(3)).max() > LARGEST_SKEW:
         raise ImageError("The grid's axes are not at right angles, as DICOM planes are. Resample the maps onto a right-angled grid.")
     slices = grid.GetSize()[2]
     x, y, z = grid.GetSpacing()

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
 _NEEDED_CLASSIC = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_DICOMDIR = "1.2.840.10008.1.3.10"
-"""The class of a folder's index, which is of no series."""
 _EMPTY_IF_UNKNOWN = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
 _SEXES = ("M", "F", "O")
-_LARGEST_SKEW = 1e-2
+_ROUNDING = 1e-2
+"""Cosine between a row and a column that is left where a header rounds them much."""
 _THICKEST_MM = 100.0
 _UNKNOWN_THICKNESS_MM = 1.0
 _FRAMES = "PerFrameFunctionalGroupsSequence"
@@ -50,13 +49,15 @@ def _header(file: Path) -> Dataset | None:
     """The header of an image with a place in the patient; None for what is no DICOM file, or another kind of object."""
     import pydicom
     from pydicom.errors import InvalidDicomError
+    from pydicom.uid import MediaStorageDirectoryStorage
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # harmless deviations, by the line
             header = pydicom.dcmread(file, stop_before_pixels=True)
             placed = "ImagePositionPatient" in header or _FRAMES in header
-            if not placed and not header.get("SeriesInstanceUID") and header.file_meta.get("MediaStorageSOPClassUID") != _DICOMDIR:
+            index = header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+            if not placed and not index and not header.get("SeriesInstanceUID"):
                 raise EOFError("its header ends early")
             missing = [name for name in (*_NEEDED, *(() if _FRAMES in header else _NEEDED_CLASSIC)) if header.get(name) in (None, "", [])]
             if placed and not missing:
@@ -112,7 +113,7 @@ def _geometry(place: Dataset, turn: Dataset, size: Dataset) -> Geometry:
     if (position.size, orientation.size, spacing.size) != (3, 6, 2):
         raise ValueError("its position, orientation or spacing is incomplete")
     axes = orientation.reshape(2, 3)
-    possible = spacing.min() > 0 and 0 < thickness < _THICKEST_MM and np.abs(axes @ axes.T - np.eye(2)).max() < _LARGEST_SKEW
+    possible = spacing.min() > 0 and 0 < thickness < _THICKEST_MM and np.abs(axes @ axes.T - np.eye(2)).max() < _ROUNDING
     if not (possible and np.isfinite(position).all()):
         raise ValueError("its position, orientation or spacing is none")
     return position, orientation, spacing, thickness

@@ -64,9 +64,8 @@ class EstimateHandler:
         assert isinstance(job, EstimateJob)
         report("load the network", 0.0)
         weights = self._usable_weights(job.prior)
-        estimate = estimate_tissue_maps(
-            job.acquisitions, job.reference, job.register, job.field_strength, report, job.prior, job.device, weights
-        )
+        options = job.reference, job.register, job.field_strength, report, job.prior, job.device, weights, job.spacing_mm
+        estimate = estimate_tissue_maps(job.acquisitions, *options)
         report("hand over the maps", 0.0)
         write_result(result_of(estimate, job.acquisitions, job.field_strength), folder)
 

@@ -29,6 +29,7 @@ from .jobs import EstimateJob, Job, Result, SampleJob
 
 _JOB, _RESULT = "job", "result"
 _DESCRIPTION = "description.json"
+_OPTIONS = ("reference", "register", "field_strength", "prior", "device", "spacing_mm")
 
 
 def new_folder() -> Path:
@@ -48,7 +49,7 @@ def write_job(job: Job, folder: Path) -> None:
         told: dict[str, Any] = {"kind": "sample", **asdict(job)}
     else:
         given = [_acquisition_fields(acquisition) for acquisition in job.acquisitions]
-        options = {name: getattr(job, name) for name in ("reference", "register", "field_strength", "prior", "device")}
+        options = {name: getattr(job, name) for name in _OPTIONS}
         told = {"kind": "estimate", "acquisitions": given, **options}
         arrays = {f"acquisition {n}": sitk.GetArrayViewFromImage(a.volume.image) for n, a in enumerate(job.acquisitions)}
     _write(folder / _JOB, told, arrays)

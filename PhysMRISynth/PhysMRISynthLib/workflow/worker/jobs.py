@@ -30,6 +30,7 @@ class EstimateJob:
     field_strength: float = 3.0
     prior: str = "auto"
     device: str = "auto"
+    spacing_mm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Tissue maps of the scene, and contrasts rendered from them, as DICOM files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import PhysMRISynthError
+from ..physics.presets import protocol_from_spec
+from ..physics.protocol import Protocol
+from ..workflow.export import Export, export_dicom
+from .mapNodes import TissueMapNodes
+from .messages import withoutOptions
+
+
+def exportDicom(
+    maps: TissueMapNodes,
+    folder: str | Path,
+    source: str | Path | None = None,
+    protocols: Iterable[str | Protocol] = (),
+    overwrite: bool = False,
+) -> Export:
+    """As :func:`~PhysMRISynthLib.workflow.export.export_dicom`, of the maps as they are now: an edited map counts.
+
+    ``protocols`` as presets, ``sequence,TR=…`` (ms, degrees) or Protocols. Raises a PhysMRISynthError with cause and next step.
+    """
+    chosen = [protocol_from_spec(protocol, "script") if isinstance(protocol, str) else protocol for protocol in protocols]
+    images = None if source is None else Path(source)
+    try:
+        return export_dicom(maps.tissueMaps(), Path(folder), chosen, images, overwrite, maps.title)
+    except PhysMRISynthError as error:
+        raise type(error)(withoutOptions(str(error))) from error
