@@ -118,19 +118,23 @@ class TissueClasses:
         covariances[: self.pure] *= scales[:, None, None]
         return replace(self, covariances=covariances).with_means(self.means[: self.pure], self.extra[: self.pure])
 
-    def weights(self, atlas: np.ndarray) -> np.ndarray:
-        """Prior probability of each class (K, N) from tissue fractions (pure, N), with those of lesions (pure + 1, N) where known."""
+    def weights(self, atlas: np.ndarray, settled: bool = False) -> np.ndarray:
+        """Prior probability of each class (K, N) from tissue fractions (pure, N), with those of lesions (pure + 1, N) where known.
+
+        ``settled``: the head's level is fitted, so that fluid deep in the brain need no longer be taken for what is not brain. Before, that
+        doubt keeps voxels of several tissues out of a tissue's mean.
+        """
         atlas, lesion = atlas[: self.pure], atlas[self.pure :].sum(axis=0)
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
-        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0) + lesion) / len(atlas)
+        trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0) + lesion, settled) / len(atlas)
         mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * 2.0 * np.sqrt(trusted[m.first] * trusted[m.second]) for m in self.mixtures]
         other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0) + _ATLAS_TRUST * lesion
         weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)
         return weights / weights.sum(axis=0)
 
-    def _anywhere(self, inside: np.ndarray) -> np.ndarray:
+    def _anywhere(self, inside: np.ndarray, settled: bool) -> np.ndarray:
         """How far each tissue (pure, N) may be where the atlas does not expect it, ``inside`` (N,) being its probability of brain."""
-        outside = np.maximum(1.0 - _ROUNDING - inside, _HARDLY)
+        outside = np.maximum(1.0 - _ROUNDING - inside, _HARDLY) if settled else np.ones_like(inside)
         shares = []
         for tissue in tissue_table():
             of_the_head = tissue.region != "brain" and tissue.name not in _ANYWHERE

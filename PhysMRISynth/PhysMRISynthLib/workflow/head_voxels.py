@@ -88,7 +88,7 @@ def fit_all_voxels(
     def work(piece: slice) -> None:
         seen = [o.at(piece) for o in adapted]
         fields = head.fields(head.basis.evaluate(voxels.positions(piece)))
-        assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece)))
+        assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece), settled=True))
         mean, precision = gaussian_prior(head.classes, assigned)
         gains = [np.float32(g) * f for g, f in zip(head.gains, fields, strict=True)]
         theta, covariance = fit_voxels(seen, gains, mean, precision)
