@@ -127,7 +127,7 @@ class TissueClasses:
         atlas, lesion = atlas[: self.pure], atlas[self.pure :].sum(axis=0)
         brain = [k for k, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
         trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0) + lesion, settled) / len(atlas)
-        mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * 2.0 * np.sqrt(trusted[m.first] * trusted[m.second]) for m in self.mixtures]
+        mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * _both(trusted[m.first], trusted[m.second]) for m in self.mixtures]
         other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0) + _ATLAS_TRUST * lesion
         weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)
         return weights / weights.sum(axis=0)
@@ -140,6 +140,11 @@ class TissueClasses:
             of_the_head = tissue.region != "brain" and tissue.name not in _ANYWHERE
             shares.append(outside if of_the_head else np.full_like(outside, _HARDLY if tissue.name in _LOCAL_TISSUES else 1.0))
         return np.stack(shares)
+
+
+def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far two tissues are both expected: 1 where each is by half, next to nothing where one is not."""
+    return 4.0 * one * other / (one + other)
 
 
 def literature_classes(field_strength: float) -> TissueClasses:
