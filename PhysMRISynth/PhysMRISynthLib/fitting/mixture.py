@@ -193,8 +193,8 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
     errors = np.array([o.model_error for o in observations])
     spreads = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
     covariances = spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2)
+    adds = np.array([o.protocol.sequence.uses_pd for o in observations])  # the ratio of two images does not: it stays one tissue's
     for row, mixture in enumerate(classes.mixtures, start=classes.pure):
-        adds = np.array([o.protocol.sequence.uses_pd for o in observations])  # the ratio of two images does not: it stays one tissue's
         mean, covariance = _mixed_signals(mixture, signed, observations)
         means[row] = np.where(adds, mean, means[row])
         both = np.where(np.outer(adds, adds), mixture.of(covariances) + covariance, 0.0)

@@ -102,14 +102,18 @@ def _linearise(
 
 def signed_signal(observation: Observation, theta: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Expected signal (N,) of an input at θ (3, N) with its sign, before a magnitude is taken."""
-    signal, _ = observation.protocol.signal_and_derivatives(theta)
-    return signal * gain if observation.protocol.sequence.uses_pd else signal
+    return observation.protocol.signal_and_derivatives(theta)[0] * _scale(observation, gain)
+
+
+def _scale(observation: Observation, gain: np.ndarray) -> np.ndarray | np.float32:
+    """What the equation's signal is multiplied by: ratio images have no gain."""
+    return gain if observation.protocol.sequence.uses_pd else np.float32(1.0)
 
 
 def predict(observation: Observation, theta: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray | None, ...]]:
     """Expected signal of an input at θ (3, N) and its derivatives; a magnitude image's noise floor included."""
     signal, slopes = observation.protocol.signal_and_derivatives(theta)
-    scale = gain if observation.protocol.sequence.uses_pd else np.float32(1.0)
+    scale = _scale(observation, gain)
     signal = signal * scale
     if observation.protocol.sequence.signed:
         return signal, tuple(None if s is None else s * scale for s in slopes)

@@ -57,19 +57,18 @@ def contrast_agent(fields: Mapping[str, Any] | None, file_name: str = "") -> str
     return "says its name" if names_agent(file_name) else None
 
 
-def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool | None = None) -> str | None:
+def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool = False) -> str | None:
     """A note for an image that was taken after an ``agent`` (of :func:`contrast_agent`), None where there was none.
 
-    Raises ImageError for a T1w image unless that is ``allowed``; None: where it cannot be, and the message names no option for it.
-    ``name`` is what the user calls the image.
+    Raises ImageError for a T1w image unless that is ``allowed``. ``name`` is what the user calls the image.
     """
     if agent is None:
         return None
     cause = f"{name} was taken after a contrast agent ({agent})"
     if role == "t1w" and not allowed:
-        option = "" if allowed is None else " --allow-contrast-agent takes it nevertheless."
         raise ImageError(
-            f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out.{option}"
+            f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out. "
+            "--allow-contrast-agent takes it nevertheless."
         )
     return f"{cause}, which shortens T1: the maps are wrong where it went, in vessels and lesions."
 

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .diffusion_config import DiffusionConfig
-from .latent_space import LatentSpace, Moments
+from .latent_space import LEAST_SD, LatentSpace, Moments
 from .noising import noising
 
 import_module("einops")  # MONAI's attention needs it, and would say so only when the network is made
-_LEAST_SD = 1e-3
 
 
 class LatentDiffusion(nn.Module):
@@ -51,7 +50,7 @@ class LatentDiffusion(nn.Module):
         """Take over the moments of the training data: of latents, and of the heads' numbers."""
         self.space.take(latents)
         self.condition_mean.copy_(condition_mean)
-        self.condition_sd.copy_(condition_sd.clamp_min(_LEAST_SD))
+        self.condition_sd.copy_(condition_sd.clamp_min(LEAST_SD))
 
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """What the UNet predicts (float32) of noisy latents, as it sees them, at ``times`` (B,); ``condition`` (B, K): NaN is not told."""

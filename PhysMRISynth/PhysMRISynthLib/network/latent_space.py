@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from .blocks import depth_to_space, space_to_depth
 from .diffusion_config import DiffusionConfig
 
-_LEAST_SD = 1e-3
+LEAST_SD = 1e-3
+"""Of numbers that networks see divided by their SD."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ class LatentSpace(nn.Module):
     def take(self, moments: Moments) -> None:
         """Take over the training latents' moments."""
         self.mean.copy_(moments.mean)
-        self.sd.copy_(moments.sd.clamp_min(_LEAST_SD))
+        self.sd.copy_(moments.sd.clamp_min(LEAST_SD))
         if self.config.components:
             assert moments.axes is not None and moments.centre is not None
             assert moments.spread is not None and moments.variance is not None
             self.axes.copy_(moments.axes)
             self.centre.copy_(moments.centre)
-            self.spread.copy_(moments.spread.clamp_min(_LEAST_SD))
-            self.variance.copy_(moments.variance.clamp_min(_LEAST_SD**2))
+            self.spread.copy_(moments.spread.clamp_min(LEAST_SD))
+            self.variance.copy_(moments.variance.clamp_min(LEAST_SD**2))
 
     def seen(self, latent: Tensor) -> Tensor:
         """What the UNet sees of latents (B, channels, *S)."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ..network.blocks import space_to_depth
 from ..network.diffusion_config import DiffusionConfig
-from ..network.latent_space import Moments
+from ..network.latent_space import LatentSpace, Moments
 from .latents import Latents
 
 
@@ -18,11 +18,12 @@ def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
     mean, sd = _of_channels(latents)
     if not config.components:
         return Moments(mean, sd)
+    space = LatentSpace(replace(config, components=0))
+    space.take(Moments(mean, sd))
     products = torch.zeros(config.folded_channels, config.folded_channels, dtype=torch.float64)
     head = torch.zeros(config.folded_channels, *config.seen_shape[1:], dtype=torch.float64)
     for index in range(len(latents)):
-        normal = (torch.from_numpy(latents[index].latent) - mean.view(1, -1, 1, 1, 1)) / sd.view(1, -1, 1, 1, 1)
-        folded = space_to_depth(normal, config.fold)[0].double()
+        folded = space.seen(torch.from_numpy(latents[index].latent))[0].double()
         flat = folded.flatten(1)
         products += flat @ flat.T / (flat.shape[1] * len(latents))
         head += folded / len(latents)

@@ -19,7 +19,7 @@ from ..imaging.tissue_maps import PER_CENT
 from ..imaging.volumes import TEMPORARY, write_image
 from .estimate import Estimate
 from .figure import write_figure
-from .outputs import finite, write_json
+from .outputs import is_taken, write_json
 from .report import estimate_report
 
 DESCRIPTION = "dataset_description.json"
@@ -77,10 +77,8 @@ def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
         raise ImageError(f"{out} is the data set itself. Choose another --out, for example {out / 'derivatives' / 'physmrisynth'}.")
     if _is_ours(out):
         _check_source(root, out)
-    else:
-        taken = any(not file.name.startswith(TEMPORARY) for file in out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink()
-        if taken and not (overwrite and out.is_dir()):
-            raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
+    elif is_taken(out) and not (overwrite and out.is_dir()):
+        raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(_description(root), indent=2, ensure_ascii=False), out / DESCRIPTION)
@@ -116,12 +114,10 @@ def write_text(text: str, path: Path) -> None:
 def _description(root: Path) -> dict[str, Any]:
     place = root.resolve().as_uri()
     made = {"Name": _NAME, "Version": __version__, "Description": "Maps of PD, T1 and T2 from T1w, T2w and FLAIR images. Research only."}
-    return finite(
-        {
-            "Name": f"Tissue maps of {root.resolve().name}", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
-            "GeneratedBy": [made], "SourceDatasets": [{"URL": place}], "DatasetLinks": {"raw": place},
-        }
-    )  # fmt: skip
+    return {
+        "Name": f"Tissue maps of {root.resolve().name}", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
+        "GeneratedBy": [made], "SourceDatasets": [{"URL": place}], "DatasetLinks": {"raw": place},
+    }  # fmt: skip
 
 
 def _is_ours(out: Path) -> bool:

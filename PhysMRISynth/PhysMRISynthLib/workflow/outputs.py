@@ -107,13 +107,19 @@ def check_maps_survive(maps: Path, out: Path) -> None:
         raise ImageError(f"{out} is one of the maps. Choose another --out.")
 
 
+def is_taken(out: Path) -> bool:
+    """Whether something is there already; in a folder, what killed runs have left half-written does not count."""
+    if out.is_dir():
+        return any(not file.name.startswith(TEMPORARY) for file in out.iterdir())
+    return out.exists() or out.is_symlink()
+
+
 def check_free(out: Path, overwrite: bool) -> None:
     """Raise ImageError when the output exists and may not be overwritten (a folder counts as existing when it holds anything but what
     killed runs have left half-written)."""
     out = Path(out)
     check_name(out)
-    taken = any(not file.name.startswith(TEMPORARY) for file in out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink()
-    if taken and not overwrite:
+    if is_taken(out) and not overwrite:
         raise ImageError(f"{out} exists already. Choose another --out, or add --overwrite.")
     nearest = next((folder for folder in out.absolute().parents if folder.exists()), None)
     if nearest is not None and not nearest.is_dir():
