@@ -19,7 +19,7 @@ from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, Dif
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.latent_space import Moments
-from PhysMRISynthLib.network.noising import noising
+from PhysMRISynthLib.network.noising import noising, step
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -45,8 +45,25 @@ def test_a_perfect_prediction_leads_from_noise_to_the_data(objective: str, sched
     x = process.noisy(clean, noise, torch.tensor([pairs[0][0]]))
     assert float(torch.corrcoef(torch.stack([x.flatten(), noise.flatten()]))[0, 1]) > 0.99  # it begins where there is hardly anything else
     for now, then in pairs:
-        x = process.step(process.target(clean, noise, torch.tensor([now])), x, now, then)
+        x = step(process, process.target(clean, noise, torch.tensor([now])), x, now, then, torch.zeros(clean.shape), 0.0)
     torch.testing.assert_close(x, clean, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("renewal", (0.0, 0.5, 1.0))
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_step_leaves_as_much_noise_as_belongs_there(objective: str, renewal: float) -> None:
+    """Whatever share of the noise is drawn anew, the mixture after a step is one of the later time; what was there is forgotten as
+    far as DDPM forgets it."""
+    process = noising(replace(TINY, objective=objective))
+    clean, noise, fresh = torch.randn((3, 1, 2, 100, 500), dtype=torch.float64)
+    now, then = process.pairs(4)[1]
+    before = process.noisy(clean, noise, torch.tensor([now]))
+    after = step(process, process.target(clean, noise, torch.tensor([now])), before, now, then, fresh, renewal)
+    (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
+    left = after - data_then * clean
+    assert float(left.std()) == pytest.approx(noise_then, rel=0.01)
+    kept = float((left * noise).mean() / noise_then)
+    assert kept == pytest.approx((1.0 - renewal**2 * (1.0 - (data_now * noise_then / (data_then * noise_now)) ** 2)) ** 0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -59,28 +76,28 @@ def test_times_cover_the_whole_way(objective: str) -> None:
 
 
 def test_a_silent_network_leaves_the_best_linear_estimate() -> None:
-    """Without a word from the network the estimate of the data errs no more than any linear filter's, at every time, in every channel."""
+    """Without a word from the network the estimate of the data errs no more than any linear filter's, at every time, in every channel
+    and every place."""
     process = noising(replace(TINY, objective="flow_residual"))
-    variance = torch.tensor([4.0, 1.0, 0.1])
+    variance = torch.tensor([4.0, 1.0, 0.1]).view(3, 1, 1) * torch.linspace(0.1, 1.0, 4).view(1, 4, 1)
     for share in (0.02, 0.3, 0.7, 1.0):
-        clean = variance.sqrt().view(1, 3, 1, 1) * torch.randn(4, 3, 100, 200)
-        times = torch.full((4,), share * TINY.time_steps)
+        clean = variance.sqrt() * torch.randn(20, 3, 4, 4000)
+        times = torch.full((20,), share * TINY.time_steps)
         noisy = process.noisy(clean, torch.randn(clean.shape), times)
         estimate = noisy + share * process.prediction(torch.zeros(clean.shape), noisy, times, variance)
         power = variance * (1.0 - share) ** 2 + share**2
-        torch.testing.assert_close((estimate - clean).square().mean(dim=(0, 2, 3)), variance * share**2 / power, rtol=0.05, atol=0)
+        torch.testing.assert_close((estimate - clean).square().mean(dim=(0, 3)), (variance * share**2 / power)[..., 0], rtol=0.05, atol=0)
         shown = process.shown(noisy, times, variance)
-        torch.testing.assert_close(shown.square().mean(dim=(0, 2, 3)), torch.ones(3), rtol=0.05, atol=0)
+        torch.testing.assert_close(shown.square().mean(dim=(0, 3)), torch.ones(3, 4), rtol=0.05, atol=0)
 
 
 @pytest.mark.parametrize("share", (0.0, 0.05, 0.5, 1.0))
 def test_the_network_can_say_all_that_the_linear_estimate_lacks(share: float) -> None:
-    process, variance = noising(replace(TINY, objective="flow_residual")), torch.tensor([3.0, 0.2])
-    clean, noise = variance.sqrt().view(1, 2, 1, 1) * torch.randn(1, 2, 25, 20), torch.randn(1, 2, 25, 20)
+    process, variance = noising(replace(TINY, objective="flow_residual")), torch.tensor([3.0, 0.2]).view(2, 1, 1)
+    clean, noise = variance.sqrt() * torch.randn(1, 2, 25, 20), torch.randn(1, 2, 25, 20)
     times = torch.tensor([share * TINY.time_steps])
     noisy, power = process.noisy(clean, noise, times), variance * (1.0 - share) ** 2 + share**2
-    power, spread = power.view(1, 2, 1, 1), variance.view(1, 2, 1, 1)
-    rest = (clean - noise - (spread * (1.0 - share) - share) * noisy / power) * (power / spread).sqrt()
+    rest = (clean - noise - (variance * (1.0 - share) - share) * noisy / power) * (power / variance).sqrt()
     torch.testing.assert_close(process.prediction(rest, noisy, times, variance), process.target(clean, noise, times), atol=1e-4, rtol=1e-4)
     assert rest.square().mean() < 1.3  # of variance 1 whatever the time
 
@@ -102,7 +119,7 @@ def test_components_tell_a_latent_about_the_mean_head() -> None:
     """What lies along the kept axes comes back, what does not is lost, and nothing known is the mean head."""
     space = tiny_model(components=3).space
     axes = torch.linalg.qr(torch.randn(16, 16))[0][:, :3]
-    centre, spread, variance = torch.randn(3, 4, 6, 4), torch.tensor(2.0), torch.tensor([1.5, 1.0, 0.5])
+    centre, spread, variance = torch.randn(3, 4, 6, 4), torch.tensor(2.0), torch.rand(3, 4, 6, 4)
     space.take(Moments(torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.5]), axes, centre, spread, variance))
     seen = torch.randn(1, 3, 4, 6, 4)
     latent = space.latent(seen)
@@ -114,14 +131,25 @@ def test_components_tell_a_latent_about_the_mean_head() -> None:
     torch.testing.assert_close(space.seen(space.latent(torch.zeros(1, 3, 4, 6, 4))), torch.zeros(1, 3, 4, 6, 4))
 
 
+def test_the_unet_is_told_where_it_is_and_what_the_mean_head_has_there() -> None:
+    """Of the same mixture everywhere it says another thing at every place, and other things about another mean head."""
+    model = tiny_model(components=3, positions=True)
+    noisy, times, free = torch.ones(1, *model.config.seen_shape), torch.tensor([500.0]), torch.full((1, 3), torch.nan)
+    here = model.predict(noisy, times, free)
+    assert here.std(dim=(2, 3, 4)).min() > 1e-3
+    model.space.centre.copy_(torch.randn(3, 4, 6, 4))
+    assert (model.predict(noisy, times, free) - here).abs().max() > 1e-3
+    assert tiny_model(positions=True).predict(torch.ones(1, *TINY.seen_shape), times, free).shape == (1, *TINY.seen_shape)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_learning_lowers_the_loss(objective: str) -> None:
     model = tiny_model(objective=objective, fold=1).train().requires_grad_(True)
     latent, condition = torch.randn(2, 2, 8, 12, 8) * 0.1, torch.full((2, 3), torch.nan)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
-    for step in range(30):
-        torch.manual_seed(step)
+    for number in range(30):
+        torch.manual_seed(number)
         loss = model(latent, condition)
         optimizer.zero_grad()
         loss.backward()
@@ -143,9 +171,10 @@ def test_what_is_known_of_a_head_matters_and_what_is_not_does_not() -> None:
     assert (later - free).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("renewal", (0.0, 1.0))
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_seed_is_a_head(objective: str) -> None:
-    model = tiny_model(objective=objective)
+def test_a_seed_is_a_head(objective: str, renewal: float) -> None:
+    model = tiny_model(objective=objective, renewal=renewal)
     told: list[float] = []
     one = model.sample(3, 7, progress=told.append)
     torch.manual_seed(99)

@@ -173,20 +173,24 @@ def test_every_latent_is_learned_once_an_epoch_by_all_processes_together(tmp_pat
 
 
 def test_components_are_the_axes_on_which_heads_differ(tmp_path: Path) -> None:
-    """Heads that vary along two directions about a mean are told by two components, which have a root mean square of one."""
+    """Heads that vary along two directions about a mean are told by two components, which have a root mean square of one; how much they
+    vary is known place by place."""
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.standard_normal((16, 16)))[0][:, :2]
     mean_head = rng.standard_normal((4, 6, 4, 2))
     latents, config = Latents(tmp_path, SIMULATOR, 30), replace(TINY, components=2)
     for n in range(30):
-        folded = (mean_head + 0.5 * rng.standard_normal(mean_head.shape)) @ directions.T
+        differences = 0.5 * rng.standard_normal(mean_head.shape)
+        differences[2:] *= 0.1
+        folded = (mean_head + differences) @ directions.T
         latent = depth_to_space(torch.from_numpy(np.moveaxis(folded, -1, 0)[None].copy()), 2)
         latents.write(n, LatentHead(latent.float().numpy(), "a"))
     space = LatentSpace(config)
     space.take(latent_moments(latents, config))
     seen = torch.cat([space.seen(torch.from_numpy(latents[n].latent)) for n in range(30)])
     assert seen.mean(0).abs().max() < 0.01 and seen.square().mean().sqrt() == pytest.approx(1.0, abs=0.02)
-    torch.testing.assert_close(space.variance, seen.square().mean(dim=(0, 2, 3, 4)), rtol=0.02, atol=0)
+    found, expected = space.variance.mean(dim=(2, 3)), seen.square().mean(dim=(0, 3, 4))
+    torch.testing.assert_close(found[:, ::3], expected[:, ::3], rtol=0.1, atol=0)
     again = space.latent(seen[:1])
     assert (again - torch.from_numpy(latents[0].latent)).abs().max() < 0.01
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
-from .noising import noising
+from .noising import noising, step
 
 import_module("einops")  # MONAI's attention needs it, and would say so only when the network is made
 
@@ -31,7 +31,7 @@ class LatentDiffusion(nn.Module):
         self.config, self.noising = config, noising(config)
         self.space = LatentSpace(config)
         channels = config.seen_shape[0]
-        seen = channels + config.positions * config.spatial_dims
+        seen = channels + config.positions * (config.spatial_dims + config.components)
         self.unet = DiffusionModelUNet(
             config.spatial_dims, seen, channels, num_res_blocks=config.blocks, channels=config.widths,
             attention_levels=config.attention, norm_num_groups=config.groups, num_head_channels=config.head_channels,
@@ -56,8 +56,9 @@ class LatentDiffusion(nn.Module):
         """What the UNet predicts (float32) of noisy latents, as it sees them, at ``times`` (B,); ``condition`` (B, K): NaN is not told."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
         shown = self.noising.shown(noisy, times, self.space.variance)
-        seen = torch.cat([shown, _positions(shown)], dim=1) if self.config.positions else shown
-        output = self.unet(seen.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
+        if self.config.positions:
+            shown = torch.cat([shown, _positions(shown), self.space.expected.expand(len(shown), *[-1] * (shown.ndim - 1))], dim=1)
+        output = self.unet(shown.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
         return self.noising.prediction(output, noisy, times, self.space.variance)
 
     def _told(self, condition: Tensor) -> Tensor | None:
@@ -87,10 +88,16 @@ class LatentDiffusion(nn.Module):
         device = self.condition_mean.device
         open_ = torch.full((len(self.config.condition),), torch.nan)
         told = (open_ if condition is None else condition).to(device)[None]
-        x = torch.randn((1, *self.config.seen_shape), generator=torch.Generator().manual_seed(seed)).to(device)
+        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
+
+        def drawn() -> Tensor:
+            return torch.randn((1, *self.config.seen_shape), generator=generator).to(device)
+
+        x = drawn()
         pairs = self.noising.pairs(steps)
         for done, (now, then) in enumerate(pairs, start=1):
-            x = self.noising.step(self.predict(x, torch.tensor([now], device=device), told), x, now, then)
+            predicted = self.predict(x, torch.tensor([now], device=device), told)
+            x = step(self.noising, predicted, x, now, then, drawn(), self.config.renewal)
             progress(done / len(pairs))
         return self.space.latent(x)
 

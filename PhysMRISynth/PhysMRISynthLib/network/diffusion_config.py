@@ -64,9 +64,11 @@ class DiffusionConfig:
     ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), whose times are drawn
     logit-normally and moved by a factor of ``shift`` towards noise, as many like neighbours ask for (Esser et al., ICML 2024); or
     "flow_residual" (the same flow, of which the UNet predicts what no linear filter can). With ``positions`` the UNet is told where each
-    position lies: heads fill their box alike, and it need not find out where it is before it can tell what is there. ``components``: so
-    many of the folded channels' principal axes are kept, about the mean head (0: all channels as they are, about their own means).
-    ``condition`` names the numbers of CONDITIONS that it is told.
+    position lies, and what the mean head has there: heads fill their box alike, and it need not find out where it is before it can tell
+    what is there. ``components``: so many of the folded channels' principal axes are kept, about the mean head (0: all channels as they
+    are, about their own means).
+    ``condition`` names the numbers of CONDITIONS that it is told. ``renewal``: how much of the noise is drawn anew on the way
+    (:func:`~.noising.step`), which corrects what an imperfect network has got wrong before.
     """
 
     spatial_dims: int
@@ -87,6 +89,7 @@ class DiffusionConfig:
     condition: tuple[str, ...] = ()
     positions: bool = False
     components: int = 0
+    renewal: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.spatial_dims in (2, 3), "spatial_dims 2 or 3", self.spatial_dims)
@@ -99,6 +102,7 @@ class DiffusionConfig:
         _require(kept, f"from 0 to {self.folded_channels} components in 3D (in 2D 0: slices have no mean)", self.components)
         _require(0 < self.beta_start < self.beta_end < 1, "0 < beta_start < beta_end < 1", (self.beta_start, self.beta_end))
         _require(self.shift >= 1, "a shift from 1 on", self.shift)
+        _require(0 <= self.renewal <= 1, "a renewal from 0 to 1", self.renewal)
         _require(bool(self.widths) and len(self.attention) == len(self.widths), "as many attention as widths", self.attention)
         _require(all(width % self.groups == 0 for width in self.widths), f"widths that are multiples of {self.groups}", self.widths)
         attentive = all(width % self.head_channels == 0 for width, there in zip(self.widths, self.attention, strict=True) if there)

@@ -18,7 +18,7 @@ LEAST_SD = 1e-3
 class Moments:
     """Of training latents: ``mean`` and ``sd`` of their channels (channels,); of folded, normalised ones the principal ``axes``
     (folded channels, components), the mean head along these, ``centre`` (components, *S), the root mean square ``spread`` () about it, and
-    the ``variance`` (components,) of each in units of its square: 1 in the mean.
+    the ``variance`` (components, *S) in units of its square: 1 in the mean.
     """
 
     mean: Tensor
@@ -34,7 +34,7 @@ class LatentSpace(nn.Module):
 
     A latent holds more than heads need: with ``components`` above 0 only so many of the folded channels' principal axes are kept, and a
     position is told by how it differs from the mean head there, so that no noise can hide where a head's parts belong.
-    ``variance`` (channels seen,) is that of what the UNet sees.
+    ``variance`` (channels, *S) is that of what the UNet sees, next to nothing in the air; 1 () without components.
     """
 
     mean: Tensor
@@ -49,7 +49,7 @@ class LatentSpace(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("sd", torch.ones(config.latent_channels))
-        self.register_buffer("variance", torch.ones(config.seen_shape[0]))
+        self.register_buffer("variance", torch.ones(config.seen_shape if config.components else ()))
         if config.components:
             self.register_buffer("axes", torch.eye(config.folded_channels)[:, : config.components].clone())
             self.register_buffer("centre", torch.zeros(config.seen_shape))
@@ -79,6 +79,11 @@ class LatentSpace(nn.Module):
         if self.config.components:
             seen = torch.einsum("fk,bk...->bf...", self.axes, seen * self.spread + self.centre)
         return depth_to_space(seen, self.config.fold) * self._per_channel(self.sd) + self._per_channel(self.mean)
+
+    @property
+    def expected(self) -> Tensor:
+        """The mean head (components, *S) in units of what the UNet sees, which is told about it; nothing (0, *S) without components."""
+        return self.centre / self.spread if self.config.components else self.mean.new_zeros((0, *self.config.seen_shape[1:]))
 
     def _per_channel(self, numbers: Tensor) -> Tensor:
         return numbers.view(1, -1, *[1] * self.config.spatial_dims)

@@ -27,7 +27,7 @@ class Noising(Interface):
         """What is to be predicted of a mixture."""
 
     def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
-        """How the network sees a mixture (B, C, …) at ``times`` (B,) of data that have this ``variance`` (C,)."""
+        """How the network sees a mixture (B, C, …) at ``times`` (B,) of data that have this ``variance``, (C, …) or ()."""
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         """What the network's ``output`` for such a mixture predicts, to be compared with the target."""
@@ -35,8 +35,11 @@ class Noising(Interface):
     def pairs(self, steps: int) -> list[tuple[int, int]]:
         """From which time to which each of so many sampling steps goes; the last ends at clean data."""
 
-    def step(self, predicted: Tensor, sample: Tensor, now: int, then: int) -> Tensor:
-        """The sample at the time ``then`` from the one at ``now`` and what the network predicted there."""
+    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
+        """Data and noise of which a sample at the time ``now`` consists, by what the network predicted there."""
+
+    def shares(self, time: int) -> tuple[float, float]:
+        """What data and noise are multiplied by in a mixture at this time."""
 
 
 def noising(config: DiffusionConfig) -> Noising:
@@ -45,11 +48,21 @@ def noising(config: DiffusionConfig) -> Noising:
     return flows.get(config.objective, VariancePreserving)(config)
 
 
-class VariancePreserving:
-    """√ᾱ·data + √(1 − ᾱ)·noise with MONAI's schedules; the network predicts the noise or v = √ᾱ·noise − √(1 − ᾱ)·data.
+def step(process: Noising, predicted: Tensor, sample: Tensor, now: int, then: int, fresh: Tensor, renewal: float) -> Tensor:
+    """The sample at the time ``then`` from the one at ``now`` and what the network predicted there.
 
-    Sampling is DDIM's (Song et al., ICLR 2021) without added noise.
+    Of the noise as much is replaced by ``fresh`` noise as the process itself would have forgotten on the way, times ``renewal``: with 0
+    the way is straight (DDIM's), with 1 that of DDPM (Song et al., "Denoising diffusion implicit models", ICLR 2021, equation 16).
     """
+    clean, noise = process.parts(predicted, sample, now)
+    (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
+    kept = (data_now * noise_then / (data_then * noise_now)) ** 2
+    renewed = renewal * noise_then * max(0.0, 1.0 - kept) ** 0.5
+    return data_then * clean + (noise_then**2 - renewed**2) ** 0.5 * noise + renewed * fresh
+
+
+class VariancePreserving:
+    """√ᾱ·data + √(1 − ᾱ)·noise with MONAI's schedules; the network predicts the noise or v = √ᾱ·noise − √(1 − ᾱ)·data."""
 
     def __init__(self, config: DiffusionConfig) -> None:
         self.config = config
@@ -76,18 +89,15 @@ class VariancePreserving:
         total = self.config.time_steps
         return list(pairwise(round(total * (1.0 - i / steps)) - 1 for i in range(steps + 1)))
 
-    def step(self, predicted: Tensor, sample: Tensor, now: int, then: int) -> Tensor:
-        # not by MONAI's scheduler: its steps go T // steps back, which is not where the next one of its times is
-        share, next_share = self._share(now), self._share(then)
+    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
+        data, noise = self.shares(now)
         if self.config.objective == "epsilon":
-            noise, clean = predicted, (sample - (1.0 - share) ** 0.5 * predicted) / share**0.5
-        else:
-            noise, clean = share**0.5 * predicted + (1.0 - share) ** 0.5 * sample, share**0.5 * sample - (1.0 - share) ** 0.5 * predicted
-        return next_share**0.5 * clean + (1.0 - next_share) ** 0.5 * noise
+            return (sample - noise * predicted) / data, predicted
+        return data * sample - noise * predicted, data * predicted + noise * sample
 
-    def _share(self, time: int) -> float:
-        """ᾱ, the share of the data's variance."""
-        return float(self.scheduler.alphas_cumprod[time]) if time >= 0 else 1.0
+    def shares(self, time: int) -> tuple[float, float]:
+        power = float(self.scheduler.alphas_cumprod[time]) if time >= 0 else 1.0
+        return power**0.5, (1.0 - power) ** 0.5
 
 
 class Flow:
@@ -119,9 +129,13 @@ class Flow:
         times = self.config.time_steps * self._shifted(torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
         return list(pairwise(int(time) for time in times.round()))
 
-    def step(self, predicted: Tensor, sample: Tensor, now: int, then: int) -> Tensor:
-        self.scheduler.num_inference_steps = self.config.time_steps  # asked for by MONAI, and of no effect where ``then`` is given
-        return self.scheduler.step(predicted, now, sample, then)[0]
+    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
+        data, noise = self.shares(now)
+        return sample + noise * predicted, sample - data * predicted
+
+    def shares(self, time: int) -> tuple[float, float]:
+        share = time / self.config.time_steps
+        return 1.0 - share, share
 
 
 class ResidualFlow(Flow):
@@ -143,5 +157,4 @@ class ResidualFlow(Flow):
     def _powers(self, noisy: Tensor, times: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """t, d and v, to be multiplied with volumes (B, C, …)."""
         share = (times.to(noisy.dtype) / self.config.time_steps).view(-1, *[1] * (noisy.ndim - 1))
-        spread = variance.view(1, -1, *[1] * (noisy.ndim - 2))
-        return share, spread * (1.0 - share) ** 2 + share**2, spread
+        return share, variance * (1.0 - share) ** 2 + share**2, variance

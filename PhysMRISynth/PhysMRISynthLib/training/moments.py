@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from ..network.diffusion_config import DiffusionConfig
 from ..network.latent_space import LatentSpace, Moments
@@ -20,19 +21,25 @@ def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
         return Moments(mean, sd)
     space = LatentSpace(replace(config, components=0))
     space.take(Moments(mean, sd))
+
+    def folded(index: int) -> torch.Tensor:
+        return space.seen(torch.from_numpy(latents[index].latent))[0].double()
+
     products = torch.zeros(config.folded_channels, config.folded_channels, dtype=torch.float64)
     head = torch.zeros(config.folded_channels, *config.seen_shape[1:], dtype=torch.float64)
     for index in range(len(latents)):
-        folded = space.seen(torch.from_numpy(latents[index].latent))[0].double()
-        flat = folded.flatten(1)
-        products += flat @ flat.T / (flat.shape[1] * len(latents))
-        head += folded / len(latents)
-    values, vectors = torch.linalg.eigh(products)
-    axes = vectors.flip(1)[:, : config.components]
+        one = folded(index)
+        products += one.flatten(1) @ one.flatten(1).T / (one[0].numel() * len(latents))
+        head += one / len(latents)
+    axes = torch.linalg.eigh(products).eigenvectors.flip(1)[:, : config.components]
     centre = torch.einsum("fk,f...->k...", axes, head)
-    variance = (values.flip(0)[: config.components] - centre.flatten(1).square().mean(dim=1)).clamp_min(0.0)
+    variance = torch.zeros_like(centre)
+    for index in range(len(latents)):
+        variance += (torch.einsum("fk,f...->k...", axes, folded(index)) - centre).square() / len(latents)
     spread = variance.mean().sqrt()
-    return Moments(mean, sd, axes.float(), centre.float(), spread.float(), (variance / spread.square().clamp_min(1e-12)).float())
+    # neighbours vary alike: together they know it better than so few heads do
+    variance = functional.avg_pool3d(variance, 3, stride=1, padding=1, count_include_pad=False) / spread.square().clamp_min(1e-12)
+    return Moments(mean, sd, axes.float(), centre.float(), spread.float(), variance.float())
 
 
 def _of_channels(latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:
