@@ -158,6 +158,23 @@ def test_learning_lowers_the_loss(objective: str) -> None:
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize("dims", (2, 3))
+def test_errors_that_neighbours_share_count_more(dims: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = (16, 16, 16)[:dims]
+    tall = {"spatial_dims": dims, "shape": tuple(8 * side for side in shape), "fold": 2, "objective": "flow"}
+    latent, free = torch.zeros(1, 2, *(2 * side for side in shape)), torch.full((1, 3), torch.nan)
+    losses = {}
+    for name, error in (("shared", torch.ones(1, 2 * 2**dims, *shape)), ("random", torch.randn(1, 2 * 2**dims, *shape))):
+        for scales in ((), (2, 4)):
+            model = tiny_model(scales=scales, **tall)
+            monkeypatch.setattr(model.noising, "target", lambda clean, noise, times: torch.zeros(clean.shape))
+            monkeypatch.setattr(model, "predict", lambda noisy, times, told, error=error: error)
+            losses[name, scales] = float(model(latent, free))
+    assert losses["shared", ()] == 1 and losses["random", ()] == pytest.approx(1.0, abs=0.1)
+    assert losses["shared", (2, 4)] == pytest.approx(1.0 + 2 ** (dims / 2) + 4 ** (dims / 2))
+    assert losses["random", (2, 4)] == pytest.approx(1.0 + 2 ** (-dims / 2) + 4 ** (-dims / 2), abs=0.2)
+
+
 def test_what_is_known_of_a_head_matters_and_what_is_not_does_not() -> None:
     model = tiny_model()
     noisy, times = torch.randn(1, *TINY.seen_shape), torch.tensor([500.0])

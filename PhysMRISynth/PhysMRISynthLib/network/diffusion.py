@@ -69,13 +69,15 @@ class LatentDiffusion(nn.Module):
         return torch.cat([numbers, known.to(numbers.dtype)], dim=1)
 
     def forward(self, latent: Tensor, condition: Tensor) -> Tensor:
-        """Squared error of the prediction at random times, a mean over everything; by torch's own random numbers."""
+        """Squared error of the prediction at random times, a mean over everything, and of its block means of each of the configuration's
+        ``scales``; by torch's own random numbers."""
         clean = self.space.seen(latent)
         # drawn on the CPU: the same on every device
         times = self.noising.random_times(len(clean)).to(clean.device)
         noise = torch.randn(clean.shape).to(clean.device)
         predicted = self.predict(self.noising.noisy(clean, noise, times), times, condition)
-        return functional.mse_loss(predicted, self.noising.target(clean, noise, times))
+        error = predicted - self.noising.target(clean, noise, times)
+        return error.square().mean() + sum(_coarse_error(error, side) for side in self.config.scales)
 
     @torch.inference_mode()
     def sample(
@@ -100,6 +102,13 @@ class LatentDiffusion(nn.Module):
             x = step(self.noising, predicted, x, now, then, drawn(), self.config.renewal)
             progress(done / len(pairs))
         return self.space.latent(x)
+
+
+def _coarse_error(error: Tensor, side: int) -> Tensor:
+    """Mean square of an error's means over blocks of ``side`` positions a side, between what it would be if neighbours erred alike and
+    what it would be if they erred at random."""
+    pool = functional.avg_pool2d if error.ndim == 4 else functional.avg_pool3d
+    return pool(error, side).square().mean() * side ** ((error.ndim - 2) / 2)
 
 
 def _positions(volume: Tensor) -> Tensor:

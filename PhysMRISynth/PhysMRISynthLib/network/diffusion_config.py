@@ -69,6 +69,8 @@ class DiffusionConfig:
     are, about their own means).
     ``condition`` names the numbers of CONDITIONS that it is told. ``renewal``: how much of the noise is drawn anew on the way
     (:func:`~.noising.step`), which corrects what an imperfect network has got wrong before.
+    ``scales``: errors count once more as means over blocks of so many positions a side, since what a head looks like as a whole is a
+    small part of its variance (Hoogeboom et al., "simple diffusion", ICML 2023, multiscale loss).
     """
 
     spatial_dims: int
@@ -90,13 +92,14 @@ class DiffusionConfig:
     positions: bool = False
     components: int = 0
     renewal: float = 0.0
+    scales: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.spatial_dims in (2, 3), "spatial_dims 2 or 3", self.spatial_dims)
         _require(self.objective in OBJECTIVES, f"an objective of {', '.join(OBJECTIVES)}", self.objective)
         _require(self.schedule in SCHEDULES, f"a schedule of {', '.join(SCHEDULES)}", self.schedule)
         counts = (self.latent_channels, self.factor, self.fold, self.blocks, self.head_channels, self.time_steps)
-        whole = all(type(number) is int and number > 0 for number in (*counts, *self.shape, *self.widths))
+        whole = all(type(number) is int and number > 0 for number in (*counts, *self.shape, *self.widths, *self.scales))
         _require(whole, "whole numbers above 0 as channels, factor, fold, blocks, time_steps, shape and widths", counts)
         kept = type(self.components) is int and 0 <= self.components <= self.folded_channels * (self.spatial_dims == 3)
         _require(kept, f"from 0 to {self.folded_channels} components in 3D (in 2D 0: slices have no mean)", self.components)
