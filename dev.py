@@ -5,7 +5,7 @@
     python3 dev.py test [arguments]    lint, types and the test suite; the arguments go to pytest
     python3 dev.py lint                lint and types only
     python3 dev.py panel [arguments]   the Slicer panel's tests, and its pictures anew in Resources; the arguments go to pytest
-    python3 dev.py bench               every benchmark, a line each: NAME: X s, R x BASELINE
+    python3 dev.py bench [LABELS]      every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
 The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.
@@ -73,7 +73,8 @@ def bench(arguments: Sequence[str]) -> int:
     """Run every script in Testing/benchmarks, one after the other."""
     install("demo", "test")
     scripts = sorted((ROOT / "Testing" / "benchmarks").glob("[!_]*.py"))
-    statuses = [subprocess.call([str(program("python")), str(script), *arguments], cwd=ROOT) for script in scripts]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "Testing")}
+    statuses = [subprocess.call([str(program("python")), str(script), *arguments], cwd=ROOT, env=environment) for script in scripts]
     return next(filter(None, statuses), 0)
 
 

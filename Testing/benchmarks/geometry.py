@@ -1,6 +1,6 @@
 """What the slice profile gains on a simulated head of 1 mm: thin T1w, T2w and FLAIR in oblique 5 mm slices with a gap of 1 mm.
 
-    PYTHONPATH=Testing python Testing/benchmarks/geometry.py LABELS.nii.gz
+    python3 dev.py bench LABELS.nii.gz
 
 Median absolute errors in per cent of PD, T1 and T2 over the brain's tissue, with the thick inputs fitted as averages over their slices,
 and the same head with them interpolated only (the baseline of the same run).
@@ -8,34 +8,23 @@ and the same head with them interpolated only (the baseline of the same run).
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import SimpleITK as sitk
+from _whole_head import labels_given, simulated
 from imaging.phantoms import grid, rotation
 from PhysMRISynthLib.imaging.acquisition import Acquisition
 from PhysMRISynthLib.imaging.alignment import align
 from PhysMRISynthLib.imaging.known_head import KnownHead, coverage, map_errors
-from PhysMRISynthLib.imaging.masks import bounding_box
 from PhysMRISynthLib.imaging.slice_profile import slice_profile
 from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.noise import add_noise
-from PhysMRISynthLib.training.standard_test import NOISE, PROTOCOLS, known_head, standard_acquisition
+from PhysMRISynthLib.training.standard_test import NOISE, PROTOCOLS, standard_acquisition
 from PhysMRISynthLib.workflow import head_voxels
 from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
 
 SPACING_MM, THICKNESS_MM = 5.0, 4.0
 IN_PLANE_MM = {"t2w": 0.9, "flair": 1.1}
 TILTS = {"t2w": (15.0, 0.0, 0.0), "flair": (15.0, 5.0, 0.0)}
-
-
-def simulated(labels: Path) -> KnownHead:
-    """A head of known maps on the box around it."""
-    image = sitk.ReadImage(str(labels))
-    box = bounding_box(sitk.GetArrayViewFromImage(image) > 0)
-    assert box is not None
-    return known_head(image[tuple(slice(side.start, side.stop) for side in box[::-1])], np.random.default_rng(16))
 
 
 def noisy(image: sitk.Image) -> sitk.Image:
@@ -66,15 +55,11 @@ def acquisitions(head: KnownHead) -> list[Acquisition]:
 
 def main() -> None:
     """Print errors, coverage of the 68 % intervals and seconds of both ways."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("labels", type=Path, help="FreeSurfer-style label map of a head")
-    parser.add_argument("--prior", choices=("network", "literature"), default="literature")
-    options = parser.parse_args()
-    head = simulated(options.labels)
+    head = simulated(labels_given("geometry"))
     inputs = acquisitions(head)
     for name, rounds in (("interpolated", 0), ("fitted as averages", head_voxels._ROUNDS)):
         head_voxels._ROUNDS = rounds
-        found = estimate_tissue_maps(inputs, prior=options.prior)
+        found = estimate_tissue_maps(inputs, prior="literature")
         errors, covered = map_errors(found.maps, head)["brain"], coverage(found.maps, head)
         print(
             f"{name:<20}", *(f"{p} {e:5.2f} % (covered {covered[p]:.0f} %)" for p, e in errors.items()), f"{found.seconds['fit voxels']} s"
