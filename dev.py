@@ -70,11 +70,12 @@ def panel(arguments: Sequence[str]) -> int:
 
 
 def bench(arguments: Sequence[str]) -> int:
-    """Run every script in Testing/benchmarks, one after the other."""
+    """Run every script in Testing/benchmarks, one after the other; those of a whole head read its label map's path from LABELS."""
     install("demo", "test")
     scripts = sorted((ROOT / "Testing" / "benchmarks").glob("[!_]*.py"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "Testing")}
-    statuses = [subprocess.call([str(program("python")), str(script), *arguments], cwd=ROOT, env=environment) for script in scripts]
+    paths = [str(ROOT / "Testing"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "LABELS": str(Path(arguments[0]).resolve()) if arguments else ""}
+    statuses = [subprocess.call([str(program("python")), str(script)], cwd=ROOT, env=environment) for script in scripts]
     return next(filter(None, statuses), 0)
 
 

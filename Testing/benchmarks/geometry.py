@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
-from _whole_head import labels_given, simulated
+from _whole_head import simulated
 from imaging.phantoms import grid, rotation
 from PhysMRISynthLib.imaging.acquisition import Acquisition
 from PhysMRISynthLib.imaging.alignment import align
@@ -55,15 +55,14 @@ def acquisitions(head: KnownHead) -> list[Acquisition]:
 
 def main() -> None:
     """Print errors, coverage of the 68 % intervals and seconds of both ways."""
-    head = simulated(labels_given("geometry"))
+    head = simulated("geometry")
     inputs = acquisitions(head)
     for name, rounds in (("interpolated", 0), ("fitted as averages", head_voxels._ROUNDS)):
         head_voxels._ROUNDS = rounds
         found = estimate_tissue_maps(inputs, prior="literature")
         errors, covered = map_errors(found.maps, head)["brain"], coverage(found.maps, head)
-        print(
-            f"{name:<20}", *(f"{p} {e:5.2f} % (covered {covered[p]:.0f} %)" for p, e in errors.items()), f"{found.seconds['fit voxels']} s"
-        )
+        told = ", ".join(f"{p} {e:.2f} % (covered {covered[p]:.0f} %)" for p, e in errors.items())
+        print(f"geometry, {name}: {found.seconds['fit voxels']} s, {told}")
 
 
 if __name__ == "__main__":

@@ -93,11 +93,12 @@ def test_all_stages_run_and_the_first_failure_counts(dev: ModuleType, capfd: pyt
 def test_benchmarks_run_one_after_the_other(dev: ModuleType, installed: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     folder = dev.ROOT / "Testing" / "benchmarks"
     folder.mkdir(parents=True)
-    (folder / "b.py").write_text("print('fit: 2.0 s, 0.5 x NumPy')", encoding="utf-8")
+    (folder.parent / "helper.py").write_text("", encoding="utf-8")
+    (folder / "b.py").write_text("import helper, os, sys\nprint(sys.argv[1:], os.path.basename(os.environ['LABELS']))", encoding="utf-8")
     (folder / "a.py").write_text("print('render: 1.0 s, 0.2 x NumPy')\nraise SystemExit(1)", encoding="utf-8")
     (folder / "_shared.py").write_text("print('not a benchmark')", encoding="utf-8")
-    assert dev.main(["bench"]) == 1
-    assert capfd.readouterr().out.splitlines() == ["render: 1.0 s, 0.2 x NumPy", "fit: 2.0 s, 0.5 x NumPy"]
+    assert dev.main(["bench", "head.nii.gz"]) == 1
+    assert capfd.readouterr().out.splitlines() == ["render: 1.0 s, 0.2 x NumPy", "[] head.nii.gz"]
 
 
 @pytest.mark.parametrize(("tests", "status", "pictures"), [("", 0, True), ("raise SystemExit(3)", 3, False)])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
+from PhysMRISynthLib.network import diffusion as diffusion_module
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.config import SAMPLER_CONFIGURATIONS, read_configuration
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, DiffusionConfig, condition_vector
@@ -52,18 +53,29 @@ def test_a_perfect_prediction_leads_from_noise_to_the_data(objective: str, sched
 @pytest.mark.parametrize("renewal", (0.0, 0.5, 1.0))
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_step_leaves_as_much_noise_as_belongs_there(objective: str, renewal: float) -> None:
-    """Whatever share of the noise is drawn anew, the mixture after a step is one of the later time; what was there is forgotten as
-    far as DDPM forgets it."""
+    """Whatever share of the noise is drawn anew, the mixture after a step is one of the later time; with 1 as much is forgotten as from
+    data to more and more noise: a mixture of the earlier time follows from the later one by fresh noise alone."""
     process = noising(replace(TINY, objective=objective))
-    clean, noise, fresh = torch.randn((3, 1, 2, 100, 500), dtype=torch.float64)
-    now, then = process.pairs(4)[1]
-    before = process.noisy(clean, noise, torch.tensor([now]))
-    after = step(process, process.target(clean, noise, torch.tensor([now])), before, now, then, fresh, renewal)
-    (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
-    left = after - data_then * clean
-    assert float(left.std()) == pytest.approx(noise_then, rel=0.01)
-    kept = float((left * noise).mean() / noise_then)
-    assert kept == pytest.approx((1.0 - renewal**2 * (1.0 - (data_now * noise_then / (data_then * noise_now)) ** 2)) ** 0.5, abs=0.01)
+    clean, noise, fresh, more = torch.randn((4, 1, 2, 100, 500), dtype=torch.float64)
+    for now, then in process.pairs(4)[:-1]:
+        before = process.noisy(clean, noise, torch.tensor([now]))
+        after = step(process, process.target(clean, noise, torch.tensor([now])), before, now, then, fresh, renewal)
+        (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
+        left = (after - data_then * clean) / noise_then
+        assert float(left.std()) == pytest.approx(1.0, rel=0.01)
+        forward = data_now / data_then * (data_then * clean + noise_then * noise)
+        forward += (noise_now**2 - (data_now / data_then * noise_then) ** 2) ** 0.5 * more
+        alike = float((((forward - data_now * clean) / noise_now) * noise).mean())
+        assert float((left * noise).mean()) == pytest.approx((1.0 - renewal**2 * (1.0 - alike**2)) ** 0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_more_steps_than_times_take_every_time_once(objective: str) -> None:
+    model = tiny_model(objective=objective, time_steps=20, shift=8.0)
+    pairs = model.noising.pairs(100)
+    assert all(now > then for now, then in pairs) and len(pairs) <= 20
+    told: list[float] = []
+    assert torch.isfinite(model.sample(100, 0, progress=told.append)).all() and told[-1] == 1
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -129,6 +141,10 @@ def test_components_tell_a_latent_about_the_mean_head() -> None:
     other = space.latent(space.seen(latent + torch.randn(latent.shape)))
     assert (other - latent).abs().mean() > 0.1
     torch.testing.assert_close(space.seen(space.latent(torch.zeros(1, 3, 4, 6, 4))), torch.zeros(1, 3, 4, 6, 4))
+    with torch.autocast("cpu", torch.bfloat16):  # the mean head is large beside what is to be told
+        assert torch.equal(space.seen(latent), space.seen(latent).float())
+        torch.testing.assert_close(space.seen(latent), seen)
+        torch.testing.assert_close(space.latent(seen), latent)
 
 
 def test_the_unet_is_told_where_it_is_and_what_the_mean_head_has_there() -> None:
@@ -136,7 +152,10 @@ def test_the_unet_is_told_where_it_is_and_what_the_mean_head_has_there() -> None
     model = tiny_model(components=3, positions=True)
     noisy, times, free = torch.ones(1, *model.config.seen_shape), torch.tensor([500.0]), torch.full((1, 3), torch.nan)
     here = model.predict(noisy, times, free)
-    assert here.std(dim=(2, 3, 4)).min() > 1e-3
+    nowhere = torch.zeros(1, 3, *model.config.seen_shape[1:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diffusion_module, "_positions", lambda volume: nowhere)
+        assert (model.predict(noisy, times, free) - here).abs().max() > 1e-3
     model.space.centre.copy_(torch.randn(3, 4, 6, 4))
     assert (model.predict(noisy, times, free) - here).abs().max() > 1e-3
     assert tiny_model(positions=True).predict(torch.ones(1, *TINY.seen_shape), times, free).shape == (1, *TINY.seen_shape)
@@ -161,15 +180,14 @@ def test_learning_lowers_the_loss(objective: str) -> None:
 @pytest.mark.parametrize("dims", (2, 3))
 def test_errors_that_neighbours_share_count_more(dims: int, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (16, 16, 16)[:dims]
-    tall = {"spatial_dims": dims, "shape": tuple(8 * side for side in shape), "fold": 2, "objective": "flow"}
+    model = tiny_model(spatial_dims=dims, shape=tuple(8 * side for side in shape))
+    monkeypatch.setattr(model.noising, "target", lambda clean, noise, times: torch.zeros(clean.shape))
     latent, free = torch.zeros(1, 2, *(2 * side for side in shape)), torch.full((1, 3), torch.nan)
     losses = {}
     for name, error in (("shared", torch.ones(1, 2 * 2**dims, *shape)), ("random", torch.randn(1, 2 * 2**dims, *shape))):
+        monkeypatch.setattr(model, "predict", lambda noisy, times, told, error=error: error)
         for scales in ((), (2, 4)):
-            model = tiny_model(scales=scales, **tall)
-            monkeypatch.setattr(model.noising, "target", lambda clean, noise, times: torch.zeros(clean.shape))
-            monkeypatch.setattr(model, "predict", lambda noisy, times, told, error=error: error)
-            losses[name, scales] = float(model(latent, free))
+            losses[name, scales] = float(model(latent, free, scales))
     assert losses["shared", ()] == 1 and losses["random", ()] == pytest.approx(1.0, abs=0.1)
     assert losses["shared", (2, 4)] == pytest.approx(1.0 + 2 ** (dims / 2) + 4 ** (dims / 2))
     assert losses["random", (2, 4)] == pytest.approx(1.0 + 2 ** (-dims / 2) + 4 ** (-dims / 2), abs=0.2)
@@ -191,12 +209,13 @@ def test_what_is_known_of_a_head_matters_and_what_is_not_does_not() -> None:
 @pytest.mark.parametrize("renewal", (0.0, 1.0))
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_seed_is_a_head(objective: str, renewal: float) -> None:
-    model = tiny_model(objective=objective, renewal=renewal)
+    model = tiny_model(objective=objective)
     told: list[float] = []
-    one = model.sample(3, 7, progress=told.append)
+    one = model.sample(3, 7, progress=told.append, renewal=renewal)
     torch.manual_seed(99)
     assert one.shape == (1, TINY.latent_channels, *TINY.latent_shape)
-    assert torch.equal(one, model.sample(3, 7)) and (one - model.sample(3, 8)).abs().max() > 0.1
+    assert torch.equal(one, model.sample(3, 7, renewal=renewal))
+    assert (one - model.sample(3, 7, renewal=0.5)).abs().max() > 0.1 and (one - model.sample(3, 8, renewal=renewal)).abs().max() > 0.1
     assert told == pytest.approx([1 / 3, 2 / 3, 1])
     assert (one - model.sample(3, 7, torch.tensor([8.0, 0.0, 2.0]))).abs().max() > 1e-4
     assert (one - model.sample(9, 7)).abs().max() > 1e-5
@@ -291,6 +310,12 @@ def test_weights_come_back_and_belong_to_their_network(shipped: Path) -> None:
     drawn, before = sampler.model.sample(2, 1), tiny_model().sample(2, 1)
     assert float((drawn - before).abs().max()) < 0.05  # half precision
     assert shipped_weights() == (shipped / "vae.safetensors", vae.sha256)
+    model = tiny_model(components=3, positions=True, objective="flow_residual")
+    centre, variance = 9 * torch.randn(3, 4, 6, 4), torch.rand(3, 4, 6, 4)
+    model.space.take(Moments(torch.randn(2), torch.rand(2), torch.randn(16, 3), centre, torch.tensor(0.3), variance))
+    save_sampler(model, vae.sha256, {}, shipped / "components.safetensors")
+    found = load_sampler(shipped / "components.safetensors").model
+    assert all(torch.equal(one, other) for one, other in zip(model.space.buffers(), found.space.buffers(), strict=True))
     again, _ = sampling_weights(shipped / "sampler.safetensors", shipped / "vae.safetensors")
     assert again.sha256 == sampler.sha256
 

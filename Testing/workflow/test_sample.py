@@ -148,10 +148,11 @@ def test_the_same_order_gives_the_same_head(sampler: Sampler) -> None:
 
 
 def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
-    head = sampler.head(order(seed=3, condition={"lesion_load": 2.0}, field_strength=1.5))
+    head = sampler.head(order(seed=3, condition={"lesion_load": 2.0}, field_strength=1.5, renewal=0.5))
+    assert head.report["field_strength_tesla"] == 1.5
     told = head.report["sampled"]
     assert json.loads(json.dumps(head.report)) == head.report == head.maps.provenance
-    again = Order(told["seed"], told["steps"], told["condition"], head.report["field_strength_tesla"], precision=told["precision"])
+    again = order(**{name: told[name] for name in ("seed", "steps", "condition", "precision", "renewal")}, field_strength=1.5)
     np.testing.assert_array_equal(sampler.head(again).maps.t2, head.maps.t2)
     assert (told["sampler_sha256"], told["decoder_sha256"]) == (sampler.model.sha256, sampler.decoder.sha256)
     assert head.report["software"]["torch"] == torch.__version__ and "does not exist" in head.report["notice"]

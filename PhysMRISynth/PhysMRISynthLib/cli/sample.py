@@ -17,6 +17,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, help="decides the head; the next head has the next seed (0)")
     parser.add_argument("--count", type=positive, default=1, help="how many heads (1)")
     parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
+    parser.add_argument("--renewal", type=float, default=1.0, help="0 to 1: how much of the noise is drawn anew on the way (1)")
     parser.add_argument(
         "--condition", type=_wish, nargs="+", default=[], metavar="NAME=VALUE",
         help="brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml), as far as the head shall have them",
@@ -42,7 +43,8 @@ def _sample(options: argparse.Namespace) -> None:
     from ..workflow.sample import STAGE, Order, installed_sampler, write_samples
 
     start = time.perf_counter()
-    order = Order(options.seed, options.steps, dict(options.condition), options.field_strength, options.device, options.precision)
+    wishes = dict(options.condition)
+    order = Order(options.seed, options.steps, wishes, options.field_strength, options.device, options.precision, options.renewal)
     with progress_bar() as bar:
         bar("load the network", 0.0)
         sampler = installed_sampler(options.sampler, options.vae)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import torch
@@ -68,24 +68,30 @@ class LatentDiffusion(nn.Module):
         numbers = torch.where(known, (condition - self.condition_mean) / self.condition_sd, 0.0)
         return torch.cat([numbers, known.to(numbers.dtype)], dim=1)
 
-    def forward(self, latent: Tensor, condition: Tensor) -> Tensor:
-        """Squared error of the prediction at random times, a mean over everything, and of its block means of each of the configuration's
-        ``scales``; by torch's own random numbers."""
+    def forward(self, latent: Tensor, condition: Tensor, scales: Sequence[int] = ()) -> Tensor:
+        """Squared error of the prediction at random times, a mean over everything, and as much again for what neighbours in blocks of each
+        of the ``scales`` share of it; by torch's own random numbers."""
         clean = self.space.seen(latent)
         # drawn on the CPU: the same on every device
         times = self.noising.random_times(len(clean)).to(clean.device)
         noise = torch.randn(clean.shape).to(clean.device)
         predicted = self.predict(self.noising.noisy(clean, noise, times), times, condition)
         error = predicted - self.noising.target(clean, noise, times)
-        return error.square().mean() + sum(_coarse_error(error, side) for side in self.config.scales)
+        return error.square().mean() + sum(_coarse_error(error, side) for side in scales)
 
     @torch.inference_mode()
     def sample(
-        self, steps: int, seed: int, condition: Tensor | None = None, progress: Callable[[float], None] = lambda fraction: None
+        self,
+        steps: int,
+        seed: int,
+        condition: Tensor | None = None,
+        progress: Callable[[float], None] = lambda fraction: None,
+        renewal: float = 0.0,
     ) -> Tensor:
         """The latent (1, channels, *S) of a head in so many ``steps``; ``condition`` (K,) may hold NaN for what is left open.
 
-        ``progress`` is told the fraction done after each step. The noise comes from the ``seed`` alone.
+        ``progress`` is told the fraction done after each step. All noise comes from the ``seed`` alone, also the ``renewal`` on the way
+        (:func:`~.noising.step`).
         """
         device = self.condition_mean.device
         open_ = torch.full((len(self.config.condition),), torch.nan)
@@ -99,14 +105,17 @@ class LatentDiffusion(nn.Module):
         pairs = self.noising.pairs(steps)
         for done, (now, then) in enumerate(pairs, start=1):
             predicted = self.predict(x, torch.tensor([now], device=device), told)
-            x = step(self.noising, predicted, x, now, then, drawn(), self.config.renewal)
+            x = step(self.noising, predicted, x, now, then, drawn(), renewal)
             progress(done / len(pairs))
         return self.space.latent(x)
 
 
 def _coarse_error(error: Tensor, side: int) -> Tensor:
-    """Mean square of an error's means over blocks of ``side`` positions a side, between what it would be if neighbours erred alike and
-    what it would be if they erred at random."""
+    """Mean square () of the means of an ``error`` (B, C, *S) over blocks of ``side`` positions a side, times side^(dims/2).
+
+    Errors that neighbours share count more by this factor, those that they do not less: in 2D the weight 1/side of Hoogeboom et al.
+    ("simple diffusion", ICML 2023, multiscale loss) for sums of squares. What a head looks like as a whole is a small part of its variance.
+    """
     pool = functional.avg_pool2d if error.ndim == 4 else functional.avg_pool3d
     return pool(error, side).square().mean() * side ** ((error.ndim - 2) / 2)
 

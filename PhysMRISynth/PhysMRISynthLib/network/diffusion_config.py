@@ -63,14 +63,10 @@ class DiffusionConfig:
     ``objective``: what the UNet predicts: "epsilon" (the noise), "v" (Salimans & Ho, ICLR 2022), both under a noise ``schedule`` of
     ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), whose times are drawn
     logit-normally and moved by a factor of ``shift`` towards noise, as many like neighbours ask for (Esser et al., ICML 2024); or
-    "flow_residual" (the same flow, of which the UNet predicts what no linear filter can). With ``positions`` the UNet is told where each
-    position lies, and what the mean head has there: heads fill their box alike, and it need not find out where it is before it can tell
-    what is there. ``components``: so many of the folded channels' principal axes are kept, about the mean head (0: all channels as they
-    are, about their own means).
-    ``condition`` names the numbers of CONDITIONS that it is told. ``renewal``: how much of the noise is drawn anew on the way
-    (:func:`~.noising.step`), which corrects what an imperfect network has got wrong before.
-    ``scales``: errors count once more as means over blocks of so many positions a side, since what a head looks like as a whole is a
-    small part of its variance (Hoogeboom et al., "simple diffusion", ICML 2023, multiscale loss).
+    "flow_residual" (the same flow, of which the UNet predicts what a number's own mixture does not tell linearly). With ``positions`` the
+    UNet is told where each position lies, and what the mean head has there: heads fill their box alike, and it need not find out where it
+    is before it can tell what is there. ``components``: so many of the folded channels' principal axes are kept, about the mean head (0:
+    all channels as they are, about their own means). ``condition`` names the numbers of CONDITIONS that it is told.
     """
 
     spatial_dims: int
@@ -91,21 +87,18 @@ class DiffusionConfig:
     condition: tuple[str, ...] = ()
     positions: bool = False
     components: int = 0
-    renewal: float = 0.0
-    scales: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.spatial_dims in (2, 3), "spatial_dims 2 or 3", self.spatial_dims)
         _require(self.objective in OBJECTIVES, f"an objective of {', '.join(OBJECTIVES)}", self.objective)
         _require(self.schedule in SCHEDULES, f"a schedule of {', '.join(SCHEDULES)}", self.schedule)
         counts = (self.latent_channels, self.factor, self.fold, self.blocks, self.head_channels, self.time_steps)
-        whole = all(type(number) is int and number > 0 for number in (*counts, *self.shape, *self.widths, *self.scales))
+        whole = all(type(number) is int and number > 0 for number in (*counts, *self.shape, *self.widths))
         _require(whole, "whole numbers above 0 as channels, factor, fold, blocks, time_steps, shape and widths", counts)
         kept = type(self.components) is int and 0 <= self.components <= self.folded_channels * (self.spatial_dims == 3)
         _require(kept, f"from 0 to {self.folded_channels} components in 3D (in 2D 0: slices have no mean)", self.components)
         _require(0 < self.beta_start < self.beta_end < 1, "0 < beta_start < beta_end < 1", (self.beta_start, self.beta_end))
         _require(self.shift >= 1, "a shift from 1 on", self.shift)
-        _require(0 <= self.renewal <= 1, "a renewal from 0 to 1", self.renewal)
         _require(bool(self.widths) and len(self.attention) == len(self.widths), "as many attention as widths", self.attention)
         _require(all(width % self.groups == 0 for width in self.widths), f"widths that are multiples of {self.groups}", self.widths)
         attentive = all(width % self.head_channels == 0 for width, there in zip(self.widths, self.attention, strict=True) if there)

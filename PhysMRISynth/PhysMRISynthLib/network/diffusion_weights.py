@@ -16,8 +16,8 @@ from .weights import Weights, check_finite, installed_weights, load_weights, rea
 
 KIND = "sampler"
 """The entry of these weights in the manifest."""
-_FORMAT = "physmrisynth-sampler-1"
-_HALVED = ("unet.", "space.centre")
+_FORMAT = "physmrisynth-sampler-2"
+_HALVED = ("unet.",)
 _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
 
 
@@ -34,7 +34,7 @@ class SamplerWeights:
 
 
 def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], path: Path) -> str:
-    """Write weights and mean head in half precision, other moments in full, with configuration and card into ``path`` (.safetensors);
+    """Write weights in half precision, moments in full, with configuration and card into ``path`` (.safetensors);
     returns its SHA-256.
 
     Raises WeightsError when a weight is not finite in half precision.

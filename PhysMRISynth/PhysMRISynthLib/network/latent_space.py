@@ -18,7 +18,7 @@ LEAST_SD = 1e-3
 class Moments:
     """Of training latents: ``mean`` and ``sd`` of their channels (channels,); of folded, normalised ones the principal ``axes``
     (folded channels, components), the mean head along these, ``centre`` (components, *S), the root mean square ``spread`` () about it, and
-    the ``variance`` (components, *S) in units of its square: 1 in the mean.
+    the ``variance`` (components, *S) in units of its square, 1 in the mean.
     """
 
     mean: Tensor
@@ -72,12 +72,14 @@ class LatentSpace(nn.Module):
         folded = space_to_depth((latent - self._per_channel(self.mean)) / self._per_channel(self.sd), self.config.fold)
         if not self.config.components:
             return folded
-        return (torch.einsum("fk,bf...->bk...", self.axes, folded) - self.centre) / self.spread
+        with torch.autocast(folded.device.type, enabled=False):  # the mean head is large beside how heads differ from it
+            return (torch.einsum("fk,bf...->bk...", self.axes, folded) - self.centre) / self.spread
 
     def latent(self, seen: Tensor) -> Tensor:
         """The latents (B, channels, *S) that look like this; without what their components do not tell, the inverse of :meth:`seen`."""
         if self.config.components:
-            seen = torch.einsum("fk,bk...->bf...", self.axes, seen * self.spread + self.centre)
+            with torch.autocast(seen.device.type, enabled=False):
+                seen = torch.einsum("fk,bk...->bf...", self.axes, seen.float() * self.spread + self.centre)
         return depth_to_space(seen, self.config.fold) * self._per_channel(self.sd) + self._per_channel(self.mean)
 
     @property

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from .diffusion_config import DiffusionConfig
 
+_EVENLY = 0.1
+"""So many of a flow's times are drawn evenly: logit-normal ones hardly ever come near either end, where sampling begins and ends."""
+
 
 class Noising(Interface):
     """From data to noise and back; times are numbers for the network, greater with more noise."""
@@ -33,7 +36,8 @@ class Noising(Interface):
         """What the network's ``output`` for such a mixture predicts, to be compared with the target."""
 
     def pairs(self, steps: int) -> list[tuple[int, int]]:
-        """From which time to which each of so many sampling steps goes; the last ends at clean data."""
+        """From which time to which each of so many sampling steps goes, or of fewer where there are no more times; the last ends at clean
+        data."""
 
     def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
         """Data and noise of which a sample at the time ``now`` consists, by what the network predicted there."""
@@ -51,8 +55,9 @@ def noising(config: DiffusionConfig) -> Noising:
 def step(process: Noising, predicted: Tensor, sample: Tensor, now: int, then: int, fresh: Tensor, renewal: float) -> Tensor:
     """The sample at the time ``then`` from the one at ``now`` and what the network predicted there.
 
-    Of the noise as much is replaced by ``fresh`` noise as the process itself would have forgotten on the way, times ``renewal``: with 0
-    the way is straight (DDIM's), with 1 that of DDPM (Song et al., "Denoising diffusion implicit models", ICLR 2021, equation 16).
+    With shares α, σ of data and noise at both times, fresh noise of SD ``renewal``·σ'·√(1 − (ασ'/(α'σ))²) takes the place of as much of the
+    predicted: none with 0; with 1 as much as the process itself forgets on the way (Kingma et al., "Variational diffusion models",
+    NeurIPS 2021: the posterior of a time before; η of Song et al., "Denoising diffusion implicit models", ICLR 2021).
     """
     clean, noise = process.parts(predicted, sample, now)
     (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
@@ -87,7 +92,7 @@ class VariancePreserving:
     def pairs(self, steps: int) -> list[tuple[int, int]]:
         """The first step starts where there is most noise and the last one ends at −1, which stands for none."""
         total = self.config.time_steps
-        return list(pairwise(round(total * (1.0 - i / steps)) - 1 for i in range(steps + 1)))
+        return list(pairwise(dict.fromkeys(round(total * (1.0 - i / steps)) - 1 for i in range(steps + 1))))
 
     def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
         data, noise = self.shares(now)
@@ -108,7 +113,8 @@ class Flow:
         self.scheduler = RFlowScheduler(config.time_steps)
 
     def random_times(self, count: int) -> Tensor:
-        return self.config.time_steps * self._shifted(torch.sigmoid(torch.randn(count)))
+        drawn = torch.where(torch.rand(count) < _EVENLY, torch.rand(count), torch.sigmoid(torch.randn(count)))
+        return self.config.time_steps * self._shifted(drawn)
 
     def _shifted(self, time: Tensor) -> Tensor:
         return self.config.shift * time / (1.0 + (self.config.shift - 1.0) * time)
@@ -127,7 +133,7 @@ class Flow:
 
     def pairs(self, steps: int) -> list[tuple[int, int]]:
         times = self.config.time_steps * self._shifted(torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
-        return list(pairwise(int(time) for time in times.round()))
+        return list(pairwise(dict.fromkeys(int(time) for time in times.round())))
 
     def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
         data, noise = self.shares(now)
@@ -139,7 +145,7 @@ class Flow:
 
 
 class ResidualFlow(Flow):
-    """The same process, in which the network adds to the best linear estimate of the data what that cannot know.
+    """The same process, in which the network adds to the best linear estimate of each number from itself what that cannot know.
 
     Of data with mean 0 and variance v, the mixture z = (1 − t)·data + t·noise tells v(1 − t)·z/d linearly, d = v(1 − t)² + t², give or take
     t·√(v/d). The network sees z/√d and puts out the rest in units of this SD: both have variance 1 at every time (Karras et al.,

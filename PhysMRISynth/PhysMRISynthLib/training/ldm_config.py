@@ -16,6 +16,7 @@ class LdmTrainingConfig:
     """How to train: see the shipped configurations.
 
     ``heads`` simulated heads are learned from and ``held_out`` ones of other anatomy validated on; ``workers`` processes simulate them.
+    Errors that neighbours in blocks of ``scales`` positions a side share count more (:meth:`LatentDiffusion.forward`).
     Each number that the model can be conditioned on is left ``untold`` that often. ``epochs`` passes over the latents are a whole training
     (0: it goes on until told to stop).
     """
@@ -31,6 +32,7 @@ class LdmTrainingConfig:
     gradient_clip: float = 1.0
     average_decay: float = 0.998
     untold: float = 0.3
+    scales: tuple[int, ...] = ()
     seed: int = 0
     workers: int = 1
     log_every: int = 25
@@ -41,6 +43,8 @@ class LdmTrainingConfig:
         check_fields(self, _AT_LEAST_ONE)
         if self.untold > 1 or self.average_decay > 1:
             raise PhysMRISynthError("A training's 'untold' and 'average_decay' must be numbers from 0 to 1.")
+        if not all(type(side) is int and side > 1 for side in self.scales):
+            raise PhysMRISynthError(f"A training's 'scales' must be whole numbers from 2 on, not {self.scales!r}.")
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> LdmTrainingConfig:

@@ -13,6 +13,9 @@ from ..network.diffusion_config import DiffusionConfig
 from ..network.latent_space import LatentSpace, Moments
 from .latents import Latents
 
+_ELSEWHERE = 0.05
+"""How much of a place's variance is that of all places: other people's heads reach where none of so few training heads does."""
+
 
 def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
     """Moments of all latents, read one after the other."""
@@ -37,9 +40,9 @@ def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
     for index in range(len(latents)):
         variance += (torch.einsum("fk,f...->k...", axes, folded(index)) - centre).square() / len(latents)
     spread = variance.mean().sqrt()
-    # neighbours vary alike: together they know it better than so few heads do
-    variance = functional.avg_pool3d(variance, 3, stride=1, padding=1, count_include_pad=False) / spread.square().clamp_min(1e-12)
-    return Moments(mean, sd, axes.float(), centre.float(), spread.float(), variance.float())
+    near = functional.avg_pool3d(variance, 3, stride=1, padding=1, count_include_pad=False)  # together neighbours know it better
+    variance = torch.lerp(near, variance.mean(dim=(1, 2, 3), keepdim=True), _ELSEWHERE)
+    return Moments(mean, sd, axes.float(), centre.float(), spread.float(), (variance / variance.mean().clamp_min(1e-12)).float())
 
 
 def _of_channels(latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:

@@ -113,9 +113,12 @@ class LdmTrainer:
     def _load(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
         if state["configuration"]["network"] != self.configuration["network"] or state.get("vae_sha256") != self.vae_sha256:
             raise PhysMRISynthError(f"{self.run.checkpoint} is of another model. Use its configuration and --vae, or another --out.")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError):
+            raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train anew in another --out.") from None
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def save(self) -> None:
@@ -133,7 +136,7 @@ class LdmTrainer:
             group["lr"] = self.config.learning_rate * min(1.0, (self.step + 1) / max(1, self.config.warm_up_steps))
         torch.manual_seed(self.config.seed + 1_000_003 * (self.step + 1) + self.fabric.global_rank)
         latent, told = (tensor.to(self.fabric.device) for tensor in batch)
-        loss = self.model(latent, told)
+        loss = self.model(latent, told, self.config.scales)
         if not descend(self.fabric, self.model, self.optimizer, loss, self.config.gradient_clip):
             _log.warning("Step %d had no finite gradient and was skipped.", self.step)
         self.step += 1
@@ -166,6 +169,8 @@ def train_ldm(configuration: dict[str, Any], run: Run, vae: Path, progress: Call
     run.check()
     shape = DiffusionConfig.from_mapping(configuration["network"])
     config = LdmTrainingConfig.from_mapping(configuration.get("training", {}))
+    if any(side % scale for side in shape.seen_shape[1:] for scale in config.scales):
+        raise PhysMRISynthError(f"A training's 'scales' must divide {shape.seen_shape[1:]}, the positions that the UNet sees.")
     weights = load_weights(vae)
     # before other processes start: they find what has been computed
     source = _open(run, shape, config, weights, progress)

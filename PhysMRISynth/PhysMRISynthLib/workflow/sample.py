@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..network.weights import Weights
 
 STEPS = 30
+RENEWAL = 1.0
+"""How much of the noise is drawn anew on the way: it corrects what the network got wrong before (Karras et al., "Elucidating the design
+space of diffusion-based generative models", NeurIPS 2022, section 4)."""
 MOST_STEPS = 1000
 Progress = Callable[[float], None]
 """Told the fraction that is done; may raise to stop."""
@@ -41,7 +44,8 @@ _LEAST_VOXELS = 50
 class Order:
     """What to sample: the ``seed`` decides the head; fewer ``steps`` are faster and rougher; ``condition`` holds wishes by the names of
     :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`; T1 and T2 are those at ``field_strength`` (tesla); ``device`` auto, cpu,
-    cuda or mps; ``precision`` auto, or what the report of an earlier head names, to draw the same one again."""
+    cuda or mps; ``precision`` auto, or what the report of an earlier head names, to draw the same one again; ``renewal`` (0 to 1) of the
+    noise is drawn anew on the way."""
 
     seed: int = 0
     steps: int = STEPS
@@ -49,10 +53,13 @@ class Order:
     field_strength: float = 3.0
     device: str = "auto"
     precision: str = "auto"
+    renewal: float = RENEWAL
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MOST_STEPS:
             raise EstimationError(f"The number of steps must be from 1 to {MOST_STEPS}, not {self.steps}.")
+        if not 0.0 <= self.renewal <= 1.0:
+            raise EstimationError(f"The renewal of noise must be from 0 to 1, not {self.renewal:g}.")
         if self.seed < 0:
             raise EstimationError(f"A seed must be 0 or more, not {self.seed}.")
         tissue_table(self.field_strength)  # refuses what it has no values for
@@ -107,7 +114,8 @@ class Sampler:
         precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
         progress(0.0)
         with autocast(device, precision):
-            latent = self.model.model.to(device).sample(order.steps, order.seed, told, lambda done: progress(_DRAWN * done))
+            model = self.model.model.to(device)
+            latent = model.sample(order.steps, order.seed, told, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
         fractions = decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done))
@@ -141,7 +149,8 @@ class Sampler:
         return {
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
-                "seed": order.seed, "steps": order.steps, "condition": dict(order.condition), "precision": precision,
+                "seed": order.seed, "steps": order.steps, "renewal": order.renewal,
+                "condition": dict(order.condition), "precision": precision,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
                 "sampler_sha256": self.model.sha256, "decoder_sha256": self.decoder.sha256,
             },
