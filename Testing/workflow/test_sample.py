@@ -197,6 +197,8 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
         ({"steps": 0}, "from 1 to 1000"),
         ({"steps": 1001}, "from 1 to 1000"),
         ({"seed": -1}, "0 or more"),
+        ({"renewal": 1.5}, "from 0 to 1, not 1.5"),
+        ({"renewal": float("nan")}, "from 0 to 1, not nan"),
         ({"condition": {"age": 50.0}}, "no condition age"),
         ({"condition": {"brain_volume": 3.0}}, "from 500 to 2500 ml"),
         ({"field_strength": 7.0}, "No tissue values for 7 T"),
