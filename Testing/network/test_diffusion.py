@@ -15,7 +15,8 @@ from network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import diffusion as diffusion_module
 from PhysMRISynthLib.network import weights as weights_module
-from PhysMRISynthLib.network.config import SAMPLER_CONFIGURATIONS, read_configuration
+from PhysMRISynthLib.network.condenser import CondenserConfig
+from PhysMRISynthLib.network.config import CONDENSER_CONFIGURATIONS, SAMPLER_CONFIGURATIONS, read_configuration
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, DiffusionConfig, condition_vector
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.inference import decode
@@ -154,7 +155,7 @@ def test_the_unet_is_told_where_it_is_and_what_the_mean_head_has_there() -> None
     here = model.predict(noisy, times, free)
     nowhere = torch.zeros(1, 3, *model.config.seen_shape[1:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diffusion_module, "_positions", lambda volume: nowhere)
+        patch.setattr(diffusion_module, "positions", lambda volume: nowhere)
         assert (model.predict(noisy, times, free) - here).abs().max() > 1e-3
     model.space.centre.copy_(torch.randn(3, 4, 6, 4))
     assert (model.predict(noisy, times, free) - here).abs().max() > 1e-3
@@ -251,8 +252,13 @@ def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path, monkeypatch: pytest
 def test_shipped_configurations_fit_the_network_of_their_name(path: Path) -> None:
     config = DiffusionConfig.from_mapping(read_configuration(path.stem, SAMPLER_CONFIGURATIONS)["network"])
     vae = read_configuration(path.stem)["network"]
-    assert (config.latent_channels, config.spatial_dims) == (vae["latent_channels"], vae["spatial_dims"])
-    assert config.factor == vae["stem"] * 2 ** len(vae["down_widths"])
+    told: DiffusionConfig | CondenserConfig = config
+    if (CONDENSER_CONFIGURATIONS / path.name).exists():
+        told = CondenserConfig.from_mapping(read_configuration(path.stem, CONDENSER_CONFIGURATIONS)["network"])
+        assert (config.latent_channels, config.factor, config.shape) == (told.codes, told.code_factor, told.shape)
+        assert CondenserConfig.from_mapping(json.loads(json.dumps(told.mapping()))) == told
+    assert (told.latent_channels, told.spatial_dims) == (vae["latent_channels"], vae["spatial_dims"])
+    assert told.factor == vae["stem"] * 2 ** len(vae["down_widths"])
     assert DiffusionConfig.from_mapping(json.loads(json.dumps(config.mapping()))) == config
     if path.stem == "paper_2d":
         assert config.objective == "epsilon" and not config.condition

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
+from PhysMRISynthLib.network.condenser_weights import codes_sha256, save_expander
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
@@ -17,6 +19,12 @@ VAE = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 TINY = DiffusionConfig(
     3, 2, 4, (32, 48, 32), (8, 16), (False, True), fold=2, head_channels=8, condition=("brain_volume", "ventricle_share", "lesion_load")
 )
+
+CONDENSER = CondenserConfig(2, 4, (32, 48, 32), 4, (16, 16), (1, 1), (16, 16), (1, 1), components=8)
+OF_CODES = replace(
+    TINY, latent_channels=4, factor=16, widths=(8,), attention=(True,), fold=1, components=4, objective="flow_residual", positions=True
+)
+"""A sampling model of that condenser's codes."""
 
 
 def tiny_model(seed: int = 0, **changes: object) -> LatentDiffusion:
@@ -38,6 +46,20 @@ def tiny_vae(seed: int = 0) -> TissueVAE:
     per_class = network.decoder.out.bias.view(len(CLASSES), -1)
     per_class[CLASSES.index("white_matter")] += 1.0
     return network
+
+
+def tiny_condenser(seed: int = 0) -> Condenser:
+    """A condenser in use, with random weights."""
+    torch.manual_seed(seed)
+    return Condenser(CONDENSER).eval().requires_grad_(False)
+
+
+def with_condenser(folder: Path, vae_sha256: str) -> Path:
+    """A sampling model of codes and its expander in one folder; returns the sampling model's file."""
+    condenser = tiny_condenser()
+    save_expander(condenser, vae_sha256, {"steps": 6}, folder / "expander.safetensors")
+    save_sampler(tiny_model(**vars(OF_CODES)), vae_sha256, {"steps": 5}, folder / "sampler.safetensors", codes_sha256(condenser))
+    return folder / "sampler.safetensors"
 
 
 def installed(folder: Path) -> Path:

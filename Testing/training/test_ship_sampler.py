@@ -23,7 +23,7 @@ def checkpoint(tmp_path: Path) -> Path:
     write_manifest(tmp_path / "vae.safetensors", tmp_path / "weights.json")
     state = {
         "network": tiny_model(1).state_dict(), "average": tiny_model(2).state_dict(), "step": 70, "seconds": 7200.0, "vae_sha256": sha256,
-        "configuration": {"network": TINY.mapping()},
+        "codes_sha256": "", "configuration": {"network": TINY.mapping()},
     }  # fmt: skip
     save_atomically(state, tmp_path / "run" / "checkpoint.pt")
     return tmp_path / "run" / "checkpoint.pt"

@@ -19,15 +19,16 @@ from PhysMRISynthLib.network.blocks import depth_to_space
 from PhysMRISynthLib.network.latent_space import LatentSpace
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import load_weights, save_weights
+from PhysMRISynthLib.training import latent_source as module
 from PhysMRISynthLib.training import latents as latents_module
-from PhysMRISynthLib.training import train_ldm as module
 from PhysMRISynthLib.training.checkpoint import load_checkpoint
+from PhysMRISynthLib.training.latent_source import Source
 from PhysMRISynthLib.training.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
 from PhysMRISynthLib.training.ldm_config import LdmTrainingConfig
 from PhysMRISynthLib.training.moments import latent_moments, number_moments
 from PhysMRISynthLib.training.run import LOG, Run
 from PhysMRISynthLib.training.simulator import Simulator
-from PhysMRISynthLib.training.train_ldm import Source, train_ldm
+from PhysMRISynthLib.training.train_ldm import train_ldm
 from training.heads import toy_head, toy_labels, write_label_map
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -156,7 +157,7 @@ def test_every_latent_is_learned_once_an_epoch_by_all_processes_together(tmp_pat
     latents = Latents(tmp_path, SIMULATOR, 6)
     for n in range(6):
         latents.write(n, LatentHead(np.full((1, 2, 8, 12, 8), n, dtype=np.float32), "a", {"brain_volume": 1000.0 + n, "lesion_load": 1.0}))
-    source = Source(latents, latents, TINY.condition, LdmTrainingConfig(batch=1, untold=0.3, epochs=2))
+    source = Source(latents, latents, LdmTrainingConfig(batch=1, epochs=2), TINY.condition, untold=0.3)
     ranks = [source.steps(0, rank, 2) for rank in (0, 1)]
     shown = [int(next(steps)[0].flatten()[0]) for _ in range(6) for steps in ranks]
     assert sorted(shown[:6]) == sorted(shown[6:]) == list(range(6)) and shown[:6] != shown[6:]

@@ -23,27 +23,27 @@ class AdaptiveNorm(nn.Module):
     """Normalise features (B, C, …), then scale and shift them by what an MLP makes of the condition (B, K).
 
     ``kind`` "voxel": over the channels of each voxel; a crop and a whole head see the same. "group": over groups of channels and the
-    whole image (Wu & He 2018), as the paper has it. Without a condition (``condition_size`` 0) scale and shift are learned constants.
+    whole image (Wu & He 2018), as the paper has it: at most so many ``groups``. Without a condition (``condition_size`` 0) scale and shift
+    are learned constants.
     """
 
-    def __init__(self, channels: int, kind: str, condition_size: int = 0) -> None:
+    def __init__(self, channels: int, kind: str, condition_size: int = 0, groups: int = _GROUPS) -> None:
         super().__init__()
-        self.kind, self.channels = kind, channels
+        self.kind, self.channels, self.groups = kind, channels, math.gcd(groups, channels)
         self.scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
         self.adapt = nn.Linear(condition_size, 2 * channels) if condition_size else None
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        groups = math.gcd(_GROUPS, self.channels)
         if self.kind == "group" and (self.adapt is None or condition is None):
-            return functional.group_norm(x, groups, 1.0 + self.scale, self.shift)
+            return functional.group_norm(x, self.groups, 1.0 + self.scale, self.shift)
         scale, shift = self.scale[None], self.shift[None]
         if self.adapt is not None and condition is not None:
             more_scale, more_shift = self.adapt(condition).chunk(2, dim=1)
             scale, shift = scale + more_scale, shift + more_shift
         if self.kind == "group":
             shape = (-1, self.channels, *[1] * (x.dim() - 2))
-            normal = functional.group_norm(x, groups)
+            normal = functional.group_norm(x, self.groups)
             return torch.addcmul(shift.view(shape).to(normal.dtype), normal, (1.0 + scale).view(shape).to(normal.dtype))
         # channels last, which is how the convolutions want their memory too
         last = x.movedim(1, -1)
@@ -55,9 +55,9 @@ class AdaptiveNorm(nn.Module):
 class ResidualBlock(nn.Module):
     """norm – SiLU – convolution – norm – SiLU – convolution, added to the input."""
 
-    def __init__(self, dims: int, inputs: int, outputs: int, norm: str, condition_size: int = 0) -> None:
+    def __init__(self, dims: int, inputs: int, outputs: int, norm: str, condition_size: int = 0, groups: int = _GROUPS) -> None:
         super().__init__()
-        self.norms = nn.ModuleList([AdaptiveNorm(inputs, norm, condition_size), AdaptiveNorm(outputs, norm, condition_size)])
+        self.norms = nn.ModuleList(AdaptiveNorm(width, norm, condition_size, groups) for width in (inputs, outputs))
         # no bias before a norm: it could bury a weak signal
         self.first = convolution(dims, inputs, outputs, bias=False)
         self.second = convolution(dims, outputs, outputs)
@@ -96,6 +96,12 @@ class Trunk(nn.Module):
             x = kept[level] + functional.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest")
             x = self.after[level](x, condition)
         return x
+
+
+def positions(volume: Tensor) -> Tensor:
+    """Where each position of a volume (B, C, *S) lies along its axes, from −1 to 1: (B, dims, *S)."""
+    axes = [torch.linspace(-1.0, 1.0, side, device=volume.device, dtype=volume.dtype) for side in volume.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(volume), -1, *volume.shape[2:])
 
 
 def space_to_depth(x: Tensor, block: int) -> Tensor:

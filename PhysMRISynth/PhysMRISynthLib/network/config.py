@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import PhysMRISynthError
 
 CONFIGURATIONS = Path(__file__).parent.parent / "resources" / "configurations"
-SAMPLER_CONFIGURATIONS = CONFIGURATIONS / "sampler"
+SAMPLER_CONFIGURATIONS, CONDENSER_CONFIGURATIONS = CONFIGURATIONS / "sampler", CONFIGURATIONS / "condenser"
 
 
 @dataclass(frozen=True)

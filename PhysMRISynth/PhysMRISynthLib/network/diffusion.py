@@ -10,6 +10,7 @@ from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .blocks import positions
 from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
 from .noising import noising, step
@@ -57,7 +58,7 @@ class LatentDiffusion(nn.Module):
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
         shown = self.noising.shown(noisy, times, self.space.variance)
         if self.config.positions:
-            shown = torch.cat([shown, _positions(shown), self.space.expected.expand(len(shown), *[-1] * (shown.ndim - 1))], dim=1)
+            shown = torch.cat([shown, positions(shown), self.space.expected.expand(len(shown), *[-1] * (shown.ndim - 1))], dim=1)
         output = self.unet(shown.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
         return self.noising.prediction(output, noisy, times, self.space.variance)
 
@@ -118,9 +119,3 @@ def _coarse_error(error: Tensor, side: int) -> Tensor:
     """
     pool = functional.avg_pool2d if error.ndim == 4 else functional.avg_pool3d
     return pool(error, side).square().mean() * side ** ((error.ndim - 2) / 2)
-
-
-def _positions(volume: Tensor) -> Tensor:
-    """Where each position of a volume (B, C, *S) lies along its axes, from −1 to 1: (B, dims, *S)."""
-    axes = [torch.linspace(-1.0, 1.0, side, device=volume.device, dtype=volume.dtype) for side in volume.shape[2:]]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(volume), -1, *volume.shape[2:])

@@ -100,7 +100,6 @@ class DiffusionConfig:
         _require(0 < self.beta_start < self.beta_end < 1, "0 < beta_start < beta_end < 1", (self.beta_start, self.beta_end))
         _require(self.shift >= 1, "a shift from 1 on", self.shift)
         _require(bool(self.widths) and len(self.attention) == len(self.widths), "as many attention as widths", self.attention)
-        _require(all(width % self.groups == 0 for width in self.widths), f"widths that are multiples of {self.groups}", self.widths)
         attentive = all(width % self.head_channels == 0 for width, there in zip(self.widths, self.attention, strict=True) if there)
         _require(attentive and self.widths[-1] % self.head_channels == 0, "widths that head_channels divides", self.head_channels)
         _require(set(self.condition) <= set(CONDITIONS), f"conditions of {', '.join(CONDITIONS)}", self.condition)
@@ -110,8 +109,8 @@ class DiffusionConfig:
 
     @property
     def groups(self) -> int:
-        """Groups of the UNet's normalisation: as many as usual where the narrowest level has room for them."""
-        return min(_GROUPS, math.gcd(*self.widths))
+        """Groups of the UNet's normalisation: as many as usual where the widths are multiples of them."""
+        return math.gcd(_GROUPS, *self.widths)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

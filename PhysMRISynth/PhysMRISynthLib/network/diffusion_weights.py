@@ -1,22 +1,26 @@
-"""Weights of the sampling model, with the identity of the autoencoder whose latents they stand for."""
+"""Weights of the sampling model, with the identity of the networks whose latents or codes it draws."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import PhysMRISynthError, WeightsError
+from . import condenser_weights
+from .condenser_weights import CODES_SHA256, ExpanderWeights, load_expander
 from .diffusion import LatentDiffusion
 from .diffusion_config import DiffusionConfig
 from .weights import Weights, check_finite, installed_weights, load_weights, read_tensors, write_tensors
 
 KIND = "sampler"
 """The entry of these weights in the manifest."""
-_FORMAT = "physmrisynth-sampler-2"
+_FORMAT = "physmrisynth-sampler-3"
 _HALVED = ("unet.",)
 _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
 
@@ -24,6 +28,7 @@ _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
 @dataclass(frozen=True)
 class SamplerWeights:
     """A sampling model with what it is: ``sha256`` of its file, its ``config``, ``vae_sha256`` of the network that decodes its latents,
+    ``codes_sha256`` of the condenser whose codes it draws ("": it draws latents) with the ``expander`` that makes latents of them,
     and its ``card`` (data, steps, metrics; JSON values)."""
 
     model: LatentDiffusion
@@ -31,9 +36,27 @@ class SamplerWeights:
     sha256: str
     vae_sha256: str
     card: dict[str, Any]
+    codes_sha256: str = ""
+    expander: ExpanderWeights | None = None
+
+    def latent(
+        self,
+        device: torch.device,
+        steps: int,
+        seed: int,
+        condition: Tensor,
+        progress: Callable[[float], None] = lambda fraction: None,
+        renewal: float = 0.0,
+    ) -> Tensor:
+        """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`."""
+        drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal)
+        if self.expander is None:
+            return drawn
+        with torch.inference_mode():
+            return self.expander.network.to(device).latent(drawn)
 
 
-def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], path: Path) -> str:
+def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], path: Path, codes_sha256: str = "") -> str:
     """Write weights in half precision, moments in full, with configuration and card into ``path`` (.safetensors);
     returns its SHA-256.
 
@@ -44,7 +67,8 @@ def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], 
         for name, tensor in model.state_dict().items()
     }
     check_finite(tensors, path)
-    described = {"format": _FORMAT, "config": json.dumps(model.config.mapping()), "card": json.dumps(card), "vae_sha256": vae_sha256}
+    described = {"format": _FORMAT, "config": json.dumps(model.config.mapping()), "card": json.dumps(card)}
+    described |= {"vae_sha256": vae_sha256, CODES_SHA256: codes_sha256}
     return write_tensors(tensors, described, path)
 
 
@@ -55,7 +79,7 @@ def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
         raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
     check_finite(tensors, path)
     try:
-        card, vae_sha256 = json.loads(told["card"]), told["vae_sha256"]
+        card, vae_sha256, codes_sha256 = json.loads(told["card"]), told["vae_sha256"], told[CODES_SHA256]
         model = LatentDiffusion(DiffusionConfig.from_mapping(json.loads(told["config"]))).eval().requires_grad_(False)
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
         raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
@@ -63,11 +87,12 @@ def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
-    return SamplerWeights(model, model.config, found, vae_sha256, card)
+    return SamplerWeights(model, model.config, found, vae_sha256, card, codes_sha256)
 
 
 def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tuple[SamplerWeights, Weights]:
-    """The sampling model and the network that decodes what it draws: from files, or the installed ones.
+    """The sampling model and the network that decodes what it draws: from files, or the installed ones. The expander of a model of codes
+    lies beside it.
 
     Raises WeightsError when one is missing or cannot be used, or when they do not belong together.
     """
@@ -78,4 +103,14 @@ def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tu
             f"The sampling model was trained for another network (SHA-256 {model.vae_sha256[:12]}…) than {decoder.sha256[:12]}…. "
             "Use weights of one version."
         )
+    if model.codes_sha256:
+        expander = load_expander(
+            *(installed_weights(condenser_weights.KIND) if sampler is None else (sampler.with_name(condenser_weights.FILE), None))
+        )
+        if expander.codes_sha256 != model.codes_sha256:
+            raise WeightsError(
+                f"The sampling model draws other codes (SHA-256 {model.codes_sha256[:12]}…) than its expander reads "
+                f"({expander.codes_sha256[:12]}…). Use weights of one version."
+            )
+        model = replace(model, expander=expander)
     return model, decoder

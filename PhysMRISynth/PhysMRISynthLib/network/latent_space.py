@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol as Interface
 
 import torch
 from torch import Tensor, nn
 
 from .blocks import depth_to_space, space_to_depth
-from .diffusion_config import DiffusionConfig
 
 LEAST_SD = 1e-3
 """Of numbers that networks see divided by their SD."""
@@ -29,6 +29,28 @@ class Moments:
     variance: Tensor | None = None
 
 
+class Folded(Interface):
+    """How latents are folded: see :class:`~.diffusion_config.DiffusionConfig`."""
+
+    @property
+    def spatial_dims(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def fold(self) -> int: ...
+
+    @property
+    def components(self) -> int: ...
+
+    @property
+    def folded_channels(self) -> int: ...
+
+    @property
+    def seen_shape(self) -> tuple[int, ...]: ...
+
+
 class LatentSpace(nn.Module):
     """Between latents (B, channels, *S) and what the UNet sees of them.
 
@@ -44,7 +66,7 @@ class LatentSpace(nn.Module):
     spread: Tensor
     variance: Tensor
 
-    def __init__(self, config: DiffusionConfig) -> None:
+    def __init__(self, config: Folded) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("mean", torch.zeros(config.latent_channels))
@@ -59,17 +81,20 @@ class LatentSpace(nn.Module):
         """Take over the training latents' moments."""
         self.mean.copy_(moments.mean)
         self.sd.copy_(moments.sd.clamp_min(LEAST_SD))
-        if self.config.components:
-            assert moments.axes is not None and moments.centre is not None
-            assert moments.spread is not None and moments.variance is not None
+        if moments.axes is not None:
+            assert moments.centre is not None and moments.spread is not None and moments.variance is not None
             self.axes.copy_(moments.axes)
             self.centre.copy_(moments.centre)
             self.spread.copy_(moments.spread.clamp_min(LEAST_SD))
             self.variance.copy_(moments.variance.clamp_min(LEAST_SD**2))
 
+    def folded(self, latent: Tensor) -> Tensor:
+        """Latents (B, channels, *S) normalised, and folded into channels."""
+        return space_to_depth((latent - self._per_channel(self.mean)) / self._per_channel(self.sd), self.config.fold)
+
     def seen(self, latent: Tensor) -> Tensor:
         """What the UNet sees of latents (B, channels, *S)."""
-        folded = space_to_depth((latent - self._per_channel(self.mean)) / self._per_channel(self.sd), self.config.fold)
+        folded = self.folded(latent)
         if not self.config.components:
             return folded
         with torch.autocast(folded.device.type, enabled=False):  # the mean head is large beside how heads differ from it

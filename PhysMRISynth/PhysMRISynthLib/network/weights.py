@@ -29,6 +29,7 @@ _MISSING = {
     "vae": "No network weights are installed. Reinstall the extension.",
     "sampler": "No weights for sampling are installed: this version estimates and renders only. Give a sampling model that 'physmrisynth "
     "train ldm' has trained, or estimate tissue maps from images.",
+    "expander": "The weights that make heads of what the sampling model draws are not installed. Reinstall the extension.",
 }
 
 
@@ -123,8 +124,8 @@ def _described_network(told: dict[str, str], path: Path) -> tuple[TissueVAE, dic
 
 
 def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
-    """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler") are the file ``path``, beside it, with its hash and size;
-    weights of the other kind stay listed."""
+    """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler", "expander") are the file ``path``, beside it, with its hash
+    and size; weights of other kinds stay listed."""
     entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
     others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     temporary = manifest.with_suffix(".partial")

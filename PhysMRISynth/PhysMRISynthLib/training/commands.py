@@ -53,11 +53,16 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     vae.add_argument("--scans", type=Path, metavar="DIR", help="real scans to mix with label maps, as scan_share of the steps")
     vae.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of a .safetensors file")
     vae.set_defaults(command=_train_vae)
+    condenser = kinds.add_parser("condenser", help="the autoencoder of latents whose codes the latent diffusion draws")
+    condenser.set_defaults(command=_train_condenser)
     ldm = kinds.add_parser("ldm", help="the latent diffusion that samples new heads")
-    ldm.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
-    ldm.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
+    ldm.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', to draw its codes")
     ldm.set_defaults(command=_train_ldm)
-    for kind in (vae, ldm):
+    for kind in (condenser, ldm):
+        kind.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
+        kind.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
+        kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents that trainings share (latents in --out)")
+    for kind in (vae, condenser, ldm):
         kind.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
         kind.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
         kind.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -101,9 +106,24 @@ def _train_ldm(options: argparse.Namespace) -> None:
         from .train_ldm import train_ldm
 
         configuration = read_configuration(options.config, SAMPLER_CONFIGURATIONS)
-        checkpoint = train_ldm(configuration, run, options.vae, _line if first else _silence)
+        checkpoint = train_ldm(configuration, run, options.vae, _line if first else _silence, options.condenser)
     if first:
-        print("\nNot all latents are there yet: run the command again." if checkpoint is None else f"\nThe checkpoint is {checkpoint}.")
+        _print_checkpoint(checkpoint)
+
+
+def _train_condenser(options: argparse.Namespace) -> None:
+    with _training(options) as (run, first):
+        from ..network.config import CONDENSER_CONFIGURATIONS, read_configuration
+        from .train_condenser import train_condenser
+
+        configuration = read_configuration(options.config, CONDENSER_CONFIGURATIONS)
+        checkpoint = train_condenser(configuration, run, options.vae, _line if first else _silence)
+    if first:
+        _print_checkpoint(checkpoint)
+
+
+def _print_checkpoint(checkpoint: Path | None) -> None:
+    print("\nNot all latents are there yet: run the command again." if checkpoint is None else f"\nThe checkpoint is {checkpoint}.")
 
 
 @contextmanager
@@ -117,7 +137,7 @@ def _training(options: argparse.Namespace) -> Iterator[tuple[Run, bool]]:
         first = getattr(rank_zero_only, "rank", 0) == 0
         if not first:  # every process reads the same data: one of them warns
             logging.getLogger(__package__.partition(".")[0]).setLevel(logging.ERROR)
-        chosen = {name: getattr(options, name) for name in ("start_from", "scans") if hasattr(options, name)}
+        chosen = {name: getattr(options, name) for name in ("start_from", "scans", "latents") if hasattr(options, name)}
         yield (
             Run(
                 options.data, options.out, options.resume, minutes=options.minutes, steps=options.steps, devices=options.devices,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from typing import Protocol as Interface
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..imaging.head_volumes import head_volumes
 from ..imaging.roles import ROLES
 from ..network.condition import protocol_condition
 from ..network.device import autocast, fastest_precision
-from ..network.diffusion_config import CONDITIONS, DiffusionConfig
+from ..network.diffusion_config import CONDITIONS
 from ..network.weights import Weights
 from .anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
 from .loop import quiet_worker
@@ -60,6 +61,33 @@ class LatentHead:
         return np.array(found, dtype=np.float32)
 
 
+class LatentShape(Interface):
+    """What latents a model learns from: see :class:`~PhysMRISynthLib.network.diffusion_config.DiffusionConfig`."""
+
+    @property
+    def spatial_dims(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def factor(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class HeadLatents(Interface):
+    """Latents of heads by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> LatentHead: ...
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Number and place of every latent: one a head, or one a slice."""
+
+
 def good_scan(simulator: Simulator, index: int) -> Sample:
     """Simulated session number ``index`` of a whole head, augmented; heads take turns."""
     rng = np.random.default_rng([simulator.seed, index])
@@ -85,7 +113,7 @@ def _from_the_top(head: LabelledHead, height: int) -> LabelledHead:
     return replace(head, brain_box=(np.array([top - 2 * (height // 2 - _SCALP_MM), *low[1:]]), np.array([top, *high[1:]])))
 
 
-def simulated_shape(config: DiffusionConfig) -> tuple[int, int, int]:
+def simulated_shape(config: LatentShape) -> tuple[int, int, int]:
     """The shape (z, y, x) of the heads to simulate for a sampling model."""
     depth, height, width = config.shape if config.spatial_dims == 3 else (_DEPTH, *config.shape)
     return depth, height, width
@@ -118,7 +146,7 @@ class Latents:
             raise PhysMRISynthError(f"The latent {self.path(index)} is damaged ({error}). Delete it, and start again.") from None
 
     def pieces(self) -> list[tuple[int, int]]:
-        """Number and place of every latent: one a head, or one a slice. Raises PhysMRISynthError when a file is damaged."""
+        """As :meth:`HeadLatents.pieces`. Raises PhysMRISynthError when a file is damaged."""
         if not self.sliced:
             return [(index, 0) for index in range(self.count)]
         return [(index, plane) for index in range(self.count) for plane in range(len(self[index].latent))]
@@ -131,14 +159,14 @@ class Latents:
         temporary.replace(self.path(index))
 
 
-def check_latents(folder: Path, weights: Weights, config: DiffusionConfig, seed: int) -> None:
+def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int) -> None:
     """Write down what the latents in ``folder`` are of. Raises PhysMRISynthError when there are others, or when the network's latents do
     not fit the sampling model."""
     network = weights.config
     if (network.spatial_dims, network.latent_channels, network.factor) != (config.spatial_dims, config.latent_channels, config.factor):
         raise PhysMRISynthError(
-            f"The network gives {network.latent_channels} channels for {network.factor} voxels in {network.spatial_dims}D, the sampling "
-            f"model expects {config.latent_channels} for {config.factor} in {config.spatial_dims}D. Change the configuration."
+            f"The network gives {network.latent_channels} channels for {network.factor} voxels in {network.spatial_dims}D, the "
+            f"configuration expects {config.latent_channels} for {config.factor} in {config.spatial_dims}D. Change the configuration."
         )
     if any(side % network.multiple for side in config.shape):
         raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")

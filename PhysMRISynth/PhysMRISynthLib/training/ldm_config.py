@@ -1,9 +1,9 @@
-"""How to train the sampling model, as data."""
+"""How to train the sampling model and the condenser before it, as data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ..errors import PhysMRISynthError
 from .config import check_fields, check_known
@@ -12,13 +12,11 @@ _AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every")
 
 
 @dataclass(frozen=True)
-class LdmTrainingConfig:
-    """How to train: see the shipped configurations.
+class LatentTrainingConfig:
+    """How to train on latents: see the shipped configurations.
 
     ``heads`` simulated heads are learned from and ``held_out`` ones of other anatomy validated on; ``workers`` processes simulate them.
-    Errors that neighbours in blocks of ``scales`` positions a side share count more (:meth:`LatentDiffusion.forward`).
-    Each number that the model can be conditioned on is left ``untold`` that often. ``epochs`` passes over the latents are a whole training
-    (0: it goes on until told to stop).
+    ``epochs`` passes over the latents are a whole training (0: it goes on until told to stop).
     """
 
     heads: int = 280
@@ -31,8 +29,6 @@ class LdmTrainingConfig:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     average_decay: float = 0.998
-    untold: float = 0.3
-    scales: tuple[int, ...] = ()
     seed: int = 0
     workers: int = 1
     log_every: int = 25
@@ -41,14 +37,31 @@ class LdmTrainingConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, _AT_LEAST_ONE)
-        if self.untold > 1 or self.average_decay > 1:
-            raise PhysMRISynthError("A training's 'untold' and 'average_decay' must be numbers from 0 to 1.")
-        if not all(type(side) is int and side > 1 for side in self.scales):
-            raise PhysMRISynthError(f"A training's 'scales' must be whole numbers from 2 on, not {self.scales!r}.")
+        if self.average_decay > 1:
+            raise PhysMRISynthError("A training's 'average_decay' must be a number from 0 to 1.")
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any]) -> LdmTrainingConfig:
+    def from_mapping(cls, values: dict[str, Any]) -> Self:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown or impossible field."""
         check_known(cls, values)
         given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**given)
+
+
+@dataclass(frozen=True)
+class LdmTrainingConfig(LatentTrainingConfig):
+    """How to train the sampling model.
+
+    Errors that neighbours in blocks of ``scales`` positions a side share count more (:meth:`LatentDiffusion.forward`).
+    Each number that the model can be conditioned on is left ``untold`` that often.
+    """
+
+    untold: float = 0.3
+    scales: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.untold > 1:
+            raise PhysMRISynthError("A training's 'untold' must be a number from 0 to 1.")
+        if not all(type(side) is int and side > 1 for side in self.scales):
+            raise PhysMRISynthError(f"A training's 'scales' must be whole numbers from 2 on, not {self.scales!r}.")

@@ -85,10 +85,12 @@ def quiet_worker(worker: int) -> None:
 
 @torch.no_grad()
 def average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights, faster at the start."""
+    """Exponential moving average of the weights, faster at the start; what else a network holds is taken over."""
     now = min(decay, (1.0 + step) / (10.0 + step))
     for mean, current in zip(average.parameters(), network.parameters(), strict=True):
         mean.lerp_(current.detach(), 1.0 - now)
+    for kept, found in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(found)
 
 
 @contextmanager

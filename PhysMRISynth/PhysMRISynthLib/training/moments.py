@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from ..network.diffusion_config import DiffusionConfig
-from ..network.latent_space import LatentSpace, Moments
-from .latents import Latents
+from ..network.latent_space import Folded, LatentSpace, Moments
+from .latents import HeadLatents
 
 _ELSEWHERE = 0.05
 """How much of a place's variance is that of all places: other people's heads reach where none of so few training heads does."""
 
 
-def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
+def latent_moments(latents: HeadLatents, config: Folded) -> Moments:
     """Moments of all latents, read one after the other."""
     mean, sd = _of_channels(latents)
     if not config.components:
         return Moments(mean, sd)
-    space = LatentSpace(replace(config, components=0))
+    space = LatentSpace(config)
     space.take(Moments(mean, sd))
 
     def folded(index: int) -> torch.Tensor:
-        return space.seen(torch.from_numpy(latents[index].latent))[0].double()
+        return space.folded(torch.from_numpy(latents[index].latent))[0].double()
 
     products = torch.zeros(config.folded_channels, config.folded_channels, dtype=torch.float64)
     head = torch.zeros(config.folded_channels, *config.seen_shape[1:], dtype=torch.float64)
@@ -40,12 +38,17 @@ def latent_moments(latents: Latents, config: DiffusionConfig) -> Moments:
     for index in range(len(latents)):
         variance += (torch.einsum("fk,f...->k...", axes, folded(index)) - centre).square() / len(latents)
     spread = variance.mean().sqrt()
-    near = functional.avg_pool3d(variance, 3, stride=1, padding=1, count_include_pad=False)  # together neighbours know it better
-    variance = torch.lerp(near, variance.mean(dim=(1, 2, 3), keepdim=True), _ELSEWHERE)
+    variance = torch.lerp(_near(variance), variance.mean(dim=(1, 2, 3), keepdim=True), _ELSEWHERE)
     return Moments(mean, sd, axes.float(), centre.float(), spread.float(), (variance / variance.mean().clamp_min(1e-12)).float())
 
 
-def _of_channels(latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:
+def _near(variance: torch.Tensor) -> torch.Tensor:
+    """Means over each place and those around it: together they know it better."""
+    within, inside = (functional.pad(volume, (1,) * 6) for volume in (variance, torch.ones_like(variance)))
+    return functional.avg_pool3d(within, 3, stride=1) / functional.avg_pool3d(inside, 3, stride=1)
+
+
+def _of_channels(latents: HeadLatents) -> tuple[torch.Tensor, torch.Tensor]:
     count = 0
     total, squares = np.zeros(()), np.zeros(())
     for index in range(len(latents)):
@@ -57,7 +60,7 @@ def _of_channels(latents: Latents) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(sd).float()
 
 
-def number_moments(latents: Latents, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+def number_moments(latents: HeadLatents, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and SD (len(names),) of what is told of the latents' heads by these ``names``, over those where it is known."""
     told = [latents[index].told(names) for index in range(len(latents))]
     numbers = np.array(told).reshape(len(told), len(names)).astype(np.float64)

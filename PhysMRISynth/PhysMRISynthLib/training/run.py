@@ -19,7 +19,7 @@ class Run:
 
     ``scans`` are real scans to mix with the label maps. ``resume`` goes on from the checkpoint; ``start_from`` begins with the weights of
     a file. ``devices`` are GPUs, or processes where there is none, on each of ``num_nodes`` machines. ``precision`` as lightning-fabric
-    names it.
+    names it. ``latents`` is the folder of latents to learn from, which several trainings can share (default: one in ``out``).
     """
 
     data: Path
@@ -32,6 +32,7 @@ class Run:
     num_nodes: int = 1
     precision: str = "auto"
     scans: Path | None = None
+    latents: Path | None = None
 
     @property
     def checkpoint(self) -> Path:

@@ -114,8 +114,7 @@ class Sampler:
         precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
         progress(0.0)
         with autocast(device, precision):
-            model = self.model.model.to(device)
-            latent = model.sample(order.steps, order.seed, told, lambda done: progress(_DRAWN * done), order.renewal)
+            latent = self.model.latent(device, order.steps, order.seed, told, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
         fractions = decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done))
@@ -153,6 +152,7 @@ class Sampler:
                 "condition": dict(order.condition), "precision": precision,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
                 "sampler_sha256": self.model.sha256, "decoder_sha256": self.decoder.sha256,
+                **({"expander_sha256": self.model.expander.sha256} if self.model.expander else {}),
             },
             "network": {"sha256": self.decoder.sha256, "device": device},
             "field_strength_tesla": order.field_strength,
@@ -176,9 +176,7 @@ def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> S
     return Sampler(*sampling_weights(sampler, vae))
 
 
-def sampled_heads(
-    sampler: Sampler, order: Order, count: int, progress: Progress = lambda fraction: None
-) -> Iterator[SampledHead]:
+def sampled_heads(sampler: Sampler, order: Order, count: int, progress: Progress = lambda fraction: None) -> Iterator[SampledHead]:
     """``count`` heads, one after the other: of the order's seed, the next seed, and so on; ``progress`` counts over all of them."""
     for number in range(count):
         yield sampler.head(replace(order, seed=order.seed + number), partial(_of_all, progress, number, count))

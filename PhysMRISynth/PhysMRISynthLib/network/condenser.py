@@ -1,0 +1,200 @@
+"""Latents of heads in far fewer numbers: an autoencoder of the autoencoder's latents, whose codes the sampling model draws."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import PhysMRISynthError
+from .blocks import AdaptiveNorm, ResidualBlock, convolution, depth_to_space, positions
+from .latent_space import LatentSpace, Moments
+
+_GROUPS = 16
+_SLOWNESS = 0.02
+"""How quickly the codes' moments follow the training."""
+
+
+@dataclass(frozen=True)
+class CondenserConfig:
+    """Shape of the condenser.
+
+    Latents of ``latent_channels`` numbers for each block of ``factor`` voxels a side stand for heads of ``shape`` voxels of 1 mm (z, y, x);
+    blocks of ``fold`` positions a side are folded into channels, of which ``components`` principal axes are kept. From there the encoder
+    halves the positions from each of its ``reading`` widths to the next, with so many ``reading_blocks`` at each, and ends with ``codes``
+    numbers a position of variance 1; the decoder goes the way back with ``writing`` widths, coarse to fine. In training ``noise`` (an SD)
+    is added to the codes: what is drawn need not be right beyond it.
+    """
+
+    latent_channels: int
+    factor: int
+    shape: tuple[int, ...]
+    codes: int
+    reading: tuple[int, ...]
+    reading_blocks: tuple[int, ...]
+    writing: tuple[int, ...]
+    writing_blocks: tuple[int, ...]
+    fold: int = 2
+    components: int = 32
+    noise: float = 0.4
+
+    def __post_init__(self) -> None:
+        counts = (self.latent_channels, self.factor, self.fold, self.codes, self.components, *self.shape)
+        blocks = (*self.reading_blocks, *self.writing_blocks)
+        whole = all(type(number) is int and number > 0 for number in (*counts, *blocks, *self.reading, *self.writing))
+        _require(whole, "whole numbers above 0 as channels, factor, fold, codes, components, shape, widths and blocks", counts)
+        _require(self.components <= self.folded_channels, f"at most {self.folded_channels} components", self.components)
+        levels = {len(one) for one in (self.reading, self.reading_blocks, self.writing, self.writing_blocks)}
+        _require(levels == {len(self.reading)} and bool(self.reading), "as many widths as blocks, to read as to write", levels)
+        _require(all(width % _GROUPS == 0 for width in (*self.reading, *self.writing)), f"widths of multiples of {_GROUPS}", self.writing)
+        fits = len(self.shape) == 3 and all(side % self.code_factor == 0 for side in self.shape)
+        _require(fits, f"a shape of 3 multiples of {self.code_factor}", self.shape)
+        _require(self.noise >= 0, "a noise from 0 on", self.noise)
+
+    spatial_dims = 3
+
+    @property
+    def folded_channels(self) -> int:
+        """Channels of a folded latent."""
+        return int(self.latent_channels * self.fold**3)
+
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
+        """Channels and positions that the condenser sees."""
+        return (self.components, *(side // (self.factor * self.fold) for side in self.shape))
+
+    @property
+    def code_factor(self) -> int:
+        """Voxels along a side of the block that a position of the codes stands for."""
+        return int(self.factor * self.fold * 2 ** (len(self.reading) - 1))
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> CondenserConfig:
+        """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise PhysMRISynthError(f"Unknown field of a condenser: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        try:
+            given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            return cls(**given)
+        except TypeError as error:
+            raise PhysMRISynthError(f"The description of the condenser is not usable ({error}).") from None
+
+    def mapping(self) -> dict[str, Any]:
+        """As JSON's types."""
+        return asdict(self)
+
+
+def _require(holds: bool, wanted: str, value: object) -> None:
+    if not holds:
+        raise PhysMRISynthError(f"A condenser needs {wanted}, not {value!r}.")
+
+
+class Expander(nn.Module):
+    """From codes (B, codes, *S) back to latents (B, channels, *S·fold·2^(levels − 1)): the condenser's decoder.
+
+    At every level it is told where each position lies and what the mean head has there.
+    """
+
+    def __init__(self, config: CondenserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.space = LatentSpace(config)
+        told, widths = 3 + config.components, config.writing
+        self.enter = nn.ModuleList(
+            convolution(3, told + inputs, width) for inputs, width in zip((config.codes, *widths[1:]), widths, strict=True)
+        )
+        self.blocks = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.writing_blocks, strict=True))
+        self.up = nn.ModuleList(convolution(3, coarse, 8 * fine, size=1) for coarse, fine in pairwise(widths))
+        self.norm = AdaptiveNorm(widths[-1], "group", groups=_GROUPS)
+        self.leave = convolution(3, widths[-1], config.components, size=1)
+        for part in (self.enter, self.blocks, self.up, self.leave):
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def seen(self, codes: Tensor) -> Tensor:
+        """What a :class:`LatentSpace` shows of the latents, float32."""
+        x = codes
+        for level, blocks in enumerate(self.blocks):
+            if level:
+                x = depth_to_space(self.up[level - 1](x), 2)
+            shrink = 2 ** (len(self.blocks) - 1 - level)
+            mean_head = functional.avg_pool3d(self.space.expected[None], shrink).expand(len(x), -1, -1, -1, -1)
+            x = self.enter[level](torch.cat([x, positions(x), mean_head], dim=1))
+            x = _through(blocks, x)
+        return cast(Tensor, self.leave(functional.silu(self.norm(x, None)))).float()
+
+    def latent(self, codes: Tensor) -> Tensor:
+        """The latents that ``codes`` stand for."""
+        return self.space.latent(self.seen(codes))
+
+
+def _blocks(width: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(ResidualBlock(3, width, width, "group", groups=_GROUPS) for _ in range(count))
+
+
+def _through(blocks: nn.Module, x: Tensor) -> Tensor:
+    for block in cast(nn.ModuleList, blocks):
+        x = block(x, None)
+    return x
+
+
+class _Reader(nn.Module):
+    """What a latent space shows (B, components, *S) → codes (B, codes, *S/2^(levels − 1)), before they are normalised."""
+
+    def __init__(self, config: CondenserConfig) -> None:
+        super().__init__()
+        widths = config.reading
+        self.enter = convolution(3, config.components, widths[0])
+        self.blocks = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.reading_blocks, strict=True))
+        self.down = nn.ModuleList(convolution(3, fine, coarse, 2, 2) for fine, coarse in pairwise(widths))
+        self.norm = AdaptiveNorm(widths[-1], "group", groups=_GROUPS)
+        self.leave = convolution(3, widths[-1], config.codes, size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        for level, blocks in enumerate(self.blocks):
+            if level:
+                x = self.down[level - 1](x)
+            x = _through(blocks, x)
+        return cast(Tensor, self.leave(functional.silu(self.norm(x, None))))
+
+
+class Condenser(nn.Module):
+    """Latents (B, channels, *S) to codes and back: ``expander`` is its decoder. ``emphasis`` (1, *S of what the latent space shows), 1 in
+    the mean, says how much each place counts in training."""
+
+    emphasis: Tensor
+
+    def __init__(self, config: CondenserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.expander = Expander(config)
+        self.reader = _Reader(config)
+        self.normal = nn.BatchNorm1d(config.codes, affine=False, momentum=_SLOWNESS)
+        self.register_buffer("emphasis", torch.ones(1, *config.seen_shape[1:]))
+        self.reader.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def take(self, moments: Moments, emphasis: Tensor) -> None:
+        """Take over the training latents' moments, and how much each place counts."""
+        self.expander.space.take(moments)
+        self.emphasis.copy_(emphasis / emphasis.mean())
+
+    def codes(self, latent: Tensor) -> Tensor:
+        """The codes (B, codes, *S/code_factor of voxels) of latents, float32."""
+        return self._codes(self.expander.space.seen(latent))
+
+    def _codes(self, seen: Tensor) -> Tensor:
+        read = self.reader(seen).float()
+        with torch.autocast(read.device.type, enabled=False):
+            return cast(Tensor, self.normal(read.flatten(2)).view(read.shape))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Mean squared error of what comes back from noisy codes, by torch's own random numbers."""
+        seen = self.expander.space.seen(latent)
+        codes = self._codes(seen)
+        noise = torch.randn(codes.shape).to(codes.device)  # drawn on the CPU: the same on every device
+        return ((self.expander.seen(codes + self.config.noise * noise) - seen).square() * self.emphasis).mean()

@@ -1,0 +1,77 @@
+"""Weights of the expander, without which no sampling model of codes can be used; and which codes they stand for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import PhysMRISynthError, WeightsError
+from .condenser import Condenser, CondenserConfig, Expander
+from .weights import check_finite, read_tensors, write_tensors
+
+KIND, FILE = "expander", "expander.safetensors"
+CODES_SHA256 = "codes_sha256"
+_FORMAT = "physmrisynth-expander-1"
+_REINSTALL = "Reinstall the extension, or train with 'physmrisynth train condenser'."
+
+
+@dataclass(frozen=True)
+class ExpanderWeights:
+    """An expander with what it is: ``sha256`` of its file, ``codes_sha256`` of the condenser whose codes it reads, and its ``card``."""
+
+    network: Expander
+    sha256: str
+    codes_sha256: str
+    card: dict[str, Any]
+
+
+def codes_sha256(condenser: Condenser) -> str:
+    """SHA-256 of all that a condenser's codes follow from: not of its expander's weights, which may be trained on for the same codes."""
+    digest = hashlib.sha256()
+    parts = {"space": condenser.expander.space, "reader": condenser.reader, "normal": condenser.normal}
+    for part, module in parts.items():
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{part}.{name}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_expander(condenser: Condenser, vae_sha256: str, card: dict[str, Any], path: Path) -> str:
+    """Write the expander in half precision, moments in full, into ``path`` (.safetensors); returns its SHA-256.
+
+    Raises WeightsError when a weight is not finite in half precision.
+    """
+    tensors: dict[str, Tensor] = {
+        name: tensor.detach().to(torch.float32 if name.startswith("space.") else torch.float16).contiguous().clone()
+        for name, tensor in condenser.expander.state_dict().items()
+    }
+    check_finite(tensors, path)
+    described = {
+        "format": _FORMAT, "config": json.dumps(condenser.config.mapping()), "card": json.dumps(card),
+        "vae_sha256": vae_sha256, CODES_SHA256: codes_sha256(condenser),
+    }  # fmt: skip
+    return write_tensors(tensors, described, path)
+
+
+def load_expander(path: Path, sha256: str | None = None) -> ExpanderWeights:
+    """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
+    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    if told.get("format") != _FORMAT:
+        raise WeightsError(f"{path.name} holds other weights than this version's expander. Use the weights of the same version.")
+    check_finite(tensors, path)
+    try:
+        card, codes = json.loads(told["card"]), told[CODES_SHA256]
+        network = Expander(CondenserConfig.from_mapping(json.loads(told["config"]))).eval().requires_grad_(False)
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
+        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
+    return ExpanderWeights(network, found, codes, card)

@@ -1,0 +1,95 @@
+"""Training the condenser: latents of simulated heads in far fewer numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import PhysMRISynthError
+from ..network.condenser import Condenser, CondenserConfig
+from ..network.device import choose_device, fastest_precision
+from ..network.inference import decode
+from ..network.vae import CLASSES
+from ..network.weights import Weights, load_weights
+from ..physics.tissues import tissue_table
+from .checkpoint import load_checkpoint
+from .latent_source import Source, open_latents
+from .latent_trainer import COLUMNS, LatentTrainer
+from .latents import Latents
+from .ldm_config import LatentTrainingConfig
+from .loop import train
+from .moments import latent_moments
+from .run import Run
+from .watch import Watch
+
+_ELSEWHERE = 0.2
+"""How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
+_SEEN = 14
+"""So many heads tell where brain is."""
+
+
+class CondenserTrainer(LatentTrainer[Condenser]):
+    """The condenser in training."""
+
+    def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
+        return model(latent)
+
+
+def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress: Callable[[str], None] = lambda line: None) -> Path | None:
+    """Train a configuration on latents of the network in the file ``vae``; returns and raises as
+    :func:`~PhysMRISynthLib.training.train_ldm.train_ldm`."""
+    began = time.monotonic()
+    run.check()
+    shape = CondenserConfig.from_mapping(configuration["network"])
+    config = LatentTrainingConfig.from_mapping(configuration.get("training", {}))
+    weights = load_weights(vae)
+    latents = open_latents(run, shape, config, weights, progress)
+    if latents is None:
+        return None
+    if run.minutes is not None:
+        run = replace(run, minutes=run.minutes - (time.monotonic() - began) / 60.0)
+    source = Source(*latents, config)
+
+    def prepare(network: Condenser) -> None:
+        network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
+
+    trainer = CondenserTrainer(configuration, run, source, lambda: Condenser(shape), prepare, {"vae_sha256": weights.sha256})
+    end = run.steps if run.steps is not None else source.last_step(trainer.fabric.world_size)
+    if end is None or trainer.step < end:
+        train(trainer, end, Watch(trainer, COLUMNS, trainer.scores, progress) if trainer.fabric.is_global_zero else None)
+    return run.checkpoint
+
+
+def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
+    """How much each place (1, *S of what the condenser sees) counts, by how often there is brain, fluid or a lesion in heads."""
+    brain = {"lesion", *(tissue.name for tissue in tissue_table() if tissue.region == "brain")}
+    rows = [CLASSES.index(name) for name in CLASSES if name in brain]
+    device = choose_device(run.accelerator)
+    share = torch.zeros(1, *shape.seen_shape[1:])
+    count = min(len(latents), _SEEN)
+    for index in range(count):
+        fractions = decode(weights, latents[index].latent[0], device, fastest_precision(device.type))
+        inside = torch.from_numpy(fractions[rows].sum(axis=0, dtype="float32"))[None]
+        share += functional.avg_pool3d(inside, shape.factor * shape.fold) / count
+    return _ELSEWHERE + (1.0 - _ELSEWHERE) * share.clamp(0.0, 1.0)
+
+
+def trained_condenser(checkpoint: Path, vae_sha256: str) -> Condenser:
+    """The averaged condenser of a checkpoint. Raises PhysMRISynthError when it is none, or not of that network's latents."""
+    state = load_checkpoint(checkpoint)
+    try:
+        network = Condenser(CondenserConfig.from_mapping(state["configuration"]["network"]))
+        network.load_state_dict(state["average"])
+        of = str(state["vae_sha256"])
+    except (LookupError, TypeError, RuntimeError) as error:
+        raise PhysMRISynthError(f"{checkpoint} is no checkpoint of 'train condenser' ({error}). Give another.") from None
+    if of != vae_sha256:
+        raise PhysMRISynthError(f"The condenser {checkpoint} was trained for another network. Use the --vae that it was trained with.")
+    return network.eval().requires_grad_(False)

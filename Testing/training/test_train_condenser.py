@@ -1,0 +1,138 @@
+"""Training the condenser, and the sampling model of its codes: from label maps to weights that draw a head."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from network.tiny_sampler import CONDENSER, OF_CODES, tiny_vae
+from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.network.condenser_weights import codes_sha256
+from PhysMRISynthLib.network.diffusion_weights import sampling_weights
+from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
+from PhysMRISynthLib.training import latent_source as module
+from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
+from PhysMRISynthLib.training.latents import Latents, whole_heads
+from PhysMRISynthLib.training.run import Run
+from PhysMRISynthLib.training.ship_sampler import main as ship
+from PhysMRISynthLib.training.ship_sampler import ship_sampler
+from PhysMRISynthLib.training.train_condenser import emphasis, train_condenser, trained_condenser
+from PhysMRISynthLib.training.train_ldm import train_ldm
+from training.heads import toy_labels, write_label_map
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TRAINING = {"heads": 4, "held_out": 2, "workers": 0, "warm_up_steps": 2, "log_every": 1, "validate_every": 3, "batch": 2}
+CONFIGURATION: dict[str, Any] = {"network": CONDENSER.mapping(), "training": TRAINING}
+LDM: dict[str, Any] = {"network": OF_CODES.mapping(), "training": TRAINING}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Label maps, a network, and a condenser trained for three steps on it."""
+    folder = tmp_path_factory.mktemp("data")
+    write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
+    shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
+    save_weights(tiny_vae(), {}, folder / "vae.safetensors")
+    write_manifest(folder / "vae.safetensors", folder / "weights.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TRAINING_HEADS", (1,))
+        trained(folder, folder / "condenser", 4)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRAINING_HEADS", (1,))
+
+
+def trained(folder: Path, out: Path, steps: int, **options: Any) -> Path:
+    run = Run(folder, out, steps=steps, precision="32-true", latents=folder / "latents", **options)
+    path = train_condenser(CONFIGURATION, run, folder / "vae.safetensors")
+    assert path is not None
+    return path
+
+
+def test_a_run_stopped_and_resumed_is_a_run_in_one_go(folder: Path, tmp_path: Path) -> None:
+    half = load_checkpoint(trained(folder, tmp_path, 2))
+    parts, whole = load_checkpoint(trained(folder, tmp_path, 4, resume=True)), load_checkpoint(folder / "condenser" / "checkpoint.pt")
+    for kind in ("network", "average"):
+        moved = {name: float((whole[kind][name].float() - half[kind][name].float()).abs().max()) for name in whole[kind]}
+        assert moved["reader.enter.weight"] > 1e-5 and moved["normal.running_mean"] > 1e-5
+        for name, tensor in whole[kind].items():
+            torch.testing.assert_close(parts[kind][name], tensor, atol=1e-6, rtol=1e-5, msg=name)
+    # the average normalises codes as the training's network does
+    assert torch.equal(whole["average"]["normal.running_mean"], whole["network"]["normal.running_mean"])
+    assert not (tmp_path / "latents").exists()  # they are shared
+
+
+def test_brain_counts_more_than_the_air_around_it(folder: Path) -> None:
+    weights = load_weights(folder / "vae.safetensors")
+    latents = Latents(folder / "latents" / "learned", whole_heads(folder, (1,), CONDENSER.shape, 0), 4)
+    found = emphasis(latents, CONDENSER, weights, Run(folder, folder))
+    assert found.shape == (1, 4, 6, 4) and 0.2 <= found.min() < found.max() <= 1.0
+    kept = load_checkpoint(folder / "condenser" / "checkpoint.pt")["average"]["emphasis"]
+    torch.testing.assert_close(kept, found / found.mean(), atol=0.02, rtol=0.02)
+
+
+def test_the_sampling_model_learns_the_codes_and_is_shipped_with_their_expander(folder: Path, tmp_path: Path) -> None:
+    common = ["--data", str(folder), "--vae", str(folder / "vae.safetensors"), "--latents", str(folder / "latents")]
+    condenser = folder / "condenser" / "checkpoint.pt"
+    (tmp_path / "ldm.json").write_text(json.dumps(LDM), encoding="utf-8")
+    options = ["--config", str(tmp_path / "ldm.json"), "--out", str(tmp_path / "run"), "--condenser", str(condenser), "--steps", "2"]
+    options += ["--precision", "32-true"]
+    assert main(["train", "ldm", *common, *options]) == 0
+    state = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    network = trained_condenser(condenser, load_weights(folder / "vae.safetensors").sha256)
+    assert state["codes_sha256"] == codes_sha256(network)
+    assert state["network"]["space.mean"].shape == (4,)
+
+    shutil.copy(folder / "vae.safetensors", tmp_path)
+    assert ship(["--checkpoint", str(tmp_path / "run" / "checkpoint.pt"), "--condenser", str(condenser), "--out", str(tmp_path)]) == 0
+    found, _ = sampling_weights(tmp_path / "sampler.safetensors", tmp_path / "vae.safetensors")
+    assert found.expander is not None and found.expander.card["steps"] == 4
+    assert found.latent(torch.device("cpu"), 2, 0, torch.full((3,), torch.nan)).shape == (1, 2, 8, 12, 8)
+
+    # without the condenser, or with one of other codes, nothing is shipped
+    with pytest.raises(PhysMRISynthError, match="Give the condenser's checkpoint"):
+        ship_sampler(tmp_path / "run" / "checkpoint.pt", tmp_path / "none")
+    other = load_checkpoint(condenser)
+    other["average"]["reader.enter.weight"] += 0.1
+    save_atomically(other, tmp_path / "other.pt")
+    with pytest.raises(PhysMRISynthError, match="trained for other codes"):
+        ship_sampler(tmp_path / "run" / "checkpoint.pt", tmp_path / "none", condenser=tmp_path / "other.pt")
+    assert not list(tmp_path.glob("none/*"))
+    # nor is the training gone on with
+    run = Run(folder, tmp_path / "run", resume=True, steps=3, precision="32-true", latents=folder / "latents")
+    with pytest.raises(PhysMRISynthError, match="is of another model"):
+        train_ldm(LDM, run, folder / "vae.safetensors", condenser=tmp_path / "other.pt")
+    with pytest.raises(PhysMRISynthError, match="expects 4 for 16"):
+        train_ldm(LDM, run, folder / "vae.safetensors")
+
+
+def test_codes_that_the_sampling_model_does_not_expect_are_refused(folder: Path, tmp_path: Path) -> None:
+    condenser, run = folder / "condenser" / "checkpoint.pt", Run(folder, tmp_path / "run", latents=folder / "latents")
+    more = {**LDM, "network": {**LDM["network"], "latent_channels": 5}}
+    with pytest.raises(PhysMRISynthError, match=r"gives 4 codes for 16 voxels in 3D .* expects 5 for 16"):
+        train_ldm(more, run, folder / "vae.safetensors", condenser=condenser)
+    save_weights(tiny_vae(1), {}, tmp_path / "other.safetensors")
+    with pytest.raises(PhysMRISynthError, match="trained for another network"):
+        train_ldm(LDM, run, tmp_path / "other.safetensors", condenser=condenser)
+    save_atomically({"step": 3}, tmp_path / "no.pt")
+    with pytest.raises(PhysMRISynthError, match="no checkpoint of 'train condenser'"):
+        train_ldm(LDM, run, folder / "vae.safetensors", condenser=tmp_path / "no.pt")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_trains_a_condenser(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "condenser.json").write_text(json.dumps(CONFIGURATION), encoding="utf-8")
+    common = ["--data", str(folder), "--vae", str(folder / "vae.safetensors"), "--latents", str(folder / "latents")]
+    options = ["--config", str(tmp_path / "condenser.json"), "--out", str(tmp_path / "run"), "--steps", "1", "--precision", "32-true"]
+    assert main(["train", "condenser", *common, *options]) == 0
+    assert "The checkpoint is" in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 1
