@@ -51,9 +51,9 @@ def one_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRAINING_HEADS", (1,))
 
 
-def trained(folder: Path, out: Path, steps: int, **options: Any) -> Path:
+def trained(folder: Path, out: Path, steps: int, training: dict[str, Any] = TRAINING, **options: Any) -> Path:
     run = Run(folder, out, steps=steps, precision="32-true", latents=folder / "latents", **options)
-    path = train_condenser(CONFIGURATION, run, folder / "vae.safetensors")
+    path = train_condenser({**CONFIGURATION, "training": training}, run, folder / "vae.safetensors")
     assert path is not None
     return path
 
@@ -69,6 +69,29 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(folder: Path, tmp_path: Pa
     # the average normalises codes as the training's network does
     assert torch.equal(whole["average"]["normal.running_mean"], whole["network"]["normal.running_mean"])
     assert not (tmp_path / "latents").exists()  # they are shared
+
+
+def test_an_expander_is_sharpened_for_the_same_codes(folder: Path, tmp_path: Path) -> None:
+    """A sampling model that was trained before still draws codes that it understands; a stopped run goes on with its adversary."""
+    shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)
+    sharp = {**TRAINING, "codes_fixed": True, "adversarial_weight": 0.1, "discriminator_channels": 4, "discriminator_layers": 1}
+    before = trained_condenser(tmp_path / "checkpoint.pt", load_weights(folder / "vae.safetensors").sha256)
+    parts = []
+    for steps in (6, 8):
+        trained(folder, tmp_path, steps, resume=True, training=sharp)
+        parts.append(load_checkpoint(tmp_path / "checkpoint.pt"))
+    shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)
+    trained(folder, tmp_path, 8, resume=True, training=sharp)
+    after = trained_condenser(tmp_path / "checkpoint.pt", load_weights(folder / "vae.safetensors").sha256)
+    assert codes_sha256(after) == codes_sha256(before)
+    assert (after.expander.leave.weight - before.expander.leave.weight).abs().max() > 1e-5
+    whole = load_checkpoint(tmp_path / "checkpoint.pt")
+    for name, tensor in whole["network"].items():
+        torch.testing.assert_close(parts[1]["network"][name], tensor, atol=1e-6, rtol=1e-5, msg=name)
+    for one, other in ((parts[0], False), (parts[1], True)):
+        judge, again = (state["more"]["discriminator"] for state in (one, whole))
+        assert all(torch.allclose(judge[name], again[name], atol=1e-6) for name in judge) == other
+    assert "loss_discriminator" in (tmp_path / "log.csv").read_text(encoding="utf-8")
 
 
 def test_brain_counts_more_than_the_air_around_it(folder: Path) -> None:

@@ -192,9 +192,14 @@ class Condenser(nn.Module):
         with torch.autocast(read.device.type, enabled=False):
             return cast(Tensor, self.normal(read.flatten(2)).view(read.shape))
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Mean squared error of what comes back from noisy codes, by torch's own random numbers."""
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """What the latent space shows of latents (B, components, *S), and what comes back of it from noisy codes, by torch's own random
+        numbers."""
         seen = self.expander.space.seen(latent)
         codes = self._codes(seen)
         noise = torch.randn(codes.shape).to(codes.device)  # drawn on the CPU: the same on every device
-        return ((self.expander.seen(codes + self.config.noise * noise) - seen).square() * self.emphasis).mean()
+        return seen, self.expander.seen(codes + self.config.noise * noise)
+
+    def error(self, seen: Tensor, back: Tensor) -> Tensor:
+        """How far what comes ``back`` is from what was ``seen``: mean square () with this condenser's emphasis."""
+        return ((back - seen).square() * self.emphasis).mean()

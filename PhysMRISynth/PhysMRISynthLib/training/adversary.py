@@ -1,28 +1,45 @@
-"""A discriminator that learns to tell rendered images from acquired ones, patch by patch."""
+"""A discriminator that learns to tell what a network makes from what it should be like, patch by patch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 import torch
 from torch import Tensor, nn
 
-from .config import TrainingConfig
 from .descent import descend
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-class Discriminator(nn.Module):
-    """MONAI's patch discriminator of images (N, 1, *S); called with acquired and rendered ones, it gives its own least-squares loss."""
+class AdversaryConfig(Interface):
+    """The part of a training's configuration that its adversary follows."""
 
-    def __init__(self, dims: int, channels: int, layers: int) -> None:
+    @property
+    def discriminator_channels(self) -> int: ...
+
+    @property
+    def discriminator_layers(self) -> int: ...
+
+    @property
+    def discriminator_rate(self) -> float: ...
+
+    @property
+    def gradient_clip(self) -> float: ...
+
+
+class Discriminator(nn.Module):
+    """MONAI's patch discriminator of images (N, ``inputs``, *S), whose convolutions span ``side`` positions; called with acquired and
+    rendered ones, it gives its own least-squares loss."""
+
+    def __init__(self, dims: int, channels: int, layers: int, inputs: int = 1, side: int = 4) -> None:
         super().__init__()
         from monai.losses.adversarial_loss import PatchAdversarialLoss
         from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 
-        self.patches = PatchDiscriminator(dims, channels, in_channels=1, num_layers_d=layers)
+        self.patches = PatchDiscriminator(dims, channels, in_channels=inputs, num_layers_d=layers, kernel_size=side)
         self.loss = PatchAdversarialLoss()
 
     def forward(self, acquired: Tensor, rendered: Tensor) -> Tensor:
@@ -41,11 +58,11 @@ class Discriminator(nn.Module):
 
 
 class Adversary:
-    """A discriminator with its optimiser (Adam, at a rate of its own)."""
+    """A discriminator with its optimiser (Adam, at a rate of its own); ``shape`` is what else :class:`Discriminator` takes."""
 
-    def __init__(self, fabric: Fabric, dims: int, config: TrainingConfig, state: dict[str, Any]) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: AdversaryConfig, state: dict[str, Any], **shape: int) -> None:
         self.fabric, self.greatest_norm = fabric, config.gradient_clip
-        self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers)
+        self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers, **shape)
         optimizer = torch.optim.Adam(self.discriminator.parameters(), config.discriminator_rate)
         if state:
             self.discriminator.load_state_dict(state["discriminator"])

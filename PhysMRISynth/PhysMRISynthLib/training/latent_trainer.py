@@ -29,6 +29,7 @@ class LatentTrainer(ABC, Generic[Network]):
     """A network in training, with all that a checkpoint must hold to go on as if nothing had happened.
 
     ``made`` makes the network, ``prepare`` gives a new one the moments of its data; ``of`` names what its latents are of, by hashes.
+    ``more`` is what else a kind of training keeps.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LatentTrainer(ABC, Generic[Network]):
         torch.manual_seed(self.config.seed)
         self.network = made()
         self.step, self.seconds = 0, 0.0
+        self.more: dict[str, Any] = {}
         # without weight decay this is the paper's Adam
         optimizer = torch.optim.AdamW(
             self.network.parameters(), self.config.learning_rate, betas=self.config.betas, weight_decay=self.config.weight_decay
@@ -76,14 +78,14 @@ class LatentTrainer(ABC, Generic[Network]):
             optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError):
             raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train anew in another --out.") from None
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.step, self.seconds, self.more = int(state["step"]), float(state["seconds"]), state.get("more", {})
 
     def save(self) -> None:
         """Write the checkpoint (one process of all)."""
         if self.fabric.is_global_zero:
             state = {
                 "network": self.network.state_dict(), "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "step": self.step, "seconds": self.seconds, "configuration": self.configuration, **self.of,
+                "step": self.step, "seconds": self.seconds, "configuration": self.configuration, "more": self.more, **self.of,
             }  # fmt: skip
             save_atomically(state, self.run.checkpoint)
 

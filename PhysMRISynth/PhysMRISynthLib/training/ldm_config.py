@@ -65,3 +65,19 @@ class LdmTrainingConfig(LatentTrainingConfig):
             raise PhysMRISynthError("A training's 'untold' must be a number from 0 to 1.")
         if not all(type(side) is int and side > 1 for side in self.scales):
             raise PhysMRISynthError(f"A training's 'scales' must be whole numbers from 2 on, not {self.scales!r}.")
+
+
+@dataclass(frozen=True)
+class CondenserTrainingConfig(LatentTrainingConfig):
+    """How to train the condenser.
+
+    With ``codes_fixed`` only its expander learns on, so that sampling models of its codes stay good. What comes back is blurred where the
+    codes do not tell enough: with an ``adversarial_weight`` above 0 a discriminator (``discriminator_channels`` wide, with so many
+    ``discriminator_layers``, at its own ``discriminator_rate``) sees to it that it looks like a latent.
+    """
+
+    codes_fixed: bool = False
+    adversarial_weight: float = 0.0
+    discriminator_channels: int = 64
+    discriminator_layers: int = 2
+    discriminator_rate: float = 2e-4

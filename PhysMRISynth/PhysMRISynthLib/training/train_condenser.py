@@ -19,11 +19,12 @@ from ..network.inference import decode
 from ..network.vae import CLASSES
 from ..network.weights import Weights, load_weights
 from ..physics.tissues import tissue_table
+from .adversary import Adversary
 from .checkpoint import load_checkpoint
-from .latent_source import Source, open_latents
+from .latent_source import Source, Told, open_latents
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
-from .ldm_config import LatentTrainingConfig
+from .ldm_config import CondenserTrainingConfig
 from .loop import train
 from .moments import latent_moments
 from .run import Run
@@ -31,15 +32,54 @@ from .watch import Watch
 
 _ELSEWHERE = 0.2
 """How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
+_SIDE = 3
+"""Positions that a discriminator's convolution spans: each stands for a block already."""
+_COLUMNS = (*COLUMNS, "loss_discriminator")
 _SEEN = 14
 """So many heads tell where brain is."""
 
 
 class CondenserTrainer(LatentTrainer[Condenser]):
-    """The condenser in training."""
+    """The condenser in training, with an adversary where that is asked for."""
+
+    config: CondenserTrainingConfig
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.config.codes_fixed:
+            self._fix_codes()
+        self.adversary: Adversary | None = None
+        if self.config.adversarial_weight:
+            self.adversary = Adversary(self.fabric, 3, self.config, self.more, inputs=self.network.config.components, side=_SIDE)
+
+    def _fix_codes(self) -> None:
+        """The codes are those of the averaged reader from now on: sampling models know them."""
+        self.network.reader.load_state_dict(self.average.reader.state_dict())
+        self.network.reader.requires_grad_(False)
+        self.network.normal.eval()
 
     def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
-        return model(latent)
+        seen, back = model(latent)
+        loss = self.network.error(seen, back)
+        if self.adversary is None:
+            return loss
+        self._shown = seen, back.detach()
+        return loss + self.config.adversarial_weight * self.adversary.loss(back)
+
+    def score(self, latent: Tensor, told: Tensor) -> Tensor:
+        """Without the adversary."""
+        return self.average.error(*self.average(latent))
+
+    def learn(self, batch: Told) -> dict[str, float]:
+        losses = super().learn(batch)
+        if self.adversary is not None:
+            losses["loss_discriminator"] = self.adversary.learn(*self._shown)
+        return losses
+
+    def save(self) -> None:
+        if self.adversary is not None:
+            self.more = self.adversary.state()
+        super().save()
 
 
 def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress: Callable[[str], None] = lambda line: None) -> Path | None:
@@ -48,7 +88,7 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     began = time.monotonic()
     run.check()
     shape = CondenserConfig.from_mapping(configuration["network"])
-    config = LatentTrainingConfig.from_mapping(configuration.get("training", {}))
+    config = CondenserTrainingConfig.from_mapping(configuration.get("training", {}))
     weights = load_weights(vae)
     latents = open_latents(run, shape, config, weights, progress)
     if latents is None:
@@ -63,7 +103,7 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     trainer = CondenserTrainer(configuration, run, source, lambda: Condenser(shape), prepare, {"vae_sha256": weights.sha256})
     end = run.steps if run.steps is not None else source.last_step(trainer.fabric.world_size)
     if end is None or trainer.step < end:
-        train(trainer, end, Watch(trainer, COLUMNS, trainer.scores, progress) if trainer.fabric.is_global_zero else None)
+        train(trainer, end, Watch(trainer, _COLUMNS, trainer.scores, progress) if trainer.fabric.is_global_zero else None)
     return run.checkpoint
 
 
