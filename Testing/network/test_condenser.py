@@ -11,7 +11,7 @@ from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander, save_expander
-from PhysMRISynthLib.network.diffusion_weights import sampling_weights, save_sampler
+from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.latent_space import Moments
 from PhysMRISynthLib.network.weights import save_weights, write_manifest
 
@@ -47,8 +47,8 @@ def test_latents_come_back_from_a_fraction_of_their_numbers() -> None:
     assert (condenser.expander.space.seen(back) - condenser.expander.space.seen(latents)).square().mean() < 0.3 * first
 
 
-def test_noise_hides_no_more_of_the_codes_than_is_said() -> None:
-    """Without noise the loss is that of the codes themselves: what is drawn with each step differs."""
+def test_codes_are_told_with_noise_in_training() -> None:
+    """Each step draws its own; without noise the same comes back every time."""
     condenser, latents = tiny_condenser(), heads(2)
     torch.manual_seed(1)
     one = float(condenser.error(*condenser(latents)))
@@ -122,11 +122,14 @@ def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, 
     write_manifest(tmp_path / "expander.safetensors", manifest, "expander")
     assert sampling_weights()[0].expander is not None
 
-    save_expander(tiny_condenser(1), "0" * 64, {}, tmp_path / "expander.safetensors")
-    with pytest.raises(WeightsError, match="not the shipped ones"):
-        sampling_weights()
-    with pytest.raises(WeightsError, match="draws other codes"):
-        sampling_weights(sampler, vae)
+    with pytest.raises(WeightsError, match="its expander is not loaded"):
+        load_sampler(sampler).latent(CPU, 2, 0, free)
+    for other, vae_sha256 in ((1, found.vae_sha256), (0, "0" * 64)):  # of other codes, and to another network's latents
+        save_expander(tiny_condenser(other), vae_sha256, {}, tmp_path / "expander.safetensors")
+        with pytest.raises(WeightsError, match="not the shipped ones"):
+            sampling_weights()
+        with pytest.raises(WeightsError, match="draws other codes"):
+            sampling_weights(sampler, vae)
     (tmp_path / "expander.safetensors").unlink()
     with pytest.raises(WeightsError, match="no network weights at"):
         sampling_weights(sampler, vae)

@@ -16,6 +16,7 @@ from PhysMRISynthLib.network.condenser_weights import codes_sha256
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights
 from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
 from PhysMRISynthLib.training import latent_source as module
+from PhysMRISynthLib.training import ship_sampler as ship_module
 from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
 from PhysMRISynthLib.training.latents import Latents, whole_heads
 from PhysMRISynthLib.training.run import Run
@@ -34,7 +35,7 @@ LDM: dict[str, Any] = {"network": OF_CODES.mapping(), "training": TRAINING}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Label maps, a network, and a condenser trained for three steps on it."""
+    """Label maps, a network, and a condenser trained for four steps on it."""
     folder = tmp_path_factory.mktemp("data")
     write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
     shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
@@ -94,6 +95,23 @@ def test_an_expander_is_sharpened_for_the_same_codes(folder: Path, tmp_path: Pat
     assert "loss_discriminator" in (tmp_path / "log.csv").read_text(encoding="utf-8")
 
 
+def test_what_would_spoil_an_expander_is_refused(folder: Path, tmp_path: Path) -> None:
+    sharp = {**TRAINING, "codes_fixed": True, "adversarial_weight": 0.1, "discriminator_channels": 4, "discriminator_layers": 1}
+    with pytest.raises(PhysMRISynthError, match="copy its checkpoint"):
+        trained(folder, tmp_path / "new", 1, training=sharp)
+    with pytest.raises(PhysMRISynthError, match="'discriminator_layers' must be a whole number from 1"):
+        trained(folder, tmp_path / "new", 1, training={**sharp, "discriminator_layers": 0})
+    shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)
+    trained(folder, tmp_path, 5, resume=True, training=sharp)
+    with pytest.raises(PhysMRISynthError, match="another discriminator"):
+        trained(folder, tmp_path, 6, resume=True, training={**sharp, "discriminator_channels": 8})
+    broken = load_checkpoint(tmp_path / "checkpoint.pt")
+    broken["average"]["normal.running_mean"][0] = torch.nan
+    save_atomically(broken, tmp_path / "broken.pt")
+    with pytest.raises(PhysMRISynthError, match="not numbers in normal"):
+        trained_condenser(tmp_path / "broken.pt", load_weights(folder / "vae.safetensors").sha256)
+
+
 def test_brain_counts_more_than_the_air_around_it(folder: Path) -> None:
     weights = load_weights(folder / "vae.safetensors")
     latents = Latents(folder / "latents" / "learned", whole_heads(folder, (1,), CONDENSER.shape, 0), 4)
@@ -103,7 +121,9 @@ def test_brain_counts_more_than_the_air_around_it(folder: Path) -> None:
     torch.testing.assert_close(kept, found / found.mean(), atol=0.02, rtol=0.02)
 
 
-def test_the_sampling_model_learns_the_codes_and_is_shipped_with_their_expander(folder: Path, tmp_path: Path) -> None:
+def test_the_sampling_model_learns_the_codes_and_is_shipped_with_their_expander(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     common = ["--data", str(folder), "--vae", str(folder / "vae.safetensors"), "--latents", str(folder / "latents")]
     condenser = folder / "condenser" / "checkpoint.pt"
     (tmp_path / "ldm.json").write_text(json.dumps(LDM), encoding="utf-8")
@@ -130,6 +150,12 @@ def test_the_sampling_model_learns_the_codes_and_is_shipped_with_their_expander(
     with pytest.raises(PhysMRISynthError, match="trained for other codes"):
         ship_sampler(tmp_path / "run" / "checkpoint.pt", tmp_path / "none", condenser=tmp_path / "other.pt")
     assert not list(tmp_path.glob("none/*"))
+    # a file that is too large leaves both as they were
+    before = {file: (tmp_path / file).read_bytes() for file in ("sampler.safetensors", "expander.safetensors", "weights.json")}
+    monkeypatch.setattr(ship_module, "LARGEST_BYTES", 1 + min(len(before[file]) for file in before if file != "weights.json"))
+    with pytest.raises(PhysMRISynthError, match="Ship a smaller model"):
+        ship_sampler(tmp_path / "run" / "checkpoint.pt", tmp_path, "other", condenser)
+    assert {file: (tmp_path / file).read_bytes() for file in before} == before and not list(tmp_path.glob(".*"))
     # nor is the training gone on with
     run = Run(folder, tmp_path / "run", resume=True, steps=3, precision="32-true", latents=folder / "latents")
     with pytest.raises(PhysMRISynthError, match="is of another model"):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import PhysMRISynthError
-from .blocks import AdaptiveNorm, ResidualBlock, convolution, depth_to_space, positions
+from .blocks import AdaptiveNorm, ResidualBlock, convolution, depth_to_space, positions, space_to_depth
 from .latent_space import LatentSpace, Moments
 
 _GROUPS = 16
+_SIDES = ("reading", "reading_blocks", "writing", "writing_blocks")
 _SLOWNESS = 0.02
 """How quickly the codes' moments follow the training."""
 
@@ -43,14 +44,15 @@ class CondenserConfig:
     noise: float = 0.4
 
     def __post_init__(self) -> None:
-        counts = (self.latent_channels, self.factor, self.fold, self.codes, self.components, *self.shape)
-        blocks = (*self.reading_blocks, *self.writing_blocks)
-        whole = all(type(number) is int and number > 0 for number in (*counts, *blocks, *self.reading, *self.writing))
-        _require(whole, "whole numbers above 0 as channels, factor, fold, codes, components, shape, widths and blocks", counts)
+        for name in ("latent_channels", "factor", "fold", "codes", "components", "shape", *_SIDES):
+            value = getattr(self, name)
+            whole = all(type(number) is int and number > 0 for number in (value if name in ("shape", *_SIDES) else (value,)))
+            _require(whole, f"whole numbers above 0 as {name}", value)
         _require(self.components <= self.folded_channels, f"at most {self.folded_channels} components", self.components)
         levels = {len(one) for one in (self.reading, self.reading_blocks, self.writing, self.writing_blocks)}
         _require(levels == {len(self.reading)} and bool(self.reading), "as many widths as blocks, to read as to write", levels)
-        _require(all(width % _GROUPS == 0 for width in (*self.reading, *self.writing)), f"widths of multiples of {_GROUPS}", self.writing)
+        widths = self.reading + self.writing
+        _require(all(width % _GROUPS == 0 for width in widths), f"widths of multiples of {_GROUPS}", widths)
         fits = len(self.shape) == 3 and all(side % self.code_factor == 0 for side in self.shape)
         _require(fits, f"a shape of 3 multiples of {self.code_factor}", self.shape)
         _require(self.noise >= 0, "a noise from 0 on", self.noise)
@@ -122,7 +124,7 @@ class Expander(nn.Module):
             if level:
                 x = depth_to_space(self.up[level - 1](x), 2)
             shrink = 2 ** (len(self.blocks) - 1 - level)
-            mean_head = functional.avg_pool3d(self.space.expected[None], shrink).expand(len(x), -1, -1, -1, -1)
+            mean_head = _block_means(self.space.expected[None], shrink).expand(len(x), -1, -1, -1, -1)
             x = self.enter[level](torch.cat([x, positions(x), mean_head], dim=1))
             x = _through(blocks, x)
         return cast(Tensor, self.leave(functional.silu(self.norm(x, None)))).float()
@@ -134,6 +136,11 @@ class Expander(nn.Module):
 
 def _blocks(width: int, count: int) -> nn.ModuleList:
     return nn.ModuleList(ResidualBlock(3, width, width, "group", groups=_GROUPS) for _ in range(count))
+
+
+def _block_means(x: Tensor, side: int) -> Tensor:
+    """Means of a volume (B, C, *S) over blocks: (B, C, *S/side)."""
+    return space_to_depth(x, side).unflatten(1, (x.shape[1], side**3)).mean(dim=2)
 
 
 def _through(blocks: nn.Module, x: Tensor) -> Tensor:

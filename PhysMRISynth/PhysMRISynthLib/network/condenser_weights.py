@@ -23,11 +23,13 @@ _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train condens
 
 @dataclass(frozen=True)
 class ExpanderWeights:
-    """An expander with what it is: ``sha256`` of its file, ``codes_sha256`` of the condenser whose codes it reads, and its ``card``."""
+    """An expander with what it is: ``sha256`` of its file, ``codes_sha256`` of the condenser whose codes it reads, ``vae_sha256`` of the
+    network that decodes its latents, and its ``card``."""
 
     network: Expander
     sha256: str
     codes_sha256: str
+    vae_sha256: str
     card: dict[str, Any]
 
 
@@ -66,7 +68,7 @@ def load_expander(path: Path, sha256: str | None = None) -> ExpanderWeights:
         raise WeightsError(f"{path.name} holds other weights than this version's expander. Use the weights of the same version.")
     check_finite(tensors, path)
     try:
-        card, codes = json.loads(told["card"]), told[CODES_SHA256]
+        card, codes, vae = json.loads(told["card"]), told[CODES_SHA256], told["vae_sha256"]
         network = Expander(CondenserConfig.from_mapping(json.loads(told["config"]))).eval().requires_grad_(False)
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
         raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
@@ -74,4 +76,4 @@ def load_expander(path: Path, sha256: str | None = None) -> ExpanderWeights:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
-    return ExpanderWeights(network, found, codes, card)
+    return ExpanderWeights(network, found, codes, vae, card)

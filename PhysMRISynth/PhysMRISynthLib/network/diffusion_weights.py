@@ -48,7 +48,10 @@ class SamplerWeights:
         progress: Callable[[float], None] = lambda fraction: None,
         renewal: float = 0.0,
     ) -> Tensor:
-        """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`."""
+        """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`. Raises WeightsError when a model of codes has no
+        expander: see :func:`sampling_weights`."""
+        if self.codes_sha256 and self.expander is None:
+            raise WeightsError("The sampling model draws codes, and its expander is not loaded. Load both together.")
         drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal)
         if self.expander is None:
             return drawn
@@ -103,14 +106,16 @@ def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tu
             f"The sampling model was trained for another network (SHA-256 {model.vae_sha256[:12]}…) than {decoder.sha256[:12]}…. "
             "Use weights of one version."
         )
-    if model.codes_sha256:
-        expander = load_expander(
-            *(installed_weights(condenser_weights.KIND) if sampler is None else (sampler.with_name(condenser_weights.FILE), None))
+    return _with_expander(model, sampler) if model.codes_sha256 else model, decoder
+
+
+def _with_expander(model: SamplerWeights, sampler: Path | None) -> SamplerWeights:
+    """The expander of a model of codes lies beside its file ``sampler``, or is installed."""
+    beside = installed_weights(condenser_weights.KIND) if sampler is None else (sampler.with_name(condenser_weights.FILE), None)
+    expander = load_expander(*beside)
+    if (expander.codes_sha256, expander.vae_sha256) != (model.codes_sha256, model.vae_sha256):
+        raise WeightsError(
+            f"The sampling model draws other codes (SHA-256 {model.codes_sha256[:12]}…) than its expander reads "
+            f"({expander.codes_sha256[:12]}…). Use weights of one version."
         )
-        if expander.codes_sha256 != model.codes_sha256:
-            raise WeightsError(
-                f"The sampling model draws other codes (SHA-256 {model.codes_sha256[:12]}…) than its expander reads "
-                f"({expander.codes_sha256[:12]}…). Use weights of one version."
-            )
-        model = replace(model, expander=expander)
-    return model, decoder
+    return replace(model, expander=expander)

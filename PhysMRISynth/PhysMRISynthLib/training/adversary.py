@@ -8,6 +8,7 @@ from typing import Protocol as Interface
 import torch
 from torch import Tensor, nn
 
+from ..errors import PhysMRISynthError
 from .descent import descend
 
 if TYPE_CHECKING:
@@ -65,8 +66,13 @@ class Adversary:
         self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers, **shape)
         optimizer = torch.optim.Adam(self.discriminator.parameters(), config.discriminator_rate)
         if state:
-            self.discriminator.load_state_dict(state["discriminator"])
-            optimizer.load_state_dict(state["optimizer"])
+            try:
+                self.discriminator.load_state_dict(state["discriminator"])
+                optimizer.load_state_dict(state["optimizer"])
+            except (LookupError, RuntimeError, ValueError):
+                raise PhysMRISynthError("The checkpoint has another discriminator. Keep its channels and layers, or start anew.") from None
+            for group in optimizer.param_groups:
+                group["lr"] = config.discriminator_rate
         self.model, self.optimizer = fabric.setup(self.discriminator, optimizer)
 
     def loss(self, rendered: Tensor) -> Tensor:

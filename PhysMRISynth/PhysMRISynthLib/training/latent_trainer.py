@@ -17,8 +17,9 @@ from ..network.device import fastest_precision
 from .checkpoint import load_checkpoint, save_atomically
 from .descent import descend
 from .latent_source import HELD_OUT_SEED, Source, Told
-from .loop import average_into
+from .loop import average_into, train
 from .run import Run
+from .watch import Watch
 
 _log = logging.getLogger(__name__)
 COLUMNS = ("loss", "loss_held_out")
@@ -57,6 +58,7 @@ class LatentTrainer(ABC, Generic[Network]):
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         if run.resume:
             self._load(load_checkpoint(run.checkpoint), optimizer)
+        self.ready()
         precision = fastest_precision(run.accelerator) if run.precision == "auto" else run.precision
         self.fabric = Fabric(
             accelerator=run.accelerator, devices=run.devices, num_nodes=run.num_nodes, precision=cast(Any, precision),
@@ -76,6 +78,8 @@ class LatentTrainer(ABC, Generic[Network]):
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             optimizer.load_state_dict(state["optimizer"])
+            for group in optimizer.param_groups:  # a changed configuration counts from here on
+                group.update(betas=self.config.betas, weight_decay=self.config.weight_decay)
         except (RuntimeError, ValueError):
             raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train anew in another --out.") from None
         self.step, self.seconds, self.more = int(state["step"]), float(state["seconds"]), state.get("more", {})
@@ -89,13 +93,16 @@ class LatentTrainer(ABC, Generic[Network]):
             }  # fmt: skip
             save_atomically(state, self.run.checkpoint)
 
+    def ready(self) -> None:
+        """Called when the weights are there, before they are handed to devices."""
+
     @abstractmethod
     def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
         """The loss () of a batch, to descend."""
 
+    @abstractmethod
     def score(self, latent: Tensor, told: Tensor) -> Tensor:
         """The averaged network's loss () on a held-out batch."""
-        return self.loss(self.average, latent, told)
 
     def learn(self, batch: Told) -> dict[str, float]:
         """One step; returns its loss. Noise and times depend on the step alone, so that a resumed run repeats them."""
@@ -109,6 +116,12 @@ class LatentTrainer(ABC, Generic[Network]):
         self.step += 1
         average_into(self.average, self.network, self.config.average_decay, self.step)
         return {"loss": float(loss.detach())}
+
+    def run_on(self, progress: Callable[[str], None], columns: tuple[str, ...] = COLUMNS) -> None:
+        """Train until the run's end; ``progress`` is told a line with the ``columns`` of losses now and then."""
+        end = self.run.steps if self.run.steps is not None else self.source.last_step(self.fabric.world_size)
+        if end is None or self.step < end:
+            train(self, end, Watch(self, columns, self.scores, progress) if self.fabric.is_global_zero else None)
 
     def batches(self) -> Iterator[Told]:
         """Batches from this step on."""

@@ -166,7 +166,8 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
     if (network.spatial_dims, network.latent_channels, network.factor) != (config.spatial_dims, config.latent_channels, config.factor):
         raise PhysMRISynthError(
             f"The network gives {network.latent_channels} channels for {network.factor} voxels in {network.spatial_dims}D, the "
-            f"configuration expects {config.latent_channels} for {config.factor} in {config.spatial_dims}D. Change the configuration."
+            f"configuration expects {config.latent_channels} for {config.factor} in {config.spatial_dims}D. Change the configuration, or "
+            "give the --condenser whose codes it expects."
         )
     if any(side % network.multiple for side in config.shape):
         raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")
@@ -179,6 +180,8 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
         found = None
     if found != wanted:
         raise PhysMRISynthError(f"{folder} holds latents of another network, shape or seed. Delete it, or choose another --out.")
+    if path.exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     temporary.write_text(json.dumps(wanted), encoding="utf-8")

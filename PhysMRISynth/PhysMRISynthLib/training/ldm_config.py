@@ -8,7 +8,7 @@ from typing import Any, Self
 from ..errors import PhysMRISynthError
 from .config import check_fields, check_known
 
-_AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every")
+_AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every", "discriminator_channels", "discriminator_layers")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LatentTrainingConfig:
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        check_fields(self, _AT_LEAST_ONE)
+        check_fields(self, [name for name in _AT_LEAST_ONE if hasattr(self, name)])
         if self.average_decay > 1:
             raise PhysMRISynthError("A training's 'average_decay' must be a number from 0 to 1.")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -43,6 +44,10 @@ class Run:
     def accelerator(self) -> str:
         """What computes: "cuda" or "cpu"."""
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def since(self, began: float) -> Run:
+        """This run with the minutes that are left of it, when it ``began`` at that time of :func:`time.monotonic`."""
+        return self if self.minutes is None else replace(self, minutes=self.minutes - (time.monotonic() - began) / 60.0)
 
     def check(self) -> None:
         """Raise PhysMRISynthError when there is a checkpoint and ``resume`` is not set, or none where it is, or too few devices."""

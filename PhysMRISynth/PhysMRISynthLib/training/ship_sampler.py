@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,36 @@ def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, c
         model.load_state_dict(state["average"])
         vae_sha256 = str(state["vae_sha256"])
         codes, card = str(state[CODES_SHA256]), _card(state, code_version)
-    except (LookupError, TypeError, RuntimeError) as error:
+    except (LookupError, TypeError, RuntimeError, PhysMRISynthError) as error:
         raise PhysMRISynthError(f"{checkpoint} is no checkpoint of 'train ldm' ({error}). Give another.") from None
+    files = [_File(out / FILE, KIND, lambda draft: save_sampler(model, vae_sha256, card, draft, codes))]
     if codes:
-        _ship_expander(condenser, codes, vae_sha256, out, code_version)
-    return _shipped(out / FILE, KIND, lambda draft: save_sampler(model, vae_sha256, card, draft, codes))
+        files.append(_expander(condenser, codes, vae_sha256, out, code_version))
+    _write_all(files)
+    return out / FILE
 
 
-def _ship_expander(condenser: Path | None, codes: str, vae_sha256: str, out: Path, code_version: str) -> None:
+@dataclass(frozen=True)
+class _File:
+    """A file of weights of a ``kind``, which ``save`` writes."""
+
+    path: Path
+    kind: str
+    save: Callable[[Path], object]
+
+    @property
+    def draft(self) -> Path:
+        return self.path.with_name(f".{self.path.name}")
+
+
+def _expander(condenser: Path | None, codes: str, vae_sha256: str, out: Path, code_version: str) -> _File:
     if condenser is None:
         raise PhysMRISynthError("This sampling model draws codes. Give the condenser's checkpoint (--condenser).")
     network = trained_condenser(condenser, vae_sha256)
     if codes_sha256(network) != codes:
         raise PhysMRISynthError(f"The sampling model was trained for other codes than those of {condenser}. Give its own.")
     card = _card(load_checkpoint(condenser), code_version)
-    _shipped(out / condenser_weights.FILE, condenser_weights.KIND, lambda draft: save_expander(network, vae_sha256, card, draft))
+    return _File(out / condenser_weights.FILE, condenser_weights.KIND, lambda draft: save_expander(network, vae_sha256, card, draft))
 
 
 def _card(state: dict[str, Any], code_version: str) -> dict[str, Any]:
@@ -63,19 +79,20 @@ def _card(state: dict[str, Any], code_version: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shipped(path: Path, kind: str, save: Callable[[Path], object]) -> Path:
-    """``save`` a file whole or not at all, and write it down."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
+def _write_all(files: Sequence[_File]) -> None:
+    """Write files and their manifest entries: all, or none where one cannot be."""
+    files[0].path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        save(draft)
-        if (size := draft.stat().st_size) > LARGEST_BYTES:
-            raise WeightsError(f"The weights take {size} bytes, more than {LARGEST_BYTES}. Ship a smaller model.")
-        draft.replace(path)
+        for file in files:
+            file.save(file.draft)
+            if (size := file.draft.stat().st_size) > LARGEST_BYTES:
+                raise WeightsError(f"The weights {file.path.name} take {size} bytes, more than {LARGEST_BYTES}. Ship a smaller model.")
+        for file in files:
+            file.draft.replace(file.path)
+            write_manifest(file.path, file.path.parent / MANIFEST, file.kind)
     finally:
-        draft.unlink(missing_ok=True)
-    write_manifest(path, path.parent / MANIFEST, kind)
-    return path
+        for file in files:
+            file.draft.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

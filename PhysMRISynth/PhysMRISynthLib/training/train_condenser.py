@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ..network.condenser import Condenser, CondenserConfig
 from ..network.device import choose_device, fastest_precision
 from ..network.inference import decode
 from ..network.vae import CLASSES
-from ..network.weights import Weights, load_weights
+from ..network.weights import Weights, check_finite, load_weights
 from ..physics.tissues import tissue_table
 from .adversary import Adversary
 from .checkpoint import load_checkpoint
@@ -25,10 +24,8 @@ from .latent_source import Source, Told, open_latents
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
 from .ldm_config import CondenserTrainingConfig
-from .loop import train
 from .moments import latent_moments
 from .run import Run
-from .watch import Watch
 
 _ELSEWHERE = 0.2
 """How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
@@ -46,14 +43,15 @@ class CondenserTrainer(LatentTrainer[Condenser]):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if self.config.codes_fixed:
-            self._fix_codes()
         self.adversary: Adversary | None = None
         if self.config.adversarial_weight:
+            torch.manual_seed(self.config.seed)  # whenever it comes in, the discriminator starts as it always does
             self.adversary = Adversary(self.fabric, 3, self.config, self.more, inputs=self.network.config.components, side=_SIDE)
 
-    def _fix_codes(self) -> None:
-        """The codes are those of the averaged reader from now on: sampling models know them."""
+    def ready(self) -> None:
+        """With ``codes_fixed`` the codes are those of the averaged reader from now on: sampling models know them."""
+        if not self.config.codes_fixed:
+            return
         self.network.reader.load_state_dict(self.average.reader.state_dict())
         self.network.reader.requires_grad_(False)
         self.network.normal.eval()
@@ -89,21 +87,20 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     run.check()
     shape = CondenserConfig.from_mapping(configuration["network"])
     config = CondenserTrainingConfig.from_mapping(configuration.get("training", {}))
+    if config.codes_fixed and not run.resume:
+        raise PhysMRISynthError("With 'codes_fixed' a trained condenser is trained on: copy its checkpoint into --out and give --resume.")
     weights = load_weights(vae)
     latents = open_latents(run, shape, config, weights, progress)
     if latents is None:
         return None
-    if run.minutes is not None:
-        run = replace(run, minutes=run.minutes - (time.monotonic() - began) / 60.0)
+    run = run.since(began)
     source = Source(*latents, config)
 
     def prepare(network: Condenser) -> None:
         network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
 
     trainer = CondenserTrainer(configuration, run, source, lambda: Condenser(shape), prepare, {"vae_sha256": weights.sha256})
-    end = run.steps if run.steps is not None else source.last_step(trainer.fabric.world_size)
-    if end is None or trainer.step < end:
-        train(trainer, end, Watch(trainer, _COLUMNS, trainer.scores, progress) if trainer.fabric.is_global_zero else None)
+    trainer.run_on(progress, _COLUMNS)
     return run.checkpoint
 
 
@@ -128,8 +125,9 @@ def trained_condenser(checkpoint: Path, vae_sha256: str) -> Condenser:
         network = Condenser(CondenserConfig.from_mapping(state["configuration"]["network"]))
         network.load_state_dict(state["average"])
         of = str(state["vae_sha256"])
-    except (LookupError, TypeError, RuntimeError) as error:
+    except (LookupError, TypeError, RuntimeError, PhysMRISynthError) as error:
         raise PhysMRISynthError(f"{checkpoint} is no checkpoint of 'train condenser' ({error}). Give another.") from None
     if of != vae_sha256:
-        raise PhysMRISynthError(f"The condenser {checkpoint} was trained for another network. Use the --vae that it was trained with.")
+        raise PhysMRISynthError(f"The condenser {checkpoint} was trained for another network (VAE). Use what belongs together.")
+    check_finite(network.state_dict(), checkpoint)
     return network.eval().requires_grad_(False)

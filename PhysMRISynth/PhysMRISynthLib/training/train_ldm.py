@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import PhysMRISynthError
 from ..network.condenser import Condenser
 from ..network.condenser_weights import CODES_SHA256, codes_sha256
-from ..network.device import autocast, choose_device, fastest_precision
+from ..network.device import choose_device
 from ..network.diffusion import LatentDiffusion
 from ..network.diffusion_config import DiffusionConfig
 from ..network.weights import load_weights
 from .latent_source import Codes, Source, open_latents
-from .latent_trainer import COLUMNS, LatentTrainer
+from .latent_trainer import LatentTrainer
 from .ldm_config import LdmTrainingConfig
-from .loop import train
 from .moments import latent_moments, number_moments
 from .run import Run
 from .train_condenser import trained_condenser
-from .watch import Watch
 
 
 class LdmTrainer(LatentTrainer[LatentDiffusion]):
@@ -71,18 +67,14 @@ def train_ldm(
     latents = open_latents(run, shape if network is None else network.config, config, weights, progress)
     if latents is None:
         return None
-    if run.minutes is not None:
-        run = replace(run, minutes=run.minutes - (time.monotonic() - began) / 60.0)
     learned, held_out = latents if network is None else _condensed(latents, network, run)
+    run = run.since(began)
     source = Source(learned, held_out, config, shape.condition, config.untold)
 
     def prepare(model: LatentDiffusion) -> None:
         model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition))
 
-    trainer = LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), prepare, of)
-    end = run.steps if run.steps is not None else source.last_step(trainer.fabric.world_size)
-    if end is None or trainer.step < end:
-        train(trainer, end, Watch(trainer, COLUMNS, trainer.scores, progress) if trainer.fabric.is_global_zero else None)
+    LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), prepare, of).run_on(progress)
     return run.checkpoint
 
 
@@ -97,12 +89,11 @@ def _check_codes(network: Condenser, shape: DiffusionConfig) -> None:
 
 
 def _condensed(latents: tuple[Any, Any], network: Condenser, run: Run) -> tuple[Codes, Codes]:
+    """Their codes, in full precision: a run that goes on elsewhere learns the same."""
     device = choose_device(run.accelerator)
     network = network.to(device)
-    precision = fastest_precision(device.type) if run.precision == "auto" else run.precision
 
     def codes(latent: Tensor) -> Tensor:
-        with torch.inference_mode(), autocast(device, precision):
-            return network.codes(latent.to(device))
+        return network.codes(latent.to(device))
 
     return Codes(latents[0], codes), Codes(latents[1], codes)
