@@ -33,14 +33,16 @@ class AdversaryConfig(Interface):
 
 class Discriminator(nn.Module):
     """MONAI's patch discriminator of images (N, ``inputs``, *S), whose convolutions span ``side`` positions; called with acquired and
-    rendered ones, it gives its own least-squares loss."""
+    rendered ones, it gives its own least-squares loss. With ``levelled`` every batch is normalised, so that how much contrast it has
+    cannot give it away."""
 
-    def __init__(self, dims: int, channels: int, layers: int, inputs: int = 1, side: int = 4) -> None:
+    def __init__(self, dims: int, channels: int, layers: int, inputs: int = 1, side: int = 4, levelled: bool = True) -> None:
         super().__init__()
         from monai.losses.adversarial_loss import PatchAdversarialLoss
         from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 
-        self.patches = PatchDiscriminator(dims, channels, in_channels=inputs, num_layers_d=layers, kernel_size=side)
+        norm: Any = "BATCH" if levelled else None
+        self.patches = PatchDiscriminator(dims, channels, inputs, num_layers_d=layers, kernel_size=side, norm=norm)
         self.loss = PatchAdversarialLoss()
 
     def forward(self, acquired: Tensor, rendered: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ class Discriminator(nn.Module):
 class Adversary:
     """A discriminator with its optimiser (Adam, at a rate of its own); ``shape`` is what else :class:`Discriminator` takes."""
 
-    def __init__(self, fabric: Fabric, dims: int, config: AdversaryConfig, state: dict[str, Any], **shape: int) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: AdversaryConfig, state: dict[str, Any], **shape: Any) -> None:
         self.fabric, self.greatest_norm = fabric, config.gradient_clip
         self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers, **shape)
         optimizer = torch.optim.Adam(self.discriminator.parameters(), config.discriminator_rate)

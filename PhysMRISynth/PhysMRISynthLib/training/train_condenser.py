@@ -46,7 +46,8 @@ class CondenserTrainer(LatentTrainer[Condenser]):
         self.adversary: Adversary | None = None
         if self.config.adversarial_weight:
             torch.manual_seed(self.config.seed)  # whenever it comes in, the discriminator starts as it always does
-            self.adversary = Adversary(self.fabric, 3, self.config, self.more, inputs=self.network.config.components, side=_SIDE)
+            inputs = self.network.config.components
+            self.adversary = Adversary(self.fabric, 3, self.config, self.more, inputs=inputs, side=_SIDE, levelled=False)
 
     def ready(self) -> None:
         """With ``codes_fixed`` the codes are those of the averaged reader from now on: sampling models know them."""
