@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,13 @@ def toy_labels(shape: tuple[int, int, int] = (40, 44, 48)) -> np.ndarray:
     labels[z - 2 : z + 3, y - 2 : y + 3, x + 2 : x + 6] = 10
     labels[:5, y - 6 : y + 6, x - 6 : x + 8] = 507
     return labels
+
+
+def training_folder(folder: Path) -> Path:
+    """A head to learn from and one of its kind to validate on, as a folder of label maps; returns the folder."""
+    write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
+    shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
+    return folder
 
 
 def toy_head(shape: tuple[int, int, int] = (40, 44, 48)) -> LabelledHead:

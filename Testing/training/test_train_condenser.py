@@ -24,7 +24,7 @@ from PhysMRISynthLib.training.ship_sampler import main as ship
 from PhysMRISynthLib.training.ship_sampler import ship_sampler
 from PhysMRISynthLib.training.train_condenser import emphasis, train_condenser, trained_condenser
 from PhysMRISynthLib.training.train_ldm import train_ldm
-from training.heads import toy_labels, write_label_map
+from training.heads import training_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,9 +36,7 @@ LDM: dict[str, Any] = {"network": OF_CODES.mapping(), "training": TRAINING}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Label maps, a network, and a condenser trained for four steps on it."""
-    folder = tmp_path_factory.mktemp("data")
-    write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
-    shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
+    folder = training_folder(tmp_path_factory.mktemp("data"))
     save_weights(tiny_vae(), {}, folder / "vae.safetensors")
     write_manifest(folder / "vae.safetensors", folder / "weights.json")
     with pytest.MonkeyPatch.context() as patch:

@@ -29,7 +29,7 @@ from PhysMRISynthLib.training.moments import latent_moments, number_moments
 from PhysMRISynthLib.training.run import LOG, Run
 from PhysMRISynthLib.training.simulator import Simulator
 from PhysMRISynthLib.training.train_ldm import train_ldm
-from training.heads import toy_head, toy_labels, write_label_map
+from training.heads import toy_head, toy_labels, training_folder, write_label_map
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,9 +41,7 @@ CONFIGURATION: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
-    shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
+    folder = training_folder(tmp_path_factory.mktemp("data"))
     save_weights(tiny_vae(), {}, folder / "vae.safetensors")
     return folder
 

@@ -6,7 +6,6 @@ import copy
 import csv
 import os
 import pickle
-import shutil
 import signal
 from collections.abc import Callable
 from itertools import pairwise
@@ -27,7 +26,7 @@ from PhysMRISynthLib.training.config import TrainingConfig
 from PhysMRISynthLib.training.loop import average_into
 from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
 from PhysMRISynthLib.training.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
-from training.heads import toy_labels, write_label_map
+from training.heads import training_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,10 +41,7 @@ CONFIGURATION: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_label_map(folder / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
-    shutil.copy(folder / "head_labels" / "head_01.nii.gz", folder / "head_labels" / "head_15.nii.gz")
-    return folder
+    return training_folder(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,11 @@ def space_to_depth(x: Tensor, block: int) -> Tensor:
     return folded.reshape(batch, channels * block**dims, *[side // block for side in shape])
 
 
+def block_means(x: Tensor, block: int) -> Tensor:
+    """Means of (B, C, *S) over blocks of ``block`` voxels a side: (B, C, *S/block)."""
+    return space_to_depth(x, block).unflatten(1, (x.shape[1], block ** (x.dim() - 2))).mean(dim=2)
+
+
 def depth_to_space(x: Tensor, block: int) -> Tensor:
     """The inverse of :func:`space_to_depth`."""
     if block == 1:

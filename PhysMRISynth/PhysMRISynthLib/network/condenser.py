@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import PhysMRISynthError
-from .blocks import AdaptiveNorm, ResidualBlock, convolution, depth_to_space, positions, space_to_depth
+from .blocks import AdaptiveNorm, ResidualBlock, block_means, convolution, depth_to_space, positions
+from .config import read_fields
 from .latent_space import LatentSpace, Moments
 
 _GROUPS = 16
-_SIDES = ("reading", "reading_blocks", "writing", "writing_blocks")
+_PER_LEVEL = ("reading", "reading_blocks", "writing", "writing_blocks")
 _SLOWNESS = 0.02
 """How quickly the codes' moments follow the training."""
 
@@ -44,12 +45,12 @@ class CondenserConfig:
     noise: float = 0.4
 
     def __post_init__(self) -> None:
-        for name in ("latent_channels", "factor", "fold", "codes", "components", "shape", *_SIDES):
+        for name in ("latent_channels", "factor", "fold", "codes", "components", "shape", *_PER_LEVEL):
             value = getattr(self, name)
-            whole = all(type(number) is int and number > 0 for number in (value if name in ("shape", *_SIDES) else (value,)))
+            whole = all(type(number) is int and number > 0 for number in (value if name in ("shape", *_PER_LEVEL) else (value,)))
             _require(whole, f"whole numbers above 0 as {name}", value)
         _require(self.components <= self.folded_channels, f"at most {self.folded_channels} components", self.components)
-        levels = {len(one) for one in (self.reading, self.reading_blocks, self.writing, self.writing_blocks)}
+        levels = {len(getattr(self, name)) for name in _PER_LEVEL}
         _require(levels == {len(self.reading)} and bool(self.reading), "as many widths as blocks, to read as to write", levels)
         widths = self.reading + self.writing
         _require(all(width % _GROUPS == 0 for width in widths), f"widths of multiples of {_GROUPS}", widths)
@@ -77,14 +78,7 @@ class CondenserConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> CondenserConfig:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise PhysMRISynthError(f"Unknown field of a condenser: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-        try:
-            given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-            return cls(**given)
-        except TypeError as error:
-            raise PhysMRISynthError(f"The description of the condenser is not usable ({error}).") from None
+        return read_fields(cls, values, "a condenser")
 
     def mapping(self) -> dict[str, Any]:
         """As JSON's types."""
@@ -124,7 +118,7 @@ class Expander(nn.Module):
             if level:
                 x = depth_to_space(self.up[level - 1](x), 2)
             shrink = 2 ** (len(self.blocks) - 1 - level)
-            mean_head = _block_means(self.space.expected[None], shrink).expand(len(x), -1, -1, -1, -1)
+            mean_head = block_means(self.space.expected[None], shrink).expand(len(x), -1, -1, -1, -1)
             x = self.enter[level](torch.cat([x, positions(x), mean_head], dim=1))
             x = _through(blocks, x)
         return cast(Tensor, self.leave(functional.silu(self.norm(x, None)))).float()
@@ -136,11 +130,6 @@ class Expander(nn.Module):
 
 def _blocks(width: int, count: int) -> nn.ModuleList:
     return nn.ModuleList(ResidualBlock(3, width, width, "group", groups=_GROUPS) for _ in range(count))
-
-
-def _block_means(x: Tensor, side: int) -> Tensor:
-    """Means of a volume (B, C, *S) over blocks: (B, C, *S/side)."""
-    return space_to_depth(x, side).unflatten(1, (x.shape[1], side**3)).mean(dim=2)
 
 
 def _through(blocks: nn.Module, x: Tensor) -> Tensor:

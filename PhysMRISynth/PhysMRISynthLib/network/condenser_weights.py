@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PhysMRISynthError, WeightsError
+from ..errors import WeightsError
 from .condenser import Condenser, CondenserConfig, Expander
-from .weights import check_finite, read_tensors, write_tensors
+from .weights import check_finite, identities, network_of, read_tensors, write_tensors
 
 KIND, FILE = "expander", "expander.safetensors"
 CODES_SHA256 = "codes_sha256"
@@ -67,13 +67,6 @@ def load_expander(path: Path, sha256: str | None = None) -> ExpanderWeights:
     if told.get("format") != _FORMAT:
         raise WeightsError(f"{path.name} holds other weights than this version's expander. Use the weights of the same version.")
     check_finite(tensors, path)
-    try:
-        card, codes, vae = json.loads(told["card"]), told[CODES_SHA256], told["vae_sha256"]
-        network = Expander(CondenserConfig.from_mapping(json.loads(told["config"]))).eval().requires_grad_(False)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
-        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
+    vae, codes = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
+    network, card = network_of(told, tensors, lambda config: Expander(CondenserConfig.from_mapping(config)), path, _REINSTALL)
     return ExpanderWeights(network, found, codes, vae, card)

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import PhysMRISynthError
 
 CONFIGURATIONS = Path(__file__).parent.parent / "resources" / "configurations"
 SAMPLER_CONFIGURATIONS, CONDENSER_CONFIGURATIONS = CONFIGURATIONS / "sampler", CONFIGURATIONS / "condenser"
+
+Described = TypeVar("Described")
+
+
+def check_known(config: type, values: Mapping[str, Any], what: str) -> None:
+    """Raise PhysMRISynthError where ``values`` name a field that the dataclass ``config`` of ``what`` has not."""
+    known = {f.name for f in fields(config)}
+    if unknown := sorted(set(values) - known):
+        raise PhysMRISynthError(f"Unknown field of {what}: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+
+
+def read_fields(config: type[Described], values: Mapping[str, Any], what: str) -> Described:
+    """A dataclass that describes ``what`` ("a network") from JSON's types. Raises PhysMRISynthError that names an unknown or missing
+    field."""
+    check_known(config, values, what)
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        return config(**given)
+    except TypeError as error:
+        raise PhysMRISynthError(f"{what.capitalize()}'s description is incomplete or of wrong types: {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -67,14 +88,7 @@ class NetworkConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> NetworkConfig:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown or missing field."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise PhysMRISynthError(f"Unknown field of a network: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-        try:
-            given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-            return cls(**given)
-        except TypeError as error:
-            raise PhysMRISynthError(f"A network's description is incomplete: {error}.") from None
+        return read_fields(cls, values, "a network")
 
     def mapping(self) -> dict[str, Any]:
         """For JSON."""

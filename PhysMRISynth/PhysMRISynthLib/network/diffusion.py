@@ -8,9 +8,8 @@ from importlib import import_module
 import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch import Tensor, nn
-from torch.nn import functional
 
-from .blocks import positions
+from .blocks import block_means, positions
 from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
 from .noising import noising, step
@@ -117,5 +116,4 @@ def _coarse_error(error: Tensor, side: int) -> Tensor:
     Errors that neighbours share count more by this factor, those that they do not less: in 2D the weight 1/side of Hoogeboom et al.
     ("simple diffusion", ICML 2023, multiscale loss) for sums of squares. What a head looks like as a whole is a small part of its variance.
     """
-    pool = functional.avg_pool2d if error.ndim == 4 else functional.avg_pool3d
-    return pool(error, side).square().mean() * side ** ((error.ndim - 2) / 2)
+    return block_means(error, side).square().mean() * side ** ((error.ndim - 2) / 2)

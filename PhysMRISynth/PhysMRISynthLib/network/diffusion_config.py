@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import PhysMRISynthError
+from .config import read_fields
 
 OBJECTIVES = ("epsilon", "v", "flow", "flow_residual")
 SCHEDULES = ("linear_beta", "scaled_linear_beta", "cosine")
@@ -130,14 +131,7 @@ class DiffusionConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> DiffusionConfig:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise PhysMRISynthError(f"Unknown field of a sampling model: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-        try:
-            given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-            return cls(**given)
-        except TypeError as error:
-            raise PhysMRISynthError(f"A sampling model's description is incomplete or of wrong types: {error}.") from None
+        return read_fields(cls, values, "a sampling model")
 
     def mapping(self) -> dict[str, Any]:
         """For JSON."""

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PhysMRISynthError, WeightsError
+from ..errors import WeightsError
 from . import condenser_weights
 from .condenser_weights import CODES_SHA256, ExpanderWeights, load_expander
 from .diffusion import LatentDiffusion
 from .diffusion_config import DiffusionConfig
-from .weights import Weights, check_finite, installed_weights, load_weights, read_tensors, write_tensors
+from .weights import Weights, check_finite, identities, installed_weights, load_weights, network_of, read_tensors, write_tensors
 
 KIND = "sampler"
 """The entry of these weights in the manifest."""
@@ -81,15 +81,8 @@ def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
     if told.get("format") != _FORMAT:
         raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
     check_finite(tensors, path)
-    try:
-        card, vae_sha256, codes_sha256 = json.loads(told["card"]), told["vae_sha256"], told[CODES_SHA256]
-        model = LatentDiffusion(DiffusionConfig.from_mapping(json.loads(told["config"]))).eval().requires_grad_(False)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
-        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
+    vae_sha256, codes_sha256 = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
+    model, card = network_of(told, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
     return SamplerWeights(model, model.config, found, vae_sha256, card, codes_sha256)
 
 

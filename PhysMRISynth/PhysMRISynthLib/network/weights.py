@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import PhysMRISynthError, WeightsError
 from .condition import CONDITION_SIZE
@@ -31,6 +32,8 @@ _MISSING = {
     "train ldm' has trained, or estimate tissue maps from images.",
     "expander": "The weights that make heads of what the sampling model draws are not installed. Reinstall the extension.",
 }
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,7 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
         raise WeightsError(f"{path.name} holds other weights than this version's. Use the weights of the same version.")
     check_finite(tensors, path)
     statistics = {name.removeprefix(_STATISTICS): tensors.pop(name).numpy() for name in list(tensors) if name.startswith(_STATISTICS)}
-    network, card = _described_network(told, path)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
+    network, card = network_of(told, tensors, lambda config: TissueVAE(NetworkConfig.from_mapping(config)), path, _REINSTALL)
     return Weights(network, network.config, found, card, familiarity_from(statistics))
 
 
@@ -113,14 +112,30 @@ def check_finite(tensors: dict[str, Tensor], path: Path) -> None:
         raise WeightsError(f"The network weights {path.name} are not numbers in {', '.join(broken[:3])}. Train again, or reinstall.")
 
 
-def _described_network(told: dict[str, str], path: Path) -> tuple[TissueVAE, dict[str, Any]]:
-    """A network of the shape that a file's metadata tell, and the file's card."""
+def identities(told: dict[str, str], path: Path, remedy: str, *names: str) -> list[str]:
+    """The hashes that a file tells by these ``names``. Raises WeightsError with the ``remedy`` when one is missing."""
+    if missing := [name for name in names if name not in told]:
+        raise WeightsError(f"The description in the network weights {path.name} is damaged (no {', '.join(missing)}). {remedy}")
+    return [told[name] for name in names]
+
+
+def network_of(
+    told: dict[str, str], tensors: dict[str, Tensor], made: Callable[[dict[str, Any]], Network], path: Path, remedy: str
+) -> tuple[Network, dict[str, Any]]:
+    """The network that is ``made`` of a file's description, with its ``tensors``, for use, and the file's card.
+
+    Raises WeightsError with the ``remedy`` when the description is damaged, or the tensors do not fit it.
+    """
     try:
         card = json.loads(told["card"])
-        config = NetworkConfig.from_mapping(json.loads(told["config"]))
-        return TissueVAE(config).eval().requires_grad_(False), card
+        network = made(json.loads(told["config"])).eval().requires_grad_(False)
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
-        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {_REINSTALL}") from None
+        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {remedy}") from None
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
+    return network, card
 
 
 def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:

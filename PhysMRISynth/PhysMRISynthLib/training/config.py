@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import PhysMRISynthError
-from ..network.config import NetworkConfig
+from ..network.config import NetworkConfig, check_known
 
 _AT_LEAST_ONE = ("batch", "workers", "log_every", "validate_every", "discriminator_channels", "discriminator_layers")
 
@@ -63,7 +63,7 @@ class TrainingConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> TrainingConfig:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
-        check_known(cls, values)
+        check_known(cls, values, "a training")
         if not values.get("crops"):
             raise PhysMRISynthError("A training needs 'crops': a list of shapes in voxels of 1 mm.")
         try:
@@ -86,13 +86,6 @@ class TrainingConfig:
                     f"The crop {list(crop)} does not fit the network: it needs {shape.spatial_dims} sides that are "
                     f"multiples of {shape.multiple}."
                 )
-
-
-def check_known(config: type, values: Mapping[str, Any]) -> None:
-    """Raise PhysMRISynthError where ``values`` name a field that the dataclass ``config`` of a training has not."""
-    known = {f.name for f in fields(config)}
-    if unknown := sorted(set(values) - known):
-        raise PhysMRISynthError(f"Unknown field of a training: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
 
 
 def check_fields(config: Any, at_least_one: Sequence[str]) -> None:

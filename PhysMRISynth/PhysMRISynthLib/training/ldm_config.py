@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ..errors import PhysMRISynthError
-from .config import check_fields, check_known
+from ..network.config import read_fields
+from .config import check_fields
 
 _AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every", "discriminator_channels", "discriminator_layers")
 
@@ -43,9 +44,7 @@ class LatentTrainingConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> Self:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown or impossible field."""
-        check_known(cls, values)
-        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**given)
+        return read_fields(cls, values, "a training")
 
 
 @dataclass(frozen=True)

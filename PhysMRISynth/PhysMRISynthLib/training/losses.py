@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..network.blocks import block_means
 from ..network.vae import CLASSES, T1_MEDIAN_MS, T2_MEDIAN_MS, TissuePrediction
 from ..physics.tissues import tissue_table
 
@@ -37,9 +38,8 @@ def block_mean_offset(offset: Tensor, tissue: Tensor, factor: int) -> tuple[Tens
     """Mean ``offset`` (B, 3, *S) over the brain of each latent position (B, 3, *S/factor), and whether there is enough of it (B, 1, …)."""
     brain = torch.tensor([tissue_.region == "brain" for tissue_ in tissue_table()] + [True], device=tissue.device)
     inside = brain[tissue.long()][:, None].to(offset.dtype)
-    pool = functional.avg_pool3d if offset.dim() == 5 else functional.avg_pool2d
-    share = pool(inside, factor)
-    return pool(offset * inside, factor) / share.clamp_min(1e-6), share > _LEAST_SHARE
+    share = block_means(inside, factor)
+    return block_means(offset * inside, factor) / share.clamp_min(1e-6), share > _LEAST_SHARE
 
 
 def values_loss(prediction: TissuePrediction, offset: Tensor, tissue: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from ..network.diffusion_config import DiffusionConfig
 from ..network.diffusion_weights import KIND, save_sampler
 from ..network.weights import write_manifest
 from .checkpoint import load_checkpoint
-from .train_condenser import trained_condenser
+from .train_condenser import condenser_of
 
 FILE, MANIFEST = "sampler.safetensors", "weights.json"
 LARGEST_BYTES = 30_000_000
@@ -65,10 +65,11 @@ class _File:
 def _expander(condenser: Path | None, codes: str, vae_sha256: str, out: Path, code_version: str) -> _File:
     if condenser is None:
         raise PhysMRISynthError("This sampling model draws codes. Give the condenser's checkpoint (--condenser).")
-    network = trained_condenser(condenser, vae_sha256)
+    state = load_checkpoint(condenser)
+    network = condenser_of(state, condenser, vae_sha256)
     if codes_sha256(network) != codes:
         raise PhysMRISynthError(f"The sampling model was trained for other codes than those of {condenser}. Give its own.")
-    card = _card(load_checkpoint(condenser), code_version)
+    card = _card(state, code_version)
     return _File(out / condenser_weights.FILE, condenser_weights.KIND, lambda draft: save_expander(network, vae_sha256, card, draft))
 
 

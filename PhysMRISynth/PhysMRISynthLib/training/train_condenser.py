@@ -9,16 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..errors import PhysMRISynthError
+from ..network.blocks import block_means
 from ..network.condenser import Condenser, CondenserConfig
 from ..network.device import choose_device, fastest_precision
 from ..network.inference import decode
-from ..network.vae import CLASSES
 from ..network.weights import Weights, check_finite, load_weights
-from ..physics.tissues import tissue_table
 from .adversary import Adversary
+from .anatomy import BRAIN, LESION
 from .checkpoint import load_checkpoint
 from .latent_source import Source, Told, open_latents
 from .latent_trainer import COLUMNS, LatentTrainer
@@ -107,21 +106,23 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
 
 def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
     """How much each place (1, *S of what the condenser sees) counts, by how often there is brain, fluid or a lesion in heads."""
-    brain = {"lesion", *(tissue.name for tissue in tissue_table() if tissue.region == "brain")}
-    rows = [CLASSES.index(name) for name in CLASSES if name in brain]
     device = choose_device(run.accelerator)
     share = torch.zeros(1, *shape.seen_shape[1:])
     count = min(len(latents), _SEEN)
     for index in range(count):
         fractions = decode(weights, latents[index].latent[0], device, fastest_precision(device.type))
-        inside = torch.from_numpy(fractions[rows].sum(axis=0, dtype="float32"))[None]
-        share += functional.avg_pool3d(inside, shape.factor * shape.fold) / count
+        inside = torch.from_numpy(fractions[[*BRAIN, LESION]].sum(axis=0, dtype="float32"))[None, None]
+        share += block_means(inside, shape.factor * shape.fold)[0] / count
     return _ELSEWHERE + (1.0 - _ELSEWHERE) * share.clamp(0.0, 1.0)
 
 
 def trained_condenser(checkpoint: Path, vae_sha256: str) -> Condenser:
     """The averaged condenser of a checkpoint. Raises PhysMRISynthError when it is none, or not of that network's latents."""
-    state = load_checkpoint(checkpoint)
+    return condenser_of(load_checkpoint(checkpoint), checkpoint, vae_sha256)
+
+
+def condenser_of(state: dict[str, Any], checkpoint: Path, vae_sha256: str) -> Condenser:
+    """As :func:`trained_condenser`, of a ``state`` that was read from the file ``checkpoint``."""
     try:
         network = Condenser(CondenserConfig.from_mapping(state["configuration"]["network"]))
         network.load_state_dict(state["average"])

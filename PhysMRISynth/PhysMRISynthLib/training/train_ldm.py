@@ -18,6 +18,7 @@ from ..network.diffusion_config import DiffusionConfig
 from ..network.weights import load_weights
 from .latent_source import Codes, Source, open_latents
 from .latent_trainer import LatentTrainer
+from .latents import Latents
 from .ldm_config import LdmTrainingConfig
 from .moments import latent_moments, number_moments
 from .run import Run
@@ -88,7 +89,7 @@ def _check_codes(network: Condenser, shape: DiffusionConfig) -> None:
         )
 
 
-def _condensed(latents: tuple[Any, Any], network: Condenser, run: Run) -> tuple[Codes, Codes]:
+def _condensed(latents: tuple[Latents, Latents], network: Condenser, run: Run) -> tuple[Codes, Codes]:
     """Their codes, in full precision: a run that goes on elsewhere learns the same."""
     device = choose_device(run.accelerator)
     network = network.to(device)
