@@ -71,38 +71,31 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(folder: Path, tmp_path: Pa
 
 
 def test_an_expander_is_sharpened_for_the_same_codes(folder: Path, tmp_path: Path) -> None:
-    """A sampling model that was trained before still draws codes that it understands; a stopped run goes on with its adversary."""
-    shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)
-    sharp = {**TRAINING, "codes_fixed": True, "adversarial_weight": 0.1, "discriminator_channels": 4, "discriminator_layers": 1}
-    before = trained_condenser(tmp_path / "checkpoint.pt", load_weights(folder / "vae.safetensors").sha256)
-    parts = []
-    for steps in (6, 8):
-        trained(folder, tmp_path, steps, resume=True, training=sharp)
-        parts.append(load_checkpoint(tmp_path / "checkpoint.pt"))
-    shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)
-    trained(folder, tmp_path, 8, resume=True, training=sharp)
-    after = trained_condenser(tmp_path / "checkpoint.pt", load_weights(folder / "vae.safetensors").sha256)
-    assert codes_sha256(after) == codes_sha256(before)
-    assert (after.expander.leave.weight - before.expander.leave.weight).abs().max() > 1e-5
-    whole = load_checkpoint(tmp_path / "checkpoint.pt")
-    for name, tensor in whole["network"].items():
-        torch.testing.assert_close(parts[1]["network"][name], tensor, atol=1e-6, rtol=1e-5, msg=name)
-    for one, other in ((parts[0], False), (parts[1], True)):
-        judge, again = (state["more"]["discriminator"] for state in (one, whole))
-        assert all(torch.allclose(judge[name], again[name], atol=1e-6) for name in judge) == other
-    assert "loss_discriminator" in (tmp_path / "log.csv").read_text(encoding="utf-8")
+    """A sampling model that was trained before still draws codes that it understands; what comes back varies more than it did."""
+    sharp = {**TRAINING, "codes_fixed": True, "texture_weight": 3.0, "learning_rate": 0.01}
+    sha256 = load_weights(folder / "vae.safetensors").sha256
+    before = trained_condenser(folder / "condenser" / "checkpoint.pt", sha256)
+    kept = {}
+    for name, training in (("plain", {**sharp, "texture_weight": 0.0}), ("sharp", sharp)):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path / name)
+        kept[name] = trained_condenser(trained(folder, tmp_path / name, 24, resume=True, training=training), sha256)
+        assert codes_sha256(kept[name]) == codes_sha256(before)
+    learned = Latents(folder / "latents" / "learned", whole_heads(folder, (1,), CONDENSER.shape, 0), 4)
+    latent = torch.from_numpy(learned[0].latent)
+    shown = {name: network.expander.seen(network.codes(latent)) for name, network in kept.items()}
+    assert shown["sharp"].var() > 1.02 * shown["plain"].var()
+    assert "loss_texture" in (tmp_path / "sharp" / "log.csv").read_text(encoding="utf-8")
 
 
 def test_what_would_spoil_an_expander_is_refused(folder: Path, tmp_path: Path) -> None:
-    sharp = {**TRAINING, "codes_fixed": True, "adversarial_weight": 0.1, "discriminator_channels": 4, "discriminator_layers": 1}
+    sharp = {**TRAINING, "codes_fixed": True, "texture_weight": 1.0}
     with pytest.raises(PhysMRISynthError, match="copy its checkpoint"):
         trained(folder, tmp_path / "new", 1, training=sharp)
-    with pytest.raises(PhysMRISynthError, match="'discriminator_layers' must be a whole number from 1"):
-        trained(folder, tmp_path / "new", 1, training={**sharp, "discriminator_layers": 0})
+    with pytest.raises(PhysMRISynthError, match="'texture_weight' must be"):
+        trained(folder, tmp_path / "new", 1, training={**sharp, "texture_weight": -1.0})
     shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)
     trained(folder, tmp_path, 5, resume=True, training=sharp)
-    with pytest.raises(PhysMRISynthError, match="another discriminator"):
-        trained(folder, tmp_path, 6, resume=True, training={**sharp, "discriminator_channels": 8})
     broken = load_checkpoint(tmp_path / "checkpoint.pt")
     broken["average"]["normal.running_mean"][0] = torch.nan
     save_atomically(broken, tmp_path / "broken.pt")

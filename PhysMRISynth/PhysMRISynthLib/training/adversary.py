@@ -1,48 +1,29 @@
-"""A discriminator that learns to tell what a network makes from what it should be like, patch by patch."""
+"""A discriminator that learns to tell rendered images from acquired ones, patch by patch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import PhysMRISynthError
+from .config import TrainingConfig
 from .descent import descend
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-class AdversaryConfig(Interface):
-    """The part of a training's configuration that its adversary follows."""
-
-    @property
-    def discriminator_channels(self) -> int: ...
-
-    @property
-    def discriminator_layers(self) -> int: ...
-
-    @property
-    def discriminator_rate(self) -> float: ...
-
-    @property
-    def gradient_clip(self) -> float: ...
-
-
 class Discriminator(nn.Module):
-    """MONAI's patch discriminator of images (N, ``inputs``, *S), whose convolutions span ``side`` positions; called with acquired and
-    rendered ones, it gives its own least-squares loss. With ``levelled`` every batch is normalised, so that how much contrast it has
-    cannot give it away."""
+    """MONAI's patch discriminator of images (N, 1, *S); called with acquired and rendered ones, it gives its own least-squares loss."""
 
-    def __init__(self, dims: int, channels: int, layers: int, inputs: int = 1, side: int = 4, levelled: bool = True) -> None:
+    def __init__(self, dims: int, channels: int, layers: int) -> None:
         super().__init__()
         from monai.losses.adversarial_loss import PatchAdversarialLoss
         from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 
-        norm: Any = "BATCH" if levelled else None
-        self.patches = PatchDiscriminator(dims, channels, inputs, num_layers_d=layers, kernel_size=side, norm=norm)
+        self.patches = PatchDiscriminator(dims, channels, in_channels=1, num_layers_d=layers)
         self.loss = PatchAdversarialLoss()
 
     def forward(self, acquired: Tensor, rendered: Tensor) -> Tensor:
@@ -61,11 +42,11 @@ class Discriminator(nn.Module):
 
 
 class Adversary:
-    """A discriminator with its optimiser (Adam, at a rate of its own); ``shape`` is what else :class:`Discriminator` takes."""
+    """A discriminator with its optimiser (Adam, at a rate of its own)."""
 
-    def __init__(self, fabric: Fabric, dims: int, config: AdversaryConfig, state: dict[str, Any], **shape: Any) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: TrainingConfig, state: dict[str, Any]) -> None:
         self.fabric, self.greatest_norm = fabric, config.gradient_clip
-        self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers, **shape)
+        self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers)
         optimizer = torch.optim.Adam(self.discriminator.parameters(), config.discriminator_rate)
         if state:
             try:
@@ -73,8 +54,6 @@ class Adversary:
                 optimizer.load_state_dict(state["optimizer"])
             except (LookupError, RuntimeError, ValueError):
                 raise PhysMRISynthError("The checkpoint has another discriminator. Keep its channels and layers, or start anew.") from None
-            for group in optimizer.param_groups:
-                group["lr"] = config.discriminator_rate
         self.model, self.optimizer = fabric.setup(self.discriminator, optimizer)
 
     def loss(self, rendered: Tensor) -> Tensor:

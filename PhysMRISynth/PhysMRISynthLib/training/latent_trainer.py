@@ -30,7 +30,6 @@ class LatentTrainer(ABC, Generic[Network]):
     """A network in training, with all that a checkpoint must hold to go on as if nothing had happened.
 
     ``made`` makes the network, ``prepare`` gives a new one the moments of its data; ``of`` names what its latents are of, by hashes.
-    ``more`` is what else a kind of training keeps.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class LatentTrainer(ABC, Generic[Network]):
         torch.manual_seed(self.config.seed)
         self.network = made()
         self.step, self.seconds = 0, 0.0
-        self.more: dict[str, Any] = {}
         # without weight decay this is the paper's Adam
         optimizer = torch.optim.AdamW(
             self.network.parameters(), self.config.learning_rate, betas=self.config.betas, weight_decay=self.config.weight_decay
@@ -82,14 +80,14 @@ class LatentTrainer(ABC, Generic[Network]):
                 group.update(betas=self.config.betas, weight_decay=self.config.weight_decay)
         except (RuntimeError, ValueError):
             raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train anew in another --out.") from None
-        self.step, self.seconds, self.more = int(state["step"]), float(state["seconds"]), state.get("more", {})
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def save(self) -> None:
         """Write the checkpoint (one process of all)."""
         if self.fabric.is_global_zero:
             state = {
                 "network": self.network.state_dict(), "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "step": self.step, "seconds": self.seconds, "configuration": self.configuration, "more": self.more, **self.of,
+                "step": self.step, "seconds": self.seconds, "configuration": self.configuration, **self.of,
             }  # fmt: skip
             save_atomically(state, self.run.checkpoint)
 

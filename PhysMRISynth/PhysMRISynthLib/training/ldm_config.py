@@ -9,7 +9,7 @@ from ..errors import PhysMRISynthError
 from ..network.config import read_fields
 from .config import check_fields
 
-_AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every", "discriminator_channels", "discriminator_layers")
+_AT_LEAST_ONE = ("heads", "held_out", "batch", "log_every", "validate_every")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LatentTrainingConfig:
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        check_fields(self, [name for name in _AT_LEAST_ONE if hasattr(self, name)])
+        check_fields(self, _AT_LEAST_ONE)
         if self.average_decay > 1:
             raise PhysMRISynthError("A training's 'average_decay' must be a number from 0 to 1.")
 
@@ -71,12 +71,9 @@ class CondenserTrainingConfig(LatentTrainingConfig):
     """How to train the condenser.
 
     With ``codes_fixed`` only its expander learns on, so that sampling models of its codes stay good. What comes back is blurred where the
-    codes do not tell enough: with an ``adversarial_weight`` above 0 a discriminator (``discriminator_channels`` wide, with so many
-    ``discriminator_layers``, at its own ``discriminator_rate``) sees to it that it looks like a latent.
+    codes do not tell enough: with a ``texture_weight`` above 0 it is held to vary as strongly around each place as what was condensed
+    (:func:`~PhysMRISynthLib.training.texture.texture_error`).
     """
 
     codes_fixed: bool = False
-    adversarial_weight: float = 0.0
-    discriminator_channels: int = 64
-    discriminator_layers: int = 2
-    discriminator_rate: float = 2e-4
+    texture_weight: float = 0.0

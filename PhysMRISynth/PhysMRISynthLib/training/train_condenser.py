@@ -16,7 +16,6 @@ from ..network.condenser import Condenser, CondenserConfig
 from ..network.device import choose_device, fastest_precision
 from ..network.inference import decode
 from ..network.weights import Weights, check_finite, load_weights
-from .adversary import Adversary
 from .anatomy import BRAIN, LESION
 from .checkpoint import load_checkpoint
 from .latent_source import Source, Told, open_latents
@@ -25,28 +24,19 @@ from .latents import Latents
 from .ldm_config import CondenserTrainingConfig
 from .moments import latent_moments
 from .run import Run
+from .texture import texture_error
 
 _ELSEWHERE = 0.2
 """How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
-_SIDE = 3
-"""Positions that a discriminator's convolution spans: each stands for a block already."""
-_COLUMNS = (*COLUMNS, "loss_discriminator")
+_COLUMNS = (*COLUMNS, "loss_texture")
 _SEEN = 14
 """So many heads tell where brain is."""
 
 
 class CondenserTrainer(LatentTrainer[Condenser]):
-    """The condenser in training, with an adversary where that is asked for."""
+    """The condenser in training."""
 
     config: CondenserTrainingConfig
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.adversary: Adversary | None = None
-        if self.config.adversarial_weight:
-            torch.manual_seed(self.config.seed)  # whenever it comes in, the discriminator starts as it always does
-            inputs = self.network.config.components
-            self.adversary = Adversary(self.fabric, 3, self.config, self.more, inputs=inputs, side=_SIDE, levelled=False)
 
     def ready(self) -> None:
         """With ``codes_fixed`` the codes are those of the averaged reader from now on: sampling models know them."""
@@ -59,25 +49,18 @@ class CondenserTrainer(LatentTrainer[Condenser]):
     def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
         seen, back = model(latent)
         loss = self.network.error(seen, back)
-        if self.adversary is None:
-            return loss
-        self._shown = seen, back.detach()
-        return loss + self.config.adversarial_weight * self.adversary.loss(back)
+        if self.config.texture_weight:
+            self.texture = texture_error(seen, back, self.network.emphasis)
+            loss = loss + self.config.texture_weight * self.texture
+        return loss
 
     def score(self, latent: Tensor, told: Tensor) -> Tensor:
-        """Without the adversary."""
+        """Without the texture."""
         return self.average.error(*self.average(latent))
 
     def learn(self, batch: Told) -> dict[str, float]:
         losses = super().learn(batch)
-        if self.adversary is not None:
-            losses["loss_discriminator"] = self.adversary.learn(*self._shown)
-        return losses
-
-    def save(self) -> None:
-        if self.adversary is not None:
-            self.more = self.adversary.state()
-        super().save()
+        return {**losses, "loss_texture": float(self.texture.detach())} if self.config.texture_weight else losses
 
 
 def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress: Callable[[str], None] = lambda line: None) -> Path | None:
