@@ -18,6 +18,7 @@ from .weights import check_finite, identities, network_of, read_tensors, write_t
 KIND, FILE = "expander", "expander.safetensors"
 CODES_SHA256 = "codes_sha256"
 _FORMAT = "physmrisynth-expander-1"
+_IN_FULL = ("space.mean", "space.sd", "space.axes", "space.spread")
 _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train condenser'."
 
 
@@ -45,12 +46,13 @@ def codes_sha256(condenser: Condenser) -> str:
 
 
 def save_expander(condenser: Condenser, vae_sha256: str, card: dict[str, Any], path: Path) -> str:
-    """Write the expander in half precision, moments in full, into ``path`` (.safetensors); returns its SHA-256.
+    """Write the expander in half precision, what all positions share of its latent space in full, into ``path`` (.safetensors); returns
+    its SHA-256.
 
     Raises WeightsError when a weight is not finite in half precision.
     """
     tensors: dict[str, Tensor] = {
-        name: tensor.detach().to(torch.float32 if name.startswith("space.") else torch.float16).contiguous().clone()
+        name: tensor.detach().to(torch.float32 if name in _IN_FULL else torch.float16).contiguous().clone()
         for name, tensor in condenser.expander.state_dict().items()
     }
     check_finite(tensors, path)

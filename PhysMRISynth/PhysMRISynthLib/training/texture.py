@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_FILTERS = 64
+_MIXED = 32
+"""Filters that look at all channels at once, beside one for each alone."""
 _SIDE = 3
 """Positions that a filter spans, and that its answers are taken together over."""
 _LEAST = 1e-3
@@ -17,18 +18,23 @@ def texture_error(seen: Tensor, back: Tensor, emphasis: Tensor) -> Tensor:
     """How far the local energies of what comes ``back`` are from those of what was ``seen`` (both (B, C, *S)), a mean square ().
 
     An error's square is least for the mean of all that could be there, which varies less than any of it. Here both are looked at through
-    the same random filters over neighbours and channels, drawn anew at each call by torch's own random numbers (on the CPU: the same on
-    every device), and only how strongly each answers around a place counts: a sliced comparison of local Gram matrices (Gatys et al. 2016;
-    Heitz et al. 2021). Each channel counts alike; ``emphasis`` (1, *S) says how much places do.
+    the same random filters over neighbours, of each channel and of all together, drawn anew at each call by torch's own random numbers (on
+    the CPU: the same on every device), and only how strongly each answers around a place counts: a sliced comparison of local Gram
+    matrices (Gatys et al. 2016; Heitz et al. 2021). Each channel counts alike; ``emphasis`` (1, *S) says how much places do.
     """
     with torch.autocast(seen.device.type, enabled=False):
         seen, back = seen.float(), back.float()
         sd = (seen.square() * emphasis).mean(dim=(0, 2, 3, 4), keepdim=True).add(_LEAST).sqrt()
-        channels = seen.shape[1]
-        filters = torch.randn(_FILTERS, channels, *[_SIDE] * 3) / (channels * _SIDE**3) ** 0.5
-        energies = [_energy(images / sd, filters.to(seen.device)) for images in (seen, back)]
+        filters = _filters(seen.shape[1]).to(seen.device)
+        energies = [_energy(images / sd, filters) for images in (seen, back)]
         error = (energies[1].add(_LEAST).sqrt() - energies[0].add(_LEAST).sqrt()).square()
         return (error * emphasis).mean()
+
+
+def _filters(channels: int) -> Tensor:
+    """Random filters (channels + mixed, channels, a side of 3 each), of energy 1 in the mean: the first look at a channel each."""
+    looks = torch.cat([torch.eye(channels), torch.full((_MIXED, channels), channels**-0.5)])
+    return torch.randn(len(looks), channels, *[_SIDE] * 3) * looks.view(*looks.shape, 1, 1, 1) / _SIDE**1.5
 
 
 def _energy(images: Tensor, filters: Tensor) -> Tensor:
