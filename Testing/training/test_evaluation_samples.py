@@ -8,15 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from network import tiny_sampler
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.head_volumes import HeadVolumes
+from PhysMRISynthLib.imaging.volumes import image_like
 from PhysMRISynthLib.training.evaluation import samples
-from PhysMRISynthLib.training.evaluation.anatomies import Anatomy, anatomy_of, block_means, distance, gradient_energy, one_hot, wasserstein
+from PhysMRISynthLib.training.evaluation.anatomies import (
+    Anatomy,
+    aligned_brain,
+    anatomy_of,
+    distance,
+    gradient_energy,
+    one_hot,
+    wasserstein,
+)
 from PhysMRISynthLib.training.evaluation.plan import Plan
 from PhysMRISynthLib.training.evaluation.suites import evaluate, suites_named
 from PhysMRISynthLib.training.sample_gallery import head_pictures, plane
 from PhysMRISynthLib.training.smooth import blurred
+from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from PhysMRISynthLib.workflow.render import render
 from PhysMRISynthLib.workflow.sample import installed_sampler
 from PhysMRISynthLib.workflow.small_head import small_head
 from training.heads import toy_head, toy_labels, write_label_map
@@ -51,11 +63,25 @@ def test_a_blurred_head_has_less_gradient_energy(toy: Anatomy) -> None:
 
 
 def test_distance_knows_copies_mirrors_and_strangers(toy: Anatomy) -> None:
-    small = np.zeros((64, 66, 68), dtype=np.float32)
-    assert block_means(small).shape == (16, 16, 17)
-    mirrored = replace(toy, small=toy.small[..., ::-1])
-    away = anatomy_of("moved", one_hot(moved(TISSUE, 4)), 0)
-    assert distance(toy, toy) == distance(toy, mirrored) == 0 and distance(toy, away) > 0.01
+    mirrored = replace(toy, aligned=toy.aligned[..., ::-1])
+    assert toy.aligned.std() > 0.05
+    assert distance(toy, toy) == pytest.approx(0.0, abs=1e-6) and distance(toy, mirrored) == pytest.approx(0.0, abs=1e-6)
+    assert distance(toy, replace(toy, aligned=3.0 * toy.aligned + 2.0)) == pytest.approx(0.0, abs=1e-6)  # not how bright it is
+    assert distance(toy, replace(toy, aligned=np.roll(toy.aligned, 4, axis=1))) > 0.1
+    assert distance(toy, replace(toy, aligned=np.zeros_like(toy.aligned))) == 1.0
+
+
+def test_a_head_lies_where_the_atlas_does_wherever_it_was() -> None:
+    """Moved and turned by 8 degrees it is a copy still; a brain that is not found is compared as it lies."""
+    maps = small_head().maps
+    image = image_like(render(maps, PROTOCOLS["t1w"]), maps.grid)
+    here = aligned_brain(image, image)
+    middle = image.TransformContinuousIndexToPhysicalPoint([side / 2 for side in image.GetSize()])
+    turned = sitk.Resample(image, image, sitk.Euler3DTransform(middle, 0.1, 0.0, 0.1, (5.0, -3.0, 4.0)), sitk.sitkLinear)
+    there = aligned_brain(turned, turned)
+    assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.97
+    nothing = sitk.Image([40] * 3, sitk.sitkFloat32)
+    assert not aligned_brain(nothing, nothing).any()
 
 
 def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
@@ -65,15 +91,18 @@ def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
 
 
 def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
-    other = replace(anatomy_of("other", one_hot(moved(TISSUE, 3)), 1), name="other")
-    copy_of = replace(toy, name="toy", small=toy.small + 0.02)
+    noise = np.random.default_rng(0).normal(size=toy.aligned.shape).astype(np.float32)
+    other = replace(toy, name="other", aligned=toy.aligned + 3.0 * noise[::-1])
+    third = replace(toy, name="third", aligned=toy.aligned + 4.0 * noise[:, ::-1])
+    copy_of = replace(toy, name="toy", aligned=toy.aligned + 0.1 * noise)
+    stranger = toy.aligned + 2.0 * np.roll(noise, 5)
     sampled = [
         replace(toy, name="seed 0"),  # a copy
-        replace(toy, name="seed 1", small=toy.small + 0.3, gradient_energy=0.5 * toy.gradient_energy),
-        replace(toy, name="seed 2", small=toy.small + 0.3, volumes=HeadVolumes(*(3.0 * v for v in vars(toy.volumes).values()))),
+        replace(toy, name="seed 1", aligned=stranger, gradient_energy=0.5 * toy.gradient_energy),
+        replace(toy, name="seed 2", aligned=stranger, volumes=HeadVolumes(*(3.0 * v for v in vars(toy.volumes).values()))),
     ]
     groups = {
-        samples.SAMPLED: sampled, samples.TRAINING: [toy, other], samples.DEFORMED: [copy_of], samples.HELD_OUT: [],
+        samples.SAMPLED: sampled, samples.TRAINING: [toy, other, third], samples.DEFORMED: [copy_of], samples.HELD_OUT: [],
         samples.RECONSTRUCTED: [replace(toy, gradient_energy=2.0 * toy.gradient_energy)],
     }  # fmt: skip
     found = samples.compare(groups)
@@ -82,7 +111,7 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     by_name = {row[0]: row for row in volumes.rows}
     assert by_name[samples.SAMPLED][-1] == "67" and by_name[samples.TRAINING][-1] == "100"
     row = {row[0]: row for row in means.rows}[samples.SAMPLED]
-    assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == "0.0000"
+    assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == row[-3] == "0.000"
     record = next(r for r in found.records if r["kind"] == samples.TRAINING and r["head"] == "toy")
     assert record["nearest"] == "other" and record["distance"] > 0
 

@@ -24,6 +24,7 @@ from .volumes import image_like
 _FILE = Path(__file__).parent.parent / "resources" / "atlas.nii.gz"
 _WORKING_SPACING_MM = 4.0
 _STARTS_MM = (-30.0, 0.0, 30.0)
+_NOT_FOUND = "The head could not be found in the image. Check that it shows a head and that its orientation is right."
 _LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
 """Template size over head size along any direction and by volume; the template is larger than most adults' brains."""
 
@@ -60,6 +61,8 @@ def place_atlas(
     ``progress`` is told the fraction done. Raises RegistrationError when no start leads to an overlap.
     """
     fixed = isotropic(image, _WORKING_SPACING_MM)
+    if not sitk.GetArrayViewFromImage(fixed).any():  # it has no centre of mass
+        raise RegistrationError(_NOT_FOUND)
     candidates = []
     for part, brain_only in enumerate((False, True)):
         moving = expected_picture(protocol, field_strength, brain_only)
@@ -69,7 +72,7 @@ def place_atlas(
             if found is not None and _plausible(found[1]):
                 candidates.append((found[0], brain_only, found[1], moving))
     if not candidates:
-        raise RegistrationError("The head could not be found in the image. Check that it shows a head and that its orientation is right.")
+        raise RegistrationError(_NOT_FOUND)
     similarity, brain_only, found_there, moving = min(candidates, key=lambda c: c[0])
     refined = _aligned(fixed, moving, found_there, shrink=(2, 1), smooth=(4.0, 0.0))
     if refined is not None and _plausible(refined[1]):
@@ -123,6 +126,16 @@ def brain_outside(placement: AtlasPlacement, grid: sitk.Image) -> float:
     everywhere = sitk.Image(grid.GetSize(), sitk.sitkUInt8) + 1
     everywhere.CopyInformation(grid)
     inside = sitk.Resample(everywhere, atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
-    rows = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
-    brain = sitk.GetArrayViewFromImage(atlas)[..., rows].sum(axis=-1, dtype=np.float64)
+    brain = atlas_brain()
     return float(brain[sitk.GetArrayViewFromImage(inside) == 0].sum() / brain.sum())
+
+
+def atlas_brain() -> np.ndarray:
+    """How probable brain and its fluid are at each place of the atlas (z, y, x), which is symmetric about its middle: 0 to 1."""
+    rows = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
+    return np.asarray(sitk.GetArrayViewFromImage(_atlas_image())[..., rows].sum(axis=-1, dtype=np.float64)) / 255.0
+
+
+def in_atlas(image: sitk.Image, to_atlas: sitk.Transform) -> np.ndarray:
+    """An image brought to the atlas's grid (z, y, x), float32; 0 where it does not reach."""
+    return sitk.GetArrayFromImage(sitk.Resample(image, _atlas_image(), to_atlas.GetInverse(), sitk.sitkLinear, 0.0, sitk.sitkFloat32))

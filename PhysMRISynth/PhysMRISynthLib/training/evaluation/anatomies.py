@@ -1,4 +1,4 @@
-"""What tells one head from another: volumes, distributions, sharpness, and a small picture to compare heads by."""
+"""What tells one head from another: volumes, distributions, sharpness, and an aligned brain to compare heads by."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from ...errors import RegistrationError
+from ...imaging.atlas import atlas_brain, in_atlas, place_atlas
 from ...imaging.head_volumes import LESION, HeadVolumes, head_volumes
 from ...imaging.masks import bounding_box
+from ...imaging.volumes import image_like
 from ...physics.tissues import PROPERTIES, tissue_table
 from ...workflow.tissue_values import drawn_values, literature_values, maps_of
 from ..standard_test import PROTOCOLS
@@ -17,14 +20,16 @@ from ..standard_test import PROTOCOLS
 FIELD_STRENGTH = 3.0
 _BRAIN = (*(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"), LESION)
 _QUANTILES = np.linspace(0.5, 99.5, 199)
-_BLOCK = 4
+_SMOOTH_MM = 4.0
+"""SD of the Gaussian that heads are compared behind: what is finer than this no sample shows well."""
+_CERTAIN = 0.5
 
 
 @dataclass(frozen=True)
 class Anatomy:
     """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
     gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``, and block means of 4 mm in ``small``."""
+    ``brain``; and in ``aligned`` that brain, smooth, where the atlas has it (z, y, x of the atlas)."""
 
     name: str
     volumes: HeadVolumes
@@ -32,7 +37,7 @@ class Anatomy:
     gradient_energy: float
     image: np.ndarray
     brain: np.ndarray
-    small: np.ndarray
+    aligned: np.ndarray
     grid: sitk.Image
 
 
@@ -47,7 +52,8 @@ def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
     drawn = maps_of(fractions, drawn_values(FIELD_STRENGTH, rng), rng)
     values = dict(zip(PROPERTIES, (100.0 * drawn.pd, drawn.t1, drawn.t2), strict=True))
     quantiles = {name: np.percentile(v[brain], _QUANTILES) if brain.any() else np.zeros(len(_QUANTILES)) for name, v in values.items()}
-    return Anatomy(name, head_volumes(tissue), quantiles, gradient_energy(image, brain), image, brain, block_means(image), plain.grid)
+    aligned = aligned_brain(image_like(image, plain.grid), image_like(image * brain, plain.grid))
+    return Anatomy(name, head_volumes(tissue), quantiles, gradient_energy(image, brain), image, brain, aligned, plain.grid)
 
 
 def _away_from_zero(*maps: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -70,15 +76,29 @@ def gradient_energy(image: np.ndarray, brain: np.ndarray) -> float:
     return float(np.asarray(squares)[brain[box]].mean())
 
 
-def block_means(image: np.ndarray, side: int = _BLOCK) -> np.ndarray:
-    """Means of blocks of ``side`` voxels a side; what does not fill a block at the far ends is left out."""
-    z, y, x = (n // side for n in image.shape)
-    return image[: z * side, : y * side, : x * side].reshape(z, side, y, side, x, side).mean(axis=(1, 3, 5))
+def aligned_brain(image: sitk.Image, brain: sitk.Image) -> np.ndarray:
+    """The ``brain`` of a head's T1w ``image``, smooth, as it lies in the atlas after an affine alignment (z, y, x of the atlas); as it
+    lies by itself where no alignment leads to a brain."""
+    try:
+        to_atlas = place_atlas(image, PROTOCOLS["t1w"], FIELD_STRENGTH).to_atlas
+    except RegistrationError:
+        to_atlas = sitk.Transform(3, sitk.sitkIdentity)
+    return in_atlas(sitk.SmoothingRecursiveGaussian(brain, _SMOOTH_MM), to_atlas)
 
 
 def distance(one: Anatomy, other: Anatomy) -> float:
-    """Root mean square difference of the small pictures, as they lie or one of them mirrored: the smaller."""
-    return float(min(np.sqrt(((one.small - picture) ** 2).mean()) for picture in (other.small, other.small[..., ::-1])))
+    """One minus the correlation of two aligned brains where the atlas has brain, as they lie or one of them mirrored: the smaller."""
+    here = atlas_brain() > _CERTAIN
+    here &= here[..., ::-1]
+    first = one.aligned[here]
+    seconds = (picture[here] for picture in (other.aligned, other.aligned[..., ::-1]))
+    return float(min(1.0 - _correlation(first, second) for second in seconds))
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """0 where one of them is the same everywhere."""
+    a, b = (values - values.mean(dtype=np.float64) for values in (first, second))
+    return float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-12))
 
 
 def wasserstein(one: Anatomy, others: Sequence[Anatomy]) -> dict[str, float]:
