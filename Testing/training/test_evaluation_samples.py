@@ -127,7 +127,7 @@ def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
     evaluate(plan, suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    assert "samples are nearer to a training head" in text and "| training heads deformed | 4 |" in text
+    assert "sampler sha256 " in text and "samples are nearer to a training head" in text and "| training heads deformed | 4 |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
     with pytest.raises(PhysMRISynthError, match="--data"):
         evaluate(replace(plan, data=None), ["samples"], tmp_path / "other")

@@ -13,7 +13,7 @@ from network.tiny_sampler import CONDENSER, OF_CODES, tiny_vae
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.condenser_weights import codes_sha256
-from PhysMRISynthLib.network.diffusion_weights import sampling_weights
+from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights
 from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
 from PhysMRISynthLib.training import latent_source as module
 from PhysMRISynthLib.training import ship_sampler as ship_module
@@ -176,3 +176,26 @@ def test_the_command_trains_a_condenser(folder: Path, tmp_path: Path, capsys: py
     assert main(["train", "condenser", *common, *options]) == 0
     assert "The checkpoint is" in capsys.readouterr().out
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 1
+
+
+def test_the_card_tells_what_was_shipped_and_measured(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(folder, tmp_path / "run", steps=2, precision="32-true", latents=folder / "latents")
+    condenser = folder / "condenser" / "checkpoint.pt"
+    checkpoint = train_ldm(LDM, run, folder / "vae.safetensors", condenser=condenser)
+    assert checkpoint is not None
+    ship_sampler(checkpoint, tmp_path, "abc123", condenser)
+    card = (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
+    shipped = load_sampler(tmp_path / "sampler.safetensors")
+    assert shipped.sha256 in card and "2 steps in" in card and "4 steps in" in card and "abc123" in card and "No metrics" in card
+    assert "`expander.safetensors` (" in card and '"codes": 4' in card
+
+    measured = {"samples": {"settings": {"sampler_sha256": shipped.sha256}, "notes": ["As seen."], "tables": []}}
+    (tmp_path / "results.json").write_text(json.dumps(measured), encoding="utf-8")
+    assert ship(["--metrics", str(tmp_path / "results.json"), "--out", str(tmp_path)]) == 0
+    assert "As seen." in (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
+    measured["samples"]["settings"] = {"sampler_sha256": "0" * 64}
+    (tmp_path / "results.json").write_text(json.dumps(measured), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        ship(["--metrics", str(tmp_path / "results.json"), "--out", str(tmp_path)])
+    assert "measured other weights" in capsys.readouterr().err
+    assert "As seen." in (tmp_path / "sampler_card.md").read_text(encoding="utf-8")

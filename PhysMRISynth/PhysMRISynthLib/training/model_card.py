@@ -27,19 +27,19 @@ _LIMITS = (
     "Estimates report how far their inputs are from the training (`applicability` in report.json, 1 at the limit). A score under 1 is no "
     "proof that the maps are right.",
 )
-_NO_METRICS = "No metrics were given. `physmrisynth evaluate` measures these weights; `ship --metrics results.json` puts its tables here."
+NO_METRICS = "No metrics were given. `physmrisynth evaluate` measures these weights; `ship --metrics results.json` puts its tables here."
 
 
-def read_metrics(path: Path, sha256: str) -> dict[str, str]:
+def read_metrics(path: Path, sha256: str, of: str = "network_sha256") -> dict[str, str]:
     """Markdown by suite from an evaluation's results.json: {suite: …}, or that under "suites".
 
     A suite tells its text under "markdown", or its "tables" (title, columns, rows) with "notes". Raises PhysMRISynthError when the file
-    cannot be read, holds neither, or states that it measured a network other than ``sha256``.
+    cannot be read, holds neither, or states under the setting ``of`` that it measured weights other than ``sha256``.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         suites: Mapping[str, Any] = found.get("suites", found)
-        measured = {entry["settings"]["network_sha256"] for entry in suites.values() if "settings" in entry} - {None}
+        measured = {entry["settings"][of] for entry in suites.values() if "settings" in entry} - {None}
         texts = {name: entry["markdown"] if "markdown" in entry else _tables(entry) for name, entry in suites.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise PhysMRISynthError(f"{path} holds no results that 'physmrisynth evaluate' wrote ({error!r}). Give its results.json.") from None
@@ -49,12 +49,18 @@ def read_metrics(path: Path, sha256: str) -> dict[str, str]:
 
 
 def _tables(entry: Mapping[str, Any]) -> str:
-    tables = [f"**{table['title']}**\n\n{_table(table['columns'], table['rows'])}" for table in entry["tables"]]
+    tables = [f"**{table['title']}**\n\n{markdown_table(table['columns'], table['rows'])}" for table in entry["tables"]]
     return "\n\n".join([*entry.get("notes", ()), *tables])
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown."""
     return "\n".join("| " + " | ".join(str(cell) for cell in cells) + " |" for cells in (columns, ["---"] * len(columns), *rows))
+
+
+def metrics_section(metrics: Mapping[str, str]) -> str:
+    """Markdown by suite under its headings."""
+    return "\n\n".join(f"### {suite}\n\n{text}" for suite, text in sorted(metrics.items()))
 
 
 def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
@@ -62,7 +68,7 @@ def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
     card = weights.card
     parts = [
         "# Model card: what tissue to expect where",
-        _table(("", ""), _facts(weights, size)),
+        markdown_table(("", ""), _facts(weights, size)),
         "## Intended use",
         _USE,
         "## Limits",
@@ -74,7 +80,7 @@ def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
         "## Familiar heads",
         _familiarity(weights),
         "## Metrics",
-        "\n\n".join(f"### {suite}\n\n{text}" for suite, text in sorted(metrics.items())) if metrics else _NO_METRICS,
+        metrics_section(metrics) if metrics else NO_METRICS,
         "## Configuration",
         f"```json\n{json.dumps(card['configuration'], indent=1)}\n```",
     ]
@@ -106,5 +112,5 @@ def _familiarity(weights: Weights) -> str:
     return (
         f"Distances are told from {counts['training']} simulated scans of training heads; their limits, the 99.5th percentile, from each "
         f"of them judged by the others and from {counts['held_out']} of held-out anatomy.\n\n"
-        + _table(("population", "numbers", "limit"), rows)
+        + markdown_table(("population", "numbers", "limit"), rows)
     )

@@ -1,9 +1,11 @@
 """From trainings' checkpoints to the sampling model that users get: files and manifest.
 
     python -m PhysMRISynthLib.training.ship_sampler --checkpoint FILE --condenser FILE --out resources
+    python -m PhysMRISynthLib.training.ship_sampler --metrics results.json --out resources
 
-writes the averaged weights into the folder that holds those of the network itself; other entries of its manifest stay. The condenser's
-checkpoint is needed where the sampling model draws codes.
+The first writes the averaged weights into the folder that holds those of the network itself, with their model card; other entries of its
+manifest stay. The condenser's checkpoint is needed where the sampling model draws codes. The second puts an evaluation's tables into the
+card.
 """
 
 from __future__ import annotations
@@ -20,17 +22,20 @@ from ..network import condenser_weights
 from ..network.condenser_weights import CODES_SHA256, codes_sha256, save_expander
 from ..network.diffusion import LatentDiffusion
 from ..network.diffusion_config import DiffusionConfig
-from ..network.diffusion_weights import KIND, save_sampler
+from ..network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
 from ..network.weights import write_manifest
 from .checkpoint import load_checkpoint
+from .model_card import read_metrics
+from .sampler_card import file_sizes, sampler_card
 from .train_condenser import condenser_of
 
-FILE, MANIFEST = "sampler.safetensors", "weights.json"
+FILE, MANIFEST, CARD = "sampler.safetensors", "weights.json", "sampler_card.md"
 LARGEST_BYTES = 30_000_000
 
 
 def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, condenser: Path | None = None) -> Path:
-    """Write weights and manifest into ``out``; returns the sampling model's file, beside which lies the expander's where it draws codes.
+    """Write weights, manifest and model card into ``out``; returns the sampling model's file, beside which lies the expander's where it
+    draws codes.
 
     Raises PhysMRISynthError when a checkpoint cannot be used or they do not belong together, WeightsError when a file would be too large.
     """
@@ -46,7 +51,20 @@ def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, c
     if codes:
         files.append(_expander(condenser, codes, vae_sha256, out, code_version))
     _write_all(files)
+    write_card(out)
     return out / FILE
+
+
+def write_card(out: Path, metrics: Path | None = None) -> None:
+    """Write the model card of the sampling model in ``out``, with the tables of an evaluation's results.json.
+
+    Raises PhysMRISynthError when there is none, or the metrics cannot be read or are of other weights.
+    """
+    weights = load_sampler(out / FILE)
+    weights = with_expander(weights, out / FILE) if weights.codes_sha256 else weights
+    found = {} if metrics is None else read_metrics(metrics, weights.sha256, "sampler_sha256")
+    sizes = file_sizes(weights, out, (FILE, condenser_weights.FILE))
+    (out / CARD).write_text(sampler_card(weights, sizes, found), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -99,13 +117,19 @@ def _write_all(files: Sequence[_File]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of this module. Returns 0, or 2 after what is wrong was said."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt of 'train ldm'")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of 'train ldm'")
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', where codes are drawn")
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights and weights.json")
     parser.add_argument("--code-version", default=__version__, help="what the code was, such as a git commit")
+    parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
+    if options.checkpoint is None and options.metrics is None:
+        parser.error("give --checkpoint to ship, --metrics to complete the card of what was shipped, or both")
     try:
-        print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser))
+        if options.checkpoint is not None:
+            print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser))
+        if options.metrics is not None:
+            write_card(options.out, options.metrics)
     except PhysMRISynthError as error:
         parser.exit(2, f"{error}\n")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ class Table:
 @dataclass(frozen=True)
 class Findings:
     """What a suite found: ``records`` (JSON values, one per measurement), ``tables`` with baselines beside, ``notes`` on how to read
-    them, and ``draw``, which writes the figure into a PNG file."""
+    them, and ``draw``, which writes the figure into a PNG file; ``of`` names what was measured, by hashes, where the plan does not."""
 
     records: Sequence[Mapping[str, Any]]
     tables: Sequence[Table]
     notes: Sequence[str]
     draw: Callable[[Path], None]
+    of: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_results(out: Path) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[
     """
     suites = read_results(out)
     suites[suite] = {
-        "settings": settings,
+        "settings": {**settings, **findings.of},
         "software": {"PhysMRISynth": __version__, "python": platform.python_version()},
         "notes": [*notes, *findings.notes],
         "tables": [{"title": table.title, "columns": table.columns, "rows": table.rows} for table in findings.tables],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -81,7 +81,12 @@ def measure(plan: Plan) -> Findings:
     count = plan.samples + (1 + _COPIES) * len(training.heads) + len(held_out.heads) + _RECONSTRUCTIONS
     with progress_bar(count, "samples") as bar:
         groups = _groups(plan, sampler, training, held_out, bar)
-    return compare(groups)
+    return replace(compare(groups), of=_identity(sampler))
+
+
+def _identity(sampler: Sampler) -> dict[str, str]:
+    found = {"sampler_sha256": sampler.model.sha256}
+    return found | ({"expander_sha256": sampler.model.expander.sha256} if sampler.model.expander else {})
 
 
 def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulator, bar: Any) -> Groups:
