@@ -139,6 +139,17 @@ def test_without_the_extension_it_is_named(computer: Computer, monkeypatch: pyte
     assert "extension 'PyTorch'" in computer.shown("errorDisplay") and "Extensions Manager" in computer.shown("errorDisplay")
 
 
+def test_sampling_asks_for_what_it_needs_beside(computer: Computer) -> None:
+    computer.present = set(REAL)
+    assert all(computer.ask(prior) for prior in ("auto", "network", "literature")) and not computer.dialogs.shown
+    computer.dialogs.answer = False
+    assert not computer.installation.ensureSampling() and not computer.calls
+    assert "no head can be sampled" in computer.shown("confirmOkCancelDisplay")
+    computer.dialogs.answer = True
+    assert computer.installation.ensureSampling() and computer.installation.ensureSampling()
+    assert [what for _, what, _ in computer.calls] == [["einops>=0.7", "monai>=1.5"]]
+
+
 def test_an_older_slicer_without_packaging(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
     monkeypatch.setattr(slicer.util, "pip_install", lambda text: computer.install("pip_install", text))

@@ -8,9 +8,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from panel.estimates import FakeClient, estimated
+from panel.estimates import FakeClient, estimated, finish
 from panel.harness import WIDTH, DrivenPanel
 from PhysMRISynthLib.physics.sequences import SEQUENCES
+from PhysMRISynthLib.workflow.worker.jobs import SampleJob
 from PySide6 import QtWidgets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +88,21 @@ def test_what_the_images_are_not_is_always_in_view(driven: DrivenPanel) -> None:
     assert "synthetic" in driven.message("researchLabel")
 
 
-def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel) -> None:
+def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: Path(kind))
+    driven.panel.update()
+    driven.ui.sampleSeedSpinBox.value, driven.ui.sampleCountSpinBox.value = 7, 2
+    assert driven.ui.sampleButton.enabled and "does not exist" in driven.ui.sampleButton.toolTip
+    driven.click("sampleButton")
+    assert client.jobs == [SampleJob(7, 2)]
+    assert not driven.ui.sampleButton.enabled and driven.ui.applyButton.text == "Cancel"
+    finish(driven, client)
+    assert driven.parameters.maps is not None and driven.ui.sampleButton.enabled
+
+
+def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: None)
+    driven.panel.update()
     assert not driven.ui.sampleButton.enabled
     assert "No weights for sampling" in driven.message("sampleReasonLabel")
     assert driven.ui.sampleButton.toolTip == driven.message("sampleReasonLabel")

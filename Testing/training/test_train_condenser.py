@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 TRAINING = {"heads": 4, "held_out": 2, "workers": 0, "warm_up_steps": 2, "log_every": 1, "validate_every": 3, "batch": 2}
 CONFIGURATION: dict[str, Any] = {"network": CONDENSER.mapping(), "training": TRAINING}
-LDM: dict[str, Any] = {"network": OF_CODES.mapping(), "training": TRAINING}
+LDM: dict[str, Any] = json.loads(json.dumps({"network": OF_CODES.mapping(), "training": TRAINING}))
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,10 @@ def test_the_sampling_model_learns_the_codes_and_is_shipped_with_their_expander(
     network = trained_condenser(condenser, load_weights(folder / "vae.safetensors").sha256)
     assert state["codes_sha256"] == codes_sha256(network)
     assert state["network"]["space.mean"].shape == (4,)
+    run = Run(folder, tmp_path / "run", resume=True, steps=3, precision="32-true", latents=folder / "latents")
+    train_ldm(LDM, run, folder / "vae.safetensors", condenser=condenser)
+    columns, last = ((tmp_path / "run" / "log.csv").read_text(encoding="utf-8").split()[line].split(",") for line in (0, -1))
+    assert columns[-1] == "novelty" and 0.0 < float(last[-1]) < 3.0
 
     shutil.copy(folder / "vae.safetensors", tmp_path)
     assert ship(["--checkpoint", str(tmp_path / "run" / "checkpoint.pt"), "--condenser", str(condenser), "--out", str(tmp_path)]) == 0
@@ -148,7 +152,7 @@ def test_the_sampling_model_learns_the_codes_and_is_shipped_with_their_expander(
         ship_sampler(tmp_path / "run" / "checkpoint.pt", tmp_path, "other", condenser)
     assert {file: (tmp_path / file).read_bytes() for file in before} == before and not list(tmp_path.glob(".*"))
     # nor is the training gone on with
-    run = Run(folder, tmp_path / "run", resume=True, steps=3, precision="32-true", latents=folder / "latents")
+    run = Run(folder, tmp_path / "run", resume=True, steps=4, precision="32-true", latents=folder / "latents")
     with pytest.raises(PhysMRISynthError, match="is of another model"):
         train_ldm(LDM, run, folder / "vae.safetensors", condenser=tmp_path / "other.pt")
     with pytest.raises(PhysMRISynthError, match="expects 4 for 16"):

@@ -65,7 +65,7 @@ class EstimateSection(Section):
             self._cancelling = True
             self.ui.estimateStageLabel.text = _("Cancelling …")
         else:
-            self.start(self._estimate)
+            self.start(self._estimate, self.panel.ensureInstalled)
 
     def _estimate(self, finished: Callable[[Any], None]) -> None:
         chosen = self.parameters
@@ -83,11 +83,11 @@ class EstimateSection(Section):
             finished=finished,
         )
 
-    def start(self, begin: Callable[[Callable[[Any], None]], None]) -> None:
-        """Start a run with ``begin(finished)``, which starts the worker and returns."""
+    def start(self, begin: Callable[[Callable[[Any], None]], None], installed: Callable[[], bool]) -> None:
+        """Start a run with ``begin(finished)``, which starts the worker and returns, where what it needs is ``installed``."""
         showMessage(self.ui.estimateResultLabel, "")
         with toldIn(self.ui.estimateWarningLabel):
-            if not self.panel.ensureInstalled():
+            if not installed():
                 return
             begin(self.panel.useMaps)
             self.running, self._cancelling, self._stage = True, False, ""

@@ -18,7 +18,7 @@ from .runText import weightsFile
 
 _log = logging.getLogger(__name__)
 _REQUIREMENTS = Path(__file__).parents[2] / "Resources" / "requirements.txt"
-_NETWORK = ("torch", "safetensors")
+_NETWORK, _SAMPLING = ("torch", "safetensors"), ("einops", "monai")
 _TORCH_VERSION = ">=2.2"
 
 
@@ -28,8 +28,12 @@ def missingPackages(prior: str) -> list[str]:
     "auto" uses the network where its weights are installed.
     """
     network = prior == "network" or (prior == "auto" and weightsFile() is not None)
-    needed = [name for name in ("torch", *_requirements()) if network or name not in _NETWORK]
-    return [name for name in needed if find_spec(name) is None]
+    unused = _SAMPLING if network else _NETWORK + _SAMPLING
+    return [name for name in _missing() if name not in unused]
+
+
+def _missing() -> list[str]:
+    return [name for name in ("torch", *_requirements()) if find_spec(name) is None]
 
 
 def ensureInstalled(prior: str) -> bool:
@@ -51,9 +55,18 @@ def ensureInstalled(prior: str) -> bool:
     return _install(required)
 
 
+def ensureSampling() -> bool:
+    """Whether a new head can be sampled; asks before it installs what is missing. What failed is shown with what to do."""
+    missing = _missing()
+    if not missing:
+        return True
+    otherwise = _("Without them no head can be sampled; estimating and rendering still work.")
+    return slicer.util.confirmOkCancelDisplay(_question(missing, otherwise)) and _install(missing)
+
+
 def _question(names: Sequence[str], otherwise: str) -> str:
     size = _(" PyTorch is a large download (0.2 to 3 GB).") if "torch" in names else ""
-    text = _("The estimate needs these Python packages, which Slicer lacks: {names}. Download and install them now?")
+    text = _("This needs these Python packages, which Slicer lacks: {names}. Download and install them now?")
     return f"{text.format(names=', '.join(names))}{size} {otherwise}"
 
 

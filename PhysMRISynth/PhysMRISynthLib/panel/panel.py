@@ -15,7 +15,7 @@ from ..mrml.mapNodes import TissueMapNodes
 from .advancedSection import AdvancedSection
 from .estimateSection import EstimateSection
 from .inputsSection import InputsSection
-from .installation import ensureInstalled
+from .installation import ensureInstalled, ensureSampling
 from .mapsSection import MapsSection
 from .protocolSection import ProtocolSection
 from .sampleSection import SampleSection
@@ -103,6 +103,10 @@ class Panel(VTKObservationMixin):
     def ensureInstalled(self) -> bool:
         """Whether the packages for an estimate are there; asks before it installs any."""
         return ensureInstalled(self.parameterNode.prior)
+
+    def ensureSampling(self) -> bool:
+        """Whether the packages for sampling are there; asks before it installs any."""
+        return ensureSampling()
 
     def log(self, text: str) -> None:
         """Add a line to the log below Advanced."""

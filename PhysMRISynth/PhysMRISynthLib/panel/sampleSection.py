@@ -16,7 +16,7 @@ class SampleSection(Section):
 
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
-        ui.sampleButton.connect("clicked(bool)", lambda checked: self.panel.estimate.start(self._sample))
+        ui.sampleButton.connect("clicked(bool)", lambda checked: self.panel.estimate.start(self._sample, self.panel.ensureSampling))
 
     def update(self) -> None:
         """Say whether a head can be sampled, and why not."""

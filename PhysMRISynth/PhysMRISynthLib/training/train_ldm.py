@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import PhysMRISynthError
@@ -16,19 +17,30 @@ from ..network.device import choose_device
 from ..network.diffusion import LatentDiffusion
 from ..network.diffusion_config import DiffusionConfig
 from ..network.weights import load_weights
+from ..workflow.sample import RENEWAL
 from .latent_source import Codes, Source, open_latents
-from .latent_trainer import LatentTrainer
+from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
 from .ldm_config import LdmTrainingConfig
 from .moments import latent_moments, number_moments
+from .novelty import Novelty
 from .run import Run
 from .train_condenser import trained_condenser
 
+_COLUMNS = (*COLUMNS, "novelty")
+_DRAWN, _STEPS = 8, 20
+"""Heads that are drawn now and then, and in how many steps, to see whether they are new."""
+
 
 class LdmTrainer(LatentTrainer[LatentDiffusion]):
-    """The sampling model in training."""
+    """The sampling model in training. Where it learns codes, which are few, it tells how new what it draws is."""
 
     config: LdmTrainingConfig
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        learned, held_out = self.source.learned, self.source.held_out
+        self.novelty = Novelty(learned, held_out) if isinstance(learned, Codes) and isinstance(held_out, Codes) else None
 
     def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
         return model(latent, told, self.config.scales)
@@ -36,6 +48,15 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
     def score(self, latent: Tensor, told: Tensor) -> Tensor:
         """Without the ``scales`` of its training."""
         return self.average(latent, told)
+
+    def scores(self) -> dict[str, float]:
+        """Also the :class:`Novelty` of a few heads, always of the same seeds."""
+        found = super().scores()
+        if self.novelty is None:
+            return found
+        with self.fabric.autocast():
+            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=RENEWAL) for seed in range(_DRAWN)])
+        return {**found, "novelty": self.novelty.of(drawn)}
 
 
 def train_ldm(
@@ -75,7 +96,7 @@ def train_ldm(
     def prepare(model: LatentDiffusion) -> None:
         model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition))
 
-    LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), prepare, of).run_on(progress)
+    LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), prepare, of).run_on(progress, _COLUMNS)
     return run.checkpoint
 
 
