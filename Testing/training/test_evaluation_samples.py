@@ -106,7 +106,10 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
         samples.RECONSTRUCTED: [replace(toy, gradient_energy=2.0 * toy.gradient_energy)],
     }  # fmt: skip
     found = samples.compare(groups)
-    assert found.notes[-1] == "1 of 3 samples are nearer to a training head than its own deformed copies: seed 0."
+    assert found.notes[-1] == (
+        "1 of 3 samples are nearer to a training head than its own deformed copies: seed 0. "
+        "Of other people 0 of 3 training heads and 0 of 0 held-out heads are."
+    )
     volumes, means = found.tables
     by_name = {row[0]: row for row in volumes.rows}
     assert by_name[samples.SAMPLED][-1] == "67" and by_name[samples.TRAINING][-1] == "100"

@@ -136,15 +136,21 @@ def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
 
 
 def _copies(records: Sequence[Record]) -> str:
-    """How many samples lie nearer to a training head than that head's own deformed copies."""
+    """How many samples lie nearer to a training head than that head's own deformed copies, and how many other people do."""
     own: dict[str, list[float]] = {}
     for record in records:
         if record["kind"] == DEFORMED:
             own.setdefault(record["head"], []).append(record["distance_to_own"])
-    sampled = [record for record in records if record["kind"] == SAMPLED]
-    near = [record["head"] for record in sampled if record["distance"] < min(own.get(record["nearest"], [0.0]))]
-    named = f": {', '.join(near)}" if near else ""
-    return f"{len(near)} of {len(sampled)} samples are nearer to a training head than its own deformed copies{named}."
+
+    def near(kind: str) -> tuple[list[str], str]:
+        of_kind = [record for record in records if record["kind"] == kind]
+        names = [record["head"] for record in of_kind if record["distance"] < min(own.get(record["nearest"], [0.0]))]
+        return names, f"{len(names)} of {len(of_kind)}"
+
+    names, sampled = near(SAMPLED)
+    named = f": {', '.join(names)}" if names else ""
+    people = f"Of other people {near(TRAINING)[1]} training heads and {near(HELD_OUT)[1]} held-out heads are."
+    return f"{sampled} samples are nearer to a training head than its own deformed copies{named}. {people}"
 
 
 def _likeness(heads: Sequence[Anatomy]) -> float:
