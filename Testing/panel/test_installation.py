@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import slicer
+from packaging.requirements import Requirement
 from standins import Standins, install
 
 REAL = {"threadpoolctl", "torch", "safetensors"}
@@ -147,7 +149,19 @@ def test_sampling_asks_for_what_it_needs_beside(computer: Computer) -> None:
     assert "no head can be sampled" in computer.shown("confirmOkCancelDisplay")
     computer.dialogs.answer = True
     assert computer.installation.ensureSampling() and computer.installation.ensureSampling()
-    assert [what for _, what, _ in computer.calls] == [["einops>=0.7", "monai>=1.5"]]
+    assert [what for _, what, _ in computer.calls] == [["einops>=0.7", "monai>=1.5,<1.7"]]
+
+
+def test_sampling_never_lets_pip_replace_slicers_torch(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:
+    computer.present = {"threadpoolctl", "safetensors", "torch"}
+    monkeypatch.setattr(computer.installation, "version", lambda name: "2.7.1+cu126")
+    assert not computer.installation.ensureSampling() and not computer.calls
+    assert "PyTorch 2.8 or later, and Slicer has 2.7" in computer.shown("errorDisplay")
+    computer.present = set()
+    assert computer.installation.ensureSampling()
+    assert computer.calls[0][2]["torchVersionRequirement"] == ">=2.8"
+    needed = [Requirement(text) for text in requires("monai") or () if text.startswith("torch")]
+    assert all("2.8" in requirement.specifier for requirement in needed if not requirement.marker), needed
 
 
 def test_an_older_slicer_without_packaging(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,10 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
     driven.panel.update()
     driven.ui.sampleSeedSpinBox.value, driven.ui.sampleCountSpinBox.value = 7, 2
     assert driven.ui.sampleButton.enabled and "does not exist" in driven.ui.sampleButton.toolTip
+    with monkeypatch.context() as declined:
+        declined.setattr(driven.panel, "ensureSampling", lambda: False)
+        driven.click("sampleButton")
+    assert not client.jobs and driven.ui.sampleButton.enabled
     driven.click("sampleButton")
     assert client.jobs == [SampleJob(7, 2)]
     assert not driven.ui.sampleButton.enabled and driven.ui.applyButton.text == "Cancel"

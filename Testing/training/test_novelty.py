@@ -28,6 +28,7 @@ def test_copies_are_not_new_and_strangers_are() -> None:
     assert novelty.of(people(3, 8)) == pytest.approx(1.0, abs=0.05)
     half = novelty.of(MEAN + 0.5 * (learned[:8] - MEAN) + 0.5 * (people(3, 8) - MEAN))
     assert 0.2 < half < 0.7
+    assert novelty.of(torch.randn(8, *MEAN.shape, generator=torch.Generator().manual_seed(4))) > 0.95  # noise is like nobody
 
 
 def test_smooth_heads_and_the_mean_head_are_no_copies() -> None:

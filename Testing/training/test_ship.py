@@ -114,14 +114,14 @@ def test_an_evaluations_tables_go_into_the_card_and_nowhere_else(shipped: Path, 
 def test_what_is_no_evaluation_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(content, encoding="utf-8")
     with pytest.raises(PhysMRISynthError, match=r"Give its results.json"):
-        read_metrics(tmp_path / "results.json", "0" * 64)
+        read_metrics(tmp_path / "results.json", {"network_sha256": "0" * 64})
 
 
 def test_an_evaluation_of_other_weights_is_refused(tmp_path: Path) -> None:
     measured = {"maps": {"markdown": "", "settings": {"network_sha256": "1" * 64}}}
     (tmp_path / "results.json").write_text(json.dumps(measured), encoding="utf-8")
     with pytest.raises(PhysMRISynthError, match="measured other weights"):
-        read_metrics(tmp_path / "results.json", "0" * 64)
+        read_metrics(tmp_path / "results.json", {"network_sha256": "0" * 64})
 
 
 def test_whole_heads_are_repeatable_and_take_turns(data: Path) -> None:

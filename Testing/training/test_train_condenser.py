@@ -12,7 +12,7 @@ import torch
 from network.tiny_sampler import CONDENSER, OF_CODES, tiny_vae
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.network.condenser_weights import codes_sha256
+from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights
 from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
 from PhysMRISynthLib.training import latent_source as module
@@ -86,6 +86,19 @@ def test_an_expander_is_sharpened_for_the_same_codes(folder: Path, tmp_path: Pat
     shown = {name: network.expander.seen(network.codes(latent)) for name, network in kept.items()}
     assert shown["sharp"].var() > 1.02 * shown["plain"].var()
     assert "loss_texture" in (tmp_path / "sharp" / "log.csv").read_text(encoding="utf-8")
+
+
+def test_a_sharpening_stopped_and_resumed_is_one_in_one_go(folder: Path, tmp_path: Path) -> None:
+    sharp = {**TRAINING, "codes_fixed": True, "texture_weight": 3.0}
+    kept = []
+    for name, stops in (("parts", (6, 8)), ("whole", (8,))):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path / name)
+        for steps in stops:
+            trained(folder, tmp_path / name, steps, resume=True, training=sharp)
+        kept.append(load_checkpoint(tmp_path / name / "checkpoint.pt")["network"])
+    for name, tensor in kept[1].items():
+        torch.testing.assert_close(kept[0][name], tensor, atol=1e-6, rtol=1e-5, msg=name)
 
 
 def test_what_would_spoil_an_expander_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -191,15 +204,22 @@ def test_the_card_tells_what_was_shipped_and_measured(folder: Path, tmp_path: Pa
     card = (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
     shipped = load_sampler(tmp_path / "sampler.safetensors")
     assert shipped.sha256 in card and "2 steps in" in card and "4 steps in" in card and "abc123" in card and "No metrics" in card
-    assert "`expander.safetensors` (" in card and '"codes": 4' in card
+    assert "`expander.safetensors` (" in card and '"codes": 4' in card and "4 simulated heads of the 14 label maps" in card
 
-    measured = {"samples": {"settings": {"sampler_sha256": shipped.sha256}, "notes": ["As seen."], "tables": []}}
+    expander = load_expander(tmp_path / "expander.safetensors")
+    of = {"network_sha256": "2" * 64, "sampler_sha256": shipped.sha256, "expander_sha256": expander.sha256}
+    estimates = {"settings": {"network_sha256": "2" * 64}, "notes": ["Of estimates."], "tables": []}
+    measured = {"maps": estimates, "samples": {"settings": of, "notes": ["As seen."], "tables": []}}
     (tmp_path / "results.json").write_text(json.dumps(measured), encoding="utf-8")
     assert ship(["--metrics", str(tmp_path / "results.json"), "--out", str(tmp_path)]) == 0
-    assert "As seen." in (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
-    measured["samples"]["settings"] = {"sampler_sha256": "0" * 64}
-    (tmp_path / "results.json").write_text(json.dumps(measured), encoding="utf-8")
-    with pytest.raises(SystemExit):
-        ship(["--metrics", str(tmp_path / "results.json"), "--out", str(tmp_path)])
-    assert "measured other weights" in capsys.readouterr().err
-    assert "As seen." in (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
+    card = (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
+    assert "As seen." in card and "Of estimates." not in card and "No metrics" not in card
+    refused: list[tuple[dict[str, Any], str]] = [({"maps": estimates}, "nothing about such")]
+    for name in ("sampler_sha256", "expander_sha256"):
+        refused.append(({"samples": {**measured["samples"], "settings": {**of, name: "0" * 64}}}, "measured other weights"))
+    for content, message in refused:
+        (tmp_path / "results.json").write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(SystemExit):
+            ship(["--metrics", str(tmp_path / "results.json"), "--out", str(tmp_path)])
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "sampler_card.md").read_text(encoding="utf-8") == card

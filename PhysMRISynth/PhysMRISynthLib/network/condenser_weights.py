@@ -19,6 +19,7 @@ KIND, FILE = "expander", "expander.safetensors"
 CODES_SHA256 = "codes_sha256"
 _FORMAT = "physmrisynth-expander-1"
 _IN_FULL = ("space.mean", "space.sd", "space.axes", "space.spread")
+"""All positions share these few numbers; what each has of its own is known no better than half precision tells."""
 _REINSTALL = "Reinstall the extension, or train with 'physmrisynth train condenser'."
 
 

@@ -99,12 +99,16 @@ def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tu
             f"The sampling model was trained for another network (SHA-256 {model.vae_sha256[:12]}…) than {decoder.sha256[:12]}…. "
             "Use weights of one version."
         )
-    return with_expander(model, sampler) if model.codes_sha256 else model, decoder
+    return with_expander(model, sampler), decoder
 
 
 def with_expander(model: SamplerWeights, sampler: Path | None) -> SamplerWeights:
-    """A model of codes with its expander, which lies beside its file ``sampler``, or is installed. Raises WeightsError when it is missing
-    or does not belong to it."""
+    """A model of codes with its expander, which lies beside its file ``sampler``, or is installed; a model of latents as it is.
+
+    Raises WeightsError when the expander is missing or does not belong to it.
+    """
+    if not model.codes_sha256:
+        return model
     beside = installed_weights(condenser_weights.KIND) if sampler is None else (sampler.with_name(condenser_weights.FILE), None)
     expander = load_expander(*beside)
     if (expander.codes_sha256, expander.vae_sha256) != (model.codes_sha256, model.vae_sha256):

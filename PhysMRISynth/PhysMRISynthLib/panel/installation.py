@@ -6,6 +6,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from .runText import weightsFile
 _log = logging.getLogger(__name__)
 _REQUIREMENTS = Path(__file__).parents[2] / "Resources" / "requirements.txt"
 _NETWORK, _SAMPLING = ("torch", "safetensors"), ("einops", "monai")
-_TORCH_VERSION = ">=2.2"
+_TORCH_VERSION, _SAMPLING_TORCH = (2, 2), (2, 8)
+"""The least versions that an estimate and, for MONAI, sampling need."""
 
 
 def missingPackages(prior: str) -> list[str]:
@@ -58,10 +60,26 @@ def ensureInstalled(prior: str) -> bool:
 def ensureSampling() -> bool:
     """Whether a new head can be sampled; asks before it installs what is missing. What failed is shown with what to do."""
     missing = _missing()
+    if "torch" not in missing and _torchVersion() < _SAMPLING_TORCH:
+        text = _(
+            "Sampling needs PyTorch {needed} or later, and Slicer has {found}. Install a later one with the module 'PyTorch Util', restart "
+            "Slicer and click again. Estimating and rendering still work."
+        )
+        slicer.util.errorDisplay(text.format(needed=_dotted(_SAMPLING_TORCH), found=_dotted(_torchVersion())))
+        return False
     if not missing:
         return True
     otherwise = _("Without them no head can be sampled; estimating and rendering still work.")
-    return slicer.util.confirmOkCancelDisplay(_question(missing, otherwise)) and _install(missing)
+    return slicer.util.confirmOkCancelDisplay(_question(missing, otherwise)) and _install(missing, _SAMPLING_TORCH)
+
+
+def _torchVersion() -> tuple[int, ...]:
+    """Major and minor version of the installed one."""
+    return tuple(int(part) for part in version("torch").split(".")[:2])
+
+
+def _dotted(parts: Sequence[int]) -> str:
+    return ".".join(map(str, parts))
 
 
 def _question(names: Sequence[str], otherwise: str) -> str:
@@ -70,11 +88,11 @@ def _question(names: Sequence[str], otherwise: str) -> str:
     return f"{text.format(names=', '.join(names))}{size} {otherwise}"
 
 
-def _install(names: Sequence[str]) -> bool:
+def _install(names: Sequence[str], torch: tuple[int, ...] = _TORCH_VERSION) -> bool:
     """Install packages and say so when they are not there afterwards."""
     try:
         if "torch" in names:
-            _installTorch()
+            _installTorch(f">={_dotted(torch)}")
         others = [_requirements()[name] for name in names if name != "torch"]
         if others:
             _installOthers(others)
@@ -100,7 +118,7 @@ def _remedy(names: Sequence[str], cause: str) -> str:
     return text.format(names=", ".join(names), cause=cause.strip().splitlines()[-1][:200])
 
 
-def _installTorch() -> None:
+def _installTorch(requirement: str) -> None:
     """Through Slicer's PyTorch extension, which chooses the build that fits the computer. Raises PhysMRISynthError when it is absent."""
     try:
         utils = importlib.import_module("PyTorchUtils")
@@ -109,7 +127,7 @@ def _installTorch() -> None:
             _("Slicer's extension 'PyTorch' is missing. Install it in the Extensions Manager, restart Slicer and click again.")
         ) from None
     install = utils.PyTorchUtilsLogic().installTorch
-    install(**_accepted(install, askConfirmation=False, torchVersionRequirement=_TORCH_VERSION))  # asked before
+    install(**_accepted(install, askConfirmation=False, torchVersionRequirement=requirement))  # asked before
 
 
 def _installOthers(requirements: list[str]) -> None:

@@ -54,6 +54,8 @@ class Adversary:
                 optimizer.load_state_dict(state["optimizer"])
             except (LookupError, RuntimeError, ValueError):
                 raise PhysMRISynthError("The checkpoint has another discriminator. Keep its channels and layers, or start anew.") from None
+            for group in optimizer.param_groups:  # a changed configuration counts from here on
+                group["lr"] = config.discriminator_rate
         self.model, self.optimizer = fabric.setup(self.discriminator, optimizer)
 
     def loss(self, rendered: Tensor) -> Tensor:

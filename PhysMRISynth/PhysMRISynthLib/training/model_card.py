@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import PhysMRISynthError
 from ..network.weights import Weights
+from .evaluation.results import markdown_table
 
 _SOURCES = {
     "head_labels": "whole-head label maps of adults: training label maps of SynthSeg (github.com/BBillot/SynthSeg, Apache-2.0; "
@@ -27,35 +28,39 @@ _LIMITS = (
     "Estimates report how far their inputs are from the training (`applicability` in report.json, 1 at the limit). A score under 1 is no "
     "proof that the maps are right.",
 )
-NO_METRICS = "No metrics were given. `physmrisynth evaluate` measures these weights; `ship --metrics results.json` puts its tables here."
+_SAMPLER = "sampler_sha256"
+_NO_METRICS = "No metrics were given. `physmrisynth evaluate` measures these weights; `ship --metrics results.json` puts its tables here."
 
 
-def read_metrics(path: Path, sha256: str, of: str = "network_sha256") -> dict[str, str]:
+def read_metrics(path: Path, of: Mapping[str, str]) -> dict[str, str]:
     """Markdown by suite from an evaluation's results.json: {suite: …}, or that under "suites".
 
     A suite tells its text under "markdown", or its "tables" (title, columns, rows) with "notes". Raises PhysMRISynthError when the file
-    cannot be read, holds neither, or states under the setting ``of`` that it measured weights other than ``sha256``.
+    cannot be read or holds neither, when no suite is about such weights, or when one states in its settings that it measured others than
+    ``of`` names: SHA-256 by "network_sha256", or by "sampler_sha256" and "expander_sha256".
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         suites: Mapping[str, Any] = found.get("suites", found)
-        measured = {entry["settings"][of] for entry in suites.values() if "settings" in entry} - {None}
-        texts = {name: entry["markdown"] if "markdown" in entry else _tables(entry) for name, entry in suites.items()}
+        about = {name: entry for name, entry in suites.items() if (_SAMPLER in entry.get("settings", {})) == (_SAMPLER in of)}
+        others = [found for entry in about.values() if "settings" in entry for found in _others(entry["settings"], of)]
+        texts = {name: entry["markdown"] if "markdown" in entry else _tables(entry) for name, entry in about.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise PhysMRISynthError(f"{path} holds no results that 'physmrisynth evaluate' wrote ({error!r}). Give its results.json.") from None
-    if measured - {sha256}:
-        raise PhysMRISynthError(f"{path} measured other weights ({', '.join(sorted(measured))[:40]}…). Evaluate the ones that are shipped.")
+    if others:
+        raise PhysMRISynthError(f"{path} measured other weights ({others[0][:40]}…). Evaluate the ones that are shipped.")
+    if not texts:
+        raise PhysMRISynthError(f"{path} holds nothing about such weights. Run 'physmrisynth evaluate' on them and give its results.json.")
     return texts
+
+
+def _others(settings: Mapping[str, Any], of: Mapping[str, str]) -> list[str]:
+    return [settings[name] for name, sha256 in of.items() if settings[name] not in (None, sha256)]
 
 
 def _tables(entry: Mapping[str, Any]) -> str:
     tables = [f"**{table['title']}**\n\n{markdown_table(table['columns'], table['rows'])}" for table in entry["tables"]]
     return "\n\n".join([*entry.get("notes", ()), *tables])
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table in Markdown."""
-    return "\n".join("| " + " | ".join(str(cell) for cell in cells) + " |" for cells in (columns, ["---"] * len(columns), *rows))
 
 
 def metrics_section(metrics: Mapping[str, str]) -> str:
@@ -80,7 +85,7 @@ def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
         "## Familiar heads",
         _familiarity(weights),
         "## Metrics",
-        metrics_section(metrics) if metrics else NO_METRICS,
+        metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",
         f"```json\n{json.dumps(card['configuration'], indent=1)}\n```",
     ]

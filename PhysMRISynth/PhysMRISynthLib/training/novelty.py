@@ -13,8 +13,9 @@ from .latent_source import Codes
 class Novelty:
     """How far drawn codes lie from the nearest of those that were ``learned``, over how far those of other people do (``held_out``).
 
-    Near 1 what is drawn is as new as these people are; at 0 it is copies. The distance is 1 minus the correlation of what two heads have
-    beyond the mean of those that were learned: 1 is the most that strangers differ by on average, and a smooth head is no nearer for that.
+    Near 1 what is drawn is as new as these people are; at 0 it is copies; above 1 it is like nobody, as noise is and what a training draws
+    at its beginning: that it is a head at all other numbers must tell. The distance is 1 minus the correlation of what two heads have
+    beyond the mean of those that were learned, so that a smooth head is no nearer for that.
     """
 
     def __init__(self, learned: Codes, held_out: Codes) -> None:

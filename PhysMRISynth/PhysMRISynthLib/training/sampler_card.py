@@ -4,49 +4,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..network.diffusion_weights import SamplerWeights
-from .model_card import NO_METRICS, markdown_table, metrics_section
+from .evaluation.results import markdown_table
+from .model_card import metrics_section
 
-_USE = """Research and teaching only. A seed becomes a head that does not exist: which tissue is where, with proton density, T1 and T2 drawn
-around the literature's values, from which the signal equations make images of any protocol. Told at will: the volume of the brain, the
-ventricles' share of it and that of lesions. Drawn heads are for trying protocols and software, and for teaching contrast."""
+_USE = """Research and teaching only. A seed becomes {what} that does not exist: which tissue is where, with proton density, T1 and T2 drawn
+around the literature's values, from which the signal equations make images of any protocol. Told at will: {told}. For trying protocols and
+software, and for teaching contrast."""
 _LIMITS = (
-    "Not for diagnosis, and no medical device. A drawn head is nobody's, and no statement about anybody.",
-    "Its anatomy was learned from fourteen label maps of adults, deformed at random: what differs between people beyond that it does not "
-    "know. Drawn heads are no substitute for a population, neither in a statistic nor as the only training data of another model.",
+    "Not for diagnosis, and no medical device. What is drawn is nobody's, and no statement about anybody.",
+    "Its anatomy was learned from {label_maps} label maps of adults, deformed at random: what differs between people beyond that it does "
+    "not know. Drawn heads are no substitute for a population, neither in a statistic nor as the only training data of another model.",
     "Folds are smoother than in real brains; small structures (optic nerves, vessels, single nuclei), face and neck are rough.",
-    "A drawn head may resemble one of the label maps, which are public; how much is measured below.",
+    "A drawn head may resemble one of the label maps, which are public; the metrics tell how much.",
     "Lesions are those of multiple sclerosis alone, and few.",
+)
+_NO_METRICS = (
+    "No metrics were given. `physmrisynth evaluate --suite samples` measures these weights; `ship_sampler --metrics results.json` puts its "
+    "tables here."
 )
 
 
 def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Mapping[str, str]) -> str:
     """The card of a sampling model, whose files take so many bytes (``sizes`` by name); ``metrics`` is Markdown by suite."""
+    card, config = weights.card, weights.config
+    told = ", ".join(name.replace("_", " ") for name in config.condition) or "nothing"
     parts = [
         "# Model card: heads that do not exist",
-        markdown_table(("", ""), [*_facts("sampling model", weights.sha256, weights.card, weights.model), *_expander_facts(weights)]),
+        markdown_table(("", ""), [*_facts("sampling model", weights.sha256, card, weights.model), *_expander_facts(weights)]),
         "Files: " + ", ".join(f"`{name}` ({size / 1e6:.1f} MB)" for name, size in sizes.items()) + ", half precision.",
         "## Intended use",
-        _USE,
+        _USE.format(what="a head" if config.spatial_dims == 3 else "an axial slice of a head", told=told),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in _LIMITS),
+        "\n".join(f"- {limit.format(label_maps=card['label_maps'])}" for limit in _LIMITS),
         "## Training data",
-        "Simulated heads of the label maps that the network before it was trained on (see its own card), as their latents. The number that "
-        "was learned from, and of held-out anatomy, stands in the configuration.",
+        f"{card['heads']} simulated heads of the {card['label_maps']} label maps that the network before it was trained on (see its own "
+        "card), as that network's latents.",
         "## Metrics",
-        metrics_section(metrics) if metrics else NO_METRICS,
+        metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",
-        *(_configuration(card) for card in (weights.card, *([weights.expander.card] if weights.expander else []))),
+        *(_configuration(part) for part in (card, *([weights.expander.card] if weights.expander else []))),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def file_sizes(weights: SamplerWeights, folder: Path, names: tuple[str, str]) -> dict[str, int]:
-    """Bytes of the sampling model's file and, where there is one, the expander's."""
-    return {name: (folder / name).stat().st_size for name in (names if weights.expander else names[:1])}
 
 
 def _facts(name: str, sha256: str, card: Mapping[str, Any], network: Any) -> list[tuple[str, Any]]:

@@ -91,7 +91,7 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
     Raises PhysMRISynthError when there are no weights, or the metrics cannot be read or are of other weights.
     """
     weights = load_weights(out / FILE)
-    found = {} if metrics is None else read_metrics(metrics, weights.sha256)
+    found = {} if metrics is None else read_metrics(metrics, {"network_sha256": weights.sha256})
     (out / CARD).write_text(model_card(weights, (out / FILE).stat().st_size, found), encoding="utf-8")
 
 

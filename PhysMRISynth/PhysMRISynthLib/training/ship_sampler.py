@@ -25,9 +25,11 @@ from ..network.diffusion_config import DiffusionConfig
 from ..network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
 from ..network.weights import write_manifest
 from .checkpoint import load_checkpoint
+from .ldm_config import LatentTrainingConfig
 from .model_card import read_metrics
-from .sampler_card import file_sizes, sampler_card
+from .sampler_card import sampler_card
 from .train_condenser import condenser_of
+from .train_vae import TRAINING_HEADS
 
 FILE, MANIFEST, CARD = "sampler.safetensors", "weights.json", "sampler_card.md"
 LARGEST_BYTES = 30_000_000
@@ -60,11 +62,16 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
 
     Raises PhysMRISynthError when there is none, or the metrics cannot be read or are of other weights.
     """
-    weights = load_sampler(out / FILE)
-    weights = with_expander(weights, out / FILE) if weights.codes_sha256 else weights
-    found = {} if metrics is None else read_metrics(metrics, weights.sha256, "sampler_sha256")
-    sizes = file_sizes(weights, out, (FILE, condenser_weights.FILE))
-    (out / CARD).write_text(sampler_card(weights, sizes, found), encoding="utf-8")
+    weights = with_expander(load_sampler(out / FILE), out / FILE)
+    of = {"sampler_sha256": weights.sha256}
+    files = [FILE]
+    if weights.expander:
+        of["expander_sha256"] = weights.expander.sha256
+        files.append(condenser_weights.FILE)
+    found = {} if metrics is None else read_metrics(metrics, of)
+    draft = out / f".{CARD}"
+    draft.write_text(sampler_card(weights, {file: (out / file).stat().st_size for file in files}, found), encoding="utf-8")
+    draft.replace(out / CARD)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ def _expander(condenser: Path | None, codes: str, vae_sha256: str, out: Path, co
 def _card(state: dict[str, Any], code_version: str) -> dict[str, Any]:
     return {
         "steps": int(state["step"]), "hours": round(float(state["seconds"]) / 3600.0, 1), "version": __version__,
-        "code_version": code_version, "configuration": state["configuration"],
+        "code_version": code_version, "configuration": state["configuration"], "label_maps": len(TRAINING_HEADS),
+        "heads": int(state["configuration"].get("training", {}).get("heads", LatentTrainingConfig.heads)),
     }  # fmt: skip
 
 
@@ -123,12 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--code-version", default=__version__, help="what the code was, such as a git commit")
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
-    if options.checkpoint is None and options.metrics is None:
-        parser.error("give --checkpoint to ship, --metrics to complete the card of what was shipped, or both")
+    if (options.checkpoint is None) == (options.metrics is None):
+        parser.error("give --checkpoint to ship, or --metrics to complete the card of what was shipped")
     try:
         if options.checkpoint is not None:
             print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser))
-        if options.metrics is not None:
+        else:
             write_card(options.out, options.metrics)
     except PhysMRISynthError as error:
         parser.exit(2, f"{error}\n")

@@ -29,7 +29,7 @@ from .train_condenser import trained_condenser
 
 _COLUMNS = (*COLUMNS, "novelty")
 _DRAWN, _STEPS = 8, 20
-"""Heads that are drawn now and then, and in how many steps, to see whether they are new."""
+"""Heads that are drawn now and then, and in how many steps, to see whether they are new: fewer than a user's, since nobody looks."""
 
 
 class LdmTrainer(LatentTrainer[LatentDiffusion]):

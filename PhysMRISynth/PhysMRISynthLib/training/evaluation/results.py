@@ -96,7 +96,7 @@ def _document(suites: Mapping[str, Any]) -> str:
 
 def _section(name: str, entry: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{key.replace('_', ' ')} {_words(value)}" for key, value in entry["settings"].items() if value is not None)
-    tables = [_table(table["title"], table["columns"], table["rows"]) for table in entry["tables"]]
+    tables = [f"**{table['title']}**\n\n{markdown_table(table['columns'], table['rows'])}" for table in entry["tables"]]
     version = entry["software"]["PhysMRISynth"]
     return "\n\n".join([f"## {name}", f"PhysMRISynth {version}: {settings}.", *entry["notes"], *tables, f"![{name}]({name}.png)"])
 
@@ -105,6 +105,6 @@ def _words(value: Any) -> str:
     return " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value) if isinstance(value, list) else str(value)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return f"**{title}**\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(str(cell) for cell in cells) + " |" for cells in (columns, ["---"] * len(columns), *rows))

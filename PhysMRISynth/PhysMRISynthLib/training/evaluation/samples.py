@@ -190,7 +190,7 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
         rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", *told))
     columns = (
         "heads", "Wasserstein PD %", "T1 ms", "T2 ms", "gradient energy over reconstructions'", "MS-SSIM between heads",
-        "distance to the nearest training head", "smallest", "nearest over second nearest", "smallest",
+        "distance to the nearest training head", "smallest distance", "nearest over second nearest", "smallest share",
     )  # fmt: skip
     return Table("Likeness to training heads, sharpness, diversity, memorisation", columns, tuple(rows))
 
