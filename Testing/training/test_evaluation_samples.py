@@ -63,8 +63,8 @@ def test_a_blurred_head_has_less_gradient_energy(toy: Anatomy) -> None:
 
 
 def test_distance_knows_copies_mirrors_and_strangers(toy: Anatomy) -> None:
+    assert toy.aligned is not None and toy.aligned.std() > 0.05
     mirrored = replace(toy, aligned=toy.aligned[..., ::-1])
-    assert toy.aligned.std() > 0.05
     assert distance(toy, toy) == pytest.approx(0.0, abs=1e-6) and distance(toy, mirrored) == pytest.approx(0.0, abs=1e-6)
     assert distance(toy, replace(toy, aligned=3.0 * toy.aligned + 2.0)) == pytest.approx(0.0, abs=1e-6)  # not how bright it is
     assert distance(toy, replace(toy, aligned=np.roll(toy.aligned, 4, axis=1))) > 0.1
@@ -72,16 +72,18 @@ def test_distance_knows_copies_mirrors_and_strangers(toy: Anatomy) -> None:
 
 
 def test_a_head_lies_where_the_atlas_does_wherever_it_was() -> None:
-    """Moved and turned by 8 degrees it is a copy still; a brain that is not found is compared as it lies."""
+    """Moved and turned by 8 degrees it is a copy still; of nothing there is no brain."""
     maps = small_head().maps
     image = image_like(render(maps, PROTOCOLS["t1w"]), maps.grid)
     here = aligned_brain(image, image)
+    assert here is not None
     middle = image.TransformContinuousIndexToPhysicalPoint([side / 2 for side in image.GetSize()])
     turned = sitk.Resample(image, image, sitk.Euler3DTransform(middle, 0.1, 0.0, 0.1, (5.0, -3.0, 4.0)), sitk.sitkLinear)
     there = aligned_brain(turned, turned)
+    assert there is not None
     assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.97
     nothing = sitk.Image([40] * 3, sitk.sitkFloat32)
-    assert not aligned_brain(nothing, nothing).any()
+    assert aligned_brain(nothing, nothing) is None
 
 
 def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
@@ -91,6 +93,7 @@ def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
 
 
 def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
+    assert toy.aligned is not None
     noise = np.random.default_rng(0).normal(size=toy.aligned.shape).astype(np.float32)
     other = replace(toy, name="other", aligned=toy.aligned + 3.0 * noise[::-1])
     third = replace(toy, name="third", aligned=toy.aligned + 4.0 * noise[:, ::-1])
@@ -117,6 +120,19 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == row[-3] == "0.000"
     record = next(r for r in found.records if r["kind"] == samples.TRAINING and r["head"] == "toy")
     assert record["nearest"] == "other" and record["distance"] > 0
+
+
+def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
+    """Where it could not be compared, nothing is said about whether it is a copy."""
+    lost = replace(toy, name="seed 0", aligned=None)
+    others = [replace(toy, name="other"), replace(toy, name="lost", aligned=None)]
+    groups = {samples.SAMPLED: [lost], samples.TRAINING: others, samples.DEFORMED: [replace(toy, name="lost")],
+              samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
+    found = samples.compare(groups)
+    assert found.notes[-1].startswith("0 of 0 samples are nearer") and found.notes[-1].endswith(
+        "3 of 5 heads were not found in the atlas and are not compared."
+    )
+    assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[samples.SAMPLED][-4:] == ("",) * 4
 
 
 def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

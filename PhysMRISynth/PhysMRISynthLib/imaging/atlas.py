@@ -58,7 +58,7 @@ def place_atlas(
 ) -> AtlasPlacement:
     """Align the atlas to a head's image of known protocol by mutual information, from several starts.
 
-    ``progress`` is told the fraction done. Raises RegistrationError when no start leads to an overlap.
+    ``progress`` is told the fraction done. Raises RegistrationError when the image is empty or no start leads to an overlap.
     """
     fixed = isotropic(image, _WORKING_SPACING_MM)
     if not sitk.GetArrayViewFromImage(fixed).any():  # it has no centre of mass

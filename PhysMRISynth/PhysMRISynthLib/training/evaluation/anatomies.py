@@ -29,7 +29,7 @@ _CERTAIN = 0.5
 class Anatomy:
     """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
     gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``; and in ``aligned`` that brain, smooth, where the atlas has it (z, y, x of the atlas)."""
+    ``brain``; and in ``aligned`` that brain, smooth, where the atlas has it (z, y, x of the atlas; None: it was not found there)."""
 
     name: str
     volumes: HeadVolumes
@@ -37,7 +37,7 @@ class Anatomy:
     gradient_energy: float
     image: np.ndarray
     brain: np.ndarray
-    aligned: np.ndarray
+    aligned: np.ndarray | None
     grid: sitk.Image
 
 
@@ -76,18 +76,19 @@ def gradient_energy(image: np.ndarray, brain: np.ndarray) -> float:
     return float(np.asarray(squares)[brain[box]].mean())
 
 
-def aligned_brain(image: sitk.Image, brain: sitk.Image) -> np.ndarray:
-    """The ``brain`` of a head's T1w ``image``, smooth, as it lies in the atlas after an affine alignment (z, y, x of the atlas); as it
-    lies by itself where no alignment leads to a brain."""
+def aligned_brain(image: sitk.Image, brain: sitk.Image) -> np.ndarray | None:
+    """The ``brain`` of a head's T1w ``image``, smooth, as it lies in the atlas after an affine alignment (z, y, x of the atlas); None
+    where no alignment leads to a brain."""
     try:
         to_atlas = place_atlas(image, PROTOCOLS["t1w"], FIELD_STRENGTH).to_atlas
     except RegistrationError:
-        to_atlas = sitk.Transform(3, sitk.sitkIdentity)
+        return None
     return in_atlas(sitk.SmoothingRecursiveGaussian(brain, _SMOOTH_MM), to_atlas)
 
 
 def distance(one: Anatomy, other: Anatomy) -> float:
     """One minus the correlation of two aligned brains where the atlas has brain, as they lie or one of them mirrored: the smaller."""
+    assert one.aligned is not None and other.aligned is not None
     here = atlas_brain() > _CERTAIN
     here &= here[..., ::-1]
     first = one.aligned[here]

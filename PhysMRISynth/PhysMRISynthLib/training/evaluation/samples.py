@@ -123,34 +123,43 @@ def compare(groups: Groups) -> Findings:
 
 def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
     others = [other for other in groups[TRAINING] if other is not head and (kind != TRAINING or other.name != head.name)]
-    distances = {other.name: distance(head, other) for other in others}
-    nearest, *further = sorted(distances, key=lambda name: distances[name])
     record = {
         "kind": kind, "head": head.name, "volumes_ml": asdict(head.volumes), "gradient_energy": head.gradient_energy,
-        "wasserstein": wasserstein(head, others), "nearest": nearest, "distance": distances[nearest],
-        "distance_over_second": distances[nearest] / max(distances[further[0]], 1e-6) if further else 1.0,
+        "wasserstein": wasserstein(head, others),
     }  # fmt: skip
-    if kind == DEFORMED:
-        record["distance_to_own"] = distances[head.name]
-    return record
+    return record | _distances(kind, head, others)
+
+
+def _distances(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
+    """To the training heads; nothing where the head itself or all of them were not found in the atlas."""
+    known = [other for other in others if other.aligned is not None]
+    if head.aligned is None or not known:
+        return {}
+    distances = {other.name: distance(head, other) for other in known}
+    nearest, *further = sorted(distances, key=lambda name: distances[name])
+    share = distances[nearest] / max(distances[further[0]], 1e-6) if further else 1.0
+    found = {"nearest": nearest, "distance": distances[nearest], "distance_over_second": share}
+    return found | ({"distance_to_own": distances[head.name]} if kind == DEFORMED and head.name in distances else {})
 
 
 def _copies(records: Sequence[Record]) -> str:
     """How many samples lie nearer to a training head than that head's own deformed copies, and how many other people do."""
     own: dict[str, list[float]] = {}
     for record in records:
-        if record["kind"] == DEFORMED:
+        if "distance_to_own" in record:
             own.setdefault(record["head"], []).append(record["distance_to_own"])
 
     def near(kind: str) -> tuple[list[str], str]:
-        of_kind = [record for record in records if record["kind"] == kind]
+        of_kind = [record for record in records if record["kind"] == kind and "distance" in record]
         names = [record["head"] for record in of_kind if record["distance"] < min(own.get(record["nearest"], [0.0]))]
         return names, f"{len(names)} of {len(of_kind)}"
 
     names, sampled = near(SAMPLED)
     named = f": {', '.join(names)}" if names else ""
     people = f"Of other people {near(TRAINING)[1]} training heads and {near(HELD_OUT)[1]} held-out heads are."
-    return f"{sampled} samples are nearer to a training head than its own deformed copies{named}. {people}"
+    lost = sum("distance" not in record for record in records)
+    missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
+    return f"{sampled} samples are nearer to a training head than its own deformed copies{named}. {people}{missing}"
 
 
 def _likeness(heads: Sequence[Anatomy]) -> float:
@@ -185,8 +194,9 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
         members = [record for record in records if record["kind"] == kind]
         moved = [f"{np.mean([record['wasserstein'][name] for record in members]):.1f}" for name in PROPERTIES]
         sharp = np.mean([record["gradient_energy"] for record in members]) / reference
-        near, over = ([record[name] for record in members] for name in ("distance", "distance_over_second"))
-        told = (f"{np.mean(near):.3f}", f"{min(near):.3f}", f"{np.mean(over):.3f}", f"{min(over):.3f}")
+        compared = [record for record in members if "distance" in record]
+        near, over = ([record[name] for record in compared] for name in ("distance", "distance_over_second"))
+        told = (f"{np.mean(near):.3f}", f"{min(near):.3f}", f"{np.mean(over):.3f}", f"{min(over):.3f}") if compared else ("",) * 4
         rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", *told))
     columns = (
         "heads", "Wasserstein PD %", "T1 ms", "T2 ms", "gradient energy over reconstructions'", "MS-SSIM between heads",
