@@ -105,6 +105,8 @@ def test_what_would_spoil_an_expander_is_refused(folder: Path, tmp_path: Path) -
     sharp = {**TRAINING, "codes_fixed": True, "texture_weight": 1.0}
     with pytest.raises(PhysMRISynthError, match="copy its checkpoint"):
         trained(folder, tmp_path / "new", 1, training=sharp)
+    with pytest.raises(PhysMRISynthError, match="'texture_weight' is for a condenser that is trained already"):
+        trained(folder, tmp_path / "new", 1, training={**sharp, "codes_fixed": False})
     with pytest.raises(PhysMRISynthError, match="'texture_weight' must be"):
         trained(folder, tmp_path / "new", 1, training={**sharp, "texture_weight": -1.0})
     shutil.copy(folder / "condenser" / "checkpoint.pt", tmp_path)

@@ -72,8 +72,14 @@ class CondenserTrainingConfig(LatentTrainingConfig):
 
     With ``codes_fixed`` only its expander learns on, so that sampling models of its codes stay good. What comes back is blurred where the
     codes do not tell enough: with a ``texture_weight`` above 0 it is held to vary as strongly around each place as what was condensed
-    (:func:`~PhysMRISynthLib.training.texture.texture_error`).
+    (:func:`~PhysMRISynthLib.training.texture.texture_error`). That is for an expander that has learned what the codes tell: one that has
+    not invents a pattern of the right strength and learns nothing else.
     """
 
     codes_fixed: bool = False
     texture_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.texture_weight and not self.codes_fixed:
+            raise PhysMRISynthError("A 'texture_weight' is for a condenser that is trained already. Train without, then add 'codes_fixed'.")
