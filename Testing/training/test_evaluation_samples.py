@@ -39,10 +39,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 TISSUE = toy_head((64, 66, 68)).tissue
 
 
-def moved(tissue: np.ndarray, shift: int) -> np.ndarray:
-    return np.roll(tissue, shift, axis=1)
-
-
 @pytest.fixture(scope="module")
 def toy() -> Anatomy:
     return anatomy_of("toy", one_hot(TISSUE), 0)

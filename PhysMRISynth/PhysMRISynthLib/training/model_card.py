@@ -63,6 +63,11 @@ def _tables(entry: Mapping[str, Any]) -> str:
     return "\n\n".join([*entry.get("notes", ()), *tables])
 
 
+def configuration_section(card: Mapping[str, Any]) -> str:
+    """A card's configuration as JSON in Markdown."""
+    return f"```json\n{json.dumps(card['configuration'], indent=1)}\n```"
+
+
 def metrics_section(metrics: Mapping[str, str]) -> str:
     """Markdown by suite under its headings."""
     return "\n\n".join(f"### {suite}\n\n{text}" for suite, text in sorted(metrics.items()))
@@ -87,7 +92,7 @@ def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",
-        f"```json\n{json.dumps(card['configuration'], indent=1)}\n```",
+        configuration_section(card),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ..network.diffusion_weights import SamplerWeights
 from .evaluation.results import markdown_table
-from .model_card import metrics_section
+from .model_card import configuration_section, metrics_section
 
 _USE = """Research and teaching only. A seed becomes {what} that does not exist: which tissue is where, with proton density, T1 and T2 drawn
 around the literature's values, from which the signal equations make images of any protocol. Told at will: {told}. For trying protocols and
@@ -45,7 +44,7 @@ def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Map
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",
-        *(_configuration(part) for part in (card, *([weights.expander.card] if weights.expander else []))),
+        *(configuration_section(part) for part in (card, *([weights.expander.card] if weights.expander else []))),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -63,7 +62,3 @@ def _expander_facts(weights: SamplerWeights) -> list[tuple[str, Any]]:
     expander = weights.expander
     found = [] if expander is None else _facts("expander", expander.sha256, expander.card, expander.network)
     return [*found, ("decoder: SHA-256", f"`{weights.vae_sha256}`"), ("licence", "as the package: Apache-2.0")]
-
-
-def _configuration(card: Mapping[str, Any]) -> str:
-    return f"```json\n{json.dumps(card['configuration'], indent=1)}\n```"

@@ -25,6 +25,7 @@ from ..network.diffusion_config import DiffusionConfig
 from ..network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
 from ..network.weights import write_manifest
 from .checkpoint import load_checkpoint
+from .evaluation.results import atomically
 from .ldm_config import LatentTrainingConfig
 from .model_card import read_metrics
 from .sampler_card import sampler_card
@@ -69,9 +70,8 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
         of["expander_sha256"] = weights.expander.sha256
         files.append(condenser_weights.FILE)
     found = {} if metrics is None else read_metrics(metrics, of)
-    draft = out / f".{CARD}"
-    draft.write_text(sampler_card(weights, {file: (out / file).stat().st_size for file in files}, found), encoding="utf-8")
-    draft.replace(out / CARD)
+    text = sampler_card(weights, {file: (out / file).stat().st_size for file in files}, found)
+    atomically(out / CARD, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import SimpleITK as sitk
@@ -89,11 +90,17 @@ def aligned_brain(image: sitk.Image, brain: sitk.Image) -> np.ndarray | None:
 def distance(one: Anatomy, other: Anatomy) -> float:
     """One minus the correlation of two aligned brains where the atlas has brain, as they lie or one of them mirrored: the smaller."""
     assert one.aligned is not None and other.aligned is not None
-    here = atlas_brain() > _CERTAIN
-    here &= here[..., ::-1]
+    here = _compared()
     first = one.aligned[here]
     seconds = (picture[here] for picture in (other.aligned, other.aligned[..., ::-1]))
     return float(min(1.0 - _correlation(first, second) for second in seconds))
+
+
+@cache
+def _compared() -> np.ndarray:
+    """Where the atlas (z, y, x) has brain on both sides."""
+    brain = atlas_brain() > _CERTAIN
+    return np.asarray(brain & brain[..., ::-1])
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:

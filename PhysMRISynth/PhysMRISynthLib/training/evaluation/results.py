@@ -73,13 +73,13 @@ def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[
         "records": list(findings.records),
     }
     out.mkdir(parents=True, exist_ok=True)
-    _atomically(out / f"{suite}.png", findings.draw)
+    atomically(out / f"{suite}.png", findings.draw)
     text = json.dumps({"format": _FORMAT, "suites": finite(suites)}, indent=1, ensure_ascii=False, allow_nan=False)
-    _atomically(out / _JSON, lambda path: path.write_text(text, encoding="utf-8"))
-    _atomically(out / _MARKDOWN, lambda path: path.write_text(_document(suites), encoding="utf-8"))
+    atomically(out / _JSON, lambda path: path.write_text(text, encoding="utf-8"))
+    atomically(out / _MARKDOWN, lambda path: path.write_text(_document(suites), encoding="utf-8"))
 
 
-def _atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Write under another name, then rename: a kill in between leaves the old file."""
     temporary = path.with_name(f".writing-{path.name}")
     try:
