@@ -23,7 +23,7 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError
 from PhysMRISynthLib.imaging.known_head import map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.workflow import cohort, cohort_processes, cohort_visit
+from PhysMRISynthLib.workflow import bids_derivatives, cohort, cohort_processes, cohort_visit
 from PhysMRISynthLib.workflow.bids_derivatives import begin_dataset
 from PhysMRISynthLib.workflow.cohort import TABLE, estimate_cohort, plan
 from PhysMRISynthLib.workflow.cohort_visit import ESTIMATED, FAILED, KEPT, Options, Row
@@ -309,6 +309,19 @@ def test_runs_that_end_in_the_same_moment_lose_no_row(tmp_path: Path, monkeypatc
     monkeypatch.setattr(cohort, "_LOCK_SECONDS", 0.1)
     estimate_cohort(root, out, Options(), ["03"], make=quick)
     assert len(lines(out)) == 12 and not list(out.glob(".writing-*"))
+
+
+def test_runs_that_begin_in_the_same_moment_share_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out, look = touch(tmp_path / "bids", "01"), tmp_path / "out", bids_derivatives.is_taken
+
+    def another_begins(path: Path) -> bool:
+        monkeypatch.setattr(bids_derivatives, "is_taken", look)
+        begin_dataset(root, out, overwrite=False)
+        return look(path)
+
+    monkeypatch.setattr(bids_derivatives, "is_taken", another_begins)
+    begin_dataset(root, out, overwrite=False)
+    assert (out / "dataset_description.json").is_file()
 
 
 def test_a_download_of_oasis3_gets_bids_labels(tmp_path: Path) -> None:

@@ -75,9 +75,10 @@ def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
     """
     if out.resolve() == root.resolve():
         raise ImageError(f"{out} is the data set itself. Choose another --out, for example {out / 'derivatives' / 'physmrisynth'}.")
+    taken = is_taken(out)  # before the look for a description: what another run that begins now has written is ours, then
     if _is_ours(out):
         _check_source(root, out)
-    elif is_taken(out) and not (overwrite and out.is_dir()):
+    elif taken and not (overwrite and out.is_dir()):
         raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
     try:
         out.mkdir(parents=True, exist_ok=True)
