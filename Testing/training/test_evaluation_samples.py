@@ -16,13 +16,12 @@ from PhysMRISynthLib.imaging.volumes import image_like
 from PhysMRISynthLib.training.evaluation import samples
 from PhysMRISynthLib.training.evaluation.anatomies import (
     Anatomy,
-    aligned_brain,
     anatomy_of,
-    distance,
     gradient_energy,
     one_hot,
     wasserstein,
 )
+from PhysMRISynthLib.training.evaluation.kinship import aligned_brain, distance
 from PhysMRISynthLib.training.evaluation.plan import Plan
 from PhysMRISynthLib.training.evaluation.suites import evaluate, suites_named
 from PhysMRISynthLib.training.sample_gallery import head_pictures, plane
@@ -58,28 +57,54 @@ def test_a_blurred_head_has_less_gradient_energy(toy: Anatomy) -> None:
     assert gradient_energy(ramp, np.ones(ramp.shape, bool)) == pytest.approx(9.0)
 
 
-def test_distance_knows_copies_mirrors_and_strangers(toy: Anatomy) -> None:
-    assert toy.aligned is not None and toy.aligned.std() > 0.05
-    mirrored = replace(toy, aligned=toy.aligned[..., ::-1])
-    assert distance(toy, toy) == pytest.approx(0.0, abs=1e-6) and distance(toy, mirrored) == pytest.approx(0.0, abs=1e-6)
-    assert distance(toy, replace(toy, aligned=3.0 * toy.aligned + 2.0)) == pytest.approx(0.0, abs=1e-6)  # not how bright it is
-    assert distance(toy, replace(toy, aligned=np.roll(toy.aligned, 4, axis=1))) > 0.1
-    assert distance(toy, replace(toy, aligned=np.zeros_like(toy.aligned))) == 1.0
+def brains(count: int, seed: int, sd: float = 2.0) -> list[np.ndarray]:
+    """Smooth random pictures of the compared size (z, y, x): as different as people's brains, or more."""
+    noise = np.random.default_rng(seed).normal(size=(count, 30, 31, 26))
+    return [blurred(values.astype(np.float32), (sd, sd, sd)) * np.float32(sd**1.5) + 1.0 for values in noise]
+
+
+def warped(brain: np.ndarray) -> np.ndarray:
+    """Displaced smoothly by up to 16 mm."""
+    displacement = np.stack([2.0 * bend / np.abs(bend).max() for bend in (b - 1.0 for b in brains(3, 9, 5.0))], axis=-1)
+    field = sitk.GetImageFromArray(displacement.astype(np.float64), isVector=True)
+    return sitk.GetArrayFromImage(sitk.Warp(sitk.GetImageFromArray(brain), field))
+
+
+def test_distance_knows_copies_mirrors_and_strangers() -> None:
+    one, other = brains(2, 0)
+    assert distance(one, one) == pytest.approx(0.0, abs=1e-6) and distance(one, one[..., ::-1]) == pytest.approx(0.0, abs=1e-6)
+    assert distance(one, 3.0 * one + 2.0) == pytest.approx(0.0, abs=0.02)  # not how bright it is
+    assert distance(one, other) > 0.4
+    assert distance(one, np.zeros_like(one)) == 1.0
+
+
+def test_a_deformed_copy_is_kin_and_a_stranger_is_not() -> None:
+    *people, stranger = brains(5, 1)
+    copy_of = warped(people[2])
+    plain = [1.0 - np.corrcoef(copy_of.ravel(), person.ravel())[0, 1] for person in people]
+    assert plain[2] > 0.2  # it is no copy voxel by voxel
+    shares = []
+    for brain in (copy_of, stranger):
+        distances = [distance(brain, person) for person in people]
+        shares.append(sorted(distances)[0] / sorted(distances)[1])
+        if brain is copy_of:
+            assert int(np.argmin(distances)) == 2
+    assert shares[0] < 0.5 < 0.8 < shares[1]
 
 
 def test_a_head_lies_where_the_atlas_does_wherever_it_was() -> None:
     """Moved and turned by 8 degrees it is a copy still; of nothing there is no brain."""
     maps = small_head().maps
     image = image_like(render(maps, PROTOCOLS["t1w"]), maps.grid)
-    here = aligned_brain(image, image)
+    here = aligned_brain(image, image, 3.0)
     assert here is not None
     middle = image.TransformContinuousIndexToPhysicalPoint([side / 2 for side in image.GetSize()])
     turned = sitk.Resample(image, image, sitk.Euler3DTransform(middle, 0.1, 0.0, 0.1, (5.0, -3.0, 4.0)), sitk.sitkLinear)
-    there = aligned_brain(turned, turned)
+    there = aligned_brain(turned, turned, 3.0)
     assert there is not None
     assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.97
     nothing = sitk.Image([40] * 3, sitk.sitkFloat32)
-    assert aligned_brain(nothing, nothing) is None
+    assert aligned_brain(nothing, nothing, 3.0) is None
 
 
 def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
@@ -92,7 +117,7 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     assert toy.aligned is not None
     noise = np.random.default_rng(0).normal(size=toy.aligned.shape).astype(np.float32)
     other = replace(toy, name="other", aligned=toy.aligned + 3.0 * noise[::-1])
-    third = replace(toy, name="third", aligned=toy.aligned + 4.0 * noise[:, ::-1])
+    third = replace(toy, name="third", aligned=12.0 * noise[:, ::-1])
     copy_of = replace(toy, name="toy", aligned=toy.aligned + 0.1 * noise)
     stranger = toy.aligned + 2.0 * np.roll(noise, 5)
     sampled = [
@@ -106,8 +131,8 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     }  # fmt: skip
     found = samples.compare(groups)
     assert found.notes[-1] == (
-        "1 of 3 samples are nearer to a training head than its own deformed copies: seed 0. "
-        "Of other people 0 of 3 training heads and 0 of 0 held-out heads are."
+        "1 of 3 samples belong to a training head as its deformed copies do (nearest over second nearest at most 0.14; "
+        "1 of 1 copies have their own as nearest): seed 0. Of other people 0 of 3 training heads and 0 of 0 held-out heads do."
     )
     volumes, means = found.tables
     by_name = {row[0]: row for row in volumes.rows}
@@ -125,7 +150,7 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     groups = {samples.SAMPLED: [lost], samples.TRAINING: others, samples.DEFORMED: [replace(toy, name="lost")],
               samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
-    assert found.notes[-1].startswith("0 of 0 samples are nearer") and found.notes[-1].endswith(
+    assert found.notes[-1].startswith("0 of 0 samples belong") and found.notes[-1].endswith(
         "3 of 5 heads were not found in the atlas and are not compared."
     )
     assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[samples.SAMPLED][-4:] == ("",) * 4
@@ -142,7 +167,7 @@ def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
     evaluate(plan, suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    assert "sampler sha256 " in text and "samples are nearer to a training head" in text and "| training heads deformed | 4 |" in text
+    assert "sampler sha256 " in text and "samples belong to a training head" in text and "| training heads deformed | 4 |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
     with pytest.raises(PhysMRISynthError, match="--data"):
         evaluate(replace(plan, data=None), ["samples"], tmp_path / "other")

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import RegistrationError
-from ...imaging.atlas import atlas_brain, in_atlas, place_atlas
 from ...imaging.head_volumes import LESION, HeadVolumes, head_volumes
 from ...imaging.masks import bounding_box
 from ...imaging.volumes import image_like
 from ...physics.tissues import PROPERTIES, tissue_table
 from ...workflow.tissue_values import drawn_values, literature_values, maps_of
 from ..standard_test import PROTOCOLS
+from .kinship import aligned_brain
 
 FIELD_STRENGTH = 3.0
 _BRAIN = (*(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"), LESION)
 _QUANTILES = np.linspace(0.5, 99.5, 199)
-_SMOOTH_MM = 4.0
-"""SD of the Gaussian that heads are compared behind: what is finer than this no sample shows well."""
-_CERTAIN = 0.5
 
 
 @dataclass(frozen=True)
 class Anatomy:
     """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
     gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``; and in ``aligned`` that brain, smooth, where the atlas has it (z, y, x of the atlas; None: it was not found there)."""
+    ``brain``; and the ``aligned`` brain to tell its kin by (None: the atlas was not found in it)."""
 
     name: str
     volumes: HeadVolumes
@@ -53,7 +48,7 @@ def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
     drawn = maps_of(fractions, drawn_values(FIELD_STRENGTH, rng), rng)
     values = dict(zip(PROPERTIES, (100.0 * drawn.pd, drawn.t1, drawn.t2), strict=True))
     quantiles = {name: np.percentile(v[brain], _QUANTILES) if brain.any() else np.zeros(len(_QUANTILES)) for name, v in values.items()}
-    aligned = aligned_brain(image_like(image, plain.grid), image_like(image * brain, plain.grid))
+    aligned = aligned_brain(image_like(image, plain.grid), image_like(image * brain, plain.grid), FIELD_STRENGTH)
     return Anatomy(name, head_volumes(tissue), quantiles, gradient_energy(image, brain), image, brain, aligned, plain.grid)
 
 
@@ -75,38 +70,6 @@ def gradient_energy(image: np.ndarray, brain: np.ndarray) -> float:
         return 0.0
     squares = sum(gradient**2 for gradient in np.gradient(image[box]))
     return float(np.asarray(squares)[brain[box]].mean())
-
-
-def aligned_brain(image: sitk.Image, brain: sitk.Image) -> np.ndarray | None:
-    """The ``brain`` of a head's T1w ``image``, smooth, as it lies in the atlas after an affine alignment (z, y, x of the atlas); None
-    where no alignment leads to a brain."""
-    try:
-        to_atlas = place_atlas(image, PROTOCOLS["t1w"], FIELD_STRENGTH).to_atlas
-    except RegistrationError:
-        return None
-    return in_atlas(sitk.SmoothingRecursiveGaussian(brain, _SMOOTH_MM), to_atlas)
-
-
-def distance(one: Anatomy, other: Anatomy) -> float:
-    """One minus the correlation of two aligned brains where the atlas has brain, as they lie or one of them mirrored: the smaller."""
-    assert one.aligned is not None and other.aligned is not None
-    here = _compared()
-    first = one.aligned[here]
-    seconds = (picture[here] for picture in (other.aligned, other.aligned[..., ::-1]))
-    return float(min(1.0 - _correlation(first, second) for second in seconds))
-
-
-@cache
-def _compared() -> np.ndarray:
-    """Where the atlas (z, y, x) has brain on both sides."""
-    brain = atlas_brain() > _CERTAIN
-    return np.asarray(brain & brain[..., ::-1])
-
-
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """0 where one of them is the same everywhere."""
-    a, b = (values - values.mean(dtype=np.float64) for values in (first, second))
-    return float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-12))
 
 
 def wasserstein(one: Anatomy, others: Sequence[Anatomy]) -> dict[str, float]:

@@ -21,8 +21,9 @@ from ..latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..sample import Sample
 from ..simulator import Simulator
 from ..train_vae import SELECTION_HEADS, TRAINING_HEADS
-from .anatomies import Anatomy, anatomy_of, distance, one_hot, wasserstein
+from .anatomies import Anatomy, anatomy_of, one_hot, wasserstein
 from .drawing import Picture, draw_pictures
+from .kinship import distance
 from .plan import Plan, progress_bar
 from .results import Findings, Table
 from .similarity import check_metrics, similarity
@@ -42,10 +43,10 @@ _NOTES = (
     "a sample could at best look like. The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature "
     "for all alike, in the whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for "
     "a training head). Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance of two heads "
-    "is 1 minus the correlation of their T1w brains, aligned affinely with the atlas, behind a Gaussian of 4 mm SD, one of them "
-    "mirrored or not. People's own brains lie nearer to each other than strongly deformed copies to theirs; so it also counts how much "
-    "nearer the nearest training head is than the second nearest: a copy has one that it belongs to. MS-SSIM between heads of a group: "
-    "lower is more diverse.",
+    "is 1 minus the correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas and then deformed "
+    "smoothly onto each other, one of them mirrored or not. What that cannot undo of a strong deformation is more than lies between "
+    "people who were never deformed; so heads are told to be of one person by how much nearer the nearest training head is than the "
+    "second nearest: a copy has one that it belongs to. MS-SSIM between heads of a group: lower is more diverse.",
 )
 Groups = dict[str, list[Anatomy]]
 Record = dict[str, Any]
@@ -132,34 +133,34 @@ def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
 
 def _distances(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
     """To the training heads; nothing where the head itself or all of them were not found in the atlas."""
-    known = [other for other in others if other.aligned is not None]
+    known = {other.name: other.aligned for other in others if other.aligned is not None}
     if head.aligned is None or not known:
         return {}
-    distances = {other.name: distance(head, other) for other in known}
+    distances = {name: distance(head.aligned, aligned) for name, aligned in known.items()}
     nearest, *further = sorted(distances, key=lambda name: distances[name])
     share = distances[nearest] / max(distances[further[0]], 1e-6) if further else 1.0
     found = {"nearest": nearest, "distance": distances[nearest], "distance_over_second": share}
-    return found | ({"distance_to_own": distances[head.name]} if kind == DEFORMED and head.name in distances else {})
+    return found | ({"own": head.name == nearest} if kind == DEFORMED else {})
 
 
 def _copies(records: Sequence[Record]) -> str:
-    """How many samples lie nearer to a training head than that head's own deformed copies, and how many other people do."""
-    own: dict[str, list[float]] = {}
-    for record in records:
-        if "distance_to_own" in record:
-            own.setdefault(record["head"], []).append(record["distance_to_own"])
+    """How many samples belong to one training head as deformed copies belong to theirs, and how many other people do."""
+    compared = [record for record in records if "distance" in record]
+    share = max((record["distance_over_second"] for record in compared if record["kind"] == DEFORMED), default=0.0)
 
-    def near(kind: str) -> tuple[list[str], str]:
-        of_kind = [record for record in records if record["kind"] == kind and "distance" in record]
-        names = [record["head"] for record in of_kind if record["distance"] < min(own.get(record["nearest"], [0.0]))]
+    def belonging(kind: str) -> tuple[list[str], str]:
+        of_kind = [record for record in compared if record["kind"] == kind]
+        names = [record["head"] for record in of_kind if record["distance_over_second"] <= share]
         return names, f"{len(names)} of {len(of_kind)}"
 
-    names, sampled = near(SAMPLED)
+    names, sampled = belonging(SAMPLED)
     named = f": {', '.join(names)}" if names else ""
-    people = f"Of other people {near(TRAINING)[1]} training heads and {near(HELD_OUT)[1]} held-out heads are."
-    lost = sum("distance" not in record for record in records)
+    people = f"Of other people {belonging(TRAINING)[1]} training heads and {belonging(HELD_OUT)[1]} held-out heads do."
+    lost = len(records) - len(compared)
     missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
-    return f"{sampled} samples are nearer to a training head than its own deformed copies{named}. {people}{missing}"
+    copies = [record["own"] for record in compared if record["kind"] == DEFORMED]
+    rule = f"nearest over second nearest at most {share:.2f}; {sum(copies)} of {len(copies)} copies have their own as nearest"
+    return f"{sampled} samples belong to a training head as its deformed copies do ({rule}){named}. {people}{missing}"
 
 
 def _likeness(heads: Sequence[Anatomy]) -> float:
