@@ -18,7 +18,7 @@ from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.sample import STAGE, Order, Sampler, installed_sampler, sampled_heads, write_samples
+from PhysMRISynthLib.workflow.sample import DECISION, STAGE, Order, Sampler, decided, installed_sampler, sampled_heads, write_samples
 from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
 from PhysMRISynthLib.workflow.worker import child, exchange
 from PhysMRISynthLib.workflow.worker.jobs import SampleJob
@@ -145,6 +145,19 @@ def test_the_same_order_gives_the_same_head(sampler: Sampler) -> None:
     assert not (one.brain & ~one.maps.mask).any() and one.tissue.max() <= len(NAMES)
     wished = sampler.head(order(seed=4, condition={"brain_volume": 1800.0}))
     assert (wished.maps.t1 != one.maps.t1).any()
+
+
+def test_a_drawn_head_is_surer_than_the_decoder(sampler: Sampler) -> None:
+    """The same tissue is the likeliest, what was certain stays so, and fractions are fractions."""
+    likely = np.random.default_rng(0).dirichlet(np.ones(CLASSES), (2, 3, 4)).transpose(3, 0, 1, 2).astype(np.float16)
+    likely[:, 1, 1, 1] = np.eye(CLASSES)[WHITE]
+    found = decided(likely)
+    assert found.dtype == likely.dtype and found.shape == likely.shape
+    np.testing.assert_allclose(found.sum(axis=0, dtype=np.float64), 1.0, atol=5e-3)
+    np.testing.assert_array_equal(found.argmax(axis=0), likely.argmax(axis=0))
+    assert (found.max(axis=0) >= likely.max(axis=0) - 1e-3).all() and found.max(axis=0).mean() > likely.max(axis=0).mean() + 0.1
+    np.testing.assert_array_equal(found[:, 1, 1, 1], likely[:, 1, 1, 1])
+    assert sampler.head(order()).report["sampled"]["decision"] == DECISION
 
 
 def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:

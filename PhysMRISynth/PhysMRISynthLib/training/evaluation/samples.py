@@ -15,7 +15,7 @@ from ...errors import PhysMRISynthError
 from ...network.device import choose_device, fastest_precision
 from ...network.inference import decode
 from ...physics.tissues import PROPERTIES
-from ...workflow.sample import Order, Sampler
+from ...workflow.sample import Order, Sampler, decided
 from ..anatomy import PlaceHead
 from ..latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..sample import Sample
@@ -28,8 +28,9 @@ from .plan import Plan, progress_bar
 from .results import Findings, Table
 from .similarity import check_metrics, similarity
 
-SAMPLED, TRAINING, DEFORMED, RECONSTRUCTED, HELD_OUT = (
-    "samples", "training heads", "training heads deformed", "held-out heads reconstructed", "held-out heads"
+SAMPLED, TRAINING, DEFORMED, RECONSTRUCTED, DECIDED, HELD_OUT = (
+    "samples", "training heads", "training heads deformed", "held-out heads reconstructed", "held-out heads reconstructed, decided",
+    "held-out heads",
 )  # fmt: skip
 VOLUMES = ("brain", "white_matter", "ventricles")
 _TOLERANCE = 0.15
@@ -38,15 +39,16 @@ _SEED = 424_242
 _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": (), "elsewhere": 0.0, "stray": 0.0}
 """How a head is placed that is not deformed."""
 _NOTES = (
-    "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind "
-    "that was learned from; held-out heads are other people's, reconstructed from their simulated scans by the autoencoder, which is what "
-    "a sample could at best look like. The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature "
-    "for all alike, in the whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for "
-    "a training head). Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance of two heads "
-    "is 1 minus the correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas and then deformed "
-    "smoothly onto each other, one of them mirrored or not. What that cannot undo of a strong deformation is more than lies between "
-    "people who were never deformed; so heads are told to be of one person by how much nearer the nearest training head is than the "
-    "second nearest: a copy has one that it belongs to. MS-SSIM between heads of a group: lower is more diverse.",
+    "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind"
+    " that was learned from; held-out heads are other people's, reconstructed from their simulated scans by the autoencoder; decided, "
+    "their tissue probabilities are squared as those of samples are, which is what a sample could at best look like. The range of the "
+    "training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the whole brain; the "
+    "Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). Sharpness is the "
+    "mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the correlation of their"
+    " T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas and then deformed smoothly onto each other, one of them"
+    " mirrored or not. What that cannot undo of a strong deformation is more than lies between people who were never deformed; so heads"
+    " are told to be of one person by how much nearer the nearest training head is than the second nearest: a copy has one that it "
+    "belongs to. MS-SSIM between heads of a group: lower is more diverse.",
 )
 Groups = dict[str, list[Anatomy]]
 Record = dict[str, Any]
@@ -79,7 +81,7 @@ def measure(plan: Plan) -> Findings:
     folder = _folder_of(plan)
     training = whole_heads(folder, TRAINING_HEADS, (depth, height, width), _SEED)
     held_out = whole_heads(folder, SELECTION_HEADS, (depth, height, width), _SEED)
-    count = plan.samples + (1 + _COPIES) * len(training.heads) + len(held_out.heads) + _RECONSTRUCTIONS
+    count = plan.samples + (1 + _COPIES) * len(training.heads) + len(held_out.heads) + 2 * _RECONSTRUCTIONS
     with progress_bar(count, "samples") as bar:
         groups = _groups(plan, sampler, training, held_out, bar)
     return replace(compare(groups), of=_identity(sampler))
@@ -91,7 +93,7 @@ def _identity(sampler: Sampler) -> dict[str, str]:
 
 
 def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulator, bar: Any) -> Groups:
-    groups: Groups = {SAMPLED: [], TRAINING: [], DEFORMED: [], HELD_OUT: [], RECONSTRUCTED: []}
+    groups: Groups = {SAMPLED: [], TRAINING: [], DEFORMED: [], HELD_OUT: [], RECONSTRUCTED: [], DECIDED: []}
 
     def add(group: str, name: str, fractions: np.ndarray) -> None:
         groups[group].append(anatomy_of(name, fractions, len(groups[group])))
@@ -107,7 +109,9 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
     precision = fastest_precision(device.type)
     for index in range(_RECONSTRUCTIONS):
         latent = latent_of(good_scan(held_out, index), sampler.decoder, device, precision)
-        add(RECONSTRUCTED, latent.name, decode(sampler.decoder, latent.latent[0], device, precision))
+        likely = decode(sampler.decoder, latent.latent[0], device, precision)
+        add(RECONSTRUCTED, latent.name, likely)
+        add(DECIDED, latent.name, decided(likely))
     for seed in range(plan.samples):
         add(SAMPLED, f"seed {seed}", sampler.drawn(Order(seed)).fractions)
     return groups
