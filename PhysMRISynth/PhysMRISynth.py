@@ -37,7 +37,8 @@ class PhysMRISynth(ScriptedLoadableModule):
         self.parent.contributors = ["PhysMRISynth team"]
         self.parent.helpText = _("""
 <p>Select T1-weighted, T2-weighted and FLAIR images of a head (any of them) and click <b>Estimate tissue maps</b>: proton density, T1 and
-T2 with their uncertainty. Then move the sliders under <b>Protocol</b> and see any other contrast.</p>
+T2 with their uncertainty; or <b>Sample new head</b> for a head that does not exist. Then move the sliders under <b>Protocol</b> and see
+any other contrast.</p>
 <p><b>Research only, not for diagnostic use.</b> The maps are semi-quantitative and every rendered image is synthetic.</p>
 <p>Tutorial and reference: <a href="https://github.com/PhysMRISynth/SlicerPhysMRISynth">documentation</a>.</p>
 """)
@@ -214,14 +215,19 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         return self._run.wait(progress) if waitForCompletion else None
 
     def sampleTissueMaps(
-        self, seed: int = 0, count: int = 1, waitForCompletion: bool = True, finished: Callable[[Any], None] | None = None
-    ) -> Any:
-        """Tissue maps of a new head, as :meth:`estimateTissueMaps`; fails with the reason while no weights for it are installed."""
+        self, seed: int = 0, count: int = 1, steps: int = 30, condition: Mapping[str, float] | None = None,
+        waitForCompletion: bool = True, finished: Callable[[Any], None] | None = None,
+    ) -> Any:  # fmt: skip
+        """Tissue maps of heads that do not exist, waiting and ending as :meth:`estimateTissueMaps`.
+
+        ``seed`` decides the head; of several the next has the next seed. More ``steps`` are slower and finer. ``condition``, as far as the
+        head shall have them: ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml).
+        """
         from PhysMRISynthLib.mrml.estimation import WorkerRun
         from PhysMRISynthLib.workflow.worker.jobs import SampleJob
 
         self._checkFree()
-        self._run = WorkerRun(self.client, SampleJob(seed, count), finished=finished)
+        self._run = WorkerRun(self.client, SampleJob(seed, count, steps, condition or {}), finished=finished)
         return self._run.wait() if waitForCompletion else None
 
     def renderContrast(self, maps: Any, protocol: str | Protocol, outputVolume: Any = None, snr: float | None = None, seed: int = 0) -> Any:

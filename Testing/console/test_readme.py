@@ -67,7 +67,7 @@ def write_visit(folder: Path) -> Path:
 
 
 def test_the_console_snippets_run(console: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    estimate, look, visit, dicom = snippets()
+    estimate, look, visit, sample, dicom = snippets()
     exec(estimate, console)
     maps, contrast = TissueMapNodes.wrap(console["maps"]), console["contrast"]
     assert contrast.GetAttribute("PhysMRISynth.Protocol") == "stir,TR=4000,TE=40,TI=260"
@@ -79,6 +79,10 @@ def test_the_console_snippets_run(console: dict[str, Any], tmp_path: Path, capsy
     exec(visit.replace(VISIT, write_visit(tmp_path).as_posix()), console)
     assert set(console["visit"]) == {"t1w", "t2w"} and "run-01_T1w.nii.gz is taken" in capsys.readouterr().out
     assert len(TissueMapNodes.all(slicer.mrmlScene)) == 1, "what was cancelled left maps behind"
+    exec(sample.replace("steps=20", "steps=2"), console)
+    drawn = TissueMapNodes.wrap(console["head"])
+    assert drawn.node.GetName() == "Tissue maps of sampled head, seed 7" and 400 < drawn.report["volumes_ml"]["brain"] < 2500
+    assert drawn.report["sampled"]["condition"] == {"brain_volume": 1100.0}
     exec(dicom.replace("/data/export", (tmp_path / "export").as_posix()), console)
     assert (tmp_path / "export" / "T1.dcm").exists()
 

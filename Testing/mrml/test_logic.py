@@ -223,8 +223,8 @@ def test_cancelling_leaves_the_scene_as_it_was(logic: Any, monkeypatch: pytest.M
 def test_sampling_is_the_workers_word(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = waiting(logic, monkeypatch, Failed("New heads cannot be drawn.", "missing"))
     with pytest.raises(PhysMRISynthError, match="cannot be drawn"):
-        logic.sampleTissueMaps(seed=4, count=2)
-    assert slow.jobs == [SampleJob(4, 2)]
+        logic.sampleTissueMaps(seed=4, count=2, steps=7, condition={"lesion_load": 3.0})
+    assert slow.jobs == [SampleJob(4, 2, 7, {"lesion_load": 3.0})]
 
 
 # --- what users do meanwhile ----------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.latent_space import Moments
 from PhysMRISynthLib.network.noising import noising, step
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from PhysMRISynthLib.training.ldm_config import CondenserTrainingConfig
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -262,6 +263,12 @@ def test_shipped_configurations_fit_the_network_of_their_name(path: Path) -> Non
     assert DiffusionConfig.from_mapping(json.loads(json.dumps(config.mapping()))) == config
     if path.stem == "paper_2d":
         assert config.objective == "epsilon" and not config.condition
+
+
+def test_the_texture_is_trained_into_the_same_condenser() -> None:
+    plain, texture = (read_configuration(name, CONDENSER_CONFIGURATIONS) for name in ("head_3d", "head_3d_texture"))
+    assert plain["network"] == texture["network"]
+    assert CondenserTrainingConfig.from_mapping(texture["training"]).codes_fixed
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,9 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     }  # fmt: skip
     found = samples.compare(groups)
     assert found.notes[-1] == (
-        "1 of 3 samples belong to a training head as its deformed copies do (nearest over second nearest at most 0.14; "
-        "1 of 1 copies have their own as nearest): seed 0. Of other people 0 of 3 training heads and 0 of 0 held-out heads do."
+        "1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads are nearer to a training head than the farther of its "
+        "deformed copies. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one as those do (nearest over "
+        "second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
     )
     volumes, means = found.tables
     by_name = {row[0]: row for row in volumes.rows}
@@ -150,7 +151,7 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     groups = {samples.SAMPLED: [lost], samples.TRAINING: others, samples.DEFORMED: [replace(toy, name="lost")],
               samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
-    assert found.notes[-1].startswith("0 of 0 samples belong") and found.notes[-1].endswith(
+    assert found.notes[-1].startswith("0 of 0 samples, ") and found.notes[-1].endswith(
         "3 of 5 heads were not found in the atlas and are not compared."
     )
     assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[samples.SAMPLED][-4:] == ("",) * 4
@@ -167,7 +168,8 @@ def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
     evaluate(plan, suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    assert "sampler sha256 " in text and "samples belong to a training head" in text and "| training heads deformed | 4 |" in text
+    assert "sampler sha256 " in text and "the farther of its deformed copies" in text
+    assert "| training heads deformed | 4 |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
     with pytest.raises(PhysMRISynthError, match="--data"):
         evaluate(replace(plan, data=None), ["samples"], tmp_path / "other")

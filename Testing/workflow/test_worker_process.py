@@ -286,8 +286,8 @@ def test_estimates_and_failures_of_the_real_child(acquisitions: list[Acquisition
     assert isinstance(refused, Failed) and refused.kind == "input" and "not among the inputs" in refused.message
     refused = run(client, EstimateJob(acquisitions, prior="literature", spacing_mm=0.1))[-1]
     assert isinstance(refused, Failed) and refused.kind == "input" and "spacing of 0.1 mm" in refused.message
-    refused = run(client, SampleJob(0))[-1]
-    assert isinstance(refused, Failed) and refused.kind == "missing" and "No weights for sampling" in refused.message
+    refused = run(client, SampleJob(0, condition={"age": 70.0}))[-1]
+    assert isinstance(refused, Failed) and refused.kind == "input" and "no condition age" in refused.message
     assert pid_of(client) == pid
     client.close()
     assert list(files.iterdir()) == []

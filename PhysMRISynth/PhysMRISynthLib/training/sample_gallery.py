@@ -19,7 +19,9 @@ from ..workflow.sample import STEPS, Order, installed_sampler, sampled_heads
 from .evaluation.drawing import Picture, draw_pictures
 from .standard_test import PROTOCOLS
 
-_BRIGHT = 99.7
+_BRIGHT, _MARGIN = 99.0, 1.1
+_FAT_T1_MS = 600.0
+"""Below this it is fat: brighter in a T1w image than what is looked at."""
 _PLANES = ("axial", "coronal", "sagittal")
 _OFF_MIDLINE = 6
 
@@ -29,7 +31,7 @@ def head_pictures(name: str, maps: TissueMaps) -> list[Picture]:
     pictures = []
     for role, protocol in PROTOCOLS.items():
         image = render(maps, protocol)
-        level = float(np.percentile(image[maps.mask], _BRIGHT))
+        level = _MARGIN * float(np.percentile(image[maps.mask & (maps.t1 > _FAT_T1_MS)], _BRIGHT))
         pictures += [Picture(f"{name} {role}\n{title}", plane(image, maps.mask, axis), 0.0, level) for axis, title in enumerate(_PLANES)]
     return pictures
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
@@ -148,23 +148,38 @@ def _distances(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
 
 
 def _copies(records: Sequence[Record]) -> str:
-    """How many samples belong to one training head as deformed copies belong to theirs, and how many other people do."""
+    """How many samples are nearer to a training head than its deformed copies, or belong to it as they do, and how many other people."""
     compared = [record for record in records if "distance" in record]
-    share = max((record["distance_over_second"] for record in compared if record["kind"] == DEFORMED), default=0.0)
+    copies = [record for record in compared if record["kind"] == DEFORMED]
+    share = max((record["distance_over_second"] for record in copies), default=0.0)
+    reach: dict[str, float] = {}
+    for record in (record for record in copies if record["own"]):
+        reach[record["nearest"]] = max(record["distance"], reach.get(record["nearest"], 0.0))
 
-    def belonging(kind: str) -> tuple[list[str], str]:
-        of_kind = [record for record in compared if record["kind"] == kind]
-        names = [record["head"] for record in of_kind if record["distance_over_second"] <= share]
-        return names, f"{len(names)} of {len(of_kind)}"
+    def nearer(record: Record) -> bool:
+        return bool(record["distance"] < reach.get(record["nearest"], 0.0))
 
-    names, sampled = belonging(SAMPLED)
-    named = f": {', '.join(names)}" if names else ""
-    people = f"Of other people {belonging(TRAINING)[1]} training heads and {belonging(HELD_OUT)[1]} held-out heads do."
+    def belongs(record: Record) -> bool:
+        return bool(record["distance_over_second"] <= share)
+
+    own = f"{sum(record['own'] for record in copies)} of {len(copies)} copies have their own as nearest"
     lost = len(records) - len(compared)
     missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
-    copies = [record["own"] for record in compared if record["kind"] == DEFORMED]
-    rule = f"nearest over second nearest at most {share:.2f}; {sum(copies)} of {len(copies)} copies have their own as nearest"
-    return f"{sampled} samples belong to a training head as its deformed copies do ({rule}){named}. {people}{missing}"
+    return (
+        f"{_counted(compared, nearer)} are nearer to a training head than the farther of its deformed copies. "
+        f"{_counted(compared, belongs)} belong to one as those do (nearest over second nearest at most {share:.2f}; {own}).{missing}"
+    )
+
+
+def _counted(compared: Sequence[Record], holds: Callable[[Record], bool]) -> str:
+    """So many samples, training heads and held-out heads of all that were compared; the samples by name."""
+    told = []
+    for kind in (SAMPLED, TRAINING, HELD_OUT):
+        members = [record for record in compared if record["kind"] == kind]
+        names = [record["head"] for record in members if holds(record)]
+        named = f" ({', '.join(names)})" if names and kind == SAMPLED else ""
+        told.append(f"{len(names)} of {len(members)} {kind}{named}")
+    return ", ".join(told)
 
 
 def _likeness(heads: Sequence[Anatomy]) -> float:

@@ -1,0 +1,50 @@
+"""The shipped sampling model: a seed is a head that looks like one, whatever contrast is made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PhysMRISynthLib.physics.tissues import acceptance_ranges
+from PhysMRISynthLib.training.evaluation.anatomies import anatomy_of
+from PhysMRISynthLib.training.evaluation.kinship import distance
+from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.sample import Order, SampledHead, Sampler, installed_sampler
+
+STEPS = 15
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return installed_sampler()
+
+
+@pytest.fixture(scope="module")
+def head(sampler: Sampler) -> SampledHead:
+    return sampler.head(Order(1, STEPS))
+
+
+def test_its_volumes_and_tissues_are_those_of_people(head: SampledHead) -> None:
+    volumes = head.report["volumes_ml"]
+    assert 750 < volumes["brain"] < 1700 and 0.3 < volumes["white_matter"] / volumes["brain"] < 0.6 and 5 < volumes["ventricles"] < 150
+    for tissue in ("white_matter", "cortex"):
+        for quantity, (low, high) in acceptance_ranges(3.0)[tissue].items():
+            assert low <= head.report["tissue_medians"][tissue][quantity] <= high, (tissue, quantity)
+
+
+def test_no_contrast_has_a_bright_background(head: SampledHead) -> None:
+    """Air is dark around the head, and the head does not reach all the volume's upper corners."""
+    for protocol in PROTOCOLS.values():
+        image = render(head.maps, protocol)
+        assert (image[~head.maps.mask] == 0).all() and np.median(image[head.brain]) > 0
+    top = head.maps.mask[-20:]  # z, y, x: the uppermost 2 cm
+    assert not top[:, :20, :20].any() and not top[:, :20, -20:].any() and 0.2 < head.maps.mask.mean() < 0.8
+
+
+def test_its_halves_mirror_each_other_and_seeds_do_not(sampler: Sampler, head: SampledHead) -> None:
+    """A brain lies nearer to its own mirror image than to another head, and both are found where the atlas has brain."""
+    one, other = (anatomy_of(str(seed), sampler.drawn(Order(seed, STEPS)).fractions, seed) for seed in (1, 2))
+    assert one.aligned is not None and other.aligned is not None
+    mirrored = np.corrcoef(one.aligned.ravel(), one.aligned[..., ::-1].ravel())[0, 1]
+    assert mirrored > 0.8 and distance(one.aligned, other.aligned) > 0.02
+    assert one.volumes.brain == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)  # the same seed, the same head
