@@ -23,6 +23,7 @@ from PhysMRISynthLib.training.evaluation.anatomies import (
 )
 from PhysMRISynthLib.training.evaluation.kinship import aligned_brain, distance
 from PhysMRISynthLib.training.evaluation.plan import Plan
+from PhysMRISynthLib.training.evaluation.segmentation import dice, overlaps
 from PhysMRISynthLib.training.evaluation.suites import evaluate, suites_named
 from PhysMRISynthLib.training.sample_gallery import head_pictures, plane
 from PhysMRISynthLib.training.smooth import blurred
@@ -135,13 +136,33 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
         "deformed copies. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one as those do (nearest over "
         "second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
     )
-    volumes, means = found.tables
+    volumes, means, _overlaps = found.tables
     by_name = {row[0]: row for row in volumes.rows}
     assert by_name[samples.SAMPLED][-1] == "67" and by_name[samples.TRAINING][-1] == "100"
     row = {row[0]: row for row in means.rows}[samples.SAMPLED]
     assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == row[-3] == "0.000"
     record = next(r for r in found.records if r["kind"] == samples.TRAINING and r["head"] == "toy")
     assert record["nearest"] == "other" and record["distance"] > 0
+
+
+def test_overlap_is_told_by_group(toy: Anatomy) -> None:
+    scores = [replace(toy, overlap={"white_matter": score, "csf": 1.0}) for score in (0.8, 0.6)]
+    groups = {samples.SAMPLED: scores, samples.TRAINING: [toy, replace(toy, name="other")],
+              samples.DEFORMED: [], samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
+    table = samples.compare(groups).tables[2]
+    assert table.rows == ((samples.SAMPLED, "2", "0.70 (0.60)", "", "1.00 (1.00)"),)
+
+
+def test_images_of_a_head_lead_back_to_its_tissue() -> None:
+    """Those of a whole head do, those of the same voxels in any order do not; masks overlap by the definition."""
+    one, other = np.zeros((2, 8), dtype=bool)
+    one[:4], other[2:4] = True, True
+    assert dice(one, other) == pytest.approx(2 * 2 / 6) and dice(one, one) == 1.0 and dice(one, ~one) == 0.0
+    weights = installed_sampler().decoder
+    whole = one_hot(TISSUE)[:, :64, :64, :64]
+    mixed = np.random.default_rng(0).permutation(whole.reshape(len(whole), -1), axis=1).reshape(whole.shape)
+    found, lost = (overlaps("toy", fractions, weights, 3.0, 0) for fractions in (whole, mixed))
+    assert found["white_matter"] > 0.6 and lost["white_matter"] < 0.4
 
 
 def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
@@ -169,7 +190,7 @@ def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Monk
     evaluate(plan, suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "sampler sha256 " in text and "the farther of its deformed copies" in text
-    assert "| training heads deformed | 4 |" in text
+    assert "| training heads deformed | 4 |" in text and "Segmentability" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
     with pytest.raises(PhysMRISynthError, match="--data"):
         evaluate(replace(plan, data=None), ["samples"], tmp_path / "other")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,7 +25,8 @@ _QUANTILES = np.linspace(0.5, 99.5, 199)
 class Anatomy:
     """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
     gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``; and the ``aligned`` brain to tell its kin by (None: the atlas was not found in it)."""
+    ``brain``; the ``aligned`` brain to tell its kin by (None: the atlas was not found in it); and where that was measured the ``overlap``
+    (Dice by tissue) of what is segmented in images of it."""
 
     name: str
     volumes: HeadVolumes
@@ -35,6 +36,7 @@ class Anatomy:
     brain: np.ndarray
     aligned: np.ndarray | None
     grid: sitk.Image
+    overlap: Mapping[str, float] = field(default_factory=dict)
 
 
 def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:

@@ -21,17 +21,19 @@ from ..latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..sample import Sample
 from ..simulator import Simulator
 from ..train_vae import SELECTION_HEADS, TRAINING_HEADS
-from .anatomies import Anatomy, anatomy_of, one_hot, wasserstein
+from .anatomies import FIELD_STRENGTH, Anatomy, anatomy_of, one_hot, wasserstein
 from .drawing import Picture, draw_pictures
 from .kinship import distance
 from .plan import Plan, progress_bar
 from .results import Findings, Table
+from .segmentation import SEGMENTED, overlaps
 from .similarity import check_metrics, similarity
 
 SAMPLED, TRAINING, DEFORMED, RECONSTRUCTED, DECIDED, HELD_OUT = (
     "samples", "training heads", "training heads deformed", "held-out heads reconstructed", "held-out heads reconstructed, decided",
     "held-out heads",
 )  # fmt: skip
+_SEGMENTED_KINDS = (SAMPLED, TRAINING, HELD_OUT, RECONSTRUCTED)
 VOLUMES = ("brain", "white_matter", "ventricles")
 _TOLERANCE = 0.15
 _COPIES, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 6, 6, 20
@@ -96,7 +98,10 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
     groups: Groups = {SAMPLED: [], TRAINING: [], DEFORMED: [], HELD_OUT: [], RECONSTRUCTED: [], DECIDED: []}
 
     def add(group: str, name: str, fractions: np.ndarray) -> None:
-        groups[group].append(anatomy_of(name, fractions, len(groups[group])))
+        number = len(groups[group])
+        measured = group in _SEGMENTED_KINDS
+        overlap = overlaps(name, fractions, sampler.decoder, FIELD_STRENGTH, number) if measured else {}
+        groups[group].append(replace(anatomy_of(name, fractions, number), overlap=overlap))
         bar.update()
 
     for number, head in enumerate(training.heads):
@@ -122,7 +127,7 @@ def compare(groups: Groups) -> Findings:
     records = [_record(kind, head, groups) for kind, heads in groups.items() for head in heads]
     likeness = {kind: _likeness(heads) for kind, heads in groups.items()}
     notes = (*_NOTES, _copies(records))
-    tables = [_volumes(groups), _group_table(records, groups, likeness)]
+    tables = [_volumes(groups), _group_table(records, groups, likeness), _overlap_table(records)]
     return Findings(records, tables, notes, partial(draw_pictures, _pictures(groups)))
 
 
@@ -130,7 +135,7 @@ def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
     others = [other for other in groups[TRAINING] if other is not head and (kind != TRAINING or other.name != head.name)]
     record = {
         "kind": kind, "head": head.name, "volumes_ml": asdict(head.volumes), "gradient_energy": head.gradient_energy,
-        "wasserstein": wasserstein(head, others),
+        "wasserstein": wasserstein(head, others), "overlap": dict(head.overlap),
     }  # fmt: skip
     return record | _distances(kind, head, others)
 
@@ -223,6 +228,19 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
         "distance to the nearest training head", "smallest distance", "nearest over second nearest", "smallest share",
     )  # fmt: skip
     return Table("Likeness to training heads, sharpness, diversity, memorisation", columns, tuple(rows))
+
+
+def _overlap_table(records: Sequence[Record]) -> Table:
+    """Mean and smallest Dice of each group whose images were segmented."""
+    rows = []
+    for kind in _SEGMENTED_KINDS:
+        found = [record["overlap"] for record in records if record["kind"] == kind and record["overlap"]]
+        scores = ([overlap[name] for overlap in found if name in overlap] for name in SEGMENTED)
+        cells = [f"{np.mean(values):.2f} ({min(values):.2f})" if values else "" for values in scores]
+        if found:
+            rows.append((kind, str(len(found)), *cells))
+    columns = ("heads", "number", *(name.replace("_", " ") for name in SEGMENTED))
+    return Table("Segmentability: Dice of what the network finds in simulated images, mean (smallest)", columns, tuple(rows))
 
 
 def _pictures(groups: Groups) -> list[list[Picture]]:
