@@ -28,8 +28,8 @@ _STATISTICS = "familiarity."
 _REINSTALL = "Reinstall the extension, or use --prior literature."
 _MISSING = {
     "vae": "No network weights are installed. Reinstall the extension.",
-    "sampler": "No weights for sampling are installed: this version estimates and renders only. Give a sampling model that 'physmrisynth "
-    "train ldm' has trained, or estimate tissue maps from images.",
+    "sampler": "No weights for sampling are installed. Reinstall the extension, or give a sampling model that 'physmrisynth train ldm' "
+    "has trained.",
     "expander": "The weights that make heads of what the sampling model draws are not installed. Reinstall the extension.",
 }
 

@@ -28,7 +28,7 @@ class SampleSection(Section):
 
     def _whyNot(self) -> str | None:
         if weightsFile("sampler") is None:
-            return _("No weights for sampling are installed: this version estimates and renders only.")
+            return _("No weights for sampling are installed. Reinstall the extension.")
         return _("An estimate is running.") if self.panel.estimate.running else None
 
     def _sample(self, finished: Callable[[Any], None]) -> None:

@@ -16,6 +16,8 @@ _LIMITS = (
     "Not for diagnosis, and no medical device. What is drawn is nobody's, and no statement about anybody.",
     "Its anatomy was learned from {label_maps} label maps of adults, deformed at random: what differs between people beyond that it does "
     "not know. Drawn heads are no substitute for a population, neither in a statistic nor as the only training data of another model.",
+    "Look at a head before you use it: in some, fluid or holes take the place of cortex at the midline or in front, a brain stem or a "
+    "cerebellum is misshapen, or the scalp is interrupted.",
     "Folds are smoother than in real brains; small structures (optic nerves, vessels, single nuclei), face and neck are rough.",
     "A drawn head may resemble one of the label maps, which are public; the metrics tell how much.",
     "Lesions are those of multiple sclerosis alone, and few.",

@@ -109,7 +109,7 @@ def _histogram(axes: Axes, estimate: Estimate, name: str, voxels: np.ndarray, fi
     axes.tick_params(labelsize=7)
     axes.set_title(f"{name} (bars: published group means)", fontsize=9)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(loc="upper right", fontsize=7, frameon=False)
 
 
 def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], path: Path) -> None:

@@ -132,5 +132,5 @@ def _draw(found: Sequence[Distribution], strengths: Mapping[str, float], path: P
             ax.set_xlabel(f"{p} (ms)", fontsize=8)
             ax.set_ylabel("% of voxels a bin", fontsize=8)
             ax.tick_params(labelsize=7)
-    axes[0, 0].legend(fontsize=7, frameon=False)
+    axes[0, 0].legend(loc="upper right", fontsize=7, frameon=False)
     save(figure, path)

@@ -87,5 +87,5 @@ def _draw(records: Sequence[Mapping[str, Any]], priors: Sequence[str], path: Pat
         ax.tick_params(labelsize=7)
         ax.set_ylim(-greatest, greatest)
         ax.set_title(f"{p}: second visit over first (%)", fontsize=9)
-    axes[0, 0].legend(fontsize=7, frameon=False)
+    axes[0, 0].legend(loc="upper right", fontsize=7, frameon=False)
     save(figure, path)

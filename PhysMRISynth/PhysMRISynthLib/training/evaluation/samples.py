@@ -42,15 +42,17 @@ _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "w
 """How a head is placed that is not deformed."""
 _NOTES = (
     "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind"
-    " that was learned from; held-out heads are other people's, reconstructed from their simulated scans by the autoencoder; decided, "
-    "their tissue probabilities are squared as those of samples are, which is what a sample could at best look like. The range of the "
-    "training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the whole brain; the "
-    "Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). Sharpness is the "
-    "mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the correlation of their"
-    " T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas and then deformed smoothly onto each other, one of them"
-    " mirrored or not. What that cannot undo of a strong deformation is more than lies between people who were never deformed; so heads"
-    " are told to be of one person by how much nearer the nearest training head is than the second nearest: a copy has one that it "
-    "belongs to. MS-SSIM between heads of a group: lower is more diverse.",
+    " that was learned from; the held-out head is another person's, reconstructed from simulated scans of deformed copies by the "
+    "autoencoder; decided, their tissue probabilities are squared as those of samples are, which is what a sample could at best look "
+    "like. The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the "
+    "whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). "
+    "Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the "
+    "correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas, of which the second, mirrored or "
+    "not, is then deformed smoothly onto the first on a grid of 8 mm. What that cannot undo of a strong deformation is more than lies "
+    "between people who were never deformed; so heads are told to be of one person by how much nearer the nearest training head is than"
+    " the second nearest: a copy has one that it belongs to. Coarser heads lie farther from all, too. MS-SSIM between heads of a group:"
+    " lower is more diverse. The network that segments is the one whose decoder makes samples and reconstructions: that helps both "
+    "alike.",
 )
 Groups = dict[str, list[Anatomy]]
 Record = dict[str, Any]
@@ -156,7 +158,7 @@ def _copies(records: Sequence[Record]) -> str:
     """How many samples are nearer to a training head than its deformed copies, or belong to it as they do, and how many other people."""
     compared = [record for record in records if "distance" in record]
     copies = [record for record in compared if record["kind"] == DEFORMED]
-    share = max((record["distance_over_second"] for record in copies), default=0.0)
+    share = max((record["distance_over_second"] for record in copies if record["own"]), default=0.0)
     reach: dict[str, float] = {}
     for record in (record for record in copies if record["own"]):
         reach[record["nearest"]] = max(record["distance"], reach.get(record["nearest"], 0.0))
