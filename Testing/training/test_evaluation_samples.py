@@ -145,6 +145,19 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     assert record["nearest"] == "other" and record["distance"] > 0
 
 
+def test_a_copy_that_is_not_recognised_is_no_measure(toy: Anatomy) -> None:
+    """It lies about as near to the second nearest head: everybody would belong to somebody then."""
+    heads = [replace(toy, name=f"head {number}", aligned=brain) for number, brain in enumerate(brains(3, 4))]
+    copies = [replace(heads[0], name="head 0"), replace(toy, name="head 1", aligned=brains(1, 5)[0])]
+    stranger = replace(toy, name="seed 0", aligned=brains(1, 6)[0])
+    groups = {samples.SAMPLED: [stranger], samples.TRAINING: heads, samples.DEFORMED: copies, samples.HELD_OUT: [],
+              samples.RECONSTRUCTED: [toy]}  # fmt: skip
+    found = samples.compare(groups)
+    assert [record["own"] for record in found.records if record["kind"] == samples.DEFORMED] == [True, False]
+    assert "0 of 1 samples, 0 of 3 training heads, 0 of 0 held-out heads belong to one" in found.notes[-1]
+    assert "1 of 2 copies have their own as nearest" in found.notes[-1]
+
+
 def test_overlap_is_told_by_group(toy: Anatomy) -> None:
     scores = [replace(toy, overlap={"white_matter": score, "csf": 1.0}) for score in (0.8, 0.6)]
     groups = {samples.SAMPLED: scores, samples.TRAINING: [toy, replace(toy, name="other")],
