@@ -148,7 +148,7 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
 def test_a_copy_that_is_not_recognised_is_no_measure(toy: Anatomy) -> None:
     """It lies about as near to the second nearest head: everybody would belong to somebody then."""
     heads = [replace(toy, name=f"head {number}", aligned=brain) for number, brain in enumerate(brains(3, 4))]
-    copies = [replace(heads[0], name="head 0"), replace(toy, name="head 1", aligned=brains(1, 5)[0])]
+    copies = [replace(heads[0], name="head 0"), replace(toy, name="head 1", aligned=brains(1, 9)[0])]
     stranger = replace(toy, name="seed 0", aligned=brains(1, 6)[0])
     groups = {samples.SAMPLED: [stranger], samples.TRAINING: heads, samples.DEFORMED: copies, samples.HELD_OUT: [],
               samples.RECONSTRUCTED: [toy]}  # fmt: skip
