@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.training.evaluation.anatomies import Anatomy, anatomy_of
+from PhysMRISynthLib.training.evaluation.samples import VOLUMES
 from PhysMRISynthLib.workflow.report import peak_memory_gb
 from PhysMRISynthLib.workflow.sample import Order, Sampler, installed_sampler
 
@@ -50,7 +51,7 @@ def told(found: list[Anatomy], reference: list[Anatomy]) -> str:
     """Gradient energy relative to ``reference``, and the range of volumes."""
     sharp = np.mean([head.gradient_energy for head in found]) / np.mean([head.gradient_energy for head in reference])
     volumes = []
-    for name in ("brain", "white_matter", "ventricles"):
+    for name in VOLUMES:
         values = [getattr(head.volumes, name) for head in found]
         volumes.append(f"{name.replace('_', ' ')} {min(values):.0f} to {max(values):.0f} ml")
     return f"gradient energy {sharp:.2f} x, {', '.join(volumes)}"

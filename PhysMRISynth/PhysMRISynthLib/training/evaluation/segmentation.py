@@ -7,13 +7,12 @@ import numpy as np
 from ...network.device import choose_device, fastest_precision
 from ...network.inference import decode
 from ...network.weights import Weights
-from ...physics.tissues import tissue_table
 from ...workflow.tissue_values import drawn_values, maps_of
+from ..anatomy import TISSUES
 from ..latents import SCANNER, latent_of
 from ..sample import Sample
 
 SEGMENTED = ("white_matter", "cortex", "csf")
-_NAMES = [tissue.name for tissue in tissue_table()]
 _AIR = (1e-3, 1000.0, 100.0)
 """PD (fraction), T1 and T2 (ms) where maps have nothing."""
 
@@ -31,8 +30,8 @@ def overlaps(name: str, fractions: np.ndarray, decoder: Weights, field_strength:
     precision = fastest_precision(device.type)
     seen = latent_of(SCANNER(head, rng), decoder, device, precision)
     segmented = decode(decoder, seen.latent[0], device, precision).argmax(axis=0)
-    there = (row for row in map(_NAMES.index, SEGMENTED) if (tissue == row).any())
-    return {_NAMES[row]: dice(tissue == row, segmented == row) for row in there}
+    masks = {name: (tissue == row, segmented == row) for name, row in zip(SEGMENTED, map(TISSUES.index, SEGMENTED), strict=True)}
+    return {name: dice(true, found) for name, (true, found) in masks.items() if true.any()}
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
