@@ -195,7 +195,7 @@ def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.Monk
     tiny_sampler.installed(tmp_path)
     data = tmp_path / "data"
     write_label_map(data / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
-    for number in (2, 15):
+    for number in (2, 15, 16, 17):
         shutil.copy(data / "head_labels" / "head_01.nii.gz", data / "head_labels" / f"head_{number:02d}.nii.gz")
     monkeypatch.setattr(samples, "TRAINING_HEADS", (1, 2))
     plan = Plan({}, data, samples=2, sampler=lambda: installed_sampler(tmp_path / "sampler.safetensors", tmp_path / "vae.safetensors"))

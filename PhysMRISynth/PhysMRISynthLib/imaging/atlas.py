@@ -136,6 +136,12 @@ def atlas_brain() -> np.ndarray:
     return np.asarray(sitk.GetArrayViewFromImage(_atlas_image())[..., rows].sum(axis=-1, dtype=np.float64)) / 255.0
 
 
+def atlas_middle() -> float:
+    """Where the plane of the atlas's symmetry lies from right to left (mm, LPS)."""
+    atlas = _atlas_image()
+    return float(atlas.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2.0 for n in atlas.GetSize()])[0])
+
+
 def in_atlas(image: sitk.Image, to_atlas: sitk.Transform) -> np.ndarray:
     """An image brought to the atlas's grid (z, y, x), float32; 0 where it does not reach."""
     return sitk.GetArrayFromImage(sitk.Resample(image, _atlas_image(), to_atlas.GetInverse(), sitk.sitkLinear, 0.0, sitk.sitkFloat32))

@@ -25,6 +25,7 @@ from ..network.device import autocast, fastest_precision
 from ..network.diffusion_config import CONDITIONS
 from ..network.weights import Weights
 from .anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
+from .halves import Halves
 from .loop import quiet_worker
 from .sample import Chain, Sample
 from .scanner import Acquire, Digitise, ReceiveField, ScaleIntensity, SuppressFat, TransmitField
@@ -35,8 +36,10 @@ SCANNER = Chain(
      ScaleIntensity(0.0))
 )  # fmt: skip
 """A good session: complete, aligned, thin slices, little noise. What a sample can show is what its latent tells."""
-PLACEMENT: Mapping[str, Any] = {"turn_degrees": 6.0, "scale": 0.07, "shear": 0.03, "elsewhere": 0.0, "stray": 0.15}
-"""Milder than for the network, which must understand oddly placed pieces: these heads are what samples will look like."""
+PLACEMENT: Mapping[str, Any] = {
+    "turn_degrees": 4.0, "scale": 0.07, "shear": 0.02, "warps": ((96.0, 3.0), (24.0, 1.0)), "elsewhere": 0.0, "stray": 0.15,
+}  # fmt: skip
+"""Milder than for the network, which must understand oddly placed and shaped pieces: these heads are what samples will look like."""
 _GREY_AND_WHITE = tuple(TISSUES.index(name) for name in ("white_matter", "cortex"))
 _SCALP_MM, _LEAST_AREA_MM2 = 24, 300
 _DEPTH = 160
@@ -88,10 +91,13 @@ class HeadLatents(Interface):
         """Number and place of every latent: one a head, or one a slice."""
 
 
-def good_scan(simulator: Simulator, index: int) -> Sample:
-    """Simulated session number ``index`` of a whole head, augmented; heads take turns."""
+def good_scan(simulator: Simulator, index: int, halves: Halves | None = None) -> Sample:
+    """Simulated session number ``index`` of a whole head, augmented; heads take turns. With ``halves`` of the same heads one half is
+    another's."""
     rng = np.random.default_rng([simulator.seed, index])
-    place = PlaceHead(simulator.heads[index % len(simulator.heads)], simulator.shape, **PLACEMENT)
+    number = index % len(simulator.heads)
+    head = simulator.heads[number] if halves is None else halves.head(number, rng)
+    place = PlaceHead(head, simulator.shape, **PLACEMENT)
     anatomy = Chain((place, AddLesions(simulator.lesion_masks), SplitTissues(), DrawTissueValues()))
     return SCANNER(anatomy(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng), rng)
 
@@ -171,7 +177,7 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
         )
     if any(side % network.multiple for side in config.shape):
         raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")
-    placed = {"placement": dict(PLACEMENT), "scalp_mm": _SCALP_MM}
+    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, "halves": True}
     wanted = {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
     path = folder / _DESCRIPTION
     try:
@@ -188,6 +194,11 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
     temporary.replace(path)
 
 
+def _as_json(values: Mapping[str, Any]) -> Any:
+    """As they are when they are read back."""
+    return json.loads(json.dumps(dict(values)))
+
+
 def compute_latents(
     latents: Latents, weights: Weights, device: torch.device, workers: int, until: float | None, progress: Callable[[str], None]
 ) -> bool:
@@ -195,11 +206,18 @@ def compute_latents(
     missing = latents.missing()
     latents.folder.mkdir(parents=True, exist_ok=True)
     precision = fastest_precision(device.type)
-    scans = DataLoader(_Scans(latents.simulator, missing), batch_size=None, num_workers=workers, worker_init_fn=quiet_worker)
+    data = _Scans(latents.simulator, missing, _halves(latents, missing))
+    scans = DataLoader(data, batch_size=None, num_workers=workers, worker_init_fn=quiet_worker)
     for done, (index, sample) in enumerate(zip(missing, _stopping(scans, until), strict=False), start=len(latents) - len(missing) + 1):
         latents.write(index, latent_of(sample, weights, device, precision))
         progress(f"latent {done} of {len(latents)} in {latents.folder.name}")
     return not latents.missing()
+
+
+def _halves(latents: Latents, missing: Sequence[int]) -> Halves | None:
+    """Nobody is learned whole, where there is more than one to learn from."""
+    heads = latents.simulator.heads
+    return Halves.of(heads) if missing and len(heads) > 1 else None
 
 
 def _stopping(scans: DataLoader[Sample], until: float | None) -> Iterator[Sample]:
@@ -212,14 +230,14 @@ def _stopping(scans: DataLoader[Sample], until: float | None) -> Iterator[Sample
 class _Scans(Dataset[Sample]):
     """Sessions by number, without what the encoder does not need."""
 
-    def __init__(self, simulator: Simulator, numbers: Sequence[int]) -> None:
-        self.simulator, self.numbers = simulator, list(numbers)
+    def __init__(self, simulator: Simulator, numbers: Sequence[int], halves: Halves | None) -> None:
+        self.simulator, self.numbers, self.halves = simulator, list(numbers), halves
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, place: int) -> Sample:
-        return replace(good_scan(self.simulator, self.numbers[place]), theta=None, b1=None)
+        return replace(good_scan(self.simulator, self.numbers[place], self.halves), theta=None, b1=None)
 
 
 def latent_of(sample: Sample, weights: Weights, device: torch.device, precision: str) -> LatentHead:

@@ -24,7 +24,7 @@ from ..train_vae import SELECTION_HEADS, TRAINING_HEADS
 from .anatomies import FIELD_STRENGTH, Anatomy, anatomy_of, one_hot, wasserstein
 from .drawing import Picture, draw_pictures
 from .kinship import distance
-from .plan import Plan, progress_bar
+from .plan import TEST_HEADS, Plan, progress_bar
 from .results import Findings, Table
 from .segmentation import SEGMENTED, overlaps
 from .similarity import check_metrics, similarity
@@ -38,11 +38,12 @@ VOLUMES = ("brain", "white_matter", "ventricles")
 _TOLERANCE = 0.15
 _COPIES, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 6, 6, 20
 _SEED = 424_242
+_UNSEEN_HEADS = (*SELECTION_HEADS, *TEST_HEADS)
 _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": (), "elsewhere": 0.0, "stray": 0.0}
 """How a head is placed that is not deformed."""
 _NOTES = (
     "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind"
-    " that was learned from; the held-out head is another person's, reconstructed from simulated scans of deformed copies by the "
+    " that was learned from, but whole; held-out heads are other people's, reconstructed from simulated scans of deformed copies by the "
     "autoencoder; decided, their tissue probabilities are squared as those of samples are, which is what a sample could at best look "
     "like. The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the "
     "whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). "
@@ -84,7 +85,7 @@ def measure(plan: Plan) -> Findings:
     depth, height, width = sampler.model.config.shape
     folder = _folder_of(plan)
     training = whole_heads(folder, TRAINING_HEADS, (depth, height, width), _SEED)
-    held_out = whole_heads(folder, SELECTION_HEADS, (depth, height, width), _SEED)
+    held_out = whole_heads(folder, _UNSEEN_HEADS, (depth, height, width), _SEED)
     count = plan.samples + (1 + _COPIES) * len(training.heads) + len(held_out.heads) + 2 * _RECONSTRUCTIONS
     with progress_bar(count, "samples") as bar:
         groups = _groups(plan, sampler, training, held_out, bar)
