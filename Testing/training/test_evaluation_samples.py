@@ -13,6 +13,8 @@ from network import tiny_sampler
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.head_volumes import HeadVolumes
 from PhysMRISynthLib.imaging.volumes import image_like
+from PhysMRISynthLib.network.weights import load_weights
+from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
 from PhysMRISynthLib.training.evaluation import samples
 from PhysMRISynthLib.training.evaluation.anatomies import (
     Anatomy,
@@ -132,9 +134,9 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     }  # fmt: skip
     found = samples.compare(groups)
     assert found.notes[-1] == (
-        "1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads are nearer to a training head than the farther of its "
-        "deformed copies. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one as those do (nearest over "
-        "second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
+        "Measured by training heads deformed: 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads are nearer to a "
+        "training head than the farther of its copies. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one "
+        "as those do (nearest over second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
     )
     volumes, means, _overlaps = found.tables
     by_name = {row[0]: row for row in volumes.rows}
@@ -185,35 +187,54 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     groups = {samples.SAMPLED: [lost], samples.TRAINING: others, samples.DEFORMED: [replace(toy, name="lost")],
               samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
-    assert found.notes[-1].startswith("0 of 0 samples, ") and found.notes[-1].endswith(
+    assert ": 0 of 0 samples, " in found.notes[-1] and found.notes[-1].endswith(
         "3 of 5 heads were not found in the atlas and are not compared."
     )
     assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[samples.SAMPLED][-4:] == ("",) * 4
 
 
-def test_the_suite_runs_on_a_tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Of two training heads and three others, with a sampling model of codes and the checkpoint of its condenser."""
     tiny_sampler.installed(tmp_path)
+    sha256 = load_weights(tmp_path / "vae.safetensors").sha256
+    drawn = tiny_sampler.with_condenser(tmp_path, sha256)
+    condenser = tiny_sampler.tiny_condenser()
+    state = {"average": condenser.state_dict(), "configuration": {"network": condenser.config.mapping()}, "vae_sha256": sha256}
+    save_atomically(state, tmp_path / "checkpoint.pt")
     data = tmp_path / "data"
     write_label_map(data / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
     for number in (2, 15, 16, 17):
         shutil.copy(data / "head_labels" / "head_01.nii.gz", data / "head_labels" / f"head_{number:02d}.nii.gz")
     monkeypatch.setattr(samples, "TRAINING_HEADS", (1, 2))
-    plan = Plan({}, data, samples=2, sampler=lambda: installed_sampler(tmp_path / "sampler.safetensors", tmp_path / "vae.safetensors"))
     monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
-    evaluate(plan, suites_named("samples"), tmp_path / "out")
+    return Plan({}, data, samples=2, sampler=lambda: installed_sampler(drawn, tmp_path / "vae.safetensors"))
+
+
+def test_the_suite_runs_on_a_tiny_model(tiny_plan: Plan, tmp_path: Path) -> None:
+    evaluate(replace(tiny_plan, condenser=tmp_path / "checkpoint.pt"), suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    assert "sampler sha256 " in text and "the farther of its deformed copies" in text
-    assert "| training heads deformed | 4 |" in text and "Segmentability" in text
+    assert "sampler sha256 " in text and "expander sha256 " in text and "Segmentability" in text
+    for kind, count in ((samples.DEFORMED, 4), (samples.CONDENSED, 2), (samples.HELD_OUT, 3), (samples.SAMPLED, 2)):
+        assert f"| {kind} | {count} |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
+    assert "samples" not in suites_named("all")
+
+
+def test_what_the_suite_lacks_is_said_before_it_begins(tiny_plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(PhysMRISynthError, match="--data"):
-        evaluate(replace(plan, data=None), ["samples"], tmp_path / "other")
+        evaluate(replace(tiny_plan, data=None), ["samples"], tmp_path / "other")
 
     def missing() -> None:
         raise WeightsError("No weights for sampling are installed.")
 
     with pytest.raises(WeightsError):
-        evaluate(replace(plan, sampler=missing), ["samples"], tmp_path / "other")
-    assert "samples" not in suites_named("all")
+        evaluate(replace(tiny_plan, sampler=missing), ["samples"], tmp_path / "other")
+    state = load_checkpoint(tmp_path / "checkpoint.pt")
+    state["average"]["reader.leave.bias"] += 1.0
+    save_atomically(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(PhysMRISynthError, match="does not draw the codes"):
+        evaluate(replace(tiny_plan, condenser=tmp_path / "checkpoint.pt"), ["samples"], tmp_path / "other")
 
 
 def test_the_gallery_shows_three_contrasts_in_three_planes() -> None:

@@ -87,6 +87,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
     parser.add_argument("--samples", type=positive, default=20, metavar="N", help="heads that suite samples draws (20)")
+    parser.add_argument("--condenser", type=Path, metavar="FILE", help="its condenser's checkpoint.pt, to compare condensed heads too")
     parser.set_defaults(command=_evaluate)
 
 
@@ -164,7 +165,10 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(note, file=sys.stderr)
     heads, noise = (tuple(dict.fromkeys(values)) for values in (options.heads or HEADS, options.noise or NOISE_PERCENT))
     sampler = partial(installed_sampler, options.sampler, options.weights)
-    plan = Plan(estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples)
+    plan = Plan(
+        estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples,
+        options.condenser,
+    )  # fmt: skip
     evaluate(plan, suites, options.out)
     print(f"results.json, results.md and figures are in {options.out}.")
 

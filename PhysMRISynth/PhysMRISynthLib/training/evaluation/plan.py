@@ -36,7 +36,7 @@ class Plan:
     """``estimators`` by the name of their prior; ``heads`` are numbers of label maps in ``data``/head_labels, or "example", each drawn
     ``seeds`` times and seen at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile.
 
-    ``sampler`` loads the sampling model, which draws so many ``samples``.
+    ``sampler`` loads the sampling model, which draws so many ``samples``; ``condenser`` is the checkpoint of that whose codes it draws.
     ``sha256`` identifies the network, where there is one, and ``notes`` tell what a reader of the results must know.
     """
 
@@ -50,6 +50,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     sampler: Callable[[], Sampler] = installed_sampler
     samples: int = 20
+    condenser: Path | None = None
 
     def file(self, name: str) -> Path:
         """The file ``name`` of the data folder. Raises PhysMRISynthError when there is no such file."""

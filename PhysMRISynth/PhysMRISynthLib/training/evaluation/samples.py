@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...errors import PhysMRISynthError
+from ...network.condenser import Condenser
+from ...network.condenser_weights import codes_sha256
 from ...network.device import choose_device, fastest_precision
 from ...network.inference import decode
 from ...physics.tissues import PROPERTIES
@@ -20,6 +23,7 @@ from ..anatomy import PlaceHead
 from ..latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..sample import Sample
 from ..simulator import Simulator
+from ..train_condenser import trained_condenser
 from ..train_vae import SELECTION_HEADS, TRAINING_HEADS
 from .anatomies import FIELD_STRENGTH, Anatomy, anatomy_of, one_hot, wasserstein
 from .drawing import Picture, draw_pictures
@@ -29,10 +33,11 @@ from .results import Findings, Table
 from .segmentation import SEGMENTED, overlaps
 from .similarity import check_metrics, similarity
 
-SAMPLED, TRAINING, DEFORMED, RECONSTRUCTED, DECIDED, HELD_OUT = (
-    "samples", "training heads", "training heads deformed", "held-out heads reconstructed", "held-out heads reconstructed, decided",
-    "held-out heads",
+SAMPLED, TRAINING, DEFORMED, CONDENSED, RECONSTRUCTED, DECIDED, HELD_OUT = (
+    "samples", "training heads", "training heads deformed", "training heads condensed", "held-out heads reconstructed",
+    "held-out heads reconstructed, decided", "held-out heads",
 )  # fmt: skip
+_COPIED = (DEFORMED, CONDENSED)
 _SEGMENTED_KINDS = (SAMPLED, TRAINING, HELD_OUT, RECONSTRUCTED)
 VOLUMES = ("brain", "white_matter", "ventricles")
 _TOLERANCE = 0.15
@@ -43,9 +48,10 @@ _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "w
 """How a head is placed that is not deformed."""
 _NOTES = (
     "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind"
-    " that was learned from, but whole; held-out heads are other people's, reconstructed from simulated scans of deformed copies by the "
-    "autoencoder; decided, their tissue probabilities are squared as those of samples are, which is what a sample could at best look "
-    "like. The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the "
+    " that was learned from, but whole; condensed ones went through the autoencoder and the condenser, whose codes samples are; held-out "
+    "heads are other people's, reconstructed from simulated scans of deformed copies by the autoencoder; decided, their tissue "
+    "probabilities are squared as those of samples and of condensed heads are, which is what a sample could at best look like. "
+    "The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the "
     "whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). "
     "Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the "
     "correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas, of which the second, mirrored or "
@@ -69,7 +75,7 @@ def placed(simulator: Simulator, number: int, copy: int, placement: Mapping[str,
 def check(plan: Plan) -> None:
     """Raise PhysMRISynthError when MONAI, the sampling model or the label maps cannot be had."""
     check_metrics()
-    plan.sampler()
+    _condenser_of(plan, plan.sampler())
     _folder_of(plan)
 
 
@@ -77,6 +83,16 @@ def _folder_of(plan: Plan) -> Path:
     if plan.data is None or not (plan.data / "head_labels").is_dir():
         raise PhysMRISynthError("The suite 'samples' compares with the training heads. Give the folder that holds head_labels with --data.")
     return plan.data
+
+
+def _condenser_of(plan: Plan, sampler: Sampler) -> Condenser | None:
+    """The one whose codes the sampling model draws, where the plan has it. Raises PhysMRISynthError when it is another."""
+    if plan.condenser is None:
+        return None
+    condenser = trained_condenser(plan.condenser, sampler.decoder.sha256)
+    if codes_sha256(condenser) != sampler.model.codes_sha256:
+        raise PhysMRISynthError(f"The sampling model does not draw the codes of {plan.condenser}. Give its own condenser, or none.")
+    return condenser
 
 
 def measure(plan: Plan) -> Findings:
@@ -98,7 +114,7 @@ def _identity(sampler: Sampler) -> dict[str, str]:
 
 
 def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulator, bar: Any) -> Groups:
-    groups: Groups = {SAMPLED: [], TRAINING: [], DEFORMED: [], HELD_OUT: [], RECONSTRUCTED: [], DECIDED: []}
+    groups: Groups = {kind: [] for kind in (SAMPLED, TRAINING, *_COPIED, HELD_OUT, RECONSTRUCTED, DECIDED)}
 
     def add(group: str, name: str, fractions: np.ndarray) -> None:
         number = len(groups[group])
@@ -115,6 +131,12 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
         add(HELD_OUT, head.name, one_hot(placed(held_out, number, 0, _STILL)))
     device = choose_device("auto")
     precision = fastest_precision(device.type)
+    condenser, expander = _condenser_of(plan, sampler), sampler.model.expander
+    if condenser is not None and expander is not None:
+        for index in range(len(training.heads)):
+            latent = latent_of(good_scan(training, index), sampler.decoder, device, precision)
+            back = expander.network.cpu().latent(condenser.codes(torch.from_numpy(latent.latent)))
+            add(CONDENSED, latent.name, decided(decode(sampler.decoder, back[0].detach().numpy(), device, precision)))
     for index in range(_RECONSTRUCTIONS):
         latent = latent_of(good_scan(held_out, index), sampler.decoder, device, precision)
         likely = decode(sampler.decoder, latent.latent[0], device, precision)
@@ -152,13 +174,21 @@ def _distances(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
     nearest, *further = sorted(distances, key=lambda name: distances[name])
     share = distances[nearest] / max(distances[further[0]], 1e-6) if further else 1.0
     found = {"nearest": nearest, "distance": distances[nearest], "distance_over_second": share}
-    return found | ({"own": head.name == nearest} if kind == DEFORMED else {})
+    return found | ({"own": head.name == nearest} if kind in _COPIED else {})
 
 
 def _copies(records: Sequence[Record]) -> str:
-    """How many samples are nearer to a training head than its deformed copies, or belong to it as they do, and how many other people."""
+    """How many samples are nearer to a training head than its copies, or belong to it as those do, and how many other people; for each
+    kind of copies."""
     compared = [record for record in records if "distance" in record]
-    copies = [record for record in compared if record["kind"] == DEFORMED]
+    kinds = [kind for kind in _COPIED if any(record["kind"] == kind for record in compared)]
+    lost = len(records) - len(compared)
+    missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
+    return " ".join(_copies_of(kind, compared) for kind in kinds) + missing
+
+
+def _copies_of(kind: str, compared: Sequence[Record]) -> str:
+    copies = [record for record in compared if record["kind"] == kind]
     share = max((record["distance_over_second"] for record in copies if record["own"]), default=0.0)
     reach: dict[str, float] = {}
     for record in (record for record in copies if record["own"]):
@@ -171,11 +201,9 @@ def _copies(records: Sequence[Record]) -> str:
         return bool(record["distance_over_second"] <= share)
 
     own = f"{sum(record['own'] for record in copies)} of {len(copies)} copies have their own as nearest"
-    lost = len(records) - len(compared)
-    missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
     return (
-        f"{_counted(compared, nearer)} are nearer to a training head than the farther of its deformed copies. "
-        f"{_counted(compared, belongs)} belong to one as those do (nearest over second nearest at most {share:.2f}; {own}).{missing}"
+        f"Measured by {kind}: {_counted(compared, nearer)} are nearer to a training head than the farther of its copies. "
+        f"{_counted(compared, belongs)} belong to one as those do (nearest over second nearest at most {share:.2f}; {own})."
     )
 
 
