@@ -135,7 +135,7 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     found = samples.compare(groups)
     assert found.notes[-1] == (
         "Measured by training heads deformed: 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads are nearer to a "
-        "training head than the farther of its copies. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one "
+        "training head than its farthest copy. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one "
         "as those do (nearest over second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
     )
     volumes, means, _overlaps = found.tables

@@ -15,7 +15,7 @@ from PhysMRISynthLib.training import halves
 from PhysMRISynthLib.training.anatomy import AIR, BRAIN, TISSUES, LabelledHead
 from PhysMRISynthLib.training.halves import Halves, Person, joined, person
 
-WHITE, THALAMUS = TISSUES.index("white_matter"), TISSUES.index("thalamus")
+WHITE, THALAMUS, FAT = (TISSUES.index(name) for name in ("white_matter", "thalamus", "fat"))
 SHAPE, MIDDLE = (200, 224, 176), 88
 
 
@@ -89,6 +89,20 @@ def test_below_the_others_neck_the_own_goes_on(own: Person, other: Person) -> No
     made = joined(own, other, mirror=False, left=True)
     lowest = made.tissue[:10, :, LEFT]
     assert (own.head.tissue[:10, :, LEFT] != AIR).any() and np.array_equal(lowest, own.head.tissue[:10, :, LEFT])
+
+
+def test_around_the_others_head_is_air(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Label maps are cut to the head: where the other's ends, at all sides but below, it does not go on with the own skin."""
+    box = (np.zeros(3), np.ones(3))
+    to_atlas = np.eye(4)
+    to_atlas[0, 3] = -19.5
+    large = Person(LabelledHead("large", np.full((40, 40, 40), FAT, np.uint8), box), np.zeros((10, 10, 10), np.float32), to_atlas)
+    small = Person(LabelledHead("small", np.full((20, 20, 40), WHITE, np.uint8), box), np.zeros((5, 5, 10), np.float32), to_atlas)
+    monkeypatch.setattr(halves, "_deformed", lambda own, other, affine: sitk.TranslationTransform(3, (0.0, -10.0, -10.0)))
+    made = joined(large, small, mirror=False, left=True).tissue
+    assert (made[..., :20] == FAT).all()
+    assert (made[10:30, 10:30, 20:] == WHITE).all() and (made[:10, :, 20:] == FAT).all()
+    assert (made[30:, :, 20:] == AIR).all() and (made[10:, :10, 20:] == AIR).all() and (made[10:, 30:, 20:] == AIR).all()
 
 
 def test_nobody_is_joined_with_himself_and_everybody_with_everybody(own: Person, monkeypatch: pytest.MonkeyPatch) -> None:

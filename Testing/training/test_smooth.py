@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PhysMRISynthLib.imaging.smooth import smooth_noise
+from PhysMRISynthLib.imaging.smooth import near_means, smooth_noise
 from PhysMRISynthLib.training.smooth import blurred, moved, resized, rotation
 
 ANGLES = st.tuples(*[st.floats(-math.pi, math.pi)] * 3)
@@ -149,3 +149,14 @@ def test_rotations_are_orthonormal_and_do_not_mirror(angles: tuple[float, float,
 def test_a_rotation_turns_about_one_axis_after_the_other(angles: tuple[float, float, float]) -> None:
     first, second, third = np.diag(angles)
     np.testing.assert_allclose(rotation(angles), rotation(third) @ rotation(second) @ rotation(first), atol=1e-12)
+
+
+def test_means_of_neighbours_take_alternation_away_along_every_axis_and_nothing_else() -> None:
+    shape = (6, 7, 8)
+    for axis in range(3):
+        stripes = (np.indices(shape)[axis] % 2).astype(np.float32)
+        within = [slice(1, -1) if other == axis else slice(None) for other in range(3)]
+        np.testing.assert_allclose(near_means(stripes)[tuple(within)], 0.5, atol=1e-6)
+    np.testing.assert_allclose(near_means(np.full(shape, 3.0, np.float32)), 3.0, rtol=1e-6)  # also at the ends
+    ramp = linear(shape, np.array([1.0, -2.0, 0.5]))
+    np.testing.assert_allclose(near_means(ramp)[1:-1, 1:-1, 1:-1], ramp[1:-1, 1:-1, 1:-1], rtol=1e-5)

@@ -202,11 +202,12 @@ def test_the_card_tells_what_was_shipped_and_measured(folder: Path, tmp_path: Pa
     condenser = folder / "condenser" / "checkpoint.pt"
     checkpoint = train_ldm(LDM, run, folder / "vae.safetensors", condenser=condenser)
     assert checkpoint is not None
-    ship_sampler(checkpoint, tmp_path, "abc123", condenser)
+    ship_sampler(checkpoint, tmp_path, "abc123", condenser, "It began with another.")
     card = (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
     shipped = load_sampler(tmp_path / "sampler.safetensors")
     assert shipped.sha256 in card and "2 steps in" in card and "4 steps in" in card and "abc123" in card and "No metrics" in card
     assert "`expander.safetensors` (" in card and '"codes": 4' in card and "4 simulated heads of the 14 label maps" in card
+    assert "deformed onto it. It began with another.\n" in card
 
     expander = load_expander(tmp_path / "expander.safetensors")
     of = {"network_sha256": "2" * 64, "sampler_sha256": shipped.sha256, "expander_sha256": expander.sha256}

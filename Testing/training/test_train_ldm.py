@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import load_weights, save_weights
 from PhysMRISynthLib.training import latent_source as module
 from PhysMRISynthLib.training import latents as latents_module
+from PhysMRISynthLib.training.anatomy import LabelledHead
 from PhysMRISynthLib.training.checkpoint import load_checkpoint
 from PhysMRISynthLib.training.latent_source import Source
 from PhysMRISynthLib.training.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
@@ -197,6 +200,29 @@ def test_components_are_the_axes_on_which_heads_differ(tmp_path: Path) -> None:
     torch.testing.assert_close(found[:, ::3], expected[:, ::3], rtol=0.1, atol=0)
     again = space.latent(seen[:1])
     assert (again - torch.from_numpy(latents[0].latent)).abs().max() < 0.01
+
+
+def test_nobody_is_learned_whole_where_there_are_several(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boxes are not found in the atlas, so that what joins heads is a stand-in; the one that is held out stays whole."""
+    shutil.copytree(data_folder, tmp_path / "data")
+    shutil.copy(data_folder / "head_labels" / "head_01.nii.gz", tmp_path / "data" / "head_labels" / "head_02.nii.gz")
+    monkeypatch.setattr(module, "TRAINING_HEADS", (1, 2))
+
+    class Joining:
+        def __init__(self, heads: Sequence[LabelledHead]) -> None:
+            self.heads = heads
+
+        def head(self, number: int, rng: np.random.Generator) -> LabelledHead:
+            return replace(self.heads[number], name=f"{self.heads[number].name} + {self.heads[1 - number].name}")
+
+    monkeypatch.setattr(latents_module, "Halves", SimpleNamespace(of=Joining))
+    trained(tmp_path / "data", tmp_path / "run", 1)
+    learned, held_out = (
+        [Latents(tmp_path / "run" / "latents" / part, SIMULATOR, count)[index].name for index in range(count)]
+        for part, count in (("learned", 4), ("held_out", 2))
+    )
+    one, other = "head_01.nii.gz + head_02.nii.gz", "head_02.nii.gz + head_01.nii.gz"
+    assert learned == [one, other, one, other] and held_out == ["head_15.nii.gz"] * 2
 
 
 def test_slices_are_learned_where_there_is_brain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from ..errors import RegistrationError
 from ..imaging.atlas import atlas_middle, place_atlas
 from ..physics.tissues import tissue_table
-from .anatomy import LabelledHead
+from .anatomy import AIR, LabelledHead
 from .standard_test import PROTOCOLS
 
 _FIELD_STRENGTH = 3.0
@@ -21,6 +21,8 @@ _STIFFNESS, _STEPS = 1.5, 60
 """SD, in positions of that grid, of the Gaussian that each step's displacement is smoothed with; and steps."""
 _NOT_SEEN = 255
 """Below the cut through the other's neck."""
+_AIR_MM = 60
+"""So far a head's image goes on as air, but not below: it is cut to the head."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,8 @@ def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead
     across[0, 3] = 2.0 * middle if mirror else 0.0
     affine = _transform(np.linalg.inv(other.to_atlas) @ across @ own.to_atlas)
     grid = _image(own.head.tissue)
-    there = sitk.GetArrayFromImage(
-        sitk.Resample(_image(other.head.tissue), grid, _deformed(own, other, affine), sitk.sitkNearestNeighbor, _NOT_SEEN)
-    )
+    whole = _in_air(other.head.tissue)
+    there = sitk.GetArrayFromImage(sitk.Resample(whole, grid, _deformed(own, other, affine), sitk.sitkNearestNeighbor, _NOT_SEEN))
     z, y, x = (np.arange(n, dtype=np.float64) for n in own.head.tissue.shape)
     row = own.to_atlas[0]
     beside = row[0] * x + row[1] * y[:, None] + row[2] * z[:, None, None] + row[3] - middle  # to the left where above 0
@@ -105,6 +106,13 @@ def _transform(matrix: np.ndarray) -> sitk.AffineTransform:
     transform.SetMatrix(matrix[:3, :3].reshape(-1).tolist())
     transform.SetTranslation(matrix[:3, 3].tolist())
     return transform
+
+
+def _in_air(tissue: np.ndarray) -> sitk.Image:
+    padded = np.pad(tissue, ((0, _AIR_MM), (_AIR_MM, _AIR_MM), (_AIR_MM, _AIR_MM)), constant_values=AIR)
+    image = _image(padded)
+    image.SetOrigin((-_AIR_MM, -_AIR_MM, 0.0))
+    return image
 
 
 def _image(values: np.ndarray, side: int = 1) -> sitk.Image:

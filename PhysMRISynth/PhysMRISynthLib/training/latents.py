@@ -185,7 +185,9 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
     except (OSError, ValueError):
         found = None
     if found != wanted:
-        raise PhysMRISynthError(f"{folder} holds latents of another network, shape or seed. Delete it, or choose another --out.")
+        raise PhysMRISynthError(
+            f"{folder} holds latents of another network, shape, seed or kind of heads. Delete it, or choose another --out or --latents."
+        )
     if path.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

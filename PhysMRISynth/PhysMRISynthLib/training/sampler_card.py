@@ -14,13 +14,18 @@ around the literature's values, from which the signal equations make images of a
 software, and for teaching contrast."""
 _LIMITS = (
     "Not for diagnosis, and no medical device. What is drawn is nobody's, and no statement about anybody.",
-    "Its anatomy was learned from {label_maps} label maps of adults, deformed at random: what differs between people beyond that it does "
-    "not know. Drawn heads are no substitute for a population, neither in a statistic nor as the only training data of another model.",
-    "Look at a head before you use it: in some, fluid or holes take the place of cortex at the midline or in front, a brain stem or a "
-    "cerebellum is misshapen, or the scalp is interrupted.",
+    "Its anatomy was learned from {label_maps} label maps of adults, whose halves were exchanged and which were deformed at random: what "
+    "differs between people beyond that it does not know. Drawn heads are no substitute for a population, neither in a statistic nor as "
+    "the only training data of another model.",
+    "Look at a head before you use it: in some, patches of fluid or of white matter lie within cortex, most often in front, or the skin of "
+    "the head is doubled or interrupted.",
     "Folds are smoother than in real brains; small structures (optic nerves, vessels, single nuclei), face and neck are rough.",
     "A drawn head may resemble one of the label maps, which are public; the metrics tell how much.",
     "Lesions are those of multiple sclerosis alone, and few.",
+)
+_DATA = (
+    "{heads} simulated heads of the {label_maps} label maps that the network before it was trained on (see its own card), as that "
+    "network's latents. Each is two people's: one half of the head is another's, mirrored or not, deformed onto it."
 )
 _NO_METRICS = (
     "No metrics were given. `physmrisynth evaluate --suite samples` measures these weights; `ship_sampler --metrics results.json` puts its "
@@ -41,8 +46,7 @@ def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Map
         "## Limits",
         "\n".join(f"- {limit.format(label_maps=card['label_maps'])}" for limit in _LIMITS),
         "## Training data",
-        f"{card['heads']} simulated heads of the {card['label_maps']} label maps that the network before it was trained on (see its own "
-        "card), as that network's latents.",
+        " ".join((_DATA.format(**card), *filter(None, [card.get("history")]))),
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",

@@ -36,9 +36,9 @@ FILE, MANIFEST, CARD = "sampler.safetensors", "weights.json", "sampler_card.md"
 LARGEST_BYTES = 30_000_000
 
 
-def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, condenser: Path | None = None) -> Path:
+def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, condenser: Path | None = None, history: str = "") -> Path:
     """Write weights, manifest and model card into ``out``; returns the sampling model's file, beside which lies the expander's where it
-    draws codes.
+    draws codes. ``history`` is for the card: what the training began with, where that was not nothing.
 
     Raises PhysMRISynthError when a checkpoint cannot be used or they do not belong together, WeightsError when a file would be too large.
     """
@@ -47,7 +47,7 @@ def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, c
         model = LatentDiffusion(DiffusionConfig.from_mapping(state["configuration"]["network"])).eval().requires_grad_(False)
         model.load_state_dict(state["average"])
         vae_sha256 = str(state["vae_sha256"])
-        codes, card = str(state[CODES_SHA256]), _card(state, code_version)
+        codes, card = str(state[CODES_SHA256]), _card(state, code_version) | {"history": history}
     except (LookupError, TypeError, RuntimeError, PhysMRISynthError) as error:
         raise PhysMRISynthError(f"{checkpoint} is no checkpoint of 'train ldm' ({error}). Give another.") from None
     files = [_File(out / FILE, KIND, lambda draft: save_sampler(model, vae_sha256, card, draft, codes))]
@@ -129,13 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', where codes are drawn")
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights and weights.json")
     parser.add_argument("--code-version", default=__version__, help="what the code was, such as a git commit")
+    parser.add_argument("--history", default="", metavar="TEXT", help="what the trainings began with, for the card (nothing)")
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) == (options.metrics is None):
         parser.error("give --checkpoint to ship, or --metrics to complete the card of what was shipped")
     try:
         if options.checkpoint is not None:
-            print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser))
+            print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))
         else:
             write_card(options.out, options.metrics)
     except PhysMRISynthError as error:

@@ -48,16 +48,16 @@ _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "w
 """How a head is placed that is not deformed."""
 _NOTES = (
     "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind"
-    " that was learned from, but whole; condensed ones went through the autoencoder and the condenser, whose codes samples are; held-out "
-    "heads are other people's, reconstructed from simulated scans of deformed copies by the autoencoder; decided, their tissue "
-    "probabilities are squared as those of samples and of condensed heads are, which is what a sample could at best look like. "
+    " that was learned from, but whole; condensed ones are reconstructed from simulated scans of deformed copies by way of the codes of "
+    "which samples are made; held-out heads are other people's, reconstructed in the same way without codes; decided, their tissue "
+    "probabilities are treated as those of samples and of condensed heads are, which is what a sample could at best look like. "
     "The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the "
     "whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). "
     "Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the "
     "correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas, of which the second, mirrored or "
-    "not, is then deformed smoothly onto the first on a grid of 8 mm. What that cannot undo of a strong deformation is more than lies "
-    "between people who were never deformed; so heads are told to be of one person by how much nearer the nearest training head is than"
-    " the second nearest: a copy has one that it belongs to. Coarser heads lie farther from all, too. MS-SSIM between heads of a group:"
+    "not, is then deformed smoothly onto the first on a grid of 8 mm. Heads are told to be of one person by how much nearer the nearest "
+    "training head is than the second nearest: a copy has one that it belongs to, and coarser heads lie farther from all. A head that is "
+    "two people's, as those that were learned from are, belongs to neither by this. MS-SSIM between heads of a group:"
     " lower is more diverse. The network that segments is the one whose decoder makes samples and reconstructions: that helps both "
     "alike.",
 )
@@ -96,13 +96,14 @@ def _condenser_of(plan: Plan, sampler: Sampler) -> Condenser | None:
 
 
 def measure(plan: Plan) -> Findings:
-    """``plan.samples`` heads, of the seeds from 0 on, beside training heads, deformed ones and reconstructions."""
+    """``plan.samples`` heads, of the seeds from 0 on, beside training heads, deformed and condensed ones, and reconstructions."""
     sampler = plan.sampler()
     depth, height, width = sampler.model.config.shape
     folder = _folder_of(plan)
     training = whole_heads(folder, TRAINING_HEADS, (depth, height, width), _SEED)
     held_out = whole_heads(folder, _UNSEEN_HEADS, (depth, height, width), _SEED)
-    count = plan.samples + (1 + _COPIES) * len(training.heads) + len(held_out.heads) + 2 * _RECONSTRUCTIONS
+    each = 1 + _COPIES + (plan.condenser is not None)
+    count = plan.samples + each * len(training.heads) + len(held_out.heads) + 2 * _RECONSTRUCTIONS
     with progress_bar(count, "samples") as bar:
         groups = _groups(plan, sampler, training, held_out, bar)
     return replace(compare(groups), of=_identity(sampler))
@@ -202,7 +203,7 @@ def _copies_of(kind: str, compared: Sequence[Record]) -> str:
 
     own = f"{sum(record['own'] for record in copies)} of {len(copies)} copies have their own as nearest"
     return (
-        f"Measured by {kind}: {_counted(compared, nearer)} are nearer to a training head than the farther of its copies. "
+        f"Measured by {kind}: {_counted(compared, nearer)} are nearer to a training head than its farthest copy. "
         f"{_counted(compared, belongs)} belong to one as those do (nearest over second nearest at most {share:.2f}; {own})."
     )
 
