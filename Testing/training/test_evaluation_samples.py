@@ -187,7 +187,7 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     groups = {samples.SAMPLED: [lost], samples.TRAINING: others, samples.DEFORMED: [replace(toy, name="lost")],
               samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
-    assert ": 0 of 0 samples, " in found.notes[-1] and found.notes[-1].endswith(
+    assert found.notes[-1].startswith("Measured by training heads deformed: 0 of 0 samples, ") and found.notes[-1].endswith(
         "3 of 5 heads were not found in the atlas and are not compared."
     )
     assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[samples.SAMPLED][-4:] == ("",) * 4
@@ -215,6 +215,7 @@ def test_the_suite_runs_on_a_tiny_model(tiny_plan: Plan, tmp_path: Path) -> None
     evaluate(replace(tiny_plan, condenser=tmp_path / "checkpoint.pt"), suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "sampler sha256 " in text and "expander sha256 " in text and "Segmentability" in text
+    assert text.count("are nearer to a training head than its farthest copy") == 2  # of deformed and of condensed copies
     for kind, count in ((samples.DEFORMED, 4), (samples.CONDENSED, 2), (samples.HELD_OUT, 3), (samples.SAMPLED, 2)):
         assert f"| {kind} | {count} |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000

@@ -152,3 +152,12 @@ def mutual_information_method(shrink: tuple[int, ...], smooth_mm: tuple[float, .
     method.SetSmoothingSigmasPerLevel(list(smooth_mm))
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     return method
+
+
+def smooth_deformation(fixed: sitk.Image, moving: sitk.Image, stiffness: float, steps: int) -> sitk.Image:
+    """Displacements (mm) at the voxels of ``fixed`` to what looks alike in ``moving``, which is near already (demons), each step's smoothed
+    with a Gaussian of SD ``stiffness`` voxels."""
+    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
+    demons.SetNumberOfIterations(steps)
+    demons.SetStandardDeviations(stiffness)
+    return demons.Execute(fixed, moving)

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RegistrationError
+from ..imaging.alignment import smooth_deformation
 from ..imaging.atlas import atlas_middle, place_atlas
 from ..physics.tissues import tissue_table
 from .anatomy import AIR, LabelledHead
@@ -94,10 +95,8 @@ def _signals() -> np.ndarray:
 def _deformed(own: Person, other: Person, affine: sitk.Transform) -> sitk.Transform:
     """From points of one head to those of another that look alike, near the ``affine`` way."""
     fixed, moving = _image(own.coarse, _COARSE), _image(other.coarse, _COARSE)
-    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
-    demons.SetNumberOfIterations(_STEPS)
-    demons.SetStandardDeviations(_STIFFNESS)
-    displacement = demons.Execute(fixed, sitk.Resample(moving, fixed, affine, sitk.sitkLinear, 0.0))
+    placed = sitk.Resample(moving, fixed, affine, sitk.sitkLinear, 0.0)
+    displacement = smooth_deformation(fixed, placed, _STIFFNESS, _STEPS)
     return sitk.CompositeTransform([affine, sitk.DisplacementFieldTransform(displacement)])
 
 

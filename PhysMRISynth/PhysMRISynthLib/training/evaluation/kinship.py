@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import RegistrationError
+from ...imaging.alignment import smooth_deformation
 from ...imaging.atlas import atlas_brain, in_atlas, place_atlas
 from ..standard_test import PROTOCOLS
 
@@ -39,11 +40,8 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _deformed(brain: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
-    demons.SetNumberOfIterations(_STEPS)
-    demons.SetStandardDeviations(_STIFFNESS)
     moving = sitk.GetImageFromArray(brain)
-    displacement = demons.Execute(sitk.GetImageFromArray(onto), moving)
+    displacement = smooth_deformation(sitk.GetImageFromArray(onto), moving, _STIFFNESS, _STEPS)
     return np.asarray(sitk.GetArrayFromImage(sitk.Warp(moving, displacement)))
 
 

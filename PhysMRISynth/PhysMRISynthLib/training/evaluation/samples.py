@@ -182,7 +182,7 @@ def _copies(records: Sequence[Record]) -> str:
     """How many samples are nearer to a training head than its copies, or belong to it as those do, and how many other people; for each
     kind of copies."""
     compared = [record for record in records if "distance" in record]
-    kinds = [kind for kind in _COPIED if any(record["kind"] == kind for record in compared)]
+    kinds = [kind for kind in _COPIED if any(record["kind"] == kind for record in records)]
     lost = len(records) - len(compared)
     missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
     return " ".join(_copies_of(kind, compared) for kind in kinds) + missing
