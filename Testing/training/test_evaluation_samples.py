@@ -11,9 +11,12 @@ import pytest
 import SimpleITK as sitk
 from network import tiny_sampler
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
+from PhysMRISynthLib.imaging.atlas import place_atlas
 from PhysMRISynthLib.imaging.head_volumes import HeadVolumes
+from PhysMRISynthLib.imaging.midline import Midline
 from PhysMRISynthLib.imaging.volumes import image_like
 from PhysMRISynthLib.network.weights import load_weights
+from PhysMRISynthLib.training.anatomy import AIR
 from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
 from PhysMRISynthLib.training.evaluation import samples
 from PhysMRISynthLib.training.evaluation.anatomies import (
@@ -22,6 +25,16 @@ from PhysMRISynthLib.training.evaluation.anatomies import (
     gradient_energy,
     one_hot,
     wasserstein,
+)
+from PhysMRISynthLib.training.evaluation.groups import (
+    CONDENSED,
+    DEFORMED,
+    HELD_OUT,
+    JOINED,
+    RECONSTRUCTED,
+    SAMPLED,
+    TRAINING,
+    Groups,
 )
 from PhysMRISynthLib.training.evaluation.kinship import aligned_brain, distance
 from PhysMRISynthLib.training.evaluation.plan import Plan
@@ -99,15 +112,13 @@ def test_a_head_lies_where_the_atlas_does_wherever_it_was() -> None:
     """Moved and turned by 8 degrees it is a copy still; of nothing there is no brain."""
     maps = small_head().maps
     image = image_like(render(maps, PROTOCOLS["t1w"]), maps.grid)
-    here = aligned_brain(image, image, 3.0)
-    assert here is not None
+    here = aligned_brain(image, place_atlas(image, PROTOCOLS["t1w"], 3.0).to_atlas)
     middle = image.TransformContinuousIndexToPhysicalPoint([side / 2 for side in image.GetSize()])
     turned = sitk.Resample(image, image, sitk.Euler3DTransform(middle, 0.1, 0.0, 0.1, (5.0, -3.0, 4.0)), sitk.sitkLinear)
-    there = aligned_brain(turned, turned, 3.0)
-    assert there is not None
+    there = aligned_brain(turned, place_atlas(turned, PROTOCOLS["t1w"], 3.0).to_atlas)
     assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.97
-    nothing = sitk.Image([40] * 3, sitk.sitkFloat32)
-    assert aligned_brain(nothing, nothing, 3.0) is None
+    nothing = anatomy_of("nothing", one_hot(np.full((40, 40, 40), AIR, np.uint8)), 0)
+    assert nothing.aligned is None and nothing.midline is None
 
 
 def test_wasserstein_is_the_shift_of_a_distribution(toy: Anatomy) -> None:
@@ -124,13 +135,15 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     copy_of = replace(toy, name="toy", aligned=toy.aligned + 0.1 * noise)
     stranger = toy.aligned + 2.0 * np.roll(noise, 5)
     sampled = [
-        replace(toy, name="seed 0"),  # a copy
-        replace(toy, name="seed 1", aligned=stranger, gradient_energy=0.5 * toy.gradient_energy),
-        replace(toy, name="seed 2", aligned=stranger, volumes=HeadVolumes(*(3.0 * v for v in vars(toy.volumes).values()))),
-    ]
+        replace(toy, name="seed 0", midline=Midline(10.0, True, 0.8)),  # a copy
+        replace(toy, name="seed 1", midline=Midline(150.0, True, 0.8), attempt=2, aligned=stranger,
+                gradient_energy=0.5 * toy.gradient_energy),
+        replace(toy, name="seed 2", midline=Midline(5.0, False, 0.5), attempt=3, aligned=stranger,
+                volumes=HeadVolumes(*(3.0 * v for v in vars(toy.volumes).values()))),
+    ]  # fmt: skip
     groups = {
-        samples.SAMPLED: sampled, samples.TRAINING: [toy, other, third], samples.DEFORMED: [copy_of], samples.HELD_OUT: [],
-        samples.RECONSTRUCTED: [replace(toy, gradient_energy=2.0 * toy.gradient_energy)],
+        SAMPLED: sampled, TRAINING: [toy, other, third], DEFORMED: [copy_of], HELD_OUT: [],
+        RECONSTRUCTED: [replace(toy, gradient_energy=2.0 * toy.gradient_energy)],
     }  # fmt: skip
     found = samples.compare(groups)
     assert found.notes[-1] == (
@@ -138,12 +151,14 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
         "training head than its farthest copy. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one "
         "as those do (nearest over second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
     )
-    volumes, means, _overlaps = found.tables
+    volumes, means, midlines, _overlaps = found.tables
     by_name = {row[0]: row for row in volumes.rows}
-    assert by_name[samples.SAMPLED][-1] == "67" and by_name[samples.TRAINING][-1] == "100"
-    row = {row[0]: row for row in means.rows}[samples.SAMPLED]
+    assert by_name[SAMPLED][-1] == "67" and by_name[TRAINING][-1] == "100"
+    drawn = {row[0]: row for row in midlines.rows}[SAMPLED]
+    assert drawn == (SAMPLED, "3", "55 (150)", "0.70 (0.50)", "2", "1", "2.0 (3)")
+    row = {row[0]: row for row in means.rows}[SAMPLED]
     assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == row[-3] == "0.000"
-    record = next(r for r in found.records if r["kind"] == samples.TRAINING and r["head"] == "toy")
+    record = next(r for r in found.records if r["kind"] == TRAINING and r["head"] == "toy")
     assert record["nearest"] == "other" and record["distance"] > 0
 
 
@@ -152,20 +167,41 @@ def test_a_copy_that_is_not_recognised_is_no_measure(toy: Anatomy) -> None:
     heads = [replace(toy, name=f"head {number}", aligned=brain) for number, brain in enumerate(brains(3, 4))]
     copies = [replace(heads[0], name="head 0"), replace(toy, name="head 1", aligned=brains(1, 9)[0])]
     stranger = replace(toy, name="seed 0", aligned=brains(1, 6)[0])
-    groups = {samples.SAMPLED: [stranger], samples.TRAINING: heads, samples.DEFORMED: copies, samples.HELD_OUT: [],
-              samples.RECONSTRUCTED: [toy]}  # fmt: skip
+    groups = {SAMPLED: [stranger], TRAINING: heads, DEFORMED: copies, HELD_OUT: [],
+              RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
-    assert [record["own"] for record in found.records if record["kind"] == samples.DEFORMED] == [True, False]
+    assert [record["own"] for record in found.records if record["kind"] == DEFORMED] == [True, False]
     assert "0 of 1 samples, 0 of 3 training heads, 0 of 0 held-out heads belong to one" in found.notes[-1]
     assert "1 of 2 copies have their own as nearest" in found.notes[-1]
 
 
+def test_whose_halves_a_head_has_is_told(toy: Anatomy) -> None:
+    """A head of two people belongs to neither as a whole, and to each by a half; a sample that is made like it does so too."""
+    one, other, third, stranger = (replace(toy, name=f"head {number}", aligned=brain) for number, brain in enumerate(brains(4, 4)))
+
+    def joined(name: str, left: Anatomy, right: Anatomy, blur: float = 0.0) -> Anatomy:
+        assert left.aligned is not None and right.aligned is not None
+        side = np.arange(left.aligned.shape[-1]) >= left.aligned.shape[-1] // 2
+        return replace(toy, name=name, aligned=np.where(side, left.aligned, right.aligned) + blur * brains(1, 9)[0])
+
+    groups: Groups = {
+        SAMPLED: [joined("seed 0", third, stranger), replace(stranger, name="seed 1")], TRAINING: [one, other, third],
+        JOINED: [joined("head 0 + head 1", one, other, 0.1)], HELD_OUT: [], RECONSTRUCTED: [toy],
+    }  # fmt: skip
+    found = samples.compare(groups)
+    record = next(record for record in found.records if record["kind"] == JOINED)
+    assert record["distance_over_second"] > 0.5 and {half["nearest"] for half in record["halves"]} == {"head 0", "head 1"}
+    assert all(half["distance_over_second"] < 0.5 for half in record["halves"])
+    assert "By halves: in 1 of 1 heads of two people these two are nearest to a half each" in found.notes[-1]
+    assert "1 of 2 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to a training head by a half" in found.notes[-1]
+
+
 def test_overlap_is_told_by_group(toy: Anatomy) -> None:
     scores = [replace(toy, overlap={"white_matter": score, "csf": 1.0}) for score in (0.8, 0.6)]
-    groups = {samples.SAMPLED: scores, samples.TRAINING: [toy, replace(toy, name="other")],
-              samples.DEFORMED: [], samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
-    table = samples.compare(groups).tables[2]
-    assert table.rows == ((samples.SAMPLED, "2", "0.70 (0.60)", "", "1.00 (1.00)"),)
+    groups = {SAMPLED: scores, TRAINING: [toy, replace(toy, name="other")],
+              DEFORMED: [], HELD_OUT: [], RECONSTRUCTED: [toy]}  # fmt: skip
+    table = samples.compare(groups).tables[3]
+    assert table.rows == ((SAMPLED, "2", "0.70 (0.60)", "", "1.00 (1.00)"),)
 
 
 def test_images_of_a_head_lead_back_to_its_tissue() -> None:
@@ -184,13 +220,13 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     """Where it could not be compared, nothing is said about whether it is a copy."""
     lost = replace(toy, name="seed 0", aligned=None)
     others = [replace(toy, name="other"), replace(toy, name="lost", aligned=None)]
-    groups = {samples.SAMPLED: [lost], samples.TRAINING: others, samples.DEFORMED: [replace(toy, name="lost")],
-              samples.HELD_OUT: [], samples.RECONSTRUCTED: [toy]}  # fmt: skip
+    groups = {SAMPLED: [lost], TRAINING: others, DEFORMED: [replace(toy, name="lost")],
+              HELD_OUT: [], RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
     assert found.notes[-1].startswith("Measured by training heads deformed: 0 of 0 samples, ") and found.notes[-1].endswith(
         "3 of 5 heads were not found in the atlas and are not compared."
     )
-    assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[samples.SAMPLED][-4:] == ("",) * 4
+    assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[SAMPLED][-4:] == ("",) * 4
 
 
 @pytest.fixture
@@ -208,6 +244,7 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
         shutil.copy(data / "head_labels" / "head_01.nii.gz", data / "head_labels" / f"head_{number:02d}.nii.gz")
     monkeypatch.setattr(samples, "TRAINING_HEADS", (1, 2))
     monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
+    monkeypatch.setattr(samples, "_JOINED", 2)
     return Plan({}, data, samples=2, sampler=lambda: installed_sampler(drawn, tmp_path / "vae.safetensors"))
 
 
@@ -216,7 +253,8 @@ def test_the_suite_runs_on_a_tiny_model(tiny_plan: Plan, tmp_path: Path) -> None
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "sampler sha256 " in text and "expander sha256 " in text and "Segmentability" in text
     assert text.count("are nearer to a training head than its farthest copy") == 2  # of deformed and of condensed copies
-    for kind, count in ((samples.DEFORMED, 4), (samples.CONDENSED, 2), (samples.HELD_OUT, 3), (samples.SAMPLED, 2)):
+    assert "| heads of two people | 2 |" in text
+    for kind, count in ((DEFORMED, 4), (CONDENSED, 2), (HELD_OUT, 3), (SAMPLED, 2)):
         assert f"| {kind} | {count} |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
     assert "samples" not in suites_named("all")

@@ -85,6 +85,17 @@ def test_the_half_fits(own: Person, other: Person) -> None:
         assert 2.0 * (there & wanted).sum() / (there.sum() + wanted.sum()) > least
 
 
+def test_the_halves_meet(own: Person, other: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the middle the other's tissues are where the own are, more closely than the coarse deformation alone brings them."""
+    beside, found = slice(MIDDLE, MIDDLE + 8), []
+    for reach in (halves._NEAR_MIDDLE_MM, 1e-3):
+        monkeypatch.setattr(halves, "_NEAR_MIDDLE_MM", reach)
+        made = joined(own, other, mirror=False, left=True).tissue[60:, :, beside]
+        wanted = own.head.tissue[60:, :, beside]
+        found.append(float((made == wanted)[wanted != AIR].mean()))
+    assert found[0] > 0.9 and 1.0 - found[0] < 0.8 * (1.0 - found[1])
+
+
 def test_below_the_others_neck_the_own_goes_on(own: Person, other: Person) -> None:
     made = joined(own, other, mirror=False, left=True)
     lowest = made.tissue[:10, :, LEFT]
@@ -96,8 +107,12 @@ def test_around_the_others_head_is_air(monkeypatch: pytest.MonkeyPatch) -> None:
     box = (np.zeros(3), np.ones(3))
     to_atlas = np.eye(4)
     to_atlas[0, 3] = -19.5
-    large = Person(LabelledHead("large", np.full((40, 40, 40), FAT, np.uint8), box), np.zeros((10, 10, 10), np.float32), to_atlas)
-    small = Person(LabelledHead("small", np.full((20, 20, 40), WHITE, np.uint8), box), np.zeros((5, 5, 10), np.float32), to_atlas)
+    large = Person(
+        LabelledHead("large", np.full((40, 40, 40), FAT, np.uint8), box), *(np.zeros([n] * 3, np.float32) for n in (10, 20)), to_atlas
+    )
+    small = Person(
+        LabelledHead("small", np.full((20, 20, 40), WHITE, np.uint8), box), *(np.zeros([n] * 3, np.float32) for n in (5, 10)), to_atlas
+    )
     monkeypatch.setattr(halves, "_deformed", lambda own, other, affine: sitk.TranslationTransform(3, (0.0, -10.0, -10.0)))
     made = joined(large, small, mirror=False, left=True).tissue
     assert (made[..., :20] == FAT).all()

@@ -12,6 +12,7 @@ import torch
 from network.tiny_sampler import TINY, installed, tiny_model
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
+from PhysMRISynthLib.imaging.midline import Midline
 from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import save_sampler
@@ -45,7 +46,7 @@ def sampler(shipped: Path) -> Sampler:
 
 
 def order(**options: object) -> Order:
-    return Order(**{"steps": 2, "precision": "32-true", "device": "cpu", **options})  # type: ignore[arg-type]
+    return Order(**{"steps": 2, "precision": "32-true", "device": "cpu", "attempts": 1, **options})  # type: ignore[arg-type]
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------------
@@ -177,11 +178,38 @@ def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
     assert head.report["field_strength_tesla"] == 1.5
     told = head.report["sampled"]
     assert json.loads(json.dumps(head.report)) == head.report == head.maps.provenance
-    again = order(**{name: told[name] for name in ("seed", "steps", "condition", "precision", "renewal")}, field_strength=1.5)
+    again = order(**{name: told[name] for name in ("seed", "steps", "condition", "precision", "renewal", "attempts")}, field_strength=1.5)
     np.testing.assert_array_equal(sampler.head(again).maps.t2, head.maps.t2)
     assert (told["sampler_sha256"], told["decoder_sha256"]) == (sampler.model.sha256, sampler.decoder.sha256)
     assert head.report["software"]["torch"] == torch.__version__ and "does not exist" in head.report["notice"]
     assert head.report["volumes_ml"]["brain"] > 0 and head.report["tissue_values"]["csf"]["PD"] > 90
+
+
+def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From other noise, until one is whole; where none is, the least broken is taken, and said to be broken."""
+    looks = [None, Midline(200.0, True, 0.8), Midline(10.0, True, 0.8), Midline(0.0, True, 0.9)]
+    seen: list[np.ndarray] = []
+
+    def look(tissue: np.ndarray) -> Midline | None:
+        seen.append(tissue)
+        return looks[len(seen) - 1]
+
+    monkeypatch.setattr("PhysMRISynthLib.workflow.sample._midline", look)
+    told: list[float] = []
+    head = sampler.head(order(seed=4, attempts=6), told.append)
+    assert len(seen) == 3 and (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
+    np.testing.assert_array_equal(head.tissue, seen[2])
+    assert head.report["sampled"]["attempt"] == 3 and head.report["midline"] == {**vars(looks[2]), "whole": True}
+    assert head.report["warnings"] == [] and told == sorted(told) and told[-1] == pytest.approx(1)
+    seen.clear()
+    head = sampler.head(order(seed=4, attempts=2))
+    assert len(seen) == 2 and head.report["sampled"]["attempt"] == 2 and head.report["midline"]["joined_mm2"] == 200.0
+    np.testing.assert_array_equal(head.tissue, seen[1])
+    assert "not as in people (number of attempts: 2)" in head.report["warnings"][0]
+    seen.clear()
+    alone = sampler.head(order(seed=4))
+    np.testing.assert_array_equal(alone.tissue, seen[0])
+    assert alone.report["midline"] is None and alone.report["warnings"]
 
 
 def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
@@ -221,6 +249,7 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
     (
         ({"steps": 0}, "from 1 to 1000"),
         ({"steps": 1001}, "from 1 to 1000"),
+        ({"attempts": 0}, "from 1 to 1000"),
         ({"seed": -1}, "0 or more"),
         ({"renewal": 1.5}, "from 0 to 1, not 1.5"),
         ({"renewal": float("nan")}, "from 0 to 1, not nan"),

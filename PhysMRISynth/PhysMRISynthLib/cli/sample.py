@@ -18,6 +18,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=positive, default=1, help="how many heads (1)")
     parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
     parser.add_argument("--renewal", type=float, default=1.0, help="0 to 1: how much of the noise is drawn anew on the way (1)")
+    parser.add_argument("--attempts", type=positive, default=6, help="how often a head is drawn at most, until its midline is whole (6)")
     parser.add_argument(
         "--condition", type=_wish, nargs="+", default=[], metavar="NAME=VALUE",
         help="brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml), as far as the head shall have them",
@@ -43,8 +44,8 @@ def _sample(options: argparse.Namespace) -> None:
     from ..workflow.sample import STAGE, Order, installed_sampler, write_samples
 
     start = time.perf_counter()
-    wishes = dict(options.condition)
-    order = Order(options.seed, options.steps, wishes, options.field_strength, options.device, options.precision, options.renewal)
+    names = ("seed", "steps", "field_strength", "device", "precision", "renewal", "attempts")
+    order = Order(condition=dict(options.condition), **{name: getattr(options, name) for name in names})
     with progress_bar() as bar:
         bar("load the network", 0.0)
         sampler = installed_sampler(options.sampler, options.vae)

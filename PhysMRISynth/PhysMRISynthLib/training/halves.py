@@ -10,16 +10,19 @@ import SimpleITK as sitk
 
 from ..errors import RegistrationError
 from ..imaging.alignment import smooth_deformation
-from ..imaging.atlas import atlas_middle, place_atlas
-from ..physics.tissues import tissue_table
+from ..imaging.atlas import atlas_middle, place_tissues, tissue_picture
 from .anatomy import AIR, LabelledHead
-from .standard_test import PROTOCOLS
 
-_FIELD_STRENGTH = 3.0
-_SMOOTH_MM, _COARSE = 2.0, 4
-"""SD of the Gaussian before the deformation is sought, on a grid of so many voxels a side."""
-_STIFFNESS, _STEPS = 1.5, 60
-"""SD, in positions of that grid, of the Gaussian that each step's displacement is smoothed with; and steps."""
+JOINING = 2
+"""Version of how halves are joined, for whoever keeps the result."""
+_STIFFNESS = 1.5
+"""SD, in positions of the grid that a deformation is sought on, of the Gaussian that each step's displacement is smoothed with."""
+_COARSE, _COARSE_STEPS = 4, 60
+_FINE, _FINE_STEPS = 2, 30
+"""Sides (mm) of those grids, and steps. Images are smoothed with half a side's SD before."""
+_NEAR_MIDDLE_MM, _FARTHEST_MM = 12.0, 28.0
+"""How far from the middle the fine deformation counts (SD of its Gaussian weight), and is sought: what lies in the middle must fit, the
+rest of the half stays the other's."""
 _NOT_SEEN = 255
 """Below the cut through the other's neck."""
 _AIR_MM = 60
@@ -28,11 +31,19 @@ _AIR_MM = 60
 
 @dataclass(frozen=True)
 class Person:
-    """A head in the atlas: its image in T1w contrast on the coarse grid, and an affine map (4, 4) from its own points (mm) to the atlas."""
+    """A head in the atlas: its image in T1w contrast on both grids, and an affine map (4, 4) from its own points (mm) to the atlas."""
 
     head: LabelledHead
     coarse: np.ndarray
+    fine: np.ndarray
     to_atlas: np.ndarray
+
+    def beside_middle(self, shape: tuple[int, ...], side: int = 1) -> np.ndarray:
+        """How far (mm, above 0 to the left) from the atlas's middle the voxels (z, y, x) of a grid lie, whose blocks have so many mm a
+        side."""
+        z, y, x = (np.arange(n, dtype=np.float64) * side + (side - 1) / 2.0 for n in shape)
+        row = self.to_atlas[0]
+        return row[0] * x + row[1] * y[:, None] + row[2] * z[:, None, None] + row[3] - atlas_middle()
 
 
 @dataclass(frozen=True)
@@ -62,42 +73,48 @@ def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead
     grid = _image(own.head.tissue)
     whole = _in_air(other.head.tissue)
     there = sitk.GetArrayFromImage(sitk.Resample(whole, grid, _deformed(own, other, affine), sitk.sitkNearestNeighbor, _NOT_SEEN))
-    z, y, x = (np.arange(n, dtype=np.float64) for n in own.head.tissue.shape)
-    row = own.to_atlas[0]
-    beside = row[0] * x + row[1] * y[:, None] + row[2] * z[:, None, None] + row[3] - middle  # to the left where above 0
-    chosen = ((beside > 0) == left) & (there != _NOT_SEEN)
+    chosen = ((own.beside_middle(there.shape) > 0) == left) & (there != _NOT_SEEN)
     return replace(own.head, name=f"{own.head.name} + {other.head.name}", tissue=np.where(chosen, there, own.head.tissue))
 
 
 def person(head: LabelledHead) -> Person:
     """A head (without lesions) brought to the atlas. Raises RegistrationError when it is not found there."""
-    image = _image(_signals()[head.tissue])
+    tissue = _image(head.tissue)
     try:
-        to_atlas = place_atlas(image, PROTOCOLS["t1w"], _FIELD_STRENGTH).to_atlas
+        to_atlas = place_tissues(tissue).to_atlas
     except RegistrationError as error:
         raise RegistrationError(f"{head.name}: {error}") from None
     affine = np.eye(4)
     affine[:3, 3] = to_atlas.TransformPoint((0.0, 0.0, 0.0))
     for axis in range(3):
         affine[:3, axis] = np.subtract(to_atlas.TransformPoint(tuple(np.eye(3)[axis])), affine[:3, 3])
-    smooth = sitk.SmoothingRecursiveGaussian(image, _SMOOTH_MM)
-    return Person(head, sitk.GetArrayFromImage(sitk.BinShrink(smooth, [_COARSE] * 3)), affine)
-
-
-def _signals() -> np.ndarray:
-    """T1w signal of each tissue at literature values, 1 for white matter, no more than that: fat would outshine the brain."""
-    table = tissue_table(_FIELD_STRENGTH)
-    signals = np.abs(PROTOCOLS["t1w"].signal(*np.exp(np.stack([tissue.theta for tissue in table], axis=1))))
-    white = signals[[tissue.name for tissue in table].index("white_matter")]
-    return np.minimum(signals / white, 1.0).astype(np.float32)
+    picture = tissue_picture(tissue)
+    coarse, fine = (sitk.BinShrink(sitk.SmoothingRecursiveGaussian(picture, side / 2.0), [side] * 3) for side in (_COARSE, _FINE))
+    return Person(head, sitk.GetArrayFromImage(coarse), sitk.GetArrayFromImage(fine), affine)
 
 
 def _deformed(own: Person, other: Person, affine: sitk.Transform) -> sitk.Transform:
-    """From points of one head to those of another that look alike, near the ``affine`` way."""
-    fixed, moving = _image(own.coarse, _COARSE), _image(other.coarse, _COARSE)
-    placed = sitk.Resample(moving, fixed, affine, sitk.sitkLinear, 0.0)
-    displacement = smooth_deformation(fixed, placed, _STIFFNESS, _STEPS)
-    return sitk.CompositeTransform([affine, sitk.DisplacementFieldTransform(displacement)])
+    """From points of one head to those of another that look alike, near the ``affine`` way; closely in the middle, where they will meet."""
+    coarse = sitk.CompositeTransform([affine])
+    coarse.AddTransform(_deformation(_image(own.coarse, _COARSE), _image(other.coarse, _COARSE), coarse, _COARSE_STEPS))
+    beside = own.beside_middle(own.fine.shape, _FINE)
+    near = np.flatnonzero((np.abs(beside) < _FARTHEST_MM).any(axis=(0, 1)))
+    columns = slice(int(near[0]), int(near[-1]) + 1)
+    weight = np.exp(-0.5 * (beside[..., columns] / _NEAR_MIDDLE_MM) ** 2)
+    deformation = _deformation(_image(own.fine, _FINE)[columns], _image(other.fine, _FINE), coarse, _FINE_STEPS, weight)
+    return sitk.CompositeTransform([coarse, deformation])
+
+
+def _deformation(
+    fixed: sitk.Image, moving: sitk.Image, near: sitk.Transform, steps: int, weight: np.ndarray | None = None
+) -> sitk.DisplacementFieldTransform:
+    """Where, on the way ``near`` to it, the ``moving`` image looks like the ``fixed`` one; as far as the ``weight`` (z, y, x) says."""
+    displacement = smooth_deformation(fixed, sitk.Resample(moving, fixed, near, sitk.sitkLinear, 0.0), _STIFFNESS, steps)
+    if weight is not None:
+        weighted = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(displacement) * weight[..., None], isVector=True)
+        weighted.CopyInformation(displacement)
+        displacement = weighted
+    return sitk.DisplacementFieldTransform(displacement)
 
 
 def _transform(matrix: np.ndarray) -> sitk.AffineTransform:

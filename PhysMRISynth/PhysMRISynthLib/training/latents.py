@@ -25,7 +25,7 @@ from ..network.device import autocast, fastest_precision
 from ..network.diffusion_config import CONDITIONS
 from ..network.weights import Weights
 from .anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
-from .halves import Halves
+from .halves import JOINING, Halves
 from .loop import quiet_worker
 from .sample import Chain, Sample
 from .scanner import Acquire, Digitise, ReceiveField, ScaleIntensity, SuppressFat, TransmitField
@@ -177,7 +177,7 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
         )
     if any(side % network.multiple for side in config.shape):
         raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")
-    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, "halves": True}
+    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, "halves": JOINING}
     wanted = {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
     path = folder / _DESCRIPTION
     try:

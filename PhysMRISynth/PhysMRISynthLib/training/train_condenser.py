@@ -28,6 +28,9 @@ from .texture import texture_error
 
 _ELSEWHERE = 0.2
 """How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
+_MIDDLE, _MIDDLE_MM = 2.0, 12.0
+"""How much more brain in the middle of the piece counts, and how far from there (SD of a Gaussian): the fissure between the hemispheres,
+the third ventricle and the corpus callosum are thin, and a head in which they are broken is none."""
 _COLUMNS = (*COLUMNS, "loss_texture")
 _SEEN = 14
 """So many heads tell where brain is."""
@@ -88,7 +91,8 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
 
 
 def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
-    """How much each place (1, *S of what the condenser sees) counts, by how often there is brain, fluid or a lesion in heads."""
+    """How much each place (1, *S of what the condenser sees) counts, by how often there is brain, fluid or a lesion in heads, and how near
+    it is to their middle."""
     device = choose_device(run.accelerator)
     share = torch.zeros(1, *shape.seen_shape[1:])
     count = min(len(latents), _SEEN)
@@ -96,7 +100,9 @@ def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Ru
         fractions = decode(weights, latents[index].latent[0], device, fastest_precision(device.type))
         inside = torch.from_numpy(fractions[[*BRAIN, LESION]].sum(axis=0, dtype="float32"))[None, None]
         share += block_means(inside, shape.factor * shape.fold)[0] / count
-    return _ELSEWHERE + (1.0 - _ELSEWHERE) * share.clamp(0.0, 1.0)
+    side, columns = shape.factor * shape.fold, share.shape[-1]
+    beside = side * (torch.arange(columns) - (columns - 1) / 2.0)
+    return _ELSEWHERE + share.clamp(0.0, 1.0) * (1.0 - _ELSEWHERE + _MIDDLE * torch.exp(-0.5 * (beside / _MIDDLE_MM) ** 2))
 
 
 def trained_condenser(checkpoint: Path, vae_sha256: str) -> Condenser:

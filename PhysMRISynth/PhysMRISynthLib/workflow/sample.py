@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import SimpleITK as sitk
 
-from ..errors import EstimationError, WeightsError
+from ..errors import EstimationError, RegistrationError, WeightsError
+from ..imaging.atlas import place_tissues
 from ..imaging.head_volumes import LESION, head_volumes
+from ..imaging.midline import Midline, midline_of
 from ..imaging.smooth import near_means
 from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import write_image
@@ -30,6 +33,8 @@ STEPS = 30
 RENEWAL = 1.0
 """How much of the noise is drawn anew on the way: it corrects what the network got wrong before (Karras et al., "Elucidating the design
 space of diffusion-based generative models", NeurIPS 2022, section 4)."""
+ATTEMPTS = 6
+"""So often a head is drawn at most, until its midline is whole."""
 DECISION = 3.0
 """Power of the decoder's probabilities: those of an image tell how unsure it is, a head that is drawn has its tissues. Higher, edges show
 their voxels."""
@@ -38,8 +43,12 @@ Progress = Callable[[float], None]
 """Told the fraction that is done; may raise to stop."""
 STAGE = "draw heads"
 """What a progress bar calls it."""
-_DRAWN, _DECODED = 0.8, 0.9
-"""Usual shares of a head's time."""
+_DRAWN, _DECODED = 0.85, 0.9
+"""Usual share that diffusion has of an attempt's time, and that attempts have of a head's."""
+_BROKEN = (
+    "The midline of this head is not as in people (number of attempts: {attempts}): hemispheres are joined, or the corpus callosum or the "
+    "third ventricle is missing. Draw another seed, or more attempts."
+)
 _NO_TISSUE = 255
 _LEAST_VOXELS = 50
 
@@ -49,7 +58,7 @@ class Order:
     """What to sample: the ``seed`` decides the head; fewer ``steps`` are faster and rougher; ``condition`` holds wishes by the names of
     :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`; T1 and T2 are those at ``field_strength`` (tesla); ``device`` auto, cpu,
     cuda or mps; ``precision`` auto, or what the report of an earlier head names, to draw the same one again; ``renewal`` (0 to 1) of the
-    noise is drawn anew on the way."""
+    noise is drawn anew on the way; where its midline is broken a head is drawn again, in so many ``attempts`` at most."""
 
     seed: int = 0
     steps: int = STEPS
@@ -58,12 +67,15 @@ class Order:
     device: str = "auto"
     precision: str = "auto"
     renewal: float = RENEWAL
+    attempts: int = ATTEMPTS
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MOST_STEPS:
             raise EstimationError(f"The number of steps must be from 1 to {MOST_STEPS}, not {self.steps}.")
         if not 0.0 <= self.renewal <= 1.0:
             raise EstimationError(f"The renewal of noise must be from 0 to 1, not {self.renewal:g}.")
+        if not 1 <= self.attempts <= MOST_STEPS:
+            raise EstimationError(f"The number of attempts must be from 1 to {MOST_STEPS}, not {self.attempts}.")
         if self.seed < 0:
             raise EstimationError(f"A seed must be 0 or more, not {self.seed}.")
         tissue_table(self.field_strength)  # refuses what it has no values for
@@ -71,12 +83,21 @@ class Order:
 
 @dataclass(frozen=True)
 class Drawn:
-    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds it took."""
+    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds it took; its
+    ``midline`` (None: the head was not found in the atlas), and which ``attempt`` it is, from 1 on."""
 
     fractions: np.ndarray
     device: str
     precision: str
     seconds: dict[str, float]
+    midline: Midline | None
+    attempt: int = 1
+
+    @property
+    def brokenness(self) -> tuple[bool, bool, float]:
+        """The less, the better: first that the midline is whole, then that there is a callosum, then how far hemispheres are joined."""
+        midline = self.midline
+        return (True, True, np.inf) if midline is None else (not midline.whole, not midline.callosum, midline.joined_mm2)
 
 
 @dataclass(frozen=True)
@@ -102,10 +123,19 @@ class Sampler:
             raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
 
     def drawn(self, order: Order, progress: Progress = lambda fraction: None) -> Drawn:
-        """What tissue is where in one head.
+        """What tissue is where in one head, drawn until its midline is whole; the least broken one where it never is.
 
         Raises PhysMRISynthError for a condition that the model does not know or that is impossible, and for a device that does not work.
         """
+        found: list[Drawn] = []
+        for attempt in range(1, order.attempts + 1):
+            found.append(self._attempt(order, attempt, partial(_in_attempt, progress, attempt)))
+            if not found[-1].brokenness[0]:
+                break
+        seconds = {part: sum(drawn.seconds[part] for drawn in found) for part in found[0].seconds}
+        return replace(min(found, key=lambda drawn: drawn.brokenness), seconds=seconds)
+
+    def _attempt(self, order: Order, attempt: int, progress: Progress) -> Drawn:
         import torch
 
         from ..network.device import autocast, choose_device, fastest_precision
@@ -118,12 +148,15 @@ class Sampler:
         precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
         progress(0.0)
         with autocast(device, precision):
-            latent = self.model.latent(device, order.steps, order.seed, told, lambda done: progress(_DRAWN * done), order.renewal)
+            seed = _seed_of(order.seed, attempt)
+            latent = self.model.latent(device, order.steps, seed, told, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
-        likely = decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done))
-        fractions = decided(likely)
-        return Drawn(fractions, str(device), precision, {"draw": drawn - began, "decode": time.perf_counter() - drawn})
+        fractions = decided(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (1.0 - _DRAWN) * done)))
+        decoded = time.perf_counter()
+        midline = _midline(fractions.argmax(axis=0).astype(np.uint8))
+        seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
+        return Drawn(fractions, str(device), precision, seconds, midline, attempt)
 
     def head(self, order: Order, progress: Progress = lambda fraction: None) -> SampledHead:
         """Draw one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
@@ -135,7 +168,7 @@ class Sampler:
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         seconds = {**drawn.seconds, "values": time.perf_counter() - began}
         report = {
-            **self._identity(order, drawn.device, drawn.precision),
+            **self._identity(order, drawn),
             "tissue_values": values.report(),
             "volumes_ml": {name: round(volume, 1) for name, volume in vars(head_volumes(tissue)).items()},
             "tissue_medians": _medians(maps, tissue),
@@ -148,20 +181,21 @@ class Sampler:
         }
         return _head(replace(maps, provenance=report), tissue, report)
 
-    def _identity(self, order: Order, device: str, precision: str) -> dict[str, Any]:
+    def _identity(self, order: Order, drawn: Drawn) -> dict[str, Any]:
         """All that a head follows from."""
         return {
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
                 "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": DECISION,
-                "condition": dict(order.condition), "precision": precision,
+                "condition": dict(order.condition), "precision": drawn.precision, "attempts": order.attempts, "attempt": drawn.attempt,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
                 "sampler_sha256": self.model.sha256, "decoder_sha256": self.decoder.sha256,
                 **({"expander_sha256": self.model.expander.sha256} if self.model.expander else {}),
             },
-            "network": {"sha256": self.decoder.sha256, "device": device},
+            "network": {"sha256": self.decoder.sha256, "device": drawn.device},
             "field_strength_tesla": order.field_strength,
-            "warnings": [],
+            "midline": None if drawn.midline is None else asdict(drawn.midline) | {"whole": drawn.midline.whole},
+            "warnings": [] if drawn.midline is not None and drawn.midline.whole else [_BROKEN.format(attempts=order.attempts)],
             "units": UNITS,
             "notice": "This head does not exist: it was drawn at random by a model of simulated heads. Research only.",
         }  # fmt: skip
@@ -178,6 +212,24 @@ def decided(probabilities: np.ndarray) -> np.ndarray:
         plane = fractions[:, z].astype(np.float32)
         fractions[:, z] = plane / plane.sum(axis=0)
     return fractions
+
+
+def _seed_of(seed: int, attempt: int) -> int:
+    """The seed of an attempt's noise; the first one's is the order's own."""
+    return seed if attempt == 1 else int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
+
+
+def _in_attempt(progress: Progress, attempt: int, done: float) -> None:
+    """Of what is left to a head that is drawn, each attempt takes half."""
+    progress(_DECODED * (1.0 - 0.5 ** (attempt - 1) * (1.0 - 0.5 * done)))
+
+
+def _midline(tissue: np.ndarray) -> Midline | None:
+    image = sitk.GetImageFromArray(tissue)
+    try:
+        return midline_of(image, place_tissues(image).to_atlas)
+    except RegistrationError:
+        return None
 
 
 def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> Sampler:

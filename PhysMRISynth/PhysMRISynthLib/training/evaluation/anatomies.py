@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 
+from ...errors import RegistrationError
+from ...imaging.atlas import place_tissues
 from ...imaging.head_volumes import LESION, HeadVolumes, head_volumes
 from ...imaging.masks import bounding_box
+from ...imaging.midline import Midline, midline_of
 from ...imaging.volumes import image_like
 from ...physics.tissues import PROPERTIES, tissue_table
 from ...workflow.tissue_values import drawn_values, literature_values, maps_of
@@ -25,8 +28,8 @@ _QUANTILES = np.linspace(0.5, 99.5, 199)
 class Anatomy:
     """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
     gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``; the ``aligned`` brain to tell its kin by (None: the atlas was not found in it); and where that was measured the ``overlap``
-    (Dice by tissue) of what is segmented in images of it."""
+    ``brain``; the ``aligned`` brain to tell its kin by, and its ``midline`` (None: the atlas was not found in it); and where that was
+    measured the ``overlap`` (Dice by tissue) of what is segmented in images of it. Of a sample, the ``attempt`` that drew it."""
 
     name: str
     volumes: HeadVolumes
@@ -35,8 +38,10 @@ class Anatomy:
     image: np.ndarray
     brain: np.ndarray
     aligned: np.ndarray | None
+    midline: Midline | None
     grid: sitk.Image
     overlap: Mapping[str, float] = field(default_factory=dict)
+    attempt: int = 1
 
 
 def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
@@ -50,8 +55,16 @@ def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
     drawn = maps_of(fractions, drawn_values(FIELD_STRENGTH, rng), rng)
     values = dict(zip(PROPERTIES, (100.0 * drawn.pd, drawn.t1, drawn.t2), strict=True))
     quantiles = {name: np.percentile(v[brain], _QUANTILES) if brain.any() else np.zeros(len(_QUANTILES)) for name, v in values.items()}
-    aligned = aligned_brain(image_like(image, plain.grid), image_like(image * brain, plain.grid), FIELD_STRENGTH)
-    return Anatomy(name, head_volumes(tissue), quantiles, gradient_energy(image, brain), image, brain, aligned, plain.grid)
+    aligned, midline = _in_atlas(image_like(tissue, plain.grid), image_like(image * brain, plain.grid))
+    return Anatomy(name, head_volumes(tissue), quantiles, gradient_energy(image, brain), image, brain, aligned, midline, plain.grid)
+
+
+def _in_atlas(tissue: sitk.Image, brain: sitk.Image) -> tuple[np.ndarray, Midline] | tuple[None, None]:
+    try:
+        to_atlas = place_tissues(tissue).to_atlas
+    except RegistrationError:
+        return None, None
+    return aligned_brain(brain, to_atlas), midline_of(tissue, to_atlas)
 
 
 def _away_from_zero(*maps: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -7,11 +7,10 @@ from functools import cache
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import RegistrationError
 from ...imaging.alignment import smooth_deformation
-from ...imaging.atlas import atlas_brain, in_atlas, place_atlas
-from ..standard_test import PROTOCOLS
+from ...imaging.atlas import atlas_brain, in_atlas
 
+PARTS = ("brain", "left half", "right half")
 _SMOOTH_MM = 4.0
 """SD of the Gaussian that heads are compared behind: what is finer than this no sample shows well."""
 _COARSE = 2
@@ -22,21 +21,21 @@ heads (nearest over second nearest training head 0.21 to 0.46) are told from oth
 _CERTAIN = 0.5
 
 
-def aligned_brain(image: sitk.Image, brain: sitk.Image, field_strength: float) -> np.ndarray | None:
-    """The ``brain`` of a head's T1w ``image``, smooth, as it lies in the atlas after an affine alignment (z, y, x of 8 mm); None where no
-    alignment leads to a brain."""
-    try:
-        to_atlas = place_atlas(image, PROTOCOLS["t1w"], field_strength).to_atlas
-    except RegistrationError:
-        return None
+def aligned_brain(brain: sitk.Image, to_atlas: sitk.Transform) -> np.ndarray:
+    """The ``brain`` of a head, smooth, as it lies in the atlas (z, y, x of 8 mm), whose points ``to_atlas`` maps there."""
     return _coarse(in_atlas(sitk.SmoothingRecursiveGaussian(brain, _SMOOTH_MM), to_atlas))
 
 
+def distances(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """For each of PARTS one minus the correlation, where the atlas has it, of two aligned brains (z, y, x) of which the ``other``, mirrored
+    if that is nearer, has been deformed smoothly onto the first (demons)."""
+    deformed = [_deformed(brain, one) for brain in (other, np.ascontiguousarray(other[..., ::-1]))]
+    return {part: min(_difference(one, brain, where) for brain in deformed) for part, where in _compared().items()}
+
+
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """One minus the correlation, where the atlas has brain, of two aligned brains (z, y, x) of which the ``other``, mirrored if that is
-    nearer, has been deformed smoothly onto the first (demons)."""
-    likest = min((other, other[..., ::-1]), key=lambda brain: _difference(one, brain))
-    return _difference(one, _deformed(likest, one))
+    """As :func:`distances`, of the whole brain."""
+    return distances(one, other)[PARTS[0]]
 
 
 def _deformed(brain: np.ndarray, onto: np.ndarray) -> np.ndarray:
@@ -45,16 +44,18 @@ def _deformed(brain: np.ndarray, onto: np.ndarray) -> np.ndarray:
     return np.asarray(sitk.GetArrayFromImage(sitk.Warp(moving, displacement)))
 
 
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    first, second = (brain[_compared()] - brain[_compared()].mean(dtype=np.float64) for brain in (one, other))
+def _difference(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:
+    first, second = (brain[where] - brain[where].mean(dtype=np.float64) for brain in (one, other))
     product = float((first * second).sum())  # 0 where one of them is the same everywhere
     return 1.0 - product / max(float(np.sqrt((first**2).sum() * (second**2).sum())), 1e-12)
 
 
 @cache
-def _compared() -> np.ndarray:
-    """Where the atlas (z, y, x of 8 mm), which is symmetric, has brain."""
-    return _coarse(atlas_brain().astype(np.float32)) > _CERTAIN
+def _compared() -> dict[str, np.ndarray]:
+    """Where the atlas (z, y, x of 8 mm; x to the left), which is symmetric, has each part of the brain."""
+    brain = _coarse(atlas_brain().astype(np.float32)) > _CERTAIN
+    left = np.arange(brain.shape[-1]) >= brain.shape[-1] // 2
+    return dict(zip(PARTS, (brain, brain & left, brain & ~left), strict=True))
 
 
 def _coarse(values: np.ndarray) -> np.ndarray:

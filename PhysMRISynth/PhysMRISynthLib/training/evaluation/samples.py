@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
@@ -13,13 +13,15 @@ import numpy as np
 import torch
 
 from ...errors import PhysMRISynthError
+from ...imaging.midline import LEAST_OPEN, MOST_JOINED_MM2
 from ...network.condenser import Condenser
 from ...network.condenser_weights import codes_sha256
 from ...network.device import choose_device, fastest_precision
 from ...network.inference import decode
 from ...physics.tissues import PROPERTIES
 from ...workflow.sample import Order, Sampler, decided
-from ..anatomy import PlaceHead
+from ..anatomy import LabelledHead, PlaceHead
+from ..halves import Halves
 from ..latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..sample import Sample
 from ..simulator import Simulator
@@ -27,21 +29,17 @@ from ..train_condenser import trained_condenser
 from ..train_vae import SELECTION_HEADS, TRAINING_HEADS
 from .anatomies import FIELD_STRENGTH, Anatomy, anatomy_of, one_hot, wasserstein
 from .drawing import Picture, draw_pictures
-from .kinship import distance
+from .groups import CONDENSED, COPIED, DECIDED, DEFORMED, HELD_OUT, JOINED, RECONSTRUCTED, SAMPLED, TRAINING, Groups, Record
+from .memorisation import memorisation, nearness
 from .plan import TEST_HEADS, Plan, progress_bar
 from .results import Findings, Table
 from .segmentation import SEGMENTED, overlaps
 from .similarity import check_metrics, similarity
 
-SAMPLED, TRAINING, DEFORMED, CONDENSED, RECONSTRUCTED, DECIDED, HELD_OUT = (
-    "samples", "training heads", "training heads deformed", "training heads condensed", "held-out heads reconstructed",
-    "held-out heads reconstructed, decided", "held-out heads",
-)  # fmt: skip
-_COPIED = (DEFORMED, CONDENSED)
 _SEGMENTED_KINDS = (SAMPLED, TRAINING, HELD_OUT, RECONSTRUCTED)
 VOLUMES = ("brain", "white_matter", "ventricles")
 _TOLERANCE = 0.15
-_COPIES, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 6, 6, 20
+_COPIES, _JOINED, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 8, 6, 6, 20
 _SEED = 424_242
 _UNSEEN_HEADS = (*SELECTION_HEADS, *TEST_HEADS)
 _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": (), "elsewhere": 0.0, "stray": 0.0}
@@ -57,19 +55,18 @@ _NOTES = (
     "correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas, of which the second, mirrored or "
     "not, is then deformed smoothly onto the first on a grid of 8 mm. Heads are told to be of one person by how much nearer the nearest "
     "training head is than the second nearest: a copy has one that it belongs to, and coarser heads lie farther from all. A head that is "
-    "two people's, as those that were learned from are, belongs to neither by this. MS-SSIM between heads of a group:"
+    "two people's, as those that were learned from are, belongs to neither by this, but each of its halves does to one. Midline: the "
+    "largest area, as it lies in the atlas, in which brain tissue crosses the middle where hardly any training head's does; how much of "
+    "the third ventricle's place is open; whether a corpus callosum parts the ventricles from the fissure. A sample whose midline is not "
+    "whole by these measures is drawn again, from other noise. MS-SSIM between heads of a group:"
     " lower is more diverse. The network that segments is the one whose decoder makes samples and reconstructions: that helps both "
     "alike.",
 )
-Groups = dict[str, list[Anatomy]]
-Record = dict[str, Any]
 
 
-def placed(simulator: Simulator, number: int, copy: int, placement: Mapping[str, Any]) -> np.ndarray:
-    """The tissue of copy ``copy`` of head ``number`` (z, y, x), placed like this."""
-    rng = np.random.default_rng([_SEED, number, copy])
-    place = PlaceHead(simulator.heads[number], simulator.shape, **placement)
-    return place(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng).tissue
+def placed(head: LabelledHead, shape: tuple[int, int, int], rng: np.random.Generator, placement: Mapping[str, Any]) -> np.ndarray:
+    """The tissue (z, y, x) of a head, placed like this."""
+    return PlaceHead(head, shape, **placement)(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng).tissue
 
 
 def check(plan: Plan) -> None:
@@ -103,7 +100,7 @@ def measure(plan: Plan) -> Findings:
     training = whole_heads(folder, TRAINING_HEADS, (depth, height, width), _SEED)
     held_out = whole_heads(folder, _UNSEEN_HEADS, (depth, height, width), _SEED)
     each = 1 + _COPIES + (plan.condenser is not None)
-    count = plan.samples + each * len(training.heads) + len(held_out.heads) + 2 * _RECONSTRUCTIONS
+    count = plan.samples + each * len(training.heads) + _JOINED + len(held_out.heads) + 2 * _RECONSTRUCTIONS
     with progress_bar(count, "samples") as bar:
         groups = _groups(plan, sampler, training, held_out, bar)
     return replace(compare(groups), of=_identity(sampler))
@@ -115,21 +112,28 @@ def _identity(sampler: Sampler) -> dict[str, str]:
 
 
 def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulator, bar: Any) -> Groups:
-    groups: Groups = {kind: [] for kind in (SAMPLED, TRAINING, *_COPIED, HELD_OUT, RECONSTRUCTED, DECIDED)}
+    groups: Groups = {kind: [] for kind in (SAMPLED, TRAINING, *COPIED, JOINED, HELD_OUT, RECONSTRUCTED, DECIDED)}
 
-    def add(group: str, name: str, fractions: np.ndarray) -> None:
+    def add(group: str, name: str, fractions: np.ndarray, attempt: int = 1) -> None:
         number = len(groups[group])
         measured = group in _SEGMENTED_KINDS
         overlap = overlaps(name, fractions, sampler.decoder, FIELD_STRENGTH, number) if measured else {}
-        groups[group].append(replace(anatomy_of(name, fractions, number), overlap=overlap))
+        groups[group].append(replace(anatomy_of(name, fractions, number), overlap=overlap, attempt=attempt))
         bar.update()
 
     for number, head in enumerate(training.heads):
-        add(TRAINING, head.name, one_hot(placed(training, number, 0, _STILL)))
-        for copy in range(_COPIES):
-            add(DEFORMED, head.name, one_hot(placed(training, number, 1 + copy, PLACEMENT)))
+        for copy in range(1 + _COPIES):
+            rng = np.random.default_rng([_SEED, number, copy])
+            kind, placement = (DEFORMED, PLACEMENT) if copy else (TRAINING, _STILL)
+            add(kind, head.name, one_hot(placed(head, training.shape, rng, placement)))
+    halves = Halves.of(training.heads)
+    for number in range(_JOINED):
+        rng = np.random.default_rng([_SEED, number])
+        head = halves.head(number % len(training.heads), rng)
+        add(JOINED, head.name, one_hot(placed(head, training.shape, rng, PLACEMENT)))
     for number, head in enumerate(held_out.heads):
-        add(HELD_OUT, head.name, one_hot(placed(held_out, number, 0, _STILL)))
+        rng = np.random.default_rng([_SEED, number, 0])
+        add(HELD_OUT, head.name, one_hot(placed(head, held_out.shape, rng, _STILL)))
     device = choose_device("auto")
     precision = fastest_precision(device.type)
     condenser, expander = _condenser_of(plan, sampler), sampler.model.expander
@@ -144,7 +148,8 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
         add(RECONSTRUCTED, latent.name, likely)
         add(DECIDED, latent.name, decided(likely))
     for seed in range(plan.samples):
-        add(SAMPLED, f"seed {seed}", sampler.drawn(Order(seed)).fractions)
+        drawn = sampler.drawn(Order(seed))
+        add(SAMPLED, f"seed {seed}", drawn.fractions, drawn.attempt)
     return groups
 
 
@@ -152,8 +157,8 @@ def compare(groups: Groups) -> Findings:
     """As the suite does, on any heads."""
     records = [_record(kind, head, groups) for kind, heads in groups.items() for head in heads]
     likeness = {kind: _likeness(heads) for kind, heads in groups.items()}
-    notes = (*_NOTES, _copies(records))
-    tables = [_volumes(groups), _group_table(records, groups, likeness), _overlap_table(records)]
+    notes = (*_NOTES, memorisation(records))
+    tables = [_volumes(groups), _group_table(records, groups, likeness), _midline_table(groups), _overlap_table(records)]
     return Findings(records, tables, notes, partial(draw_pictures, _pictures(groups)))
 
 
@@ -161,62 +166,10 @@ def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
     others = [other for other in groups[TRAINING] if other is not head and (kind != TRAINING or other.name != head.name)]
     record = {
         "kind": kind, "head": head.name, "volumes_ml": asdict(head.volumes), "gradient_energy": head.gradient_energy,
-        "wasserstein": wasserstein(head, others), "overlap": dict(head.overlap),
+        "wasserstein": wasserstein(head, others), "overlap": dict(head.overlap), "attempt": head.attempt,
+        "midline": None if head.midline is None else asdict(head.midline),
     }  # fmt: skip
-    return record | _distances(kind, head, others)
-
-
-def _distances(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
-    """To the training heads; nothing where the head itself or all of them were not found in the atlas."""
-    known = {other.name: other.aligned for other in others if other.aligned is not None}
-    if head.aligned is None or not known:
-        return {}
-    distances = {name: distance(head.aligned, aligned) for name, aligned in known.items()}
-    nearest, *further = sorted(distances, key=lambda name: distances[name])
-    share = distances[nearest] / max(distances[further[0]], 1e-6) if further else 1.0
-    found = {"nearest": nearest, "distance": distances[nearest], "distance_over_second": share}
-    return found | ({"own": head.name == nearest} if kind in _COPIED else {})
-
-
-def _copies(records: Sequence[Record]) -> str:
-    """How many samples are nearer to a training head than its copies, or belong to it as those do, and how many other people; for each
-    kind of copies."""
-    compared = [record for record in records if "distance" in record]
-    kinds = [kind for kind in _COPIED if any(record["kind"] == kind for record in records)]
-    lost = len(records) - len(compared)
-    missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
-    return " ".join(_copies_of(kind, compared) for kind in kinds) + missing
-
-
-def _copies_of(kind: str, compared: Sequence[Record]) -> str:
-    copies = [record for record in compared if record["kind"] == kind]
-    share = max((record["distance_over_second"] for record in copies if record["own"]), default=0.0)
-    reach: dict[str, float] = {}
-    for record in (record for record in copies if record["own"]):
-        reach[record["nearest"]] = max(record["distance"], reach.get(record["nearest"], 0.0))
-
-    def nearer(record: Record) -> bool:
-        return bool(record["distance"] < reach.get(record["nearest"], 0.0))
-
-    def belongs(record: Record) -> bool:
-        return bool(record["distance_over_second"] <= share)
-
-    own = f"{sum(record['own'] for record in copies)} of {len(copies)} copies have their own as nearest"
-    return (
-        f"Measured by {kind}: {_counted(compared, nearer)} are nearer to a training head than its farthest copy. "
-        f"{_counted(compared, belongs)} belong to one as those do (nearest over second nearest at most {share:.2f}; {own})."
-    )
-
-
-def _counted(compared: Sequence[Record], holds: Callable[[Record], bool]) -> str:
-    """So many samples, training heads and held-out heads of all that were compared; the samples by name."""
-    told = []
-    for kind in (SAMPLED, TRAINING, HELD_OUT):
-        members = [record for record in compared if record["kind"] == kind]
-        names = [record["head"] for record in members if holds(record)]
-        named = f" ({', '.join(names)})" if names and kind == SAMPLED else ""
-        told.append(f"{len(names)} of {len(members)} {kind}{named}")
-    return ", ".join(told)
+    return record | nearness(kind, head, others)
 
 
 def _likeness(heads: Sequence[Anatomy]) -> float:
@@ -260,6 +213,26 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
         "distance to the nearest training head", "smallest distance", "nearest over second nearest", "smallest share",
     )  # fmt: skip
     return Table("Likeness to training heads, sharpness, diversity, memorisation", columns, tuple(rows))
+
+
+def _midline_table(groups: Groups) -> Table:
+    """What the middle of each group's heads is like: mean and worst."""
+    rows = []
+    for kind, heads in groups.items():
+        found = [head.midline for head in heads if head.midline is not None]
+        if found:
+            joined, opened = ([getattr(midline, name) for midline in found] for name in ("joined_mm2", "third_ventricle"))
+            draws = [head.attempt for head in heads]
+            rows.append((
+                kind, str(len(heads)), f"{np.mean(joined):.0f} ({max(joined):.0f})", f"{np.mean(opened):.2f} ({min(opened):.2f})",
+                str(sum(midline.callosum for midline in found)), str(sum(midline.whole for midline in found)),
+                f"{np.mean(draws):.1f} ({max(draws)})",
+            ))  # fmt: skip
+    columns = (
+        "heads", "number", "hemispheres joined, mm²: mean (most)", "third ventricle open: mean (least)", "with a corpus callosum",
+        f"whole (at most {MOST_JOINED_MM2:.0f} mm², at least {LEAST_OPEN})", "draws: mean (most)",
+    )  # fmt: skip
+    return Table("Midline", columns, tuple(rows))
 
 
 def _overlap_table(records: Sequence[Record]) -> Table:
