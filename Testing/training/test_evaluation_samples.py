@@ -136,9 +136,9 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     stranger = toy.aligned + 2.0 * np.roll(noise, 5)
     sampled = [
         replace(toy, name="seed 0", midline=Midline(10.0, True, 0.8)),  # a copy
-        replace(toy, name="seed 1", midline=Midline(150.0, True, 0.8), attempt=2, aligned=stranger,
+        replace(toy, name="seed 1", midline=Midline(150.0, True, 0.8), draws=2, aligned=stranger,
                 gradient_energy=0.5 * toy.gradient_energy),
-        replace(toy, name="seed 2", midline=Midline(5.0, False, 0.5), attempt=3, aligned=stranger,
+        replace(toy, name="seed 2", midline=Midline(5.0, False, 0.5), draws=3, aligned=stranger,
                 volumes=HeadVolumes(*(3.0 * v for v in vars(toy.volumes).values()))),
     ]  # fmt: skip
     groups = {
@@ -155,7 +155,7 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     by_name = {row[0]: row for row in volumes.rows}
     assert by_name[SAMPLED][-1] == "67" and by_name[TRAINING][-1] == "100"
     drawn = {row[0]: row for row in midlines.rows}[SAMPLED]
-    assert drawn == (SAMPLED, "3", "55 (150)", "0.70 (0.50)", "2", "1", "2.0 (3)")
+    assert drawn == (SAMPLED, "3", "3", "55 (150)", "0.70 (0.50)", "2", "1", "1", "2.0 (3)")
     row = {row[0]: row for row in means.rows}[SAMPLED]
     assert row[4] == f"{(1 + 0.5 + 1) / 3 / 2:.2f}" and row[-1] == row[-3] == "0.000"
     record = next(r for r in found.records if r["kind"] == TRAINING and r["head"] == "toy")
@@ -194,6 +194,9 @@ def test_whose_halves_a_head_has_is_told(toy: Anatomy) -> None:
     assert all(half["distance_over_second"] < 0.5 for half in record["halves"])
     assert "By halves: in 1 of 1 heads of two people these two are nearest to a half each" in found.notes[-1]
     assert "1 of 2 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to a training head by a half" in found.notes[-1]
+    lost = joined("head 0 + head 1", stranger, replace(stranger, aligned=brains(1, 6)[0]))  # unlike both: no measure
+    assert samples.compare({**groups, JOINED: [*groups[JOINED], lost]}).notes[-1] == found.notes[-1].replace("1 of 1 heads", "1 of 2 heads")
+    assert "By halves" not in samples.compare({**groups, JOINED: [lost]}).notes[-1]
 
 
 def test_overlap_is_told_by_group(toy: Anatomy) -> None:
@@ -218,11 +221,12 @@ def test_images_of_a_head_lead_back_to_its_tissue() -> None:
 
 def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     """Where it could not be compared, nothing is said about whether it is a copy."""
-    lost = replace(toy, name="seed 0", aligned=None)
+    lost = replace(toy, name="seed 0", aligned=None, midline=None)
     others = [replace(toy, name="other"), replace(toy, name="lost", aligned=None)]
     groups = {SAMPLED: [lost], TRAINING: others, DEFORMED: [replace(toy, name="lost")],
               HELD_OUT: [], RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
+    assert {row[0]: row for row in found.tables[2].rows}[SAMPLED] == (SAMPLED, "1", "0", "", "", "0", "0", "0", "1.0 (1)")
     assert found.notes[-1].startswith("Measured by training heads deformed: 0 of 0 samples, ") and found.notes[-1].endswith(
         "3 of 5 heads were not found in the atlas and are not compared."
     )

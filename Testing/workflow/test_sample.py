@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from network.tiny_sampler import TINY, installed, tiny_model
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
+from PhysMRISynthLib.imaging.atlas import AtlasPlacement, atlas_on_grid
 from PhysMRISynthLib.imaging.midline import Midline
 from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
 from PhysMRISynthLib.network import weights as weights_module
@@ -19,7 +23,17 @@ from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.sample import DECISION, STAGE, Order, Sampler, decided, installed_sampler, sampled_heads, write_samples
+from PhysMRISynthLib.workflow.sample import (
+    DECISION,
+    STAGE,
+    Order,
+    Sampler,
+    _midline,
+    decided,
+    installed_sampler,
+    sampled_heads,
+    write_samples,
+)
 from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
 from PhysMRISynthLib.workflow.worker import child, exchange
 from PhysMRISynthLib.workflow.worker.jobs import SampleJob
@@ -178,7 +192,7 @@ def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
     assert head.report["field_strength_tesla"] == 1.5
     told = head.report["sampled"]
     assert json.loads(json.dumps(head.report)) == head.report == head.maps.provenance
-    again = order(**{name: told[name] for name in ("seed", "steps", "condition", "precision", "renewal", "attempts")}, field_strength=1.5)
+    again = order(**{name: told[name] for name in ("seed", "steps", "condition", "precision", "renewal", "attempt")}, field_strength=1.5)
     np.testing.assert_array_equal(sampler.head(again).maps.t2, head.maps.t2)
     assert (told["sampler_sha256"], told["decoder_sha256"]) == (sampler.model.sha256, sampler.decoder.sha256)
     assert head.report["software"]["torch"] == torch.__version__ and "does not exist" in head.report["notice"]
@@ -187,29 +201,42 @@ def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
 
 def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     """From other noise, until one is whole; where none is, the least broken is taken, and said to be broken."""
-    looks = [None, Midline(200.0, True, 0.8), Midline(10.0, True, 0.8), Midline(0.0, True, 0.9)]
-    seen: list[np.ndarray] = []
+    looks: list[Midline | None] = []
 
-    def look(tissue: np.ndarray) -> Midline | None:
-        seen.append(tissue)
-        return looks[len(seen) - 1]
+    def look(tissue: np.ndarray, progress: Callable[[float], None]) -> Midline | None:
+        progress(1.0)
+        return looks.pop(0) if looks else None
 
     monkeypatch.setattr("PhysMRISynthLib.workflow.sample._midline", look)
-    told: list[float] = []
+    alone = [sampler.head(order(seed=4, attempt=attempt)) for attempt in (1, 2, 3, 4)]
+    assert all((one.maps.t1 != other.maps.t1).any() for one, other in combinations(alone, 2))
+    assert alone[0].report["midline"] is None and "not found in the atlas (draws: 1)" in alone[0].report["warnings"][0]
+    found = [None, Midline(200.0, True, 0.8), Midline(300.0, True, 0.8), Midline(10.0, True, 0.8)]
+
+    looks, told = [*found, Midline(0.0, True, 0.9)], list[float]()
     head = sampler.head(order(seed=4, attempts=6), told.append)
-    assert len(seen) == 3 and (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
-    np.testing.assert_array_equal(head.tissue, seen[2])
-    assert head.report["sampled"]["attempt"] == 3 and head.report["midline"] == {**vars(looks[2]), "whole": True}
-    assert head.report["warnings"] == [] and told == sorted(told) and told[-1] == pytest.approx(1)
-    seen.clear()
-    head = sampler.head(order(seed=4, attempts=2))
-    assert len(seen) == 2 and head.report["sampled"]["attempt"] == 2 and head.report["midline"]["joined_mm2"] == 200.0
-    np.testing.assert_array_equal(head.tissue, seen[1])
-    assert "not as in people (number of attempts: 2)" in head.report["warnings"][0]
-    seen.clear()
-    alone = sampler.head(order(seed=4))
-    np.testing.assert_array_equal(alone.tissue, seen[0])
-    assert alone.report["midline"] is None and alone.report["warnings"]
+    assert len(looks) == 1 and (head.report["sampled"]["attempt"], head.report["sampled"]["attempts_made"]) == (4, 4)
+    np.testing.assert_array_equal(head.maps.t1, alone[3].maps.t1)
+    assert head.report["midline"] == vars(Midline(10.0, True, 0.8)) and head.report["warnings"] == []
+    assert told == sorted(told) and told[-1] == pytest.approx(1)
+
+    looks = list(found)
+    head = sampler.head(order(seed=4, attempts=3))
+    assert (head.report["sampled"]["attempt"], head.report["sampled"]["attempts_made"]) == (2, 3)
+    np.testing.assert_array_equal(head.maps.t1, alone[1].maps.t1)
+    assert "(draws: 3): the hemispheres are joined over 200 mm² (limit 60). Draw another seed." in head.report["warnings"][0]
+
+
+def test_what_is_looked_at_is_the_head_as_it_was_drawn() -> None:
+    """Upright it is found in the atlas, and its midline measured; of nothing there is none."""
+    grid = sitk.Image((176, 210, 170), sitk.sitkUInt8)
+    grid.SetOrigin((-87.5, -110.0, -70.0))
+    likely = atlas_on_grid(AtlasPlacement(sitk.AffineTransform(3), False, 1.0), grid, np.arange(grid.GetNumberOfPixels()))
+    told: list[float] = []
+    found = _midline(likely.argmax(axis=0).astype(np.uint8).reshape(grid.GetSize()[::-1]), told.append)
+    assert found is not None and found.third_ventricle < 1.0
+    assert told == sorted(told) and len(told) > 3
+    assert _midline(np.full((40, 40, 40), AIR, np.uint8), told.append) is None
 
 
 def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
@@ -249,7 +276,8 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
     (
         ({"steps": 0}, "from 1 to 1000"),
         ({"steps": 1001}, "from 1 to 1000"),
-        ({"attempts": 0}, "from 1 to 1000"),
+        ({"attempts": 0}, "attempts must be from 1 to 50"),
+        ({"attempt": 0}, "the first of them 1 or more"),
         ({"seed": -1}, "0 or more"),
         ({"renewal": 1.5}, "from 0 to 1, not 1.5"),
         ({"renewal": float("nan")}, "from 0 to 1, not nan"),
@@ -276,9 +304,10 @@ def test_a_model_of_slices_draws_no_heads(sampler: Sampler, tmp_path: Path) -> N
 
 def test_the_command_writes_maps_that_can_be_rendered(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "heads"
-    command = ["sample", "--out", str(out), "--steps", "2", "--precision", "32-true", "--device", "cpu"]
+    command = ["sample", "--out", str(out), "--steps", "2", "--precision", "32-true", "--device", "cpu", "--attempts", "1"]
     assert main([*command, "--seed", "4", "--count", "2", "--condition", "brain_volume=1200", "lesion_load=3"]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["sample_0001", "sample_0002"]
+    assert "Warning: sample_0002: " in capsys.readouterr().err
     report = json.loads((out / "sample_0002" / "report.json").read_text(encoding="utf-8"))
     assert report["sampled"]["seed"] == 5 and report["sampled"]["condition"] == {"brain_volume": 1200.0, "lesion_load": 3.0}
     assert report["files"] == ["PD.nii.gz", "T1.nii.gz", "T2.nii.gz", "mask.nii.gz", "report.json"]

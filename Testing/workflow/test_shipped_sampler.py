@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PhysMRISynthLib.imaging.head_volumes import head_volumes
+from PhysMRISynthLib.imaging.midline import Midline
 from PhysMRISynthLib.physics.tissues import acceptance_ranges
 from PhysMRISynthLib.training.evaluation.anatomies import anatomy_of
 from PhysMRISynthLib.training.evaluation.kinship import distance
@@ -42,17 +43,22 @@ def test_no_contrast_has_a_bright_background(head: SampledHead) -> None:
     assert not top[:, :20, :20].any() and not top[:, :20, -20:].any() and 0.2 < head.maps.mask.mean() < 0.8
 
 
+def test_its_midline_is_whole(head: SampledHead) -> None:
+    assert head.report["warnings"] == [] and Midline(**head.report["midline"]).whole
+
+
 def test_its_halves_mirror_each_other_and_seeds_do_not(sampler: Sampler, head: SampledHead) -> None:
     """A brain is more like its own mirror image than like another head, and both are found where the atlas has brain."""
-    one, other = (anatomy_of(str(seed), sampler.drawn(Order(seed, STEPS)).fractions, seed) for seed in (1, 2))
+    orders = Order(1, STEPS, attempt=head.report["sampled"]["attempt"], attempts=1), Order(2, STEPS, attempts=1)
+    one, other = (anatomy_of(str(order.seed), sampler.drawn(order).fractions, order.seed) for order in orders)
     assert one.aligned is not None and other.aligned is not None
     mirrored = np.corrcoef(one.aligned.ravel(), one.aligned[..., ::-1].ravel())[0, 1]
     assert mirrored > np.corrcoef(one.aligned.ravel(), other.aligned.ravel())[0, 1]
     assert mirrored > 0.8 and distance(one.aligned, other.aligned) > 0.03
-    assert one.volumes.brain == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)  # the same seed, the same head
+    assert one.volumes.brain == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)  # the same seed and attempt, the same head
 
 
 def test_a_head_has_the_volumes_that_were_asked_for(sampler: Sampler) -> None:
     for wished in (950.0, 1350.0):
-        drawn = sampler.drawn(Order(3, STEPS, {"brain_volume": wished}))
+        drawn = sampler.drawn(Order(3, STEPS, {"brain_volume": wished}, attempts=1))
         assert head_volumes(drawn.fractions.argmax(axis=0).astype(np.uint8)).brain == pytest.approx(wished, rel=0.12)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
     parser.add_argument("--renewal", type=float, default=1.0, help="0 to 1: how much of the noise is drawn anew on the way (1)")
     parser.add_argument("--attempts", type=positive, default=6, help="how often a head is drawn at most, until its midline is whole (6)")
+    parser.add_argument("--attempt", type=positive, default=1, help="which one to begin with: a head's report names its own (1)")
     parser.add_argument(
         "--condition", type=_wish, nargs="+", default=[], metavar="NAME=VALUE",
         help="brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml), as far as the head shall have them",
@@ -41,14 +44,18 @@ def _wish(text: str) -> tuple[str, float]:
 
 
 def _sample(options: argparse.Namespace) -> None:
+    from ..workflow.outputs import REPORT
     from ..workflow.sample import STAGE, Order, installed_sampler, write_samples
 
     start = time.perf_counter()
-    names = ("seed", "steps", "field_strength", "device", "precision", "renewal", "attempts")
+    names = ("seed", "steps", "field_strength", "device", "precision", "renewal", "attempts", "attempt")
     order = Order(condition=dict(options.condition), **{name: getattr(options, name) for name in names})
     with progress_bar() as bar:
         bar("load the network", 0.0)
         sampler = installed_sampler(options.sampler, options.vae)
         folders = write_samples(sampler, order, options.count, options.out, options.overwrite, partial(bar, STAGE))
     heads = "One head" if len(folders) == 1 else f"{len(folders)} heads"
+    for folder in folders:
+        for warning in json.loads((folder / REPORT).read_text(encoding="utf-8"))["warnings"]:
+            print(f"Warning: {folder.name}: {warning}", file=sys.stderr)
     print(f"{heads} that did not exist before in {options.out} after {time.perf_counter() - start:.0f} s.")

@@ -21,7 +21,7 @@ from ..physics.tissues import tissue_table
 from .alignment import isotropic, mutual_information_method
 from .volumes import image_like
 
-TISSUE_PROTOCOL = Protocol.of("mprage", "tissue picture", TR=2400, TI=1000, TE=3.16, FA=8, ESP=7.6, N=176)
+_TISSUE_PROTOCOL = Protocol.of("mprage", "tissue picture", TR=2400, TI=1000, TE=3.16, FA=8, ESP=7.6, N=176)
 _TISSUE_FIELD_STRENGTH = 3.0
 _FILE = Path(__file__).parent.parent / "resources" / "atlas.nii.gz"
 _WORKING_SPACING_MM = 4.0
@@ -82,17 +82,17 @@ def place_atlas(
     return AtlasPlacement(found_there, brain_only, -similarity)
 
 
-def place_tissues(tissue: sitk.Image) -> AtlasPlacement:
-    """Align the atlas to a map of rows of the tissue table (what lies beyond it, as lesions do, counts as white matter). Raises
-    RegistrationError as :func:`place_atlas`."""
-    return place_atlas(tissue_picture(tissue), TISSUE_PROTOCOL, _TISSUE_FIELD_STRENGTH)
+def place_tissues(tissue: sitk.Image, progress: Callable[[float], None] = lambda fraction: None) -> AtlasPlacement:
+    """Align the atlas to a map of rows of the tissue table (what lies beyond it, as lesions do, counts as white matter), as
+    :func:`place_atlas` does, which also says what it raises."""
+    return place_atlas(tissue_picture(tissue), _TISSUE_PROTOCOL, _TISSUE_FIELD_STRENGTH, progress)
 
 
 def tissue_picture(tissue: sitk.Image) -> sitk.Image:
     """A map of rows of the tissue table in T1w contrast at literature values: white matter is 1, and nothing more than that, since fat
     would outshine the brain."""
     table = tissue_table(_TISSUE_FIELD_STRENGTH)
-    signals = np.abs(TISSUE_PROTOCOL.signal(*np.exp(np.stack([entry.theta for entry in table], axis=1))))
+    signals = np.abs(_TISSUE_PROTOCOL.signal(*np.exp(np.stack([entry.theta for entry in table], axis=1))))
     white = [entry.name for entry in table].index("white_matter")
     rows = sitk.GetArrayViewFromImage(tissue)
     shown = np.minimum(signals / signals[white], 1.0).astype(np.float32)

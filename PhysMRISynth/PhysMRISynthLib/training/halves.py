@@ -15,6 +15,8 @@ from .anatomy import AIR, LabelledHead
 
 JOINING = 2
 """Version of how halves are joined, for whoever keeps the result."""
+JOINT = " + "
+"""Between the names of the two people of a head."""
 _STIFFNESS = 1.5
 """SD, in positions of the grid that a deformation is sought on, of the Gaussian that each step's displacement is smoothed with."""
 _COARSE, _COARSE_STEPS = 4, 60
@@ -31,7 +33,8 @@ _AIR_MM = 60
 
 @dataclass(frozen=True)
 class Person:
-    """A head in the atlas: its image in T1w contrast on both grids, and an affine map (4, 4) from its own points (mm) to the atlas."""
+    """A head in the atlas: its image in T1w contrast in blocks of 4 mm, ``coarse``, and of 2 mm, ``fine`` (z, y, x; float32), and an affine
+    map (4, 4) from its own points (mm) to the atlas."""
 
     head: LabelledHead
     coarse: np.ndarray
@@ -74,7 +77,7 @@ def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead
     whole = _in_air(other.head.tissue)
     there = sitk.GetArrayFromImage(sitk.Resample(whole, grid, _deformed(own, other, affine), sitk.sitkNearestNeighbor, _NOT_SEEN))
     chosen = ((own.beside_middle(there.shape) > 0) == left) & (there != _NOT_SEEN)
-    return replace(own.head, name=f"{own.head.name} + {other.head.name}", tissue=np.where(chosen, there, own.head.tissue))
+    return replace(own.head, name=own.head.name + JOINT + other.head.name, tissue=np.where(chosen, there, own.head.tissue))
 
 
 def person(head: LabelledHead) -> Person:

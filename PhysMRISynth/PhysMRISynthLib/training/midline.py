@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from tqdm import tqdm
 
 from ..imaging.atlas import atlas_middle, place_tissues
-from ..imaging.midline import ACROSS_MM, joined_at
+from ..imaging.midline import about_middle, joined
 from .anatomy import LabelledHead, find_label_maps, read_labelled_head
 from .atlas import ORIGIN_LPS, SIZE, SPACING_MM
 from .train_vae import TRAINING_HEADS
@@ -35,7 +35,7 @@ def build_midline(heads: Sequence[LabelledHead], grid: sitk.Image) -> sitk.Image
     total = np.zeros(grid.GetSize()[:0:-1])
     for head in tqdm(heads, desc="heads", unit="head"):
         tissue = sitk.GetImageFromArray(head.tissue)
-        total += joined_at(tissue, place_tissues(tissue).to_atlas, ACROSS_MM, grid)
+        total += joined(about_middle(tissue, place_tissues(tissue).to_atlas, grid))
     shares = sitk.GetImageFromArray(np.round(255.0 * total / len(heads)).astype(np.uint8)[..., None])
     shares.CopyInformation(grid)
     return shares

@@ -17,8 +17,10 @@ _LIMITS = (
     "Its anatomy was learned from {label_maps} label maps of adults, whose halves were exchanged and which were deformed at random: what "
     "differs between people beyond that it does not know. Drawn heads are no substitute for a population, neither in a statistic nor as "
     "the only training data of another model.",
-    "Look at a head before you use it: in some, the hemispheres are joined in front or behind, the fissure between them reaches a "
-    "ventricle, patches of fluid lie within cortex, or the skin of the head is doubled or interrupted.",
+    "A head is drawn again until its fissure, corpus callosum and third ventricle lie within limits that label maps of people set. That "
+    "selects: which heads are drawn is not quite what the model has learned. What is not measured can still be wrong.",
+    "Look at a head before you use it: in some, ventricles or deep grey nuclei are unequal, patches of fluid lie within cortex, or skull "
+    "and skin are dented or interrupted.",
     "Folds are smoother than in real brains; small structures (optic nerves, vessels, single nuclei), face and neck are rough.",
     "A drawn head may resemble one of the label maps, which are public; the metrics tell how much.",
     "Lesions are those of multiple sclerosis alone, and few.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -38,17 +39,15 @@ ATTEMPTS = 6
 DECISION = 3.0
 """Power of the decoder's probabilities: those of an image tell how unsure it is, a head that is drawn has its tissues. Higher, edges show
 their voxels."""
-MOST_STEPS = 1000
+MOST_STEPS, MOST_ATTEMPTS = 1000, 50
 Progress = Callable[[float], None]
 """Told the fraction that is done; may raise to stop."""
 STAGE = "draw heads"
 """What a progress bar calls it."""
-_DRAWN, _DECODED = 0.85, 0.9
-"""Usual share that diffusion has of an attempt's time, and that attempts have of a head's."""
-_BROKEN = (
-    "The midline of this head is not as in people (number of attempts: {attempts}): hemispheres are joined, or the corpus callosum or the "
-    "third ventricle is missing. Draw another seed, or more attempts."
-)
+_DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
+"""Usual shares of an attempt's time, and of a head's that attempts have."""
+_BROKEN = "The midline of this head is outside the limits that label maps of adults set (draws: {made}): {flaws}. Draw another seed."
+_NOT_FOUND = "This head was not found in the atlas (draws: {made}): its midline is not known. Look at it, or draw another seed."
 _NO_TISSUE = 255
 _LEAST_VOXELS = 50
 
@@ -58,7 +57,9 @@ class Order:
     """What to sample: the ``seed`` decides the head; fewer ``steps`` are faster and rougher; ``condition`` holds wishes by the names of
     :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`; T1 and T2 are those at ``field_strength`` (tesla); ``device`` auto, cpu,
     cuda or mps; ``precision`` auto, or what the report of an earlier head names, to draw the same one again; ``renewal`` (0 to 1) of the
-    noise is drawn anew on the way; where its midline is broken a head is drawn again, in so many ``attempts`` at most."""
+    noise is drawn anew on the way; a head whose midline is broken is drawn again, from other noise, in so many ``attempts`` at most, the
+    first of which is number ``attempt``: with that of an earlier report, and one attempt, the same head is drawn whatever its midline is
+    taken for on another machine. Heads are selected by that: how they are distributed is not quite what the model has learned."""
 
     seed: int = 0
     steps: int = STEPS
@@ -68,14 +69,18 @@ class Order:
     precision: str = "auto"
     renewal: float = RENEWAL
     attempts: int = ATTEMPTS
+    attempt: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MOST_STEPS:
             raise EstimationError(f"The number of steps must be from 1 to {MOST_STEPS}, not {self.steps}.")
         if not 0.0 <= self.renewal <= 1.0:
             raise EstimationError(f"The renewal of noise must be from 0 to 1, not {self.renewal:g}.")
-        if not 1 <= self.attempts <= MOST_STEPS:
-            raise EstimationError(f"The number of attempts must be from 1 to {MOST_STEPS}, not {self.attempts}.")
+        if not 1 <= self.attempts <= MOST_ATTEMPTS or self.attempt < 1:
+            raise EstimationError(
+                f"The number of attempts must be from 1 to {MOST_ATTEMPTS}, and the first of them 1 or more, not {self.attempts} and "
+                f"{self.attempt}."
+            )
         if self.seed < 0:
             raise EstimationError(f"A seed must be 0 or more, not {self.seed}.")
         tissue_table(self.field_strength)  # refuses what it has no values for
@@ -83,21 +88,28 @@ class Order:
 
 @dataclass(frozen=True)
 class Drawn:
-    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds it took; its
-    ``midline`` (None: the head was not found in the atlas), and which ``attempt`` it is, from 1 on."""
+    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds all attempts
+    took; its ``midline`` (None: the head was not found in the atlas), which ``attempt`` it is, and how many were ``made``."""
 
     fractions: np.ndarray
     device: str
     precision: str
     seconds: dict[str, float]
     midline: Midline | None
-    attempt: int = 1
+    attempt: int
+    made: int = 1
 
     @property
-    def brokenness(self) -> tuple[bool, bool, float]:
-        """The less, the better: first that the midline is whole, then that there is a callosum, then how far hemispheres are joined."""
-        midline = self.midline
-        return (True, True, np.inf) if midline is None else (not midline.whole, not midline.callosum, midline.joined_mm2)
+    def brokenness(self) -> tuple[float, ...]:
+        """To be compared: the less, the better."""
+        return (np.inf,) if self.midline is None else self.midline.brokenness
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user must know of it."""
+        if self.midline is None:
+            return [_NOT_FOUND.format(made=self.made)]
+        return [_BROKEN.format(made=self.made, flaws=", and ".join(self.midline.flaws))] if self.midline.flaws else []
 
 
 @dataclass(frozen=True)
@@ -127,13 +139,16 @@ class Sampler:
 
         Raises PhysMRISynthError for a condition that the model does not know or that is impossible, and for a device that does not work.
         """
-        found: list[Drawn] = []
-        for attempt in range(1, order.attempts + 1):
-            found.append(self._attempt(order, attempt, partial(_in_attempt, progress, attempt)))
-            if not found[-1].brokenness[0]:
+        best: Drawn | None = None
+        seconds: Counter[str] = Counter()
+        for made in range(1, order.attempts + 1):
+            drawn = self._attempt(order, order.attempt + made - 1, partial(_in_attempt, progress, made, order.attempts))
+            seconds.update(drawn.seconds)
+            best = drawn if best is None else min(best, drawn, key=lambda head: head.brokenness)
+            if drawn.midline is not None and drawn.midline.whole:
                 break
-        seconds = {part: sum(drawn.seconds[part] for drawn in found) for part in found[0].seconds}
-        return replace(min(found, key=lambda drawn: drawn.brokenness), seconds=seconds)
+        assert best is not None  # an order has one attempt at least
+        return replace(best, seconds=dict(seconds), made=made)
 
     def _attempt(self, order: Order, attempt: int, progress: Progress) -> Drawn:
         import torch
@@ -152,9 +167,9 @@ class Sampler:
             latent = self.model.latent(device, order.steps, seed, told, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
-        fractions = decided(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (1.0 - _DRAWN) * done)))
+        fractions = decided(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
         decoded = time.perf_counter()
-        midline = _midline(fractions.argmax(axis=0).astype(np.uint8))
+        midline = _midline(fractions.argmax(axis=0).astype(np.uint8), lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
         return Drawn(fractions, str(device), precision, seconds, midline, attempt)
 
@@ -164,7 +179,7 @@ class Sampler:
         began = time.perf_counter()
         rng = np.random.default_rng([order.seed, 1])
         values = drawn_values(order.field_strength, rng)
-        maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
+        maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         seconds = {**drawn.seconds, "values": time.perf_counter() - began}
         report = {
@@ -187,15 +202,16 @@ class Sampler:
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
                 "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": DECISION,
-                "condition": dict(order.condition), "precision": drawn.precision, "attempts": order.attempts, "attempt": drawn.attempt,
+                "condition": dict(order.condition), "precision": drawn.precision,
+                "attempt": drawn.attempt, "attempts_made": drawn.made,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
                 "sampler_sha256": self.model.sha256, "decoder_sha256": self.decoder.sha256,
                 **({"expander_sha256": self.model.expander.sha256} if self.model.expander else {}),
             },
             "network": {"sha256": self.decoder.sha256, "device": drawn.device},
             "field_strength_tesla": order.field_strength,
-            "midline": None if drawn.midline is None else asdict(drawn.midline) | {"whole": drawn.midline.whole},
-            "warnings": [] if drawn.midline is not None and drawn.midline.whole else [_BROKEN.format(attempts=order.attempts)],
+            "midline": None if drawn.midline is None else asdict(drawn.midline),
+            "warnings": drawn.warnings,
             "units": UNITS,
             "notice": "This head does not exist: it was drawn at random by a model of simulated heads. Research only.",
         }  # fmt: skip
@@ -219,15 +235,17 @@ def _seed_of(seed: int, attempt: int) -> int:
     return seed if attempt == 1 else int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
 
 
-def _in_attempt(progress: Progress, attempt: int, done: float) -> None:
-    """Of what is left to a head that is drawn, each attempt takes half."""
-    progress(_DECODED * (1.0 - 0.5 ** (attempt - 1) * (1.0 - 0.5 * done)))
+def _in_attempt(progress: Progress, made: int, attempts: int, done: float) -> None:
+    """Of what is left each attempt takes half, since it is usually the last but need not be; the last takes all."""
+    left = 0.5 ** (made - 1)
+    progress(_ATTEMPTED * (1.0 - left * (1.0 - (1.0 if made == attempts else 0.5) * done)))
 
 
-def _midline(tissue: np.ndarray) -> Midline | None:
+def _midline(tissue: np.ndarray, progress: Progress) -> Midline | None:
+    """Of a drawn head's tissue (z, y, x); None where it is not found in the atlas."""
     image = sitk.GetImageFromArray(tissue)
     try:
-        return midline_of(image, place_tissues(image).to_atlas)
+        return midline_of(image, place_tissues(image, progress).to_atlas)
     except RegistrationError:
         return None
 

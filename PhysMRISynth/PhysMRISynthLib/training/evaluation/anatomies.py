@@ -29,7 +29,7 @@ class Anatomy:
     """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
     gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
     ``brain``; the ``aligned`` brain to tell its kin by, and its ``midline`` (None: the atlas was not found in it); and where that was
-    measured the ``overlap`` (Dice by tissue) of what is segmented in images of it. Of a sample, the ``attempt`` that drew it."""
+    measured the ``overlap`` (Dice by tissue) of what is segmented in images of it. Of a sample, the ``draws`` it took."""
 
     name: str
     volumes: HeadVolumes
@@ -41,7 +41,7 @@ class Anatomy:
     midline: Midline | None
     grid: sitk.Image
     overlap: Mapping[str, float] = field(default_factory=dict)
-    attempt: int = 1
+    draws: int = 1
 
 
 def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:

@@ -17,7 +17,7 @@ _COARSE = 2
 """So many of the atlas's positions a side make one of the compared ones: 8 mm."""
 _STIFFNESS, _STEPS = 1.2, 40
 """SD, in compared positions, of the Gaussian that each step's displacement is smoothed with; and steps. So 28 deformed copies of training
-heads (nearest over second nearest training head 0.21 to 0.46) are told from other people (0.83 to 1.00)."""
+heads (nearest over second nearest training head 0.19 to 0.63) are told from other people (0.77 to 1.00)."""
 _CERTAIN = 0.5
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ..halves import JOINT
 from .anatomies import Anatomy
 from .groups import COPIED, HELD_OUT, JOINED, SAMPLED, TRAINING, Record
 from .kinship import PARTS, distances
@@ -17,7 +18,10 @@ def nearness(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
     found = {name: distances(head.aligned, aligned) for name, aligned in known.items()}
     whole, *halves = (_nearest({name: far[part] for name, far in found.items()}) for part in PARTS)
     told = {"nearest": whole[0], "distance": whole[1], "distance_over_second": whole[2]}
-    told |= {"halves": [{"nearest": name, "distance_over_second": share} for name, _, share in sorted(halves, key=lambda half: half[2])]}
+    told |= {
+        "people": head.name.split(JOINT),
+        "halves": [{"nearest": name, "distance_over_second": share} for name, _, share in sorted(halves, key=lambda half: half[2])],
+    }
     return told | ({"own": head.name == whole[0]} if kind in COPIED else {})
 
 
@@ -58,24 +62,24 @@ def _copies(kind: str, compared: Sequence[Record]) -> str:
 
 
 def _halves(compared: Sequence[Record]) -> list[str]:
-    """By the halves of heads of two people, one of which is a training head's as it is and the other was deformed onto it."""
-    joined = [record["halves"] for record in compared if record["kind"] == JOINED]
-    samples = [record["halves"] for record in compared if record["kind"] == SAMPLED]
-    if not joined or not samples:
+    """By the halves of heads of two people, one of which is a training head's as it is and the other was deformed onto it; halves that are
+    nearest to a third person are no measure."""
+    joined, samples = _of(JOINED, compared), _of(SAMPLED, compared)
+    known = [[half for half in record["halves"] if half["nearest"] in record["people"]] for record in joined]
+    both = [halves for halves in known if len({half["nearest"] for half in halves}) == 2]
+    if not both or not samples:
         return []
-    kept, fitted, drawn = (
-        [halves[place]["distance_over_second"] for halves in found] for found, place in ((joined, 0), (joined, 1), (samples, 0))
-    )
-    both = sum({half["nearest"] for half in record["halves"]} == set(record["head"].split(" + ")) for record in _of(JOINED, compared))
+    kept, fitted = ([halves[place]["distance_over_second"] for halves in both] for place in (0, 1))
+    drawn = [record["halves"][0]["distance_over_second"] for record in samples]
 
     def belongs(record: Record) -> bool:
         return bool(record["halves"][0]["distance_over_second"] <= max(kept))
 
     return [
-        f"By halves: in {both} of {len(joined)} {JOINED} these two are nearest to a half each; nearest over second nearest is "
+        f"By halves: in {len(both)} of {len(joined)} {JOINED} these two are nearest to a half each; there, nearest over second nearest is "
         f"{min(kept):.2f} to {max(kept):.2f} for the half that is nearer to somebody, {min(fitted):.2f} to {max(fitted):.2f} for the "
-        f"other, and from {min(drawn):.2f} on for the nearer halves of samples. {_counted(compared, belongs)} belong to a training head "
-        "by a half as those do."
+        f"other. For the nearer halves of samples it is {min(drawn):.2f} to {max(drawn):.2f}. {_counted(compared, belongs)} belong to a "
+        "training head by a half as the nearer halves do."
     ]
 
 

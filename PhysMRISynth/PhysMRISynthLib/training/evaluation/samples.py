@@ -55,10 +55,11 @@ _NOTES = (
     "correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas, of which the second, mirrored or "
     "not, is then deformed smoothly onto the first on a grid of 8 mm. Heads are told to be of one person by how much nearer the nearest "
     "training head is than the second nearest: a copy has one that it belongs to, and coarser heads lie farther from all. A head that is "
-    "two people's, as those that were learned from are, belongs to neither by this, but each of its halves does to one. Midline: the "
+    "two people's, as those that were learned from are, is nearest to one of them by half; so halves are compared, too. Midline: the "
     "largest area, as it lies in the atlas, in which brain tissue crosses the middle where hardly any training head's does; how much of "
     "the third ventricle's place is open; whether a corpus callosum parts the ventricles from the fissure. A sample whose midline is not "
-    "whole by these measures is drawn again, from other noise. MS-SSIM between heads of a group:"
+    "whole by these measures is drawn again, from other noise: all that is told of samples is told of heads that were selected by it. "
+    "MS-SSIM between heads of a group:"
     " lower is more diverse. The network that segments is the one whose decoder makes samples and reconstructions: that helps both "
     "alike.",
 )
@@ -114,11 +115,11 @@ def _identity(sampler: Sampler) -> dict[str, str]:
 def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulator, bar: Any) -> Groups:
     groups: Groups = {kind: [] for kind in (SAMPLED, TRAINING, *COPIED, JOINED, HELD_OUT, RECONSTRUCTED, DECIDED)}
 
-    def add(group: str, name: str, fractions: np.ndarray, attempt: int = 1) -> None:
+    def add(group: str, name: str, fractions: np.ndarray, draws: int = 1) -> None:
         number = len(groups[group])
         measured = group in _SEGMENTED_KINDS
         overlap = overlaps(name, fractions, sampler.decoder, FIELD_STRENGTH, number) if measured else {}
-        groups[group].append(replace(anatomy_of(name, fractions, number), overlap=overlap, attempt=attempt))
+        groups[group].append(replace(anatomy_of(name, fractions, number), overlap=overlap, draws=draws))
         bar.update()
 
     for number, head in enumerate(training.heads):
@@ -149,7 +150,7 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
         add(DECIDED, latent.name, decided(likely))
     for seed in range(plan.samples):
         drawn = sampler.drawn(Order(seed))
-        add(SAMPLED, f"seed {seed}", drawn.fractions, drawn.attempt)
+        add(SAMPLED, f"seed {seed}", drawn.fractions, drawn.made)
     return groups
 
 
@@ -166,7 +167,7 @@ def _record(kind: str, head: Anatomy, groups: Groups) -> Record:
     others = [other for other in groups[TRAINING] if other is not head and (kind != TRAINING or other.name != head.name)]
     record = {
         "kind": kind, "head": head.name, "volumes_ml": asdict(head.volumes), "gradient_energy": head.gradient_energy,
-        "wasserstein": wasserstein(head, others), "overlap": dict(head.overlap), "attempt": head.attempt,
+        "wasserstein": wasserstein(head, others), "overlap": dict(head.overlap), "draws": head.draws,
         "midline": None if head.midline is None else asdict(head.midline),
     }  # fmt: skip
     return record | nearness(kind, head, others)
@@ -217,22 +218,24 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
 
 def _midline_table(groups: Groups) -> Table:
     """What the middle of each group's heads is like: mean and worst."""
-    rows = []
-    for kind, heads in groups.items():
-        found = [head.midline for head in heads if head.midline is not None]
-        if found:
-            joined, opened = ([getattr(midline, name) for midline in found] for name in ("joined_mm2", "third_ventricle"))
-            draws = [head.attempt for head in heads]
-            rows.append((
-                kind, str(len(heads)), f"{np.mean(joined):.0f} ({max(joined):.0f})", f"{np.mean(opened):.2f} ({min(opened):.2f})",
-                str(sum(midline.callosum for midline in found)), str(sum(midline.whole for midline in found)),
-                f"{np.mean(draws):.1f} ({max(draws)})",
-            ))  # fmt: skip
     columns = (
-        "heads", "number", "hemispheres joined, mm²: mean (most)", "third ventricle open: mean (least)", "with a corpus callosum",
-        f"whole (at most {MOST_JOINED_MM2:.0f} mm², at least {LEAST_OPEN})", "draws: mean (most)",
+        "heads", "number", "found in the atlas", "hemispheres joined, mm²: mean (most)", "third ventricle open: mean (least)",
+        "corpus callosum parts fissure and ventricles",
+        f"whole (also at most {MOST_JOINED_MM2:.0f} mm² joined, at least {LEAST_OPEN:.0%} open)",
+        "whole at the first draw", "draws: mean (most)",
     )  # fmt: skip
-    return Table("Midline", columns, tuple(rows))
+    return Table("Midline", columns, tuple(_midline_row(kind, heads) for kind, heads in groups.items() if heads))
+
+
+def _midline_row(kind: str, heads: Sequence[Anatomy]) -> tuple[str, ...]:
+    found = [head.midline for head in heads if head.midline is not None]
+    joined, opened = ([getattr(midline, name) for midline in found] for name in ("joined_mm2", "third_ventricle"))
+    means = (f"{np.mean(joined):.0f} ({max(joined):.0f})", f"{np.mean(opened):.2f} ({min(opened):.2f})") if found else ("", "")
+    first = sum(head.draws == 1 and head.midline is not None and head.midline.whole for head in heads)
+    draws = [head.draws for head in heads]
+    drawn = (str(first), f"{np.mean(draws):.1f} ({max(draws)})") if kind == SAMPLED else ("", "")
+    counts = (sum(midline.callosum for midline in found), sum(midline.whole for midline in found))
+    return (kind, str(len(heads)), str(len(found)), *means, *map(str, counts), *drawn)
 
 
 def _overlap_table(records: Sequence[Record]) -> Table:
