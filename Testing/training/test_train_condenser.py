@@ -122,7 +122,7 @@ def test_brain_counts_more_than_the_air_around_it_and_its_middle_most(folder: Pa
     weights = load_weights(folder / "vae.safetensors")
     latents = Latents(folder / "latents" / "learned", whole_heads(folder, (1,), CONDENSER.shape, 0), 4)
     found = emphasis(latents, CONDENSER, weights, Run(folder, folder))
-    assert found.shape == (1, 4, 6, 4) and 0.2 <= found.min() < 1.0 < found.max() <= 3.0
+    assert found.shape == (1, 4, 6, 4) and 0.2 <= found.min() < found.max() <= 3.0
     middle, sides = found[..., 1:3].mean(dim=(0, 1, 2)), found[..., [0, 3]].mean(dim=(0, 1, 2))
     assert middle.min() > sides.max()
     kept = load_checkpoint(folder / "condenser" / "checkpoint.pt")["average"]["emphasis"]

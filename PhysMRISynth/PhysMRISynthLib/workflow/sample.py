@@ -48,7 +48,6 @@ _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
 """Usual shares of an attempt's time, and of a head's that attempts have."""
 _BROKEN = "The midline of this head is outside the limits that label maps of adults set (draws: {made}): {flaws}. Draw another seed."
 _NOT_FOUND = "This head was not found in the atlas (draws: {made}): its midline is not known. Look at it, or draw another seed."
-_NO_TISSUE = 255
 _LEAST_VOXELS = 50
 
 
