@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..physics.tissues import BRAIN_TISSUE, tissue_table
-from .head_volumes import LESION
+from ..physics.tissues import tissue_table
+from .head_volumes import PARENCHYMA
 
 MOST_JOINED_MM2, LEAST_OPEN = 60.0, 0.6
 """Label maps of 15 people, the reference each time made of the others, have at most 47 mm² and at least 0.63; two more, 15 mm² and 0.84.
@@ -41,8 +41,7 @@ _THIRD_HEIGHTS_MM, _THIRD_DEPTHS_MM = (-12.0, 6.0), (-4.0, 24.0)
 _LEAST_WIDTH_MM = 20
 """So far from front to back reaches the opening between the callosum's ends at least."""
 _NAMES = [tissue.name for tissue in tissue_table()]
-_PARENCHYMA = (*(_NAMES.index(name) for name in BRAIN_TISSUE), LESION)
-_INNER = tuple(row for row in _PARENCHYMA if row != _NAMES.index("cortex"))
+_INNER = tuple(row for row in PARENCHYMA if row != _NAMES.index("cortex"))
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,14 @@ def midline_of(tissue: sitk.Image, to_atlas: sitk.Transform) -> Midline:
     """Of a map (x to the left, y to the back, z up) of rows of the tissue table (LESION: lesions), whose points (mm) ``to_atlas`` maps to
     the atlas. What lies outside the map is no brain: of a head that is cut there, the third ventricle is open."""
     rows = about_middle(tissue, to_atlas, _reference())
-    closed = _across(rows, _PARENCHYMA, _NARROW_MM)
+    closed = _across(rows, PARENCHYMA, _NARROW_MM)
     return Midline(_largest(joined(rows) & _apart()), _parted(closed), _open(closed))
 
 
 def joined(rows: np.ndarray) -> np.ndarray:
     """Where (z, y) of what :func:`about_middle` gives the hemispheres are joined: brain tissue reaches from one to the other, and is white
     matter (or deep grey) in the middle. Cortex touches cortex in many a fissure."""
-    return _across(rows, _PARENCHYMA, _WIDE_MM) & _across(rows, _INNER, _INNER_MM)
+    return _across(rows, PARENCHYMA, _WIDE_MM) & _across(rows, _INNER, _INNER_MM)
 
 
 def _across(rows: np.ndarray, tissues: Sequence[int], reach_mm: int) -> np.ndarray:
@@ -104,7 +103,7 @@ def about_middle(tissue: sitk.Image, to_atlas: sitk.Transform, midline: sitk.Ima
     slab.SetOrigin([midline.GetOrigin()[0] - _REACH_MM, *midline.GetOrigin()[1:]])
     rows = sitk.GetArrayFromImage(sitk.Resample(tissue, slab, to_atlas.GetInverse(), sitk.sitkNearestNeighbor, _NAMES.index("air")))
     z, y = np.meshgrid(*(midline.GetOrigin()[axis] + np.arange(midline.GetSize()[axis]) for axis in (2, 1)), indexing="ij")
-    columns = _middle(np.isin(rows, _PARENCHYMA), z, y)[..., None] + np.arange(-_WIDE_MM, _WIDE_MM + 1)
+    columns = _middle(np.isin(rows, PARENCHYMA), z, y)[..., None] + np.arange(-_WIDE_MM, _WIDE_MM + 1)
     return np.take_along_axis(rows, columns, axis=-1)
 
 
