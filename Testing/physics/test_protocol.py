@@ -30,7 +30,7 @@ def test_bounds_contain_the_default_and_units_are_milliseconds_or_degrees(name: 
     for p in SEQUENCES[name].parameters:
         assert p.minimum < p.maximum
         assert p.default is None or p.minimum <= p.default <= p.maximum
-        assert p.unit == ("°" if p.name.startswith("FA") else "" if p.name == "N" else "ms")
+        assert p.unit == ("°" if p.name.startswith(("FA", "RFA")) else "" if p.name in ("N", "ETL") else "ms")
         assert p.title and p.name == p.name.upper()
 
 

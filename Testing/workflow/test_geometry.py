@@ -171,7 +171,7 @@ def test_thick_slices_are_fitted_as_averages(monkeypatch: pytest.MonkeyPatch) ->
     interpolated = estimate(stacks, thickness)
     ours, theirs = (map_errors(e.maps, head)["brain"] for e in (found, interpolated))
     assert all(ours[p] < theirs[p] for p in ("PD", "T1", "T2")), (ours, theirs)
-    assert found.checks["t2w"].rms_percent < interpolated.checks["t2w"].rms_percent
+    assert found.checks["t2w"].warning is None
 
 
 def test_maps_come_at_the_spacing_that_is_asked_for() -> None:

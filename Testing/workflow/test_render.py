@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.workflow import render as module
 from PhysMRISynthLib.workflow.render import render, render_arrays
@@ -99,3 +99,21 @@ def test_noise_has_the_ratio_asked_for(name: str, scale: float) -> None:
 def test_scale_multiplies() -> None:
     maps = _maps()
     np.testing.assert_allclose(render(maps, FLAIR, scale=250.0), 250.0 * render(maps, FLAIR), rtol=1e-6)
+
+
+def test_tissue_and_fluid_of_one_voxel_add_up_with_their_signs() -> None:
+    """A FLAIR that nulls fluid shows the tissue's part alone; the voxel's mean T1 and T2 would show something else."""
+    cortex, fluid, share = (0.82, 1500.0, 100.0), (1.0, 4200.0, 2000.0), np.linspace(0.0, 1.0, 11).astype(np.float32)
+    own, water = (1.0 - share) * cortex[0], share * fluid[0]
+    pd = own + water
+    t1, t2 = (pd / (own / cortex[j] + water / fluid[j]) for j in (1, 2))
+    arrays = [np.asarray(a, dtype=np.float32).reshape(1, 1, -1) for a in (pd, t1, t2)]
+    grid = sitk.Image(11, 1, 1, sitk.sitkFloat32)
+    maps = TissueMaps(*arrays, mask=arrays[0] > 0, grid=grid, fluid_fraction=share.reshape(1, 1, -1), fluid=fluid)
+    for spec in ("flair,TR=9000,TE=90,TI=2800", "tse,TR=4500,TE=100", "psir,TR=6000,TI=500"):
+        protocol = parse_protocol(spec)
+        signed = [protocol.sequence.signal(1 / np.array(v[1]), 1 / np.array(v[2]), protocol.values) * v[0] for v in (cortex, fluid)]
+        expected = (1.0 - share) * signed[0] + share * signed[1]
+        if not protocol.sequence.signed:
+            expected = np.abs(expected)
+        np.testing.assert_allclose(render(maps, protocol).ravel(), expected, rtol=2e-3, atol=1e-4)

@@ -41,30 +41,3 @@ class PolynomialBasis:
     def prior_sd(self) -> np.ndarray:
         """Prior SD of each coefficient of the log-field: fields are smooth, so higher orders are smaller; shape (terms,)."""
         return 0.3 / self.orders.sum(axis=1) ** 1.5
-
-
-def fit_log_field(basis: np.ndarray, residual: np.ndarray, weight: np.ndarray, prior_sd: np.ndarray, correlated: float) -> np.ndarray:
-    """Coefficients (terms,) of the log-field that explains ``residual`` (N,) = log(observed/predicted), robustly.
-
-    ``weight`` (N,) is the inverse variance of each residual; ``correlated`` is the number of neighbouring voxels that err together.
-    Tukey's biweight on the residual's own scale keeps lesions and mislabelled voxels out.
-    """
-    coefficients = np.zeros(basis.shape[1])
-    for _ in range(3):
-        error = residual - basis @ coefficients
-        offset = weighted_median(error, weight)
-        scale = 1.4826 * weighted_median(np.abs(error - offset), weight) + 1e-6
-        robust = np.clip(1.0 - ((error - offset) / (4.7 * scale)) ** 2, 0.0, None) ** 2
-        w = weight * robust / correlated
-        centred = basis - np.average(basis, axis=0, weights=w)
-        target = residual - np.average(residual, weights=w)
-        normal = (centred * w[:, None]).T @ centred + np.diag(1.0 / prior_sd**2)
-        coefficients = np.linalg.solve(normal.astype(np.float64), (centred * w[:, None]).T @ target)
-    return coefficients
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """The value that halves the total weight."""
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(cumulative, 0.5 * cumulative[-1])]])

@@ -1,7 +1,7 @@
 """The head level: gains, receive fields, echo times in doubt, and this head's own tissue values, fitted together.
 
-Empirical Bayes: voxels are assigned to tissue classes; each tissue's mean signal in each input updates the gains and the
-tissue's (PD, T1, T2) under their literature prior; what is left and smooth is the receive field; and again.
+:mod:`.objective` states what is maximised and :mod:`.ascent` climbs it. Here several climbs start from different guesses, since a magnitude
+image near a null has two explanations; those that end on different sides of it are averaged by their evidence.
 """
 
 from __future__ import annotations
@@ -11,40 +11,69 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .fields import PolynomialBasis, fit_log_field
-from .mixture import TissueClasses, class_signals, literature_classes, responsibilities
+from .ascent import Climb, climb, warm_up
+from .fields import PolynomialBasis
+from .mixture import ClassSignals, TissueClasses, literature_classes
+from .objective import TAIL, Objective, SharedState
 from .observation import MODEL_ERROR, Observation
-from .tissue_level import SURE, TissueLevel, adapted_classes, brain_rows, fit_tissue_level, literature_level, tissue_means, with_echo_time
+from .tissue_level import (
+    EQUATION_ERROR,
+    LARGEST_EQUATION_ERROR,
+    TissueLevel,
+    brain_rows,
+    fluid_row,
+    literature_level,
+    predicted_means,
+)  # fmt: skip
+from .uncertainty import level_uncertainty
 
-_ITERATIONS = 18
-_FIRST_SLACK, _SLACK_DECAY = 0.3, 0.72
-"""Relative doubt about gains and fields at the start and its decay per iteration: classes are wide first, so that none captures all."""
-_GREATEST_MODEL_ERROR, _WORST_EQUATIONS = 0.1, 12.0
-_SPREAD_ITERATIONS = 6
-"""Last iterations in which each tissue's spread inside this head is learned too, once its voxels are known."""
-_LEAST_SPREAD, _SPREAD_VOXELS = 0.1, 200
-_CORRELATED_VOXELS = 20.0
-"""Neighbouring residuals err together (structure that the classes do not know), so that many voxels count as fewer."""
+FIELD_DEGREE = 6
+_SLACKS = (0.3, 0.22, 0.16, 0.12, 0.085, 0.06, 0.045, 0.03, 0.02, 0.01)
+"""Relative doubt about gains and fields in the first steps: classes are wide first, so that none captures all."""
+_STARTS = ((1.0, -0.06), (1.0, 0.06), (1.0, 0.15), (0.4, 0.06))
+"""Factor of the doubts, and shift of the fluid's log T1 from the literature's: fluid near a null may begin on either side of it."""
+_SEARCH_VOXELS, _VOXELS = 6_000, 24_000
+_SEARCH_STEPS, _STEPS = 25, 60
+_SAME_PLACE = 0.01
+"""Log T1 of fluid: climbs that end closer are the same peak."""
+_NEGLIGIBLE_EVIDENCE = 5.0
+_LARGEST_CORRECTION = 0.2
+_LEAST_SPREAD = 0.1
+_SPREAD_STEPS = 20
 
 
 @dataclass(frozen=True)
 class HeadModel:
-    """Everything that the voxels of one head share: ``coefficients`` (n, terms) of each input's log receive field on ``basis``,
-    the ``level`` of gains, echo times and tissue values, and the ``classes`` at those values with their uncertainty.
+    """Everything that the voxels of one head share: ``coefficients`` (n, terms) of each input's log receive field on ``basis``, the
+    ``level`` of gains, echo times and tissue values, the ``classes`` at those values with their uncertainty, their ``looks`` at unit field,
+    and the log ``corrections`` (tissues, n) of the equations for each brain tissue.
 
-    ``equation_error`` is how many times worse than expected the equations explain the tissues (1: as well as expected)."""
+    ``values`` are the objective's along the last climb."""
 
     basis: PolynomialBasis
     coefficients: np.ndarray
     level: TissueLevel
     classes: TissueClasses
     field_strength: float
-    equation_error: float = 1.0
+    looks: ClassSignals
+    corrections: np.ndarray
+    values: tuple[float, ...]
+
+    @property
+    def equation_error(self) -> float:
+        """How many times worse than expected the equations explain the tissues, in the worst input (1: as well as expected)."""
+        return float(self.level.equation_errors.max() / EQUATION_ERROR)
 
     @property
     def gains(self) -> np.ndarray:
         """Gain of each input (n,): its signal per unit of the equation."""
         return np.exp(self.level.log_gains)
+
+    @property
+    def fluid(self) -> tuple[float, float, float]:
+        """PD (fraction of water), T1 and T2 (ms) of this head's cerebrospinal fluid."""
+        pd, t1, t2 = np.exp(self.level.theta[fluid_row()]).tolist()
+        return pd, t1, t2
 
     def fields(self, terms: np.ndarray) -> list[np.ndarray]:
         """Receive field of each input (n arrays of N voxels) from the basis evaluated there (N, terms); about 1 over the brain."""
@@ -52,8 +81,15 @@ class HeadModel:
 
     def adapted(self, observations: Sequence[Observation]) -> list[Observation]:
         """The inputs with fitted echo times where those were in doubt, and the equations trusted as far as the head bears them out."""
-        error = min(MODEL_ERROR * self.equation_error, _GREATEST_MODEL_ERROR)
-        return [replace(with_echo_time(o, self.level.log_echo_times), model_error=error) for o in observations]
+        errors = _model_errors(self.level)
+        return [replace(o, model_error=float(e)) for o, e in zip(self.level.adapt(observations), errors, strict=True)]
+
+    def corrected(self, assigned: np.ndarray) -> np.ndarray:
+        """What the equations are multiplied by (n, N) in voxels of these class probabilities (K, N), so that a voxel with a tissue's mean
+        signals gets that tissue's values."""
+        shares = np.stack([self.classes.shares([row]) for row in brain_rows()])
+        shares[:, -1] = 0.0  # lesions are no tissue
+        return np.exp((self.corrections.T @ shares).astype(np.float32) @ assigned)
 
 
 def fit_head(
@@ -64,89 +100,128 @@ def fit_head(
     doubtful_echo_times: Mapping[str, float] | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> HeadModel:
-    """Fit the head level on a sample of N voxels.
+    """Fit the head level on a sample of N voxels of the brain, as far as can be had of one tissue each.
 
     ``positions`` (N, 3) mm; ``atlas`` (tissues, N) tissue fractions expected there; ``doubtful_echo_times`` maps the names of
     inputs whose effective echo time is a nuisance to its conventional value in ms. ``progress`` is told the fraction done.
     """
     classes = literature_classes(field_strength)
     weights = classes.weights(atlas)
-    brain = atlas[brain_rows()].sum(axis=0) > 0.5
-    basis = PolynomialBasis.around(positions[brain])
+    basis = PolynomialBasis.around(positions, FIELD_DEGREE)
     terms = basis.evaluate(positions)
-    log_gains = _first_log_gains(observations, classes, weights, brain)
-    prior = literature_level(log_gains, dict(doubtful_echo_times or {}), field_strength)
-    model = HeadModel(basis, np.zeros((len(observations), terms.shape[1])), prior, classes, field_strength)
-    for iteration in range(_ITERATIONS):
-        seen, fields = model.adapted(observations), model.fields(terms)
-        signals = class_signals(model.classes, seen, model.gains, _FIRST_SLACK * _SLACK_DECAY**iteration)
-        assigned = responsibilities(signals, seen, fields, weights)
-        means = tissue_means(seen, fields, assigned, brain)
-        level = fit_tissue_level(model.level, prior, seen, replace(means, sd=means.sd * model.equation_error))
-        equation_error = float(np.clip(model.equation_error * level.misfit, 1.0, _WORST_EQUATIONS))
-        classes = adapted_classes(model.classes, level, seen)
-        model = replace(model, level=level, classes=classes, equation_error=equation_error)
-        if iteration > 1:
-            model = _with_fields(model, observations, terms, assigned, brain)
-        if iteration >= _ITERATIONS - _SPREAD_ITERATIONS:
-            model = _with_spread(model, observations, terms, assigned, brain)
-        progress((iteration + 1) / _ITERATIONS)
+    centre = terms.mean(axis=0)
+    terms -= centre
+    prior = literature_level(_first_log_gains(observations, classes, weights), dict(doubtful_echo_times or {}), field_strength)
+
+    def objective(count: int) -> Objective:
+        every = slice(None, None, max(1, len(terms) // count))
+        return Objective([o.at(every) for o in observations], basis, terms[every], weights[:, every], classes, prior, len(terms))
+
+    few, all_of_them = objective(_SEARCH_VOXELS), objective(_VOXELS)
+    found = []
+    for number, (doubt, shift) in enumerate(_STARTS):
+        start = _start(few, prior, shift)
+        found.append(climb(few, warm_up(few, start, [doubt * slack for slack in _SLACKS]), _SEARCH_STEPS))
+        progress(0.6 * (number + 1) / len(_STARTS))
+    peaks = [climb(all_of_them, peak.state, _STEPS) for peak in _distinct(found)]
+    progress(0.95)
+    model = _model(all_of_them, _distinct(peaks), centre, field_strength)
+    progress(1.0)
     return model
 
 
-def _first_log_gains(observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray, brain: np.ndarray) -> np.ndarray:
+def _start(objective: Objective, prior: TissueLevel, shift: float) -> SharedState:
+    """The literature's tissues, with the T1 of fluid shifted (log)."""
+    theta = prior.theta.copy()
+    theta[fluid_row(), 1] += shift
+    level = replace(prior, theta=theta)
+    means, _ = predicted_means(level, objective.observations)
+    coefficients = np.zeros((len(objective.observations), len(objective.basis.prior_sd)))
+    return SharedState(level, means, objective.expected_spread(level), coefficients, np.zeros(len(objective.classes.names)))
+
+
+def _distinct(climbs: Sequence[Climb]) -> list[Climb]:
+    """The peaks that differ in the T1 of fluid and whose evidence counts, best first."""
+    ordered = sorted(climbs, key=lambda one: -one.evidence)
+    peaks: list[Climb] = []
+    for one in ordered:
+        known = [abs(one.state.level.theta[fluid_row(), 1] - peak.state.level.theta[fluid_row(), 1]) < _SAME_PLACE for peak in peaks]
+        if not any(known) and one.evidence > ordered[0].evidence - _NEGLIGIBLE_EVIDENCE:
+            peaks.append(one)
+    return peaks
+
+
+def _first_log_gains(observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray) -> np.ndarray:
     """Log gains that give the brain the mean signal of the atlas's tissues at literature values (0 for ratio images)."""
     pd, t1, t2 = np.exp(classes.means.T)
     logs = []
     for observation in observations:
-        where = brain & observation.covered
+        where = observation.covered
         expected = float(weights[:, where].mean(axis=1) @ np.abs(observation.protocol.signal(pd, t1, t2)))
         measured = float(np.abs(observation.signal[where]).mean())
         logs.append(np.log(max(measured, 1e-9) / max(expected, 1e-9)) if observation.protocol.sequence.uses_pd else 0.0)
     return np.array(logs)
 
 
-def _with_fields(
-    model: HeadModel, observations: Sequence[Observation], terms: np.ndarray, assigned: np.ndarray, brain: np.ndarray
-) -> HeadModel:
-    """The receive fields that explain what the tissues leave over, from the brain's voxels of clear signal."""
-    seen = model.adapted(observations)
-    signals = class_signals(model.classes, seen, model.gains)
-    coefficients = np.zeros_like(model.coefficients)
-    for i, observation in enumerate(seen):
-        if not observation.protocol.sequence.uses_pd:
-            continue
-        predicted = signals.means[:, i].astype(np.float32) @ assigned
-        variance = signals.covariances[:, i, i].astype(np.float32) @ assigned + (observation.model_error * predicted) ** 2
-        bright = (predicted > 5.0 * np.sqrt(variance)) & (observation.signal > 3.0 * observation.noise)
-        clear = brain & observation.covered & bright
-        if clear.sum() > 500:
-            residual = np.log(observation.signal[clear] / predicted[clear])
-            precision = predicted[clear] ** 2 / variance[clear]
-            coefficients[i] = fit_log_field(terms[clear], residual, precision, model.basis.prior_sd, _CORRELATED_VOXELS)
-    return replace(model, coefficients=coefficients)
+def _model_errors(level: TissueLevel) -> np.ndarray:
+    """Relative error of each input's equation for a voxel (n,)."""
+    return np.minimum(np.hypot(MODEL_ERROR, level.equation_errors), LARGEST_EQUATION_ERROR)
 
 
-def _with_spread(
-    model: HeadModel, observations: Sequence[Observation], terms: np.ndarray, assigned: np.ndarray, brain: np.ndarray
-) -> HeadModel:
-    """The brain tissues' within-head covariances scaled towards what their voxels show (literature values are the upper bound).
+def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, field_strength: float) -> HeadModel:
+    """What the voxels need of the best peak, with the tissue level averaged over all peaks."""
+    best = peaks[0]
+    level = _averaged(peaks)
+    mean_field = best.state.coefficients @ centre  # the basis was centred on the sample
+    adapted = level.adapt(objective.observations)
+    errors = _model_errors(level)
+    classes = objective.classes.at_theta(brain_rows(), level.theta)
+    looks = objective.looks(replace(best.state, level=level))
+    covariances = looks.covariances.copy()
+    rows = objective.rows
+    wide = (2.0 * errors * best.state.means)[..., None] ** 2 * np.eye(len(errors))
+    covariances[rows] = best.state.covariances * TAIL / (TAIL - 2.0) + wide
+    predicted, _ = predicted_means(level, objective.observations)
+    ratio = np.maximum(np.abs(best.state.means), 1e-9) / np.maximum(np.abs(predicted), 1e-9)
+    corrections = np.clip(np.log(ratio), -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
+    gains = level.log_gains - mean_field * objective.fielded
+    observed = [replace(o, model_error=float(e)) for o, e in zip(adapted, errors, strict=True)]
+    classes = classes.with_spread(_spread_scales(objective, best.state, level, classes))
+    classes = level_uncertainty(classes, level, observed)
+    level = replace(level, log_gains=gains)
+    return HeadModel(
+        objective.basis, best.state.coefficients, level, classes, field_strength,
+        ClassSignals(looks.means, covariances, np.zeros_like(covariances)), corrections, best.values,
+    )  # fmt: skip
 
-    One step of maximum likelihood for a variance component A of V = A + noise: scale by mean(rᵀV⁻¹AV⁻¹r)/tr(V⁻¹A).
-    """
-    seen = model.adapted(observations)
-    signals = class_signals(model.classes, seen, model.gains)
-    flat = np.stack([o.signal / f for o, f in zip(seen, model.fields(terms), strict=True)])
-    complete = brain & np.logical_and.reduce([o.covered for o in seen])
-    original = literature_classes(model.field_strength).covariances
-    scales = np.ones(model.classes.pure)
-    for row in brain_rows():
-        members = complete & (assigned[row] > SURE)
-        if members.sum() >= _SPREAD_VOXELS:
-            inverse = np.linalg.inv(signals.covariances[row])
-            pulled = inverse @ (flat[:, members] - signals.means[row][:, None])
-            found = np.einsum("nv,nm,mv->v", pulled, signals.spreads[row], pulled)
-            step = float(np.mean(np.minimum(found, 9.0 * np.median(found))) / np.trace(inverse @ signals.spreads[row]))
-            already = float(np.trace(model.classes.covariances[row]) / np.trace(original[row]))
-            scales[row] = np.clip(already * step, _LEAST_SPREAD, 1.0) / already
-    return replace(model, classes=model.classes.with_spread(scales))
+
+def _averaged(peaks: Sequence[Climb]) -> TissueLevel:
+    """The mean and covariance of the level over all peaks, each counted by its evidence; the T1 of fluid alone is the best peak's."""
+    chances = np.exp([peak.evidence - peaks[0].evidence for peak in peaks])
+    chances /= chances.sum()
+    best = peaks[0].state.level
+    size = peaks[0].state.means.size
+    vectors = np.stack([peak.state.level.vector for peak in peaks])
+    centre = chances @ vectors
+    covariance = sum(
+        share * (np.linalg.inv(peak.curvature)[size:, size:] + np.outer(v - centre, v - centre))
+        for share, peak, v in zip(chances, peaks, vectors, strict=True)
+    )
+    centre[3 * fluid_row() + 1] = best.theta[fluid_row(), 1]
+    return replace(best.at(centre), covariance=np.asarray(covariance))
+
+
+def _spread_scales(objective: Objective, state: SharedState, level: TissueLevel, classes: TissueClasses) -> np.ndarray:
+    """How much of the literature's spread inside each tissue (pure,) the head shows: maximum likelihood of a variance component s in
+    Σ = s·A + N, A the tissue's own and N the noise's and the equations' part."""
+    scales = np.ones(classes.pure)
+    own, rest = objective.spread_parts(level)
+    for b, row in enumerate(objective.rows):
+        scale = 1.0
+        for _ in range(_SPREAD_STEPS):
+            inverse = np.linalg.inv(scale * own[b] + rest[b])
+            pulled = inverse @ own[b] @ inverse
+            scale *= float(np.trace(pulled @ state.covariances[b]) / np.trace(inverse @ own[b]))
+            scale = float(np.clip(scale, _LEAST_SPREAD, 1.0))
+        scales[row] = scale
+    return scales

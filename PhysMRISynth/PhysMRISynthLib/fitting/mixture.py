@@ -107,6 +107,12 @@ class TissueClasses:
             uncertain[-1] = other
         return replace(self, means=means, covariances=covariances, extra=uncertain)
 
+    def at_theta(self, rows: Sequence[int], theta: np.ndarray) -> TissueClasses:
+        """The classes with the tissues of these ``rows`` at other values ``theta`` (rows, 3); mixtures follow."""
+        means = self.means[: self.pure].copy()
+        means[list(rows)] = theta
+        return self.with_means(means, self.extra[: self.pure])
+
     def shares(self, rows: Sequence[int]) -> np.ndarray:
         """How much of a voxel of each class (K,) is of the tissues of these ``rows``; lesions are the brain's."""
         pure = np.isin(np.arange(self.pure), rows).astype(float)
@@ -195,16 +201,16 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
     covariances = spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2)
     adds = np.array([o.protocol.sequence.uses_pd for o in observations])  # the ratio of two images does not: it stays one tissue's
     for row, mixture in enumerate(classes.mixtures, start=classes.pure):
-        mean, covariance = _mixed_signals(mixture, signed, observations)
+        mean, covariance, _ = mixed_signals(mixture, signed, observations)
         means[row] = np.where(adds, mean, means[row])
         both = np.where(np.outer(adds, adds), mixture.of(covariances) + covariance, 0.0)
         covariances[row] = both + np.where(np.outer(~adds, ~adds), covariances[row], 0.0)
     return ClassSignals(means, covariances, spreads)
 
 
-def _mixed_signals(mixture: Mixture, signed: np.ndarray, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (n,) of the signals of voxels of two tissues, and their covariance (n, n) over the shares, from the tissues' ``signed`` signals
-    (tissues, n).
+def mixed_signals(mixture: Mixture, signed: np.ndarray, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (n,) of the signals of voxels of two tissues, their covariance (n, n) over the shares, and the mean's derivative (n,) by the
+    signed mean, from the tissues' ``signed`` signals (tissues, n).
 
     Parts add up with their signs; in magnitude images the sum loses its own (mean of a normal variable's magnitude, and its slope:
     Leone et al., Technometrics 3:543, 1961), and the noise lifts what is left.
@@ -219,7 +225,8 @@ def _mixed_signals(mixture: Mixture, signed: np.ndarray, observations: Sequence[
     apart = np.where(magnitude, slope, 1.0) * apart
     lost = np.where(magnitude, np.maximum(middle**2 + sd**2 - folded**2 - apart**2 / 12.0, 0.0), 0.0)
     covariance = np.outer(apart, apart) / 12.0 + np.diag(lost)
-    return np.where(magnitude, np.hypot(folded, noise), middle), covariance
+    lifted = np.hypot(folded, noise)
+    return np.where(magnitude, lifted, middle), covariance, np.where(magnitude, slope * folded / np.maximum(lifted, 1e-30), 1.0)
 
 
 def _diagonals(values: np.ndarray) -> np.ndarray:

@@ -29,6 +29,14 @@ class Observation:
     model_error: float = MODEL_ERROR
     structure: np.ndarray | None = None
 
+    @property
+    def weight(self) -> np.ndarray:
+        """Inverse variance (N,) of noise, equation error and unseen structure in the slice together; zero where the input has no data."""
+        variance = self.noise**2 + (self.model_error * self.signal) ** 2
+        if self.structure is not None:
+            variance = variance + self.structure**2
+        return np.where(self.covered, 1.0 / variance, 0.0).astype(np.float32)
+
     def at(self, voxels: np.ndarray | slice) -> Observation:
         """The same input at a selection of the voxels."""
         structure = None if self.structure is None else self.structure[voxels]
@@ -38,4 +46,7 @@ class Observation:
         """The same input under another effective echo time in ms, within the protocol's bounds."""
         values = self.protocol.values
         longest = min(0.98 * (values["TR"] - values.get("TI", 0.0)), self.protocol.sequence.parameter("TE").maximum)
-        return replace(self, protocol=self.protocol.changed("fitted", TE=min(echo_time, longest)))
+        shortest = 0.0
+        if "ETL" in values:
+            shortest, longest = values["ESP"], min(longest, values["ETL"] * values["ESP"])
+        return replace(self, protocol=self.protocol.changed("fitted", TE=min(max(echo_time, shortest), longest)))

@@ -39,22 +39,26 @@ def fit_voxels(
     prior_mean: np.ndarray,
     prior_precision: np.ndarray,
     iterations: int = 8,
+    offsets: Sequence[np.ndarray] | None = None,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum a posteriori θ (3, N) and its covariance (6, N), both float32.
 
     ``gains`` holds each input's gain times receive field at the voxels, (N,); ``prior_mean`` (3, N) and ``prior_precision`` (6, N)
-    are the Gaussian prior of each voxel. Steps that do not lower the cost are undone and damped (Marquardt).
+    are the Gaussian prior of each voxel; ``offsets`` (N,) are signed signals that each input shows besides; ``start`` (3, N) is where the
+    search begins (None: at the prior). Steps that do not lower the cost are undone and damped (Marquardt).
     """
-    theta = np.clip(prior_mean, LOWEST, HIGHEST).astype(np.float32)
-    weights = [_weights(o) for o in observations]
-    cost, gradient, hessian = _linearise(theta, observations, gains, weights, prior_mean, prior_precision)
+    theta = np.clip(prior_mean if start is None else start, LOWEST, HIGHEST).astype(np.float32)
+    weights = [o.weight for o in observations]
+    beside: Sequence[np.ndarray | None] = [None] * len(observations) if offsets is None else offsets
+    cost, gradient, hessian = _linearise(theta, observations, gains, beside, weights, prior_mean, prior_precision)
     damping = np.full(theta.shape[1], 1e-2, dtype=np.float32)
     for _ in range(iterations):
         damped = hessian.copy()
         damped[[0, 3, 5]] *= 1.0 + damping
         step = np.clip(multiply_symmetric(invert_symmetric(damped), gradient), -1.0, 1.0)
         trial = np.clip(theta - step, LOWEST, HIGHEST)
-        new_cost, new_gradient, new_hessian = _linearise(trial, observations, gains, weights, prior_mean, prior_precision)
+        new_cost, new_gradient, new_hessian = _linearise(trial, observations, gains, beside, weights, prior_mean, prior_precision)
         better = new_cost <= cost
         damping = np.where(better, damping * 0.2, np.minimum(damping * 8.0, 1e6))
         theta = np.where(better, trial, theta)
@@ -64,18 +68,11 @@ def fit_voxels(
     return theta, invert_symmetric(hessian)
 
 
-def _weights(observation: Observation) -> np.ndarray:
-    """Inverse variance of noise, equation error and unseen structure in the slice together; zero where the input has no data."""
-    variance = observation.noise**2 + (observation.model_error * observation.signal) ** 2
-    if observation.structure is not None:
-        variance = variance + observation.structure**2
-    return np.where(observation.covered, 1.0 / variance, 0.0).astype(np.float32)
-
-
 def _linearise(
     theta: np.ndarray,
     observations: Sequence[Observation],
     gains: Sequence[np.ndarray],
+    offsets: Sequence[np.ndarray | None],
     weights: Sequence[np.ndarray],
     prior_mean: np.ndarray,
     prior_precision: np.ndarray,
@@ -85,8 +82,8 @@ def _linearise(
     gradient = multiply_symmetric(prior_precision, away)
     cost = 0.5 * (away * gradient).sum(axis=0)
     hessian = prior_precision.copy()
-    for observation, gain, weight in zip(observations, gains, weights, strict=True):
-        predicted, slopes = predict(observation, theta, gain)
+    for observation, gain, offset, weight in zip(observations, gains, offsets, weights, strict=True):
+        predicted, slopes = predict(observation, theta, gain, offset)
         residual = predicted - observation.signal
         weighted = weight * residual
         cost += 0.5 * weighted * residual
@@ -110,11 +107,16 @@ def _scale(observation: Observation, gain: np.ndarray) -> np.ndarray | np.float3
     return gain if observation.protocol.sequence.uses_pd else np.float32(1.0)
 
 
-def predict(observation: Observation, theta: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray | None, ...]]:
-    """Expected signal of an input at θ (3, N) and its derivatives; a magnitude image's noise floor included."""
+def predict(
+    observation: Observation, theta: np.ndarray, gain: np.ndarray, offset: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[np.ndarray | None, ...]]:
+    """Expected signal of an input at θ (3, N), with the signed ``offset`` that another compartment adds to it, and its derivatives; a
+    magnitude image's noise floor included."""
     signal, slopes = observation.protocol.signal_and_derivatives(theta)
     scale = _scale(observation, gain)
     signal = signal * scale
+    if offset is not None and observation.protocol.sequence.uses_pd:
+        signal = signal + offset
     if observation.protocol.sequence.signed:
         return signal, tuple(None if s is None else s * scale for s in slopes)
     magnitude = np.sqrt(signal * signal + np.float32(observation.noise**2))

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ImageError
 from .volumes import Volume, image_like, read_volume
 
-_NAMES = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask")
+_NAMES = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "fluid_fraction")
 MAP_FILES = frozenset(f"{name}.nii.gz" for name in _NAMES)
 """The names of maps, their SDs and mask where they are no BIDS derivative."""
 _FACTORS = {"PD": {"%": 1.0, "percent": 1.0}, "T1": {"s": 1000.0, "ms": 1.0}, "T2": {"s": 1000.0, "ms": 1.0}}
@@ -32,7 +32,8 @@ class MapFiles:
         if self.bids is None:
             return self.folder / f"{name}.nii.gz"
         quantity, _, sd = name.partition("_")
-        suffix = "desc-head_mask" if name == "mask" else f"{'desc-sd_' if sd else ''}{quantity}map"
+        plain = {"mask": "desc-head_mask", "fluid_fraction": "label-CSF_probseg"}
+        suffix = plain.get(name, f"{'desc-sd_' if sd else ''}{quantity}map")
         return self.folder / f"{self.bids}_{suffix}.nii.gz"
 
     @property
@@ -48,8 +49,8 @@ class MapFiles:
     def read(self, name: str) -> Volume:
         """A map or SD in % of water (PD) or ms, or the mask. Raises ImageError when it cannot be read, or its unit is unknown."""
         path, quantity = self.path(name), name.partition("_")[0]
-        volume = read_volume(path, constant=name == "mask" or name.endswith("_sd"))
-        factor = 1.0 if self.bids is None or name == "mask" else _factor(path, quantity)
+        volume = read_volume(path, constant=name in ("mask", "fluid_fraction") or name.endswith("_sd"))
+        factor = 1.0 if self.bids is None or name in ("mask", "fluid_fraction") else _factor(path, quantity)
         return volume if factor == 1.0 else replace(volume, image=image_like(volume.voxels * np.float32(factor), volume.image))
 
 

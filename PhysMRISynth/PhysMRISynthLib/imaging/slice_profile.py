@@ -42,6 +42,11 @@ class SliceProfile:
         seen = self.averaged(picture)
         return sitk.GetArrayFromImage(sitk.Resample(seen, picture, self.to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32))
 
+    def half_extent(self, grid: sitk.Image) -> np.ndarray:
+        """How far (mm) the samples reach from the voxel's centre along the axes (z, y, x) of a ``grid``."""
+        axes = np.reshape(grid.GetDirection(), (3, 3))
+        return np.abs(self.offsets @ axes).max(axis=0)[::-1]
+
 
 def slice_profile(image: sitk.Image, alignment: Alignment, slice_thickness_mm: float | None = None) -> SliceProfile | None:
     """The profile of ``image`` where its voxels are much thicker than those of the grid it was aligned to, else None.

@@ -36,6 +36,11 @@ class TissueMaps:
     grid: sitk.Image
     sd: Mapping[str, np.ndarray] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    fluid_fraction: np.ndarray | None = None
+    """Volume share of cerebrospinal fluid in every voxel, where it is known. PD, T1 and T2 are those of the whole voxel: its water, and the
+    mean rates of its water, so that tissue and fluid can be told apart again (:attr:`fluid`)."""
+    fluid: tuple[float, float, float] | None = None
+    """PD (fraction of water), T1 and T2 (ms) of that fluid."""
 
     def image(self, voxels: np.ndarray) -> sitk.Image:
         """``voxels`` (z, y, x) as an image on the maps' grid."""
@@ -47,6 +52,8 @@ class TissueMaps:
         for name, sd in self.sd.items():
             images[f"{name}_sd"] = sd * np.float32(PER_CENT) if name == "PD" else sd
         named = {f"{name}.nii.gz": self.image(voxels) for name, voxels in images.items()}
+        if self.fluid_fraction is not None:
+            named["fluid_fraction.nii.gz"] = self.image(self.fluid_fraction)
         return {**named, "mask.nii.gz": self.image(self.mask.astype(np.uint8))}
 
 
@@ -66,9 +73,28 @@ def read_tissue_maps(folder: Path) -> TissueMaps:
     inside = pd.voxels > 1.0 if mask is None else mask.voxels > 0.5
     density = pd.voxels / np.float32(PER_CENT)
     density[~inside] = np.maximum(density[~inside], 0.0)  # interpolation leaves negative voxels in the air around a head
-    maps = TissueMaps(density, t1.voxels, t2.voxels, inside, pd.image, provenance=_provenance(files.report))
+    provenance = _provenance(files.report)
+    fraction, fluid = _fluid(files, provenance, pd.image)
+    maps = TissueMaps(density, t1.voxels, t2.voxels, inside, pd.image, {}, provenance, fraction, fluid)
     _check_ranges(maps, files)
     return maps
+
+
+def _fluid(
+    files: MapFiles, provenance: Mapping[str, Any], grid: sitk.Image
+) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
+    """The share of fluid and the fluid's values, or None for both where either is not there."""
+    stated = provenance.get("fluid")
+    if not files.path("fluid_fraction").exists() or not isinstance(stated, dict):
+        return None, None
+    volume = files.read("fluid_fraction")
+    if not same_grid(grid, volume.image):
+        raise ImageError(f"{volume.path} and {files.path('PD')} lie on different grids. Give maps of one estimate.")
+    try:
+        values = (float(stated["PD_percent"]) / PER_CENT, float(stated["T1_ms"]), float(stated["T2_ms"]))
+    except (LookupError, TypeError, ValueError):
+        raise ImageError(f"{files.report}: 'fluid' does not state PD_percent, T1_ms and T2_ms as numbers. Restore the report.") from None
+    return np.clip(volume.voxels, 0.0, 1.0), values
 
 
 def _provenance(report: Path) -> dict[str, Any]:

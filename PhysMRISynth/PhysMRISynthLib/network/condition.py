@@ -5,27 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from ..physics.protocol import Protocol
-from ..physics.sequences import SEQUENCES
 from ..physics.tissues import tissue_table
 
+FAMILIES = ("mprage", "mprage_simple", "se", "tse", "ir", "flair", "stir", "psir", "dir", "spgr", "bssfp", "mp2rage")
+"""The sequences that networks know by name; their order is part of every file of weights."""
+_LIKE = {"tse_rf": "tse", "space": "tse", "space_flair": "flair"}
+"""Sequences that came later, by the one that they resemble. Others go without a name: the expected signals say what they show."""
+_VARIABLE_FLIP, _VARIABLE_FLIP_TE = ("space", "space_flair"), 95.0
+"""The echo time of a train of variable angles is nominal: networks are told that of its contrast (ms)."""
 _SCALES = {"TR": 1000.0, "TE": 50.0, "TI": 1000.0}
 _UNITS = len(_SCALES) + 2
 EVIDENCE = ("white_matter", "cortex", "csf", "fat", "muscle", "bone")
 """Tissues whose expected brightness the encoder compares with every voxel's: the poles between which the others lie."""
-EVIDENCE_POSITIONS = tuple(len(SEQUENCES) + _UNITS + [t.name for t in tissue_table()].index(name) for name in EVIDENCE)
+EVIDENCE_POSITIONS = tuple(len(FAMILIES) + _UNITS + [t.name for t in tissue_table()].index(name) for name in EVIDENCE)
 """Where their expected signals stand in the conditioning vector."""
-CONDITION_SIZE = len(SEQUENCES) + _UNITS + len(tissue_table())
+CONDITION_SIZE = len(FAMILIES) + _UNITS + len(tissue_table())
 
 
 def protocol_condition(protocol: Protocol, field_strength: float) -> np.ndarray:
     """The conditioning vector (CONDITION_SIZE,), float32, of one input.
 
-    The sequence (one of SEQUENCES), log TR, log TE, log TI (0 where the sequence has none), flip angle, field strength in tesla; and
+    The sequence (one of FAMILIES), log TR, log TE, log TI (0 where the sequence has none), flip angle, field strength in tesla; and
     the equation's own word on the contrast: the signal of every tissue of the table, relative to the brightest of the brain, so that
     a protocol never seen in training is not a stranger.
     """
-    family = np.array([name == protocol.sequence.name for name in SEQUENCES], dtype=float)
+    own = protocol.sequence.name
+    family = np.array([name == _LIKE.get(own, own) for name in FAMILIES], dtype=float)
     values = {**protocol.values}
+    if own in _VARIABLE_FLIP:
+        values["TE"] = _VARIABLE_FLIP_TE
     values.setdefault("TI", values.get("TI1", 0.0))
     times = [np.log1p(values.get(name, 0.0) / scale) for name, scale in _SCALES.items()]
     flip_angle = values.get("FA", values.get("FA1", 90.0)) / 90.0

@@ -1,6 +1,6 @@
 """Forward-mode derivatives with respect to (log T1, log T2), so that every signal equation is written once.
 
-A :class:`Dual` carries a value and its two derivatives through ``+ - * /`` and ``exp``. A derivative that is zero
+A :class:`Dual` carries a value and its two derivatives through ``+ - * /``, ``exp`` and ``sqrt``. A derivative that is zero
 everywhere is ``None`` and costs nothing: most equations factor into a T1 part and a T2 part. The values may be NumPy arrays or
 torch tensors; the functions :func:`exp`, :func:`sin` and :func:`cos` serve plain arrays, tensors, numbers and duals alike.
 """
@@ -71,6 +71,11 @@ class Dual:
         value = exp(self.value)
         return self._chain(value, value)
 
+    def sqrt(self) -> Dual:
+        """√x."""
+        value = sqrt(self.value)
+        return self._chain(value, 0.5 / value)
+
 
 def _times(a: Array | None, b: Array) -> Array | None:
     return None if a is None else a * b
@@ -96,4 +101,4 @@ def _function(name: str) -> Callable[[Array], Array]:
     return function
 
 
-exp, log, sin, cos = (_function(name) for name in ("exp", "log", "sin", "cos"))
+exp, log, sin, cos, sqrt = (_function(name) for name in ("exp", "log", "sin", "cos", "sqrt"))

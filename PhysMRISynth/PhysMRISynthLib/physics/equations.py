@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .dual import Array, cos, exp, log, sin
+from .echo_train import train_response
 
 T2_STAR_RATIO = 0.65
 """T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2, about that of white and grey matter at 3 T (53/79 and
@@ -38,6 +41,23 @@ def inversion_recovery(r1: Array, r2: Array, *, TR: float, TE: float, TI: float,
     else:
         recovery = 1.0 - 2.0 * exp(-TI * r1) + exp(-(TR - L) * r1)
     return recovery * exp(-TE * r2)
+
+
+def refocused_spin_echo(
+    r1: Array, r2: Array, *, TR: float, TE: float, ETL: float, ESP: float, TI: float | None = None, RFA: float | None = None
+) -> Array:
+    """A train of ``ETL`` echoes ``ESP`` apart whose refocusing pulses turn by ``RFA`` (None: by the variable angles of SPACE, CUBE and
+    VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given.
+
+    Extended phase graphs (:mod:`.echo_train`); the longitudinal magnetisation that has recovered at the train's end goes on from there.
+    """
+    train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)))
+    recovered, length = train.recovered(r1, r2), ETL * ESP
+    if TI is None:
+        before = 1.0 - (1.0 - recovered) * exp(-(TR - length) * r1)
+    else:
+        before = 1.0 - 2.0 * exp(-TI * r1) + (1.0 - recovered) * exp(-(TR - length) * r1)
+    return before * train.echo(r1, r2)
 
 
 def double_inversion_recovery(r1: Array, r2: Array, *, TR: float, TE: float, TI1: float, TI2: float) -> Array:

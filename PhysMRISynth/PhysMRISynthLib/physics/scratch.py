@@ -27,7 +27,7 @@ class Workspace:
 class Scratch:
     """A float32 array whose results live in buffers that are handed back when their owner is gone.
 
-    It does what the signal equations ask for (``+ - * /``, ``abs``, ``exp``) with arrays of its own shape and numbers.
+    It does what the signal equations ask for (``+ - * /``, ``abs``, ``exp``, ``sqrt``) with arrays of its own shape and numbers.
     """
 
     __slots__ = ("_buffer", "_free", "value")
@@ -84,3 +84,7 @@ class Scratch:
     def exp(self) -> Scratch:
         """eˣ."""
         return self._alone(np.exp)
+
+    def sqrt(self) -> Scratch:
+        """√x."""
+        return self._alone(np.sqrt)

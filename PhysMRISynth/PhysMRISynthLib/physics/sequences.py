@@ -51,6 +51,10 @@ def _train(default: float | None) -> Parameter:
 _ESP = _milliseconds("ESP", "Echo spacing", 1.0, 30.0, 7.6)
 
 
+def _echo_train(echoes: float, spacing: float) -> tuple[Parameter, Parameter]:
+    return Parameter("ETL", "Echoes per train", "", 1.0, 1000.0, echoes), _milliseconds("ESP", "Echo spacing", 1.0, 50.0, spacing)
+
+
 def _pulses(default: float) -> Parameter:
     return Parameter("N", "Pulses per train", "", 1.0, 1024.0, default)
 
@@ -139,6 +143,22 @@ def _inversion_recovery(name: str, title: str, tr: float, te: float, ti: float, 
     return Sequence(name, title, equations.inversion_recovery, parameters, _IR_CHECKS, signed)
 
 
+_TRAIN_FITS: Check = (
+    lambda v: v.get("TI", 0.0) + v["ETL"] * v["ESP"] < v["TR"],
+    "the echo train must end before the next repetition: TI + ETL·ESP < TR.",
+)
+_ECHO_IN_TRAIN: Check = (
+    lambda v: v["ESP"] <= v["TE"] <= v["ETL"] * v["ESP"],
+    "TE must be that of an echo of the train: ESP ≤ TE ≤ ETL·ESP.",
+)
+
+
+def _refocused(name: str, title: str, parameters: tuple[Parameter, ...]) -> Sequence:
+    inverted = any(p.name == "TI" for p in parameters)
+    checks = (_TE_TR, _ECHO_IN_TRAIN, _TRAIN_FITS, *((_TI_TR,) if inverted else ()))
+    return Sequence(name, title, equations.refocused_spin_echo, parameters, checks)
+
+
 _ALL = (
     Sequence(
         "mprage", "MPRAGE (exact, with readout train)", equations.mprage,
@@ -153,6 +173,12 @@ _ALL = (
     Sequence("mprage_simple", "MPRAGE (the paper's equation)", equations.mprage_simple, (_tr(2400), _ti(1000)), (_TI_TR,)),
     Sequence("se", "Spin echo", equations.spin_echo, (_tr(600), _te(15)), (_TE_TR,)),
     Sequence("tse", "Turbo (fast) spin echo", equations.turbo_spin_echo, (_tr(4500), _te(100), _train(150)), (_TE_TR, _READOUT_FITS)),
+    _refocused(
+        "tse_rf", "Turbo spin echo, refocusing below 180°",
+        (_tr(4500), _te(100), *_echo_train(15, 10), Parameter("RFA", "Refocusing flip angle", "°", 30.0, 180.0, 150)),
+    ),
+    _refocused("space", "3D turbo spin echo, variable angles (SPACE, CUBE, VISTA)", (_tr(3200), _te(455), *_echo_train(270, 3.8))),
+    _refocused("space_flair", "3D FLAIR, variable angles", (_tr(5000), _te(394), _ti(1800), *_echo_train(220, 3.7))),
     _inversion_recovery("ir", "Inversion recovery", 2500, 15, 800, None),
     _inversion_recovery("flair", "FLAIR (fluid nulled)", 9000, 90, 2500, None),
     _inversion_recovery("stir", "STIR (fat nulled)", 4000, 40, 260, None),

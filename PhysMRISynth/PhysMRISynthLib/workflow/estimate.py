@@ -21,12 +21,13 @@ from ..imaging.alignment import Alignment, align, grid_of_spacing
 from ..imaging.atlas import AtlasPlacement, brain_outside, place_atlas
 from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
-from ..imaging.slice_profile import slice_profile
+from ..imaging.slice_profile import SliceProfile, slice_profile
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES, tissue_table
 from .applicability import LEAST_AGREEMENT, Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_warnings
+from .even_voxels import brain_voxels, even_voxels
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .input_checks import check_inputs
 from .medians import Medians, implausible_medians, tissue_medians
@@ -35,7 +36,6 @@ from .network_prior import NetworkPrior, network_prior, usable_weights
 if TYPE_CHECKING:
     from ..network.weights import Weights
 
-_SAMPLE = 70_000
 _DOUBTFUL_EQUATIONS = 4.0
 _UNKNOWNS = len(PROPERTIES)
 _LEAST_BRAIN = 1000
@@ -143,9 +143,9 @@ def estimate_tissue_maps(
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
-        head = _fit_head(observations, voxels, field_strength, doubtful, clock.fraction)
-        clock.stage("fit voxels")
         profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
+        head = _fit_head(observations, profiles, voxels, grid, field_strength, doubtful, clock.fraction)
+        clock.stage("fit voxels")
         fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
     return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned)
@@ -177,25 +177,27 @@ def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarra
 
 def _fit_head(
     observations: Sequence[Observation],
+    profiles: Sequence[SliceProfile | None],
     voxels: HeadVoxels,
+    grid: sitk.Image,
     field_strength: float,
     doubtful: Mapping[str, float],
     progress: Callable[[float], None],
 ) -> HeadModel:
-    """Fit the head level on an even sample of the voxels where the atlas expects brain.
+    """Fit the head level on voxels of the brain that every input shows to be even.
 
-    The atlas alone says which tissue is expected: its doubt keeps voxels of several tissues out of a tissue's mean. A network's certainty
-    takes them in (in a phantom of blurred tissues it doubled the misfit), and what it knows of single voxels serves those.
+    The atlas alone says which tissue is expected: a network's certainty takes voxels of several tissues in (in a phantom of blurred tissues
+    it doubled the misfit), and what it knows of single voxels serves those.
     """
-    likely = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
-    if likely.size < 1000:
+    likely = brain_voxels(voxels)
+    if likely.size < _LEAST_BRAIN:
         raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
-    sample = likely[:: max(1, likely.size // _SAMPLE)]
-    seen = [o.at(sample) for o in observations]
-    for observation in seen:
-        if observation.covered.sum() < min(_LEAST_BRAIN, sample.size // 2):
+    for observation in observations:
+        if observation.covered[likely].sum() < min(_LEAST_BRAIN, likely.size // 2):
             raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
-    return fit_head(seen, voxels.positions(sample), voxels.atlas[:, sample] / np.float32(255.0), field_strength, doubtful, progress)
+    sample = even_voxels(observations, voxels, [None if p is None else p.half_extent(grid) for p in profiles])
+    atlas = voxels.atlas[:, sample] / np.float32(255.0)
+    return fit_head([o.at(sample) for o in observations], voxels.positions(sample), atlas, field_strength, doubtful, progress)
 
 
 def _assembled(
@@ -220,6 +222,8 @@ def _assembled(
         mask=voxels.volume(np.ones(voxels.index.size, dtype=bool)),
         grid=grid,
         sd={name: voxels.volume(spread[j]) for j, name in enumerate(PROPERTIES)},
+        fluid_fraction=voxels.volume(fitted.fluid),
+        fluid=head.fluid,
     )
     brain = brain_mask(voxels.volume(fitted.brain), grid)
     tissue = voxels.volume(fitted.tissue, outside=NO_TISSUE)

@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 import SimpleITK as sitk
 
+from ..fitting.compartments import fit_fluid_shares
 from ..fitting.head import HeadModel
-from ..fitting.mixture import class_signals, gaussian_prior, mean_uncertainty, responsibilities
+from ..fitting.mixture import gaussian_prior, mean_uncertainty, responsibilities
 from ..fitting.observation import Observation
-from ..fitting.tissue_level import brain_rows
+from ..fitting.tissue_level import brain_rows, fluid_row
 from ..fitting.voxelwise import fit_voxels, predict
 from ..imaging.atlas import AtlasPlacement, atlas_on_grid
 from ..imaging.slice_profile import SliceProfile
@@ -62,12 +63,14 @@ class HeadVoxels:
 
 @dataclass(frozen=True)
 class FittedVoxels:
-    """Per voxel of the head: θ (3, N), its SD (3, N), probability of brain, most probable tissue, and predicted signals (n, N)."""
+    """Per voxel of the head: θ (3, N), its SD (3, N), probability of brain, most probable tissue, volume share of fluid, and predicted
+    signals (n, N)."""
 
     theta: np.ndarray
     sd: np.ndarray
     brain: np.ndarray
     tissue: np.ndarray
+    fluid: np.ndarray
     predicted: np.ndarray
 
 
@@ -77,29 +80,32 @@ def fit_all_voxels(
     """Classify and fit every voxel of the head, in chunks on all cores; memory beyond the results is bounded by the chunk."""
     count = voxels.index.size
     adapted = head.adapted(observations)
-    signals = class_signals(head.classes, adapted, head.gains)
     empty = np.empty
     result = FittedVoxels(
         empty((3, count), np.float32), empty((3, count), np.float32), empty(count, np.float32), empty(count, np.uint8),
-        empty((len(adapted), count), np.float32),
+        empty(count, np.float32), empty((len(adapted), count), np.float32),
     )  # fmt: skip
     shares = head.classes.shares(brain_rows()).astype(np.float32)
 
     def work(piece: slice) -> None:
         seen = [o.at(piece) for o in adapted]
         fields = head.fields(head.basis.evaluate(voxels.positions(piece)))
-        assigned = responsibilities(signals, seen, fields, head.classes.weights(voxels.fractions(piece), settled=True))
+        assigned = responsibilities(head.looks, seen, fields, head.classes.weights(voxels.fractions(piece), settled=True))
         mean, precision = gaussian_prior(head.classes, assigned)
-        gains = [np.float32(g) * f for g, f in zip(head.gains, fields, strict=True)]
+        gains = [np.float32(g) * f * c for g, f, c in zip(head.gains, fields, head.corrected(assigned), strict=True)]
         theta, covariance = fit_voxels(seen, gains, mean, precision)
         covariance += mean_uncertainty(head.classes, assigned)
-        result.theta[:, piece] = theta
+        predicted = np.stack([predict(o, theta, g)[0] for o, g in zip(seen, gains, strict=True)])
+        fluid = assigned[brain_rows()[fluid_row()]].copy()
+        two = fit_fluid_shares(head, seen, fields, gains, assigned)
+        theta[:, two.where] += two.probability * (two.theta - theta[:, two.where])
+        predicted[:, two.where] += two.probability * (two.predicted - predicted[:, two.where])
+        fluid[two.where] += two.probability * two.share
+        result.theta[:, piece], result.predicted[:, piece], result.fluid[piece] = theta, predicted, fluid
         result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
         pure = assigned[: head.classes.pure]
         result.brain[piece] = shares @ assigned
         result.tissue[piece] = np.where(pure.max(axis=0) > 0.5, pure.argmax(axis=0), NO_TISSUE)
-        for i, (observation, gain) in enumerate(zip(seen, gains, strict=True)):
-            result.predicted[i, piece] = predict(observation, theta, gain)[0]
 
     for_each_chunk(count, _CHUNK, work, progress)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .chunks import for_each_chunk
 
 _CHUNK = 1 << 18
 """Voxels at a time: enough for threads not to wait for one another."""
+_T1_RANGE, _T2_RANGE = (50.0, 8000.0), (5.0, 4000.0)
+"""ms: of a voxel's tissue beside its fluid."""
 
 
 def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -53,12 +56,31 @@ def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarra
         np.fmax(signal, np.float32(0.0), out=out)  # a magnitude of NaN comes from air
 
 
+def _noise_free(maps: TissueMaps, protocol: Protocol) -> np.ndarray:
+    """The image of ``maps``: where their share of fluid is known, tissue and fluid add up with their signs, so that half
+    nulled fluid is not taken for something between fluid and tissue."""
+    if maps.fluid_fraction is None or maps.fluid is None or not protocol.sequence.uses_pd:
+        return render_arrays(protocol, maps.pd, maps.t1, maps.t2)
+    keeps_sign = replace(protocol, sequence=replace(protocol.sequence, signed=True))
+    water, t1, t2 = maps.fluid
+    of_fluid = maps.fluid_fraction * np.float32(water)
+    of_tissue = np.maximum(maps.pd - of_fluid, np.float32(0.0))
+    times = []
+    with np.errstate(all="ignore"):  # air has no times, and what is all fluid has no tissue
+        for whole, own, (shortest, longest) in ((maps.t1, t1, _T1_RANGE), (maps.t2, t2, _T2_RANGE)):
+            left = of_tissue / (maps.pd / whole - of_fluid / np.float32(own))
+            times.append(np.clip(np.where(left > 0, left, longest), shortest, longest).astype(np.float32))
+    image = render_arrays(keeps_sign, of_tissue, *times)
+    image += of_fluid * np.float32(keeps_sign.signal(np.array(1.0), np.array(t1), np.array(t2)))
+    return image if protocol.sequence.signed else np.abs(image)
+
+
 def render(maps: TissueMaps, protocol: Protocol, snr: float | None = None, seed: int = 0, scale: float = 1.0) -> np.ndarray:
     """Image of ``maps`` under ``protocol``, float32 (z, y, x) in units of ``scale`` · the equation's signal.
 
     ``snr`` adds magnitude (signed sequences: Gaussian) noise at that ratio to the mean signal over the head; ``seed`` makes it repeatable.
     """
-    image = render_arrays(protocol, maps.pd, maps.t1, maps.t2) * np.float32(scale)
+    image = _noise_free(maps, protocol) * np.float32(scale)
     if snr is None:
         return image
     sigma = sigma_for_snr(np.abs(image[maps.mask]), snr)

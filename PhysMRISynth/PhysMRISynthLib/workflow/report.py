@@ -32,6 +32,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": estimate.medians,
+        "fluid": _fluid(estimate),
         "from_literature": FROM_LITERATURE,
         "published_ranges": acceptance_ranges(field_strength),
         "warnings": list(estimate.warnings),
@@ -50,6 +51,12 @@ def software_report() -> dict[str, str]:
         "SimpleITK": sitk.Version_VersionString(),
         "python": platform.python_version(),
     }
+
+
+def _fluid(estimate: Estimate) -> dict[str, float]:
+    """The head's cerebrospinal fluid: what the shares in ``fluid_fraction.nii.gz`` are shares of."""
+    pd, t1, t2 = estimate.head.fluid
+    return {"PD_percent": round(100.0 * pd, 2), "T1_ms": round(t1, 1), "T2_ms": round(t2, 1)}
 
 
 def _applicability(estimate: Estimate) -> dict[str, Any]:

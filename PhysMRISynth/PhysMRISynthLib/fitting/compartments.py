@@ -1,0 +1,125 @@
+"""Voxels of tissue and fluid: one (PD, T1, T2) cannot explain a T1w, a T2w and a FLAIR image of them at once, two compartments can.
+
+A voxel holds the share s of fluid, whose signals the head level knows, and a tissue of its own θ:
+y_i = | (1 − s)·g_i F_i f_i(θ) + s·F_i μ_i |. Both are fitted under the priors that the classes of such voxels give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .head import HeadModel
+from .mixture import gaussian_prior
+from .observation import Observation
+from .tissue_level import brain_rows, fluid_row
+from .voxelwise import fit_voxels, predict, signed_signal
+
+_ROUNDS, _STEPS = 4, 3
+_LEAST_PROBABILITY = 0.02
+"""Below, a voxel is fitted as one compartment; what two would change counts by their probability, which is as little there."""
+_LEAST_SD = 0.03
+
+
+@dataclass(frozen=True)
+class FluidShares:
+    """Some of the voxels (``where``, indices) as two compartments: the ``probability`` that they are, the volume ``share`` of fluid,
+    ``theta`` (3, n) of the whole voxel, and its ``predicted`` signals (inputs, n)."""
+
+    where: np.ndarray
+    probability: np.ndarray
+    share: np.ndarray
+    theta: np.ndarray
+    predicted: np.ndarray
+
+
+def fit_fluid_shares(
+    head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray], gains: Sequence[np.ndarray], assigned: np.ndarray
+) -> FluidShares:
+    """Fit the voxels that may hold tissue and fluid.
+
+    ``fields`` and ``gains`` (gain times field) of each input are (N,), ``assigned`` (K, N) the probabilities of the classes.
+    """
+    rows, tissues, shares, widths = _mixtures(head)
+    probability = assigned[rows].sum(axis=0)
+    where = np.flatnonzero(probability > _LEAST_PROBABILITY)
+    inside = assigned[rows][:, where] / probability[where]
+    mean = shares @ inside
+    variance = (shares**2 + widths**2 / 12.0) @ inside - mean**2 + np.float32(_LEAST_SD**2)
+    of_tissue = np.zeros((len(head.classes.names), where.size), dtype=np.float32)
+    for tissue, part in zip(tissues, inside, strict=True):
+        of_tissue[tissue] += part
+    prior_mean, prior_precision = gaussian_prior(head.classes, of_tissue)
+    seen = [o.at(where) for o in observations]
+    own = [g[where] for g in gains]
+    fluid = [signal * f[where] for signal, f in zip(_fluid_signals(head, observations), fields, strict=True)]
+    share, theta = mean.astype(np.float32), prior_mean
+    for _ in range(_ROUNDS):
+        theta, _ = fit_voxels(seen, _parts(own, 1.0 - share), prior_mean, prior_precision, _STEPS, _parts(fluid, share), theta)
+        share = _moved_share(seen, own, fluid, theta, share, mean, variance)
+    predicted = np.stack(
+        [predict(o, theta, g, offset)[0] for o, g, offset in zip(seen, _parts(own, 1.0 - share), _parts(fluid, share), strict=True)]
+    )
+    whole = joined(theta, share, head.level.theta[fluid_row()])
+    return FluidShares(where, probability[where], share, whole, predicted)
+
+
+def joined(theta: np.ndarray, share: np.ndarray, fluid: np.ndarray) -> np.ndarray:
+    """θ (3, N) of voxels with the volume ``share`` (N,) of fluid, θ ``fluid`` (3,), and tissue of ``theta`` (3, N).
+
+    Water adds up, and rates count by their compartments' water: what the three maps mean in such a voxel.
+    """
+    tissue, water = np.exp(theta), np.exp(fluid)
+    own, other = (1.0 - share) * tissue[0], share * water[0]
+    total = own + other
+    rates = [(own / tissue[j] + other / water[j]) / total for j in (1, 2)]
+    return np.log(np.stack([total, 1.0 / rates[0], 1.0 / rates[1]])).astype(np.float32)
+
+
+def _mixtures(head: HeadModel) -> tuple[list[int], list[int], np.ndarray, np.ndarray]:
+    """The classes of tissue and fluid: their rows, their tissues, the shares of fluid and the widths of these."""
+    fluid = brain_rows()[fluid_row()]
+    found = []
+    for row, mixture in enumerate(head.classes.mixtures, start=head.classes.pure):
+        if mixture.second == fluid and mixture.first in brain_rows():
+            found.append((row, mixture.first, 1.0 - mixture.share, mixture.width))
+    rows, tissues, shares, widths = zip(*found, strict=True)
+    return list(rows), list(tissues), np.array(shares, dtype=np.float32), np.array(widths, dtype=np.float32)
+
+
+def _fluid_signals(head: HeadModel, observations: Sequence[Observation]) -> list[np.float32]:
+    """Signed signal of fluid in each input at unit field, as large as the head level found it."""
+    theta = head.level.theta[fluid_row()][:, None]
+    row = brain_rows()[fluid_row()]
+    signs = [np.sign(signed_signal(o, theta, np.asarray(1.0))[0]) for o in observations]
+    found = head.looks.means[row]
+    return [
+        np.float32(value if o.protocol.sequence.signed else sign * np.sqrt(max(value**2 - o.noise**2, 0.0)))
+        for o, sign, value in zip(observations, signs, found, strict=True)
+    ]
+
+
+def _parts(values: Sequence[np.ndarray], share: np.ndarray) -> list[np.ndarray]:
+    return [value * share for value in values]
+
+
+def _moved_share(
+    seen: Sequence[Observation], own: Sequence[np.ndarray], fluid: Sequence[np.ndarray], theta: np.ndarray,
+    share: np.ndarray, mean: np.ndarray, variance: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """One Gauss–Newton step of the share of fluid."""
+    slope, curvature = (share - mean) / variance, 1.0 / variance
+    for observation, gain, offset in zip(seen, own, fluid, strict=True):
+        if not observation.protocol.sequence.uses_pd:
+            continue  # the ratio of two images is not the sum of its parts
+        tissue = signed_signal(observation, theta, gain)
+        total = (1.0 - share) * tissue + share * offset
+        signed = observation.protocol.sequence.signed
+        value = total if signed else np.sqrt(total**2 + np.float32(observation.noise**2))
+        turn = (offset - tissue) * (1.0 if signed else total / value)
+        weight = observation.weight
+        slope += weight * (value - observation.signal) * turn
+        curvature += weight * turn**2
+    return np.clip(share - slope / curvature, 0.0, 1.0).astype(np.float32)

@@ -1,0 +1,308 @@
+"""The head level's objective: one function of everything that the voxels of a head share.
+
+Inputs i show voxels v of the brain as y_iv. With receive fields log F_i = B·c_i (B: a polynomial basis without its constant) and
+z_iv = y_iv/F_iv, tissue k looks like a Student t distribution of mean μ_k and scale Σ_k (n inputs), boundaries between tissues and tissues
+that are not the brain's like Gaussians that follow from these and from the equations. The logarithm of the posterior density is
+
+    J = w Σ_v [ log Σ_k π_kv p_k(z_v; μ, Σ, θ, g) − Σ_i log F_iv ]          voxels; w: neighbours err together
+      + m Σ_k log γ_k                          π_kv ∝ γ_k atlas_kv: voxels that were chosen are not as frequent as the atlas's
+      + Σ_i log t(δ_·i; EQUATION_ERROR)       δ_ki = (μ_ki − g_i f_i(θ_k))/a_ki, the relative errors of the equations
+      − ½ (x − x₀)ᵀ C⁻¹ (x − x₀)               x = (θ, log g, echo times in doubt), the literature's values and spread
+      − ν/2 Σ_k [ tr(Ψ_k Σ_k⁻¹) − log|Ψ_k Σ_k⁻¹| ]    Ψ_k: the spread inside a tissue as the literature and the noise have it
+      − ½ Σ_ij (c_ij/s_j)²                    receive fields are smooth
+
+:mod:`.ascent` climbs it. Nothing in it switches on or off, and voxels that an input does not cover are judged by the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import lgamma
+
+import numpy as np
+
+from .fields import PolynomialBasis
+from .mixture import ClassSignals, TissueClasses, class_signals, mixed_signals
+from .observation import MODEL_ERROR, Observation
+from .tissue_level import EquationErrors, TissueLevel, brain_rows, predicted_means
+from .voxelwise import signed_signal
+
+TAIL = 4.0
+"""Degrees of freedom of a tissue's distribution: lesions and mislabelled voxels lie in its tails."""
+CORRELATED_VOXELS = 20.0
+"""Neighbours err together (structure that the classes do not know), so that so many voxels count as one."""
+LARGEST_SAMPLE = 70_000
+"""More voxels of a head than these say nothing new."""
+SHARE_STRENGTH = 5.0
+"""So many voxels' worth of belief for every class that it is as frequent as the atlas says."""
+_DOUBT_OF_OTHERS = 0.15
+SPREAD_STRENGTH = 300.0
+"""So many voxels' worth of belief in the spread inside a tissue: with less, fluid grows until it holds what is half fluid."""
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """What J depends on: the tissue ``level``, the brain tissues' ``means`` (B, n) and ``covariances`` (B, n, n) of their signals at unit
+    field, the fields' ``coefficients`` (n, terms), and ``log_shares`` (K,): how much more often than the atlas expects a class occurs."""
+
+    level: TissueLevel
+    means: np.ndarray
+    covariances: np.ndarray
+    coefficients: np.ndarray
+    log_shares: np.ndarray
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What all K classes look like: ``means`` (K, n), ``covariances`` (K, n, n), and the means' derivatives by the brain tissues' means,
+    ``by_means`` (K, n, B, n)."""
+
+    means: np.ndarray
+    covariances: np.ndarray
+    by_means: np.ndarray
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a pass over the voxels gives, in effective voxels.
+
+    ``pull`` (K, n) and ``weight`` (K, n, n) are the gradient and the curvature of J in the classes' means; ``count`` (B,) and ``scatter``
+    (B, n, n) those of the brain's tissues; ``field_slope`` (n, terms) and ``field_curvature`` (n, terms, terms) those of J in the fields'
+    coefficients; ``found`` and ``expected`` (K,) how many voxels are of each class by the images and by the shares alone.
+    """
+
+    value: float
+    pull: np.ndarray
+    weight: np.ndarray
+    count: np.ndarray
+    scatter: np.ndarray
+    field_slope: np.ndarray
+    found: np.ndarray
+    expected: np.ndarray
+    field_curvature: np.ndarray | None = None
+
+
+class Objective:
+    """J on a sample of N voxels: their ``observations``, field ``terms`` (N, terms) and class ``weights`` (K, N).
+
+    ``prior`` is the literature's level, with its covariance.
+    """
+
+    def __init__(
+        self, observations: Sequence[Observation], basis: PolynomialBasis, terms: np.ndarray, weights: np.ndarray,
+        classes: TissueClasses, prior: TissueLevel, available: int | None = None,
+    ) -> None:  # fmt: skip
+        self.observations, self.basis, self.classes, self.prior = observations, basis, classes, prior
+        count = terms.shape[0]
+        self.voxel_weight = min(available or count, LARGEST_SAMPLE) / count / CORRELATED_VOXELS
+        self.weights = np.maximum(weights, np.float32(1e-12))
+        self.terms = terms
+        self.signal = np.stack([o.signal for o in observations]).astype(np.float32)
+        self.fielded = np.array([o.protocol.sequence.uses_pd for o in observations])
+        covered = np.stack([o.covered for o in observations])
+        pattern = (covered * (1 << np.arange(len(observations)))[:, None]).sum(axis=0)
+        self.patterns = [
+            (np.flatnonzero(covered_bits(bits, len(observations))), np.flatnonzero(pattern == bits)) for bits in np.unique(pattern) if bits
+        ]
+        self.rows = np.array(brain_rows())
+        self.shares = weights[self.rows].mean(axis=1) / weights[self.rows].mean(axis=1).sum()
+        self.prior_precision = np.linalg.inv(prior.covariance)
+
+    @cached_property
+    def adds(self) -> np.ndarray:
+        """Which inputs show the sum of what a voxel holds (n,): ratios of two images do not."""
+        return np.array([o.protocol.sequence.uses_pd for o in self.observations])
+
+    def looks(self, state: SharedState, slack: float = 0.0) -> Looks:
+        """All classes in a ``state``; ``slack`` is a relative doubt that widens them at the start of a search.
+
+        Tissues that are not the brain's look as they would at the first guess of the gains, give or take :data:`_DOUBT_OF_OTHERS`: what is
+        known of them is too little to say anything about the gains.
+        """
+        seen = state.level.adapt(self.observations)
+        rows, inputs, adds = self.rows, len(seen), self.adds
+        means, covariances = self._others.means.copy(), self._others.covariances.copy()
+        by_means = np.zeros((*means.shape, len(rows), inputs))
+        diagonal = np.arange(inputs)
+        means[rows] = state.means
+        covariances[rows] = state.covariances
+        for b, row in enumerate(rows):
+            by_means[row, diagonal, b, diagonal] = 1.0
+        signed = self._others_signed.copy()
+        sign = np.where(np.signbit(self._signed(state.level, seen)), -1.0, 1.0)
+        signed[rows] = np.where([o.protocol.sequence.signed for o in seen], state.means, sign * np.abs(state.means))
+        brain = {row: b for b, row in enumerate(rows)}
+        for k, mixture in enumerate(self.classes.mixtures, start=self.classes.pure):
+            mean, covariance, slope = mixed_signals(mixture, signed, seen)
+            means[k] = np.where(adds, mean, means[k])
+            both = np.where(np.outer(adds, adds), mixture.of(covariances) + covariance, 0.0)
+            covariances[k] = both + np.where(np.outer(~adds, ~adds), covariances[k], 0.0)
+            for row, share in ((mixture.first, mixture.share), (mixture.second, 1.0 - mixture.share)):
+                if row in brain:
+                    by_means[k, diagonal, brain[row], diagonal] = adds * slope * share * sign[brain[row]]
+        covariances += (slack * means)[..., None] ** 2 * np.eye(inputs)
+        return Looks(means, covariances, by_means)
+
+    @cached_property
+    def _others(self) -> ClassSignals:
+        """All classes at the literature's values and the first guess of the gains."""
+        return class_signals(self.classes, self.prior.adapt(self.observations), np.exp(self.prior.log_gains), _DOUBT_OF_OTHERS)
+
+    @cached_property
+    def _others_signed(self) -> np.ndarray:
+        seen, gains = self.prior.adapt(self.observations), np.exp(self.prior.log_gains)
+        return np.stack([signed_signal(o, self.classes.means.T, np.asarray(g)) for o, g in zip(seen, gains, strict=True)], axis=1)
+
+    @staticmethod
+    def _signed(level: TissueLevel, seen: Sequence[Observation]) -> np.ndarray:
+        """Signals (B, n) of the brain's tissues with their signs."""
+        return np.stack([signed_signal(o, level.theta.T, np.asarray(1.0)) for o in seen], axis=1)
+
+    def fields(self, coefficients: np.ndarray) -> np.ndarray:
+        """Logarithm of the receive fields at the voxels, (n, N)."""
+        return (self.terms @ coefficients.T.astype(np.float32)).T
+
+    def expected_spread(self, level: TissueLevel) -> np.ndarray:
+        """Ψ (B, n, n)."""
+        own, rest = self.spread_parts(level)
+        return own + rest
+
+    def spread_parts(self, level: TissueLevel) -> tuple[np.ndarray, np.ndarray]:
+        """Ψ in two parts (B, n, n): the tissue's own spread, and that of the noise and the equations."""
+        seen = [replace(o, model_error=MODEL_ERROR) for o in level.adapt(self.observations)]
+        signals = class_signals(self.classes.at_theta(self.rows.tolist(), level.theta), seen, np.exp(level.log_gains))
+        return signals.spreads[self.rows], (signals.covariances - signals.spreads)[self.rows]
+
+    def penalty(self, state: SharedState) -> float:
+        """All of J but the voxels."""
+        predicted, _ = predicted_means(state.level, self.observations)
+        errors = EquationErrors.of(state.means, predicted, self.shares)
+        away = state.level.vector - self.prior.vector
+        ratio = self.expected_spread(state.level) @ np.linalg.inv(state.covariances)
+        spread = np.trace(ratio, axis1=1, axis2=2) - np.linalg.slogdet(ratio)[1]
+        smooth = ((state.coefficients / self.basis.prior_sd) ** 2).sum()
+        shares = SHARE_STRENGTH * (state.log_shares - np.logaddexp.reduce(state.log_shares)).sum()
+        return float(shares + errors.log_density - 0.5 * (away @ self.prior_precision @ away + SPREAD_STRENGTH * spread.sum() + smooth))
+
+    def evaluate_if_valid(self, state: SharedState, value: float) -> tuple[Statistics, Looks] | None:
+        """:meth:`evaluate` where J is above ``value``, else None; also where a stride led to what are no covariances."""
+        magnitudes = state.means[:, [not o.protocol.sequence.signed for o in self.observations]]
+        if (np.linalg.eigvalsh(state.covariances) <= 0.0).any() or (magnitudes <= 0.0).any():
+            return None
+        found = self.evaluate(state)
+        return found if found[0].value > value else None
+
+    def evaluate(self, state: SharedState, slack: float = 0.0, curvature: bool = False) -> tuple[Statistics, Looks]:
+        """J and what its climb needs; with ``curvature`` that of the fields too, (n, terms, terms)."""
+        looks = self.looks(state, slack)
+        logs = self.fields(state.coefficients)
+        flat = self.signal * np.exp(-logs)
+        kinds, inputs = looks.means.shape
+        pull, weight = np.zeros((kinds, inputs)), np.zeros((kinds, inputs, inputs))
+        count, scatter = np.zeros(len(self.rows)), np.zeros((len(self.rows), inputs, inputs))
+        slope, curved = np.zeros_like(logs), np.zeros_like(logs)
+        total = 0.0
+        found, expected = np.zeros(kinds), np.zeros(kinds)
+        shared = self.weights * np.exp(state.log_shares).astype(np.float32)[:, None]
+        shared /= shared.sum(axis=0)
+        log_weights = np.log(shared)
+        for seen, where in self.patterns:
+            part = _Part.of(looks, flat[np.ix_(seen, where)], log_weights[:, where], seen, self.rows)
+            total += part.likelihood - float(logs[np.ix_(seen, where)].sum(dtype=float))
+            weight[:, seen[:, None], seen] += part.weight
+            pull[:, seen] += part.pull
+            count += part.found[self.rows]
+            found += part.found
+            expected += shared[:, where].sum(axis=1, dtype=float)
+            scatter += part.scatter_of_all(looks, seen, self.rows)
+            slope[np.ix_(seen, where)], curved[np.ix_(seen, where)] = part.field_slope, part.field_curvature
+        w = self.voxel_weight
+        gradient = (slope @ self.terms).astype(float) * w
+        hessian = None
+        if curvature:
+            hessian = np.stack([((self.terms * (row * np.float32(w))[:, None]).T @ self.terms).astype(float) for row in curved])
+        value = w * total + self.penalty(state)
+        return Statistics(value, w * pull, w * weight, w * count, w * scatter, gradient, w * found, w * expected, hessian), looks
+
+
+def covered_bits(bits: int, inputs: int) -> np.ndarray:
+    """Which of the inputs a pattern of coverage has, (inputs,)."""
+    return np.array([bool(bits >> i & 1) for i in range(inputs)])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Sums over the voxels that the same inputs cover."""
+
+    likelihood: float
+    pull: np.ndarray
+    weight: np.ndarray
+    found: np.ndarray
+    scatter: np.ndarray
+    field_slope: np.ndarray
+    field_curvature: np.ndarray
+
+    @classmethod
+    def of(cls, looks: Looks, flat: np.ndarray, log_weights: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> _Part:
+        means = looks.means[:, seen]
+        inverse = np.linalg.inv(looks.covariances[:, seen[:, None], seen])
+        kinds, inputs = means.shape
+        near, found, likelihood = _responsibilities(means, inverse, flat, log_weights, rows)
+        counts = found.sum(axis=1, dtype=float)
+        found[rows] *= near
+        weighed = found.sum(axis=1, dtype=float)
+        sums = (found @ flat.T).astype(float)
+        weight = weighed[:, None, None] * inverse
+        pull = np.einsum("kij,kj->ki", inverse, sums - weighed[:, None] * means)
+        scatter = np.empty((len(rows), inputs, inputs))
+        for b, row in enumerate(rows):
+            away = flat - means[row][:, None].astype(np.float32)
+            scatter[b] = ((away * found[row]) @ away.T).astype(float)
+        precision = (inverse.reshape(kinds, -1).T.astype(np.float32) @ found).reshape(inputs, inputs, -1)
+        pulled = np.einsum("kij,kj->ki", inverse, means).T.astype(np.float32) @ found
+        slope = flat * (np.einsum("ijv,jv->iv", precision, flat) - pulled) - 1.0
+        curvature = flat**2 * precision[np.arange(inputs), np.arange(inputs)] + 1.0
+        return cls(likelihood, pull, weight, counts, scatter, slope, curvature)
+
+    def scatter_of_all(self, looks: Looks, seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Scatter about the tissues' means (B, n, n) with what is expected of the inputs that do not cover these voxels."""
+        covariances = looks.covariances[rows]
+        inputs = covariances.shape[1]
+        if len(seen) == inputs:
+            return self.scatter
+        regression = covariances[:, :, seen] @ np.linalg.inv(covariances[:, seen[:, None], seen])
+        known = regression @ self.scatter @ regression.transpose(0, 2, 1)
+        left = covariances - regression @ covariances[:, seen, :]
+        return known + self.found[rows][:, None, None] * left
+
+
+def _responsibilities(
+    means: np.ndarray, inverse: np.ndarray, flat: np.ndarray, log_weights: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Weights by distance of the brain's tissues (B, N), probabilities (K, N), and the log likelihood."""
+    kinds, inputs = means.shape
+    roots = np.linalg.cholesky(inverse).transpose(0, 2, 1)
+    shift = np.einsum("kij,kj->ki", roots, means)
+    white = roots.reshape(-1, inputs).astype(np.float32) @ flat
+    white -= shift.reshape(-1, 1).astype(np.float32)
+    np.square(white, out=white)
+    found = white.reshape(kinds, inputs, -1).sum(axis=1)
+    near = np.float32(TAIL + inputs) / (np.float32(TAIL) + found[rows])
+    found *= np.float32(-0.5)
+    found[rows] = np.float32(0.5 * (TAIL + inputs)) * np.log(near) + np.float32(_tail_constant(inputs))
+    found += 0.5 * np.linalg.slogdet(inverse)[1][:, None].astype(np.float32)
+    found += log_weights
+    top = found.max(axis=0)
+    found -= top
+    np.exp(found, out=found)
+    total = found.sum(axis=0)
+    found /= total
+    return near, found, float((top.astype(float) + np.log(total.astype(float))).sum())
+
+
+def _tail_constant(inputs: int) -> float:
+    """What makes the t distribution's density comparable with a Gaussian's that leaves (2π)^(−n/2) out."""
+    ratio = lgamma(0.5 * (TAIL + inputs)) - lgamma(0.5 * TAIL) - 0.5 * inputs * np.log(0.5 * TAIL)
+    return float(ratio - 0.5 * (TAIL + inputs) * np.log((TAIL + inputs) / TAIL))
