@@ -6,6 +6,8 @@
     python3 dev.py lint                lint and types only
     python3 dev.py panel [arguments]   the Slicer panel's tests, and its pictures anew in Resources; the arguments go to pytest
     python3 dev.py bench [LABELS]      every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
+    python3 dev.py release --check     measure what would be published as Slicer's Extensions Index does, and check its other rules
+    python3 dev.py release             the same, and leave a repository of one commit and the extension's archive in dist
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
 The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.
@@ -32,7 +34,7 @@ UNREACHABLE = ("NewConnectionError", "ProxyError", "ConnectTimeout", "ReadTimeou
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
-    commands = {"demo": demo, "test": test, "lint": lint, "panel": panel, "bench": bench, "manifest": manifest}
+    commands = {"demo": demo, "test": test, "lint": lint, "panel": panel, "bench": bench, "release": release, "manifest": manifest}
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
@@ -86,6 +88,15 @@ def bench(arguments: Sequence[str]) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "LABELS": str(Path(arguments[0]).resolve()) if arguments else ""}
     statuses = [subprocess.call([str(program("python")), str(script)], cwd=ROOT, env=environment) for script in scripts]
     return next(filter(None, statuses), 0)
+
+
+def release(arguments: Sequence[str]) -> int:
+    """Check, or check and make, what is published; see release.py."""
+    install("demo", "test")
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    import release as publishing
+
+    return publishing.run(ROOT, program("python"), arguments)
 
 
 def run_stages(stages: Mapping[str, Sequence[str]]) -> int:
