@@ -6,6 +6,8 @@
     python3 dev.py lint                lint and types only
     python3 dev.py panel [arguments]   the Slicer panel's tests, and its pictures anew in Resources; the arguments go to pytest
     python3 dev.py bench [LABELS]      every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
+    python3 dev.py release --check     measure what would be published as Slicer's Extensions Index does, and check its other rules
+    python3 dev.py release             the same, and leave a repository of one commit and the extension's archive in dist
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
 The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.
@@ -24,12 +26,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
+NEWER = "highdicom==0.28.2"
+"""What users outside of Slicer get; constraints.txt has what Slicer brings along."""
+NEWER_TESTS = ("Testing/imaging/test_dicom_out.py", "Testing/workflow/test_export.py", "Testing/mrml/test_dicom_export.py")
 UNREACHABLE = ("NewConnectionError", "ProxyError", "ConnectTimeout", "ReadTimeout", "SSLError", "name resolution", "getaddrinfo")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
-    commands = {"demo": demo, "test": test, "lint": lint, "panel": panel, "bench": bench, "manifest": manifest}
+    commands = {"demo": demo, "test": test, "lint": lint, "panel": panel, "bench": bench, "release": release, "manifest": manifest}
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
@@ -45,10 +50,16 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Lint, check types and run the test suite; later stages run although earlier ones fail."""
+    """Lint, check types and run the test suite; later stages run although earlier ones fail.
+
+    Without arguments, which choose tests, the tests of what is written as DICOM run a second time, with the newer highdicom.
+    """
     install("demo", "test")
-    pytest = ["pytest", "-n", "2", "--dist", "loadfile", "--durations", "10", *arguments]
-    return run_stages({**lint_stages(), "pytest": pytest})
+    stages = {**lint_stages(), "pytest": ["pytest", "-n", "2", "--dist", "loadfile", "--durations", "10", *arguments]}
+    if not arguments:
+        paths = f"pythonpath=PhysMRISynth Testing {install_newer().relative_to(ROOT).as_posix()}"
+        stages[f"pytest with {NEWER}"] = ["pytest", "-o", paths, *NEWER_TESTS]
+    return run_stages(stages)
 
 
 def lint(arguments: Sequence[str]) -> int:
@@ -77,6 +88,15 @@ def bench(arguments: Sequence[str]) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "LABELS": str(Path(arguments[0]).resolve()) if arguments else ""}
     statuses = [subprocess.call([str(program("python")), str(script)], cwd=ROOT, env=environment) for script in scripts]
     return next(filter(None, statuses), 0)
+
+
+def release(arguments: Sequence[str]) -> int:
+    """Check, or check and make, what is published; see release.py."""
+    install("demo", "test")
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    import release as publishing
+
+    return publishing.run(ROOT, program("python"), arguments)
 
 
 def run_stages(stages: Mapping[str, Sequence[str]]) -> int:
@@ -110,6 +130,14 @@ def install(*extras: str) -> None:
     print(f"Installing physmrisynth[{','.join(wanted)}] into .venv; the first time takes minutes.", file=sys.stderr)
     pip_install("--editable", f".[{','.join(wanted)}]", "--constraint", "constraints.txt")
     marker.write_text(json.dumps({"fingerprint": fingerprint(), "extras": wanted}), encoding="utf-8")
+
+
+def install_newer() -> Path:
+    """Put the newer package into a folder of its own, and nothing that it depends on; returns the folder."""
+    folder = ROOT / ".venv" / NEWER
+    if not folder.is_dir():
+        pip_install("--no-deps", "--target", str(folder), NEWER)
+    return folder
 
 
 def installed_extras(marker: Path) -> set[str]:

@@ -100,7 +100,8 @@ def test_an_expander_survives_its_file(tmp_path: Path) -> None:
     found = load_expander(tmp_path / "expander.safetensors", sha256)
     assert (found.sha256, found.codes_sha256, found.card) == (sha256, codes_sha256(condenser), {"steps": 6})
     codes = torch.randn(1, 4, 2, 3, 2, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(found.network.latent(codes), condenser.expander.latent(codes), atol=5e-3, rtol=5e-3)
+    before, after = condenser.expander.latent(codes), found.network.latent(codes)
+    assert float((after - before).norm()) < 0.05 * float(before.norm())  # weights are rounded
 
 
 def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

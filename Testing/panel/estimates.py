@@ -122,7 +122,7 @@ def finish(driven: Any, client: FakeClient, **options: Any) -> None:
 def estimated(driven: Any, client: FakeClient, *roles: str) -> dict[str, Any]:
     """Load images, select them as the panel does by itself, estimate; returns the images' nodes by role."""
     nodes = addImages(*(roles or ("t1w", "flair")))
-    driven.widget.enter()
+    driven.enter()
     driven.click("applyButton")
     finish(driven, client, roles=tuple(nodes))
     return nodes

@@ -74,7 +74,7 @@ def _estimate(driven: DrivenPanel, client: FakeClient, files: Path) -> None:
         storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
         storage.SetFileName(str(files / f"{node.GetName()}.nii.gz"))
         node.SetAndObserveStorageNodeID(storage.GetID())
-    driven.widget.enter()
+    driven.enter()
     driven.choose("priorComboBox", "Literature")  # what the report of the double says
     driven.click("applyButton")
     finish(driven, client, roles=tuple(_HEADERS), warnings=(_WARNING,), known=head)

@@ -16,8 +16,9 @@ from PhysMRISynthLib.imaging.atlas import AtlasPlacement
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS
+from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, shipped_weights
+from PhysMRISynthLib.network.weights import STEP, file_sha256, load_weights, shipped_weights
 from PhysMRISynthLib.training import ship as module
 from PhysMRISynthLib.training.checkpoint import save_atomically
 from PhysMRISynthLib.training.model_card import read_metrics
@@ -74,8 +75,8 @@ def test_the_averaged_network_is_shipped_with_its_statistics(
     found = shipped_weights()
     assert found == (shipped / FILE, file_sha256(shipped / FILE))
     loaded = load_weights(*found)
-    average = torch.load(checkpoint, weights_only=True)["average"]
-    assert all(torch.equal(tensor, average[name].half().float()) for name, tensor in loaded.network.state_dict().items())
+    average = restored(stored(torch.load(checkpoint, weights_only=True)["average"], STEP))
+    assert all(torch.equal(tensor, average[name]) for name, tensor in loaded.network.state_dict().items())
     assert loaded.familiarity is not None and set(loaded.familiarity) == set(POPULATIONS)
     assert all(population.limit > 0 for population in loaded.familiarity.values())
     assert len(loaded.familiarity["latent_one"].mean) == CONFIG.latent_channels

@@ -108,7 +108,7 @@ def test_a_run_starts_from_the_weights_of_a_file(data_folder: Path, tmp_path: Pa
     save_weights(network, {}, tmp_path / "weights.safetensors")
     state = trained(data_folder, tmp_path / "out", 1, rate=0.0, start_from=tmp_path / "weights.safetensors")
     for kind in ("network", "average"):
-        assert apart(state[kind], network.state_dict()) < 2e-3  # half precision
+        assert apart(state[kind], network.state_dict()) < 1e-2  # weights are rounded
     other = trained(data_folder, tmp_path / "other", 1, rate=0.0)
     assert apart(state["network"], other["network"]) > 0.05
 

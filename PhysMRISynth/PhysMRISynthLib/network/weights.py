@@ -18,10 +18,13 @@ from ..errors import PhysMRISynthError, WeightsError
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
+from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
 RESOURCES = Path(__file__).parent.parent / "resources"
 MANIFEST = RESOURCES / "weights.json"
+STEP = 1 / 32
+"""Of a large tensor's numbers in a file: a relative error of 1 %."""
 _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
 """Begins the names of the tensors that are not the network's."""
@@ -49,13 +52,24 @@ class Weights:
 
 
 def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiarity: Familiarity | None = None) -> str:
-    """Write half-precision weights with their configuration, card and statistics into ``path`` (.safetensors); returns the file's
-    SHA-256. Raises WeightsError when a weight is not finite in half precision."""
-    tensors = {name: tensor.detach().to(torch.float16).contiguous().clone() for name, tensor in network.state_dict().items()}
-    check_finite(tensors, path)
-    tensors |= {_STATISTICS + name: torch.from_numpy(array) for name, array in familiarity_arrays(familiarity or {}).items()}
+    """Write weights, as :mod:`.storage` has them, with configuration, card and statistics into ``path`` (.safetensors); returns the
+    file's SHA-256. Raises WeightsError when a weight is not finite as it is stored."""
+    tensors = stored(network.state_dict(), STEP)
+    check_finite(restored(tensors), path)
+    tensors |= _statistics(familiarity or {})
     described = {"format": _FORMAT, "config": json.dumps(network.config.mapping()), "card": json.dumps(card), "classes": ",".join(CLASSES)}
     return write_tensors(tensors, {**described, "condition_size": str(CONDITION_SIZE)}, path)
+
+
+def add_statistics(plain: Path, path: Path, familiarity: Familiarity) -> str:
+    """Write the weights of the file ``plain``, bit for bit, with statistics into ``path``; returns its SHA-256."""
+    with safe_open(plain, framework="pt") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    return write_tensors(tensors | _statistics(familiarity), told, path)
+
+
+def _statistics(familiarity: Familiarity) -> dict[str, Tensor]:
+    return {_STATISTICS + name: torch.from_numpy(array) for name, array in familiarity_arrays(familiarity).items()}
 
 
 def write_tensors(tensors: dict[str, Tensor], told: dict[str, str], path: Path) -> str:
@@ -99,7 +113,7 @@ def read_tensors(path: Path, sha256: str | None, remedy: str) -> tuple[dict[str,
     try:
         with safe_open(path, framework="pt") as file:
             told = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            tensors = restored({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dictionary)
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"The network weights {path.name} are damaged ({error}). {remedy}") from None
     return told, tensors, found

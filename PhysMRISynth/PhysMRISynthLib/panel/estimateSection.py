@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
 from .look import PLAIN, PRIMARY
-from .runText import deviceText, resultText, stageText
+from .runText import ROLE_TITLES, deviceText, resultText, stageText
 from .section import Section, showMessage, toldIn
 
 _log = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ _REGISTER = {"when needed": None, "always": True, "never": False}
 
 class EstimateSection(Section):
     """Watches the worker through a timer: nothing here waits."""
+
+    shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "prior", "device"))
 
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)

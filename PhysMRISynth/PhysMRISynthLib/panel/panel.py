@@ -17,7 +17,7 @@ from .estimateSection import EstimateSection
 from .inputsSection import InputsSection
 from .installation import ensureInstalled, ensureSampling
 from .mapsSection import MapsSection
-from .protocolSection import ProtocolSection
+from .protocolSection import NOISE, ProtocolSection
 from .sampleSection import SampleSection
 from .section import Section
 
@@ -39,6 +39,8 @@ class Panel(VTKObservationMixin):
         self.report: dict[str, Any] = {}
         self.shown = False
         self._guiTag: Any = None
+        self._observerTag: Any = None
+        self._values: dict[str, Any] = {}
         self.inputs = InputsSection(ui, self)
         self.estimate = EstimateSection(ui, self)
         self.sample = SampleSection(ui, self)
@@ -60,17 +62,29 @@ class Panel(VTKObservationMixin):
         """Show another parameter node from now on; None: none."""
         if self.parameterNode is not None:
             self.parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self._modified)
+            self.parameterNode.RemoveObserver(self._observerTag)
         self.parameterNode = node
         if node is not None:
             self._guiTag = node.connectGui(self.ui)
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._modified)
+            self._observerTag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._modified)  # the mixin would keep every node alive
+        self._changed()
         self._takeMaps()
         self.update()
 
     def _modified(self, caller: Any = None, event: Any = None) -> None:
+        changed = self._changed()
         self._takeMaps()
-        self.update()
+        for section in self.sections:
+            if section.shows & changed:
+                section.update()
+        if NOISE & changed:
+            self.protocol.noiseChanged()
+
+    def _changed(self) -> set[str]:
+        """The parameters that are others than at the last call; a slider's move concerns one section of six."""
+        node, before = self.parameterNode, self._values
+        self._values = {name: getattr(node, name) for name in node.allParameters} if node is not None else {}
+        return {name for name, value in self._values.items() if name not in before or before[name] != value}
 
     def _takeMaps(self) -> None:
         """Take up the selected tissue maps when they are others than before."""

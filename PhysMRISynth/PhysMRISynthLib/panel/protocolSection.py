@@ -17,13 +17,20 @@ from .parameterRows import ParameterRows
 from .protocolState import ProtocolState, noiseOf
 from .section import Section, showMessage, toldIn
 
+NOISE = frozenset(("noisy", "snr", "noiseSeed"))
+"""The parameters of the noise."""
+
 
 class ProtocolSection(Section):
     """Sequence, preset and one slider for each parameter; the last picture stays while values contradict each other."""
 
+    shows = frozenset(("maps", "sequence", "preset", "values", "previous", *NOISE))
+
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
         self.live = LivePreview(self._rested, self._failed)
+        self._presetsFor: str | None = None
+        self._ready: bool | None = None
         self.history: History[ProtocolState] = History()
         self.rows = ParameterRows(ui.parametersWidget.layout(), self._moved)
         self.sequences = Choices(ui.sequenceComboBox, lambda name: self._choose(ProtocolState.ofSequence(name)))
@@ -31,9 +38,6 @@ class ProtocolSection(Section):
         self.presets = Choices(ui.presetComboBox, self._presetChosen)
         ui.mapsSelector.addAttribute("vtkMRMLTextNode", "PhysMRISynth.TissueMaps", "1")
         ui.liveCheckBox.connect("clicked(bool)", self.render)
-        ui.noisyCheckBox.connect("clicked(bool)", self.render)
-        ui.snrSpinBox.connect("valueChanged(double)", lambda value: self._noiseMoved("snr", value))
-        ui.noiseSeedSpinBox.connect("valueChanged(int)", lambda value: self._noiseMoved("noiseSeed", value))
         ui.undoButton.connect("clicked(bool)", lambda checked: self._choose(self.history.undo(), new=False))
         ui.redoButton.connect("clicked(bool)", lambda checked: self._choose(self.history.redo(), new=False))
         ui.compareButton.connect("toggled(bool)", self._compare)
@@ -57,6 +61,9 @@ class ProtocolSection(Section):
         self._updateButtons()
 
     def _fillPresets(self, sequence: str) -> None:
+        if sequence == self._presetsFor:
+            return
+        self._presetsFor = sequence
         fitting = [preset for preset in load_presets().values() if preset.protocol.sequence.name == sequence]
         others = [preset for preset in load_presets().values() if preset.protocol.sequence.name != sequence]
         entries = [(_("Own values"), ""), *((preset.title, preset.name) for preset in (*fitting, *others))]
@@ -66,7 +73,9 @@ class ProtocolSection(Section):
         ready = self.live.preview is not None
         self.ui.undoButton.enabled, self.ui.redoButton.enabled = self.history.canUndo, self.history.canRedo
         self.ui.compareButton.enabled = ready and bool(self.parameters.previous)
-        self.ui.keepButton.enabled = ready
+        if ready == self._ready:
+            return
+        self._ready = self.ui.keepButton.enabled = ready
         self.ui.keepButton.toolTip = (
             _("Keep the present contrast as a volume of its own, with its protocol and its origin.")
             if ready
@@ -100,12 +109,10 @@ class ProtocolSection(Section):
         if protocol is not None:
             self.live.moved(protocol, noiseOf(self.parameters), self.parameters.live)
 
-    def _noiseMoved(self, name: str, value: float) -> None:
-        if self.parameters is None or self.live.preview is None:
-            return
-        setattr(self.parameters, name, value)  # the link between widget and parameter may work after this
-        protocol = self._protocol()
-        if protocol is not None and self.parameters.noisy:
+    def noiseChanged(self) -> None:
+        """The noise parameters are others, by the user, a script or undo: render with them."""
+        protocol = self._protocol() if self.live.preview is not None else None
+        if protocol is not None:
             self.live.moved(protocol, noiseOf(self.parameters), self.parameters.live)
 
     def _protocol(self) -> Protocol | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PhysMRISynthError
-from ..network.weights import Weights
+from ..network.weights import STEP, Weights
 from .evaluation.results import markdown_table
 
 _SOURCES = {
@@ -101,7 +101,7 @@ def _facts(weights: Weights, size: int) -> list[tuple[str, Any]]:
     card = weights.card
     return [
         ("SHA-256", f"`{weights.sha256}`"),
-        ("size", f"{size / 1e6:.1f} MB, half precision"),
+        ("size", f"{size / 1e6:.1f} MB; stored with a relative error of {100 * STEP / 12**0.5:.0f} %"),
         ("parameters", f"{sum(p.numel() for p in weights.network.parameters()) / 1e6:.1f} million"),
         ("training", f"{card['steps']} steps in {card['hours']} hours"),
         ("package version", card["version"]),

@@ -28,7 +28,7 @@ from ..imaging.volumes import volume_from_image
 from ..network.config import NetworkConfig
 from ..network.familiarity import POPULATIONS, Familiarity, population_of
 from ..network.vae import TissueVAE
-from ..network.weights import Weights, load_weights, save_weights, write_manifest
+from ..network.weights import Weights, add_statistics, load_weights, save_weights, write_manifest
 from ..workflow.network_prior import network_prior
 from .anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from .checkpoint import load_checkpoint
@@ -38,7 +38,8 @@ from .simulator import Simulator, read_simulator
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
-LARGEST_BYTES = 30_000_000
+LARGEST_BYTES = 9_000_000
+"""All weights together must not be more than 30 MB: Slicer's Extensions Index takes no large repository."""
 _SHAPE = (224, 240, 176)
 """z, y, x in mm: an adult's head with its neck."""
 _SEED = 20_260_101
@@ -73,11 +74,11 @@ def ship(shipment: Shipment, progress: Callable[[str], None] = lambda line: None
     path = shipment.out / FILE
     plain = shipment.out / f".{FILE}"
     try:
-        save_weights(network, card, plain)  # what users get is in half precision: its statistics, not the checkpoint's
+        save_weights(network, card, plain)  # what users get is rounded: its statistics, not the checkpoint's
         weights = load_weights(plain)
         if plain.stat().st_size > LARGEST_BYTES:
             raise WeightsError(f"The weights take {plain.stat().st_size} bytes, more than {LARGEST_BYTES}. Ship a smaller network.")
-        save_weights(weights.network, card, path, familiarity_of(weights, shipment, progress))
+        add_statistics(plain, path, familiarity_of(weights, shipment, progress))
     finally:
         plain.unlink(missing_ok=True)
     write_manifest(path, shipment.out / MANIFEST)

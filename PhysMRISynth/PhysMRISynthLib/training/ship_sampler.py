@@ -33,7 +33,8 @@ from .train_condenser import condenser_of
 from .train_vae import TRAINING_HEADS
 
 FILE, MANIFEST, CARD = "sampler.safetensors", "weights.json", "sampler_card.md"
-LARGEST_BYTES = 30_000_000
+LARGEST_BYTES = 12_500_000
+"""Of each file: all weights together must not be more than 30 MB."""
 
 
 def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, condenser: Path | None = None, history: str = "") -> Path:

@@ -1,0 +1,65 @@
+"""Weights in an earlier storage become small: the same networks, which still belong together, and cards that say what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from network.tiny_sampler import OF_CODES, tiny_condenser, tiny_model, tiny_vae
+from PhysMRISynthLib.network import storage
+from PhysMRISynthLib.network import weights as weights_module
+from PhysMRISynthLib.network.condenser_weights import codes_sha256, save_expander
+from PhysMRISynthLib.network.diffusion_weights import sampling_weights, save_sampler
+from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.training.convert import main
+from PhysMRISynthLib.training.ship import write_card
+from PhysMRISynthLib.training.ship_sampler import write_card as write_sampler_card
+
+OF_ALL = {"steps": 6, "hours": 0.1, "version": "0.1.0", "code_version": "abc", "configuration": {"codes": 4}, "data": {}}
+VAE = {**OF_ALL, "training_heads": [1, 14], "selection_heads": [15], "simulated_heads": {"training": 1, "held_out": 1}}
+FILES = ("vae", "sampler", "expander")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights as they were stored before: all of them in 16 bits."""
+    condenser, card = tiny_condenser(), {**OF_ALL, "label_maps": 14, "heads": 4}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(storage, "SMALLEST", 10**9)
+        sha256 = save_weights(tiny_vae(), VAE, tmp_path / "vae.safetensors")
+        save_expander(condenser, sha256, card, tmp_path / "expander.safetensors")
+        save_sampler(tiny_model(**vars(OF_CODES)), sha256, card, tmp_path / "sampler.safetensors", codes_sha256(condenser))
+    for kind in FILES:
+        write_manifest(tmp_path / f"{kind}.safetensors", tmp_path / "weights.json", kind)
+    write_card(tmp_path)
+    write_sampler_card(tmp_path)
+    for name in ("model_card.md", "sampler_card.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8").split("No metrics were given.")[0]
+        (tmp_path / name).write_text(f"{text}### maps\n\n| T1 % |\n\n## Configuration\n\nold", encoding="utf-8")
+    return tmp_path
+
+
+def test_converted_weights_are_small_and_belong_together(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {kind: (installed / f"{kind}.safetensors").stat().st_size for kind in FILES}
+    old = load_weights(installed / "vae.safetensors")
+    assert main(["--out", str(installed), "--note", "Measured in 16 bits."]) == 0
+    assert all((installed / f"{kind}.safetensors").stat().st_size < size + 500 for kind, size in before.items())
+    assert sum((installed / f"{kind}.safetensors").stat().st_size for kind in FILES) < sum(before.values())
+    monkeypatch.setattr(weights_module, "MANIFEST", installed / "weights.json")
+    sampler, decoder = sampling_weights()
+    assert sampler.expander is not None and sampler.vae_sha256 == decoder.sha256 != old.sha256
+    for name, tensor in old.network.state_dict().items():
+        assert float((decoder.network.state_dict()[name] - tensor).norm()) <= 0.015 * float(tensor.norm())
+    manifest = json.loads((installed / "weights.json").read_text(encoding="utf-8"))
+    assert {kind: entry["sha256"] for kind, entry in manifest.items()} == {k: file_sha256(installed / f"{k}.safetensors") for k in FILES}
+    for name in ("model_card.md", "sampler_card.md"):
+        card = (installed / name).read_text(encoding="utf-8")
+        assert decoder.sha256 in card and old.sha256 not in card and "relative error" in card
+        assert card.count("Measured in 16 bits.\n\n### maps\n\n| T1 % |\n\n## Configuration") == 1 and not card.endswith("old")
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--note", ""])
+    assert "no network weights" in capsys.readouterr().err
