@@ -12,8 +12,10 @@ from .. import __version__
 from ..errors import PhysMRISynthError
 from ..training.commands import add_evaluate, add_train
 from .about import info, presets
+from .compare import add_compare
 from .estimate import add_demo, add_estimate
 from .maps import add_export, add_render, add_simulate
+from .regions import add_measure, add_volumes
 from .sample import add_sample
 
 _EXIT_BAD_INPUT = 2
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     add_estimate(commands.add_parser("estimate", help="tissue maps from a patient's images"))
     add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
     add_export(commands.add_parser("export", help="tissue maps and rendered contrasts as DICOM"))
+    add_measure(commands.add_parser("measure", help="PD, T1, T2 of regions, with the uncertainty of each mean"))
+    add_volumes(commands.add_parser("volumes", help="volumes of the brain and its tissues"))
+    add_compare(commands.add_parser("compare", help="what changed between two visits of a patient"))
     add_sample(commands.add_parser("sample", help="tissue maps of heads that do not exist"))
     add_simulate(commands.add_parser("simulate", help="T1w, T2w and FLAIR of known maps, with noise, gains and receive fields"))
     commands.add_parser("presets", help="list the protocols known by name").set_defaults(command=presets)

@@ -21,6 +21,7 @@ from .estimate import Estimate
 from .figure import write_figure
 from .outputs import is_taken, write_json
 from .report import estimate_report
+from .tissue_output import estimated_labels, write_labels
 
 DESCRIPTION = "dataset_description.json"
 REPORT = "report.json"
@@ -58,6 +59,8 @@ def write_derivative(
     for desc, mask, kind in (("brain", estimate.brain, "Brain"), ("head", maps.mask, "ROI")):
         told = {"Description": f"Voxels of the {desc}", "Type": kind, **shared}
         _write(maps.image(mask.astype(np.uint8)), told, folder / f"{name}_desc-{desc}_mask")
+    write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
+    write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
     write_figure(estimate, field_strength, folder / f"{name}_report.png")
     return estimate_report(estimate, acquisitions, field_strength)
 

@@ -25,6 +25,7 @@ from ..physics.protocol import Protocol
 from .estimate import Estimate
 from .figure import write_figure
 from .report import estimate_report
+from .tissue_output import estimated_labels, write_labels
 
 REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
@@ -107,6 +108,13 @@ def check_maps_survive(maps: Path, out: Path) -> None:
         raise ImageError(f"{out} is one of the maps. Choose another --out.")
 
 
+def check_apart(out: Path, sources: Iterable[Path]) -> None:
+    """Raise ImageError when the folder ``out`` is one of the folders that its results are made from."""
+    for source in sources:
+        if Path(out).resolve() == Path(source).resolve():
+            raise ImageError(f"{out} holds the maps that are to be used. Choose another --out.")
+
+
 def is_taken(out: Path) -> bool:
     """Whether something is there already; in a folder, what killed runs have left half-written does not count."""
     if out.is_dir():
@@ -140,6 +148,7 @@ def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field
     images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
     for name, image in images.items():
         write_image(image, folder / name)
+    write_labels(estimated_labels(estimate), folder)
     write_figure(estimate, field_strength, folder / "report.png")
 
 

@@ -16,6 +16,7 @@ from ..physics.protocol import Protocol
 from ..physics.tissues import acceptance_ranges
 from .estimate import Estimate
 from .medians import FROM_LITERATURE, UNITS
+from .shared_errors import KEY, shared_errors
 
 
 def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": estimate.medians,
         "from_literature": FROM_LITERATURE,
+        KEY: shared_errors(estimate).report(),
         "published_ranges": acceptance_ranges(field_strength),
         "warnings": list(estimate.warnings),
         "seconds": dict(estimate.seconds),
