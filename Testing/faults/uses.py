@@ -8,9 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 from faults.fault import Fault
 from faults.results import maps, on_another_grid, toy
-from faults.scans import Make, both, content, scan
+from faults.scans import Make, both, content, far_away, folder, nothing, scan
 from PhysMRISynthLib.imaging.volumes import write_image
-from workflow.map_folders import write_maps
+from workflow.cohorts import touch
+from workflow.map_folders import write_derivative_maps, write_maps
 
 MEASURE = "measure --maps {here}/maps --regions {here}/labels.nii.gz --out {out}/regions.tsv"
 VOLUMES = "volumes --maps {here}/maps --out {out}/volumes.tsv"
@@ -81,5 +82,59 @@ VISITS = (
           r"PD\.nii\.gz does not exist"),
 )
 
-USES = (*REGIONS, *VISITS)
+COHORT = "render --bids {here}/maps --protocol se,TR=500,TE=15 --out {out}/se"
+COMPLETE = "complete --bids {here}/raw --maps {here}/maps --out {out}/more"
+MATCH = "match --image {here}/t1w.nii.gz --maps {here}/maps --sequence mprage"
+ONE_OF_TWO = frozenset(
+    {"se", "se/.bidsignore", "se/cohort.tsv", "se/dataset_description.json", "se/index.html", "se/sub-01", "se/sub-01/anat"}
+    | {f"se/sub-01/anat/sub-01_{name}" for name in ("desc-synthetic_T1w.nii.gz", "desc-synthetic_T1w.json", "report.json", "report.png")}
+)
+
+
+def visits(*names: str) -> Make:
+    return lambda here: write_derivative_maps(here / "maps", *names)
+
+
+def broken_visit(here: Path) -> None:
+    visits("01", "02")(here)
+    (here / "maps" / "sub-02" / "anat" / "sub-02_T1map.nii.gz").write_bytes(b"no image")
+
+
+COHORTS = (
+    Fault("a cohort with one broken visit", broken_visit, COHORT, r"1 of 2 visits failed; the table says why\. Run again",
+          written=ONE_OF_TWO),
+    Fault("a cohort without maps", folder("maps"), COHORT, r"There are no maps in .*Expected are sub-"),
+    Fault("no cohort", nothing, COHORT, r"is not a folder\. Give the derivatives"),
+    Fault("a cohort in an unknown contrast", visits("01"), COHORT.replace("se,TR=500,TE=15", "epi"), r"neither a preset"),
+    Fault("a cohort rendered over its maps", visits("01"), COHORT.replace("{out}/se", "{here}/maps"), r"is the data set itself\. Choose"),
+    Fault("a noisy cohort", visits("01"), COHORT + " --snr 20", r"--snr is for one image\. Leave it out"),
+    Fault("maps and a cohort at once", visits("01"), COHORT + " --maps {here}/maps", r"not allowed with argument"),
+    Fault("several jobs for one image", maps(), "render --maps {here}/maps --protocol se --out {out}/a.nii.gz --jobs 2",
+          r"are for a data set\. Give its folder with --bids"),
+    Fault("a cohort completed among its images", both(visits("01"), lambda here: touch(here / "raw", "01")),
+          COMPLETE.replace("{out}/more", "{here}/raw"), r"never put among them"),
+    Fault("a cohort completed in an unknown contrast", both(visits("01"), lambda here: touch(here / "raw", "01")),
+          COMPLETE + " --t2w-protocol epi", r"neither a preset"),
+    Fault("an unknown sequence to match", both(scan("t1w"), head_maps("maps")), MATCH.replace("mprage", "epi"), r"epi.*(use|Use)"),
+    Fault("an image of elsewhere to match", both(far_away("t1w"), head_maps("maps")), MATCH + " --no-register", r"do not overlap in space"),
+    Fault("an image to match with maps without tissues", both(scan("t1w"), maps()), MATCH, r"no label map of the tissues"),
+)
+
+IMPORT = "import --t1 {here}/maps/T1.nii.gz --out {out}/mine"
+MEASURED = (
+    Fault("no measured map", nothing, "import --out {out}/mine", r"Neither T1 nor T2 is given"),
+    Fault("a measured map that is gone", nothing, IMPORT, r"T1\.nii\.gz does not exist"),
+    Fault("T1 that may be in s or 1/s", maps(T1=lambda v: v / 1000), IMPORT, r"does not tell the unit of T1\. Give --t1-unit"),
+    Fault("a unit that nobody knows", maps(), IMPORT + " --t1-unit furlong", r"'furlong' is not known\. Use ms, s"),
+    Fault("a sidecar of a unit that nobody knows", both(maps(), content("maps/T1.json", b'{"Units": "furlong"}')), IMPORT,
+          r"'furlong' is not known\. Give --t1-unit"),
+    Fault("a sidecar of a measured map that is no JSON", both(maps(), content("maps/T1.json", b"{")), IMPORT, r"is not a readable JSON"),
+    Fault("measured T1 and T2 exchanged", maps(),
+          "import --t1 {here}/maps/T2.nii.gz --t2 {here}/maps/T1.nii.gz --t1-unit ms --t2-unit ms --out {out}/mine",
+          r"T2 is longer than T1 .*not exchanged"),
+    Fault("measured maps at 7 T", maps(), IMPORT + " --field-strength 7", r"between 1 and 4 T"),
+    Fault("measured maps over other files", maps(), IMPORT, r"exists already\. Choose", before=content("mine/a", b"x")),
+)
+
+USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED)
 

@@ -20,6 +20,7 @@ from PhysMRISynthLib.workflow.small_head import small_head
 from PhysMRISynthLib.workflow.tissue_fractions import BRAIN_ROWS
 from PhysMRISynthLib.workflow.tissue_output import write_labels
 
+SUFFIXES = {"PD": ("PDmap", "%", 1.0), "T1": ("T1map", "s", 1e-3), "T2": ("T2map", "s", 1e-3)}
 TISSUES = tuple(tissue.name for tissue in tissue_table() if tissue.region == "brain")
 SHARED_SD, OWN_SD = 0.04, 0.03
 """Log-SDs of the errors that all voxels of a tissue share, and of each voxel's own."""
@@ -55,3 +56,21 @@ def write_maps(folder: Path, maps: TissueMaps | None = None, **report: Any) -> P
     write_labels(maps.image(found.labels), folder)
     (folder / "report.json").write_text(json.dumps({**found.maps.provenance, **report}), encoding="utf-8")
     return folder
+
+
+def write_derivative_maps(root: Path, *visits: str) -> Path:
+    """The head's maps as the derivative of each visit (01 or 01/a), with reports that tell the protocols of its images."""
+    for visit in visits:
+        subject, _, session = visit.partition("/")
+        labels = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
+        folder, name = Path(root, *labels, "anat"), "_".join(labels)
+        folder.mkdir(parents=True)
+        for quantity, image in ((file.removesuffix(".nii.gz"), image) for file, image in head().maps.files().items()):
+            if quantity in SUFFIXES:
+                suffix, unit, factor = SUFFIXES[quantity]
+                write_image(image * factor, folder / f"{name}_{suffix}.nii.gz")
+                (folder / f"{name}_{suffix}.json").write_text(json.dumps({"Units": unit}), encoding="utf-8")
+        inputs = {"flair": {"protocol": {"spec": "flair,TR=9000,TE=120,TI=2400"}}}
+        report = {**head().maps.provenance, "inputs": inputs, "tissue_medians": {"white_matter": {"T1": 950.0, "T2": 74.0}}}
+        (folder / f"{name}_report.json").write_text(json.dumps(report), encoding="utf-8")
+    return root

@@ -96,17 +96,17 @@ def compare_visits(
     spacing = found.grid.GetSpacing()[::-1]
     tissue = _tissue(at[0], at[1])
     values = [_values(head.maps) for head in at]
-    differences, scores = {}, {}
+    differences, scores, edges = {}, {}, {}
     for name in PROPERTIES:
         difference = np.where(brain, values[1][name] - values[0][name], np.float32(0.0))
         middle = (values[0][name] + values[1][name]) / 2.0
         own = sum(_own_variance(head, name, tissue, shared[k]) for k, head in enumerate(at))
         common = middle**2 * _by_tissue(shared[2].deviation(name) ** 2, tissue)
-        edges = (REGISTRATION_MM * _slope(middle, spacing)) ** 2
-        deviation = np.sqrt(np.maximum(own + common + edges, 1e-12))
+        edges[name] = (REGISTRATION_MM * _slope(middle, spacing)) ** 2
+        deviation = np.sqrt(np.maximum(own + common + edges[name], 1e-12))
         differences[name], scores[name] = difference, np.where(brain, difference / deviation, 0.0).astype(np.float32)
     titled = _regions_of(at, tissue, brain, regions, names or {}, first, found)
-    changes = [change for title, where in titled.items() for change in _changes(title, where, at, values, tissue, shared, found.grid)]
+    changes = [change for title, where in titled.items() for change in _changes(title, where, at, values, edges, tissue, shared)]
     overlap = float(2 * brain.sum() / max(1, brains[0].sum() + brains[1].sum()))
     spots = _spots(scores, differences, _eroded(brain, found.grid, _RIM_MM), found.grid)
     return Comparison(at[0], at[1], found, brain, differences, scores, changes, spots, _warnings(first, second, overlap))
@@ -207,16 +207,18 @@ def _eroded(mask: np.ndarray, grid: sitk.Image, depth_mm: float) -> np.ndarray:
 
 
 def _changes(
-    title: str, where: np.ndarray, at: list[MapSet], values: list[dict[str, np.ndarray]], tissue: np.ndarray,
-    shared: tuple[SharedErrors, SharedErrors, SharedErrors], grid: sitk.Image,
+    title: str, where: np.ndarray, at: list[MapSet], values: list[dict[str, np.ndarray]], edges: Mapping[str, np.ndarray],
+    tissue: np.ndarray, shared: tuple[SharedErrors, SharedErrors, SharedErrors],
 ) -> list[Change]:  # fmt: skip
-    volume = float(where.sum() * np.prod(grid.GetSpacing()))
+    volume = float(where.sum() * np.prod(at[0].maps.grid.GetSpacing()))
     independent = max(1.0, volume / CORRELATION_MM3)
     counts = np.bincount(np.maximum(tissue[where], 0), minlength=len(BRAIN_TISSUES)) / where.sum()
     found = []
     for name in PROPERTIES:
         first, second = (float(v[name][where].mean(dtype=np.float64)) for v in values)
-        own = sum(float(_own_variance(head, name, tissue, shared[k])[where].mean()) for k, head in enumerate(at))
+        own = float(edges[name][where].mean()) + sum(
+            float(_own_variance(head, name, tissue, shared[k])[where].mean()) for k, head in enumerate(at)
+        )
         middle = (first + second) / 2.0
         sd = float(np.sqrt(own / independent + middle**2 * shared[2].variance(counts, name)))
         unit = "% of water" if name == "PD" else "ms"

@@ -36,7 +36,7 @@ class MapSet:
 
 
 def read_map_set(folder: Path) -> MapSet:
-    """Read the maps that ``estimate``, ``sample``, ``adopt`` or a BIDS derivative have in a folder.
+    """Read the maps that ``estimate``, ``sample``, ``import`` or a BIDS derivative have in a folder.
 
     Raises ImageError when a map is missing or damaged, or when two of the files lie on different grids.
     """

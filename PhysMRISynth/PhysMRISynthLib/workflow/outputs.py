@@ -29,7 +29,8 @@ from .tissue_output import estimated_labels, write_labels
 
 REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
-_SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
+SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
+"""What the sidecar of a rendered image says."""
 
 
 @contextmanager
@@ -182,7 +183,7 @@ def write_rendering(image: sitk.Image, protocol: Protocol, told: Mapping[str, An
     """Write a rendered contrast and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, what else is ``told``."""
     with whole_folder(out.parent, overwrite=True) as folder:
         write_image(image, folder / out.name)
-        write_json({"Description": _SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
+        write_json({"Description": SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:
