@@ -136,5 +136,15 @@ MEASURED = (
     Fault("measured maps over other files", maps(), IMPORT, r"exists already\. Choose", before=content("mine/a", b"x")),
 )
 
-USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED)
+SWEEP = "sweep --maps {here}/maps --protocol ir --parameter TI --from 100 --to 900 --frames 3 --out {out}/ti.gif"
+FILMS = (
+    Fault("a film of no maps", nothing, SWEEP, r"is not a folder\. Give the folder that"),
+    Fault("a film that is no GIF", maps(), SWEEP.replace(".gif", ".mp4"), r"ends in \.gif"),
+    Fault("a film of an unknown parameter", maps(), SWEEP.replace("TI ", "XY "), r"it takes TR, TI"),
+    Fault("a film beyond what the sequence allows", maps(), SWEEP.replace("900", "90000"), r"out of bounds"),
+    Fault("a film of one frame", maps(), SWEEP.replace("frames 3", "frames 1"), r"has 2 to 500 frames"),
+    Fault("a film over a file", maps(), SWEEP, r"exists already\. Choose", before=content("ti.gif", b"x")),
+)
+
+USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED, *FILMS)
 

@@ -19,6 +19,7 @@ from .maps import add_export, add_render, add_simulate
 from .measured import add_import
 from .regions import add_measure, add_volumes
 from .sample import add_sample
+from .sweep import add_sweep
 
 _EXIT_BAD_INPUT = 2
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add_estimate(commands.add_parser("estimate", help="tissue maps from a patient's images"))
     add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
     add_export(commands.add_parser("export", help="tissue maps and rendered contrasts as DICOM"))
+    add_sweep(commands.add_parser("sweep", help="a film of one parameter of a protocol"))
     add_import(commands.add_parser("import", help="tissue maps of measured ones, whatever their units"))
     add_measure(commands.add_parser("measure", help="PD, T1, T2 of regions, with the uncertainty of each mean"))
     add_volumes(commands.add_parser("volumes", help="volumes of the brain and its tissues"))

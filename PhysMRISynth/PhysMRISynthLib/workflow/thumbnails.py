@@ -26,7 +26,7 @@ def write_thumbnail(images: Mapping[str, np.ndarray], maps: TissueMaps, path: Pa
 
     figure = Figure(figsize=(2.4 * len(images), 2.8))
     for ax, (name, voxels) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items(), strict=True):
-        plane = _axial(maps.image(np.where(maps.mask, voxels, np.float32(0.0))))
+        plane = axial_plane(maps.image(np.where(maps.mask, voxels, np.float32(0.0))))
         bright = plane[plane != 0]
         low, high = np.percentile(bright, [1.0, 99.0]) if bright.size else (0.0, 1.0)
         ax.imshow(plane, cmap="gray", vmin=min(low, 0.0), vmax=high)
@@ -36,7 +36,7 @@ def write_thumbnail(images: Mapping[str, np.ndarray], maps: TissueMaps, path: Pa
     figure.savefig(path, dpi=80)
 
 
-def _axial(image: sitk.Image) -> np.ndarray:
+def axial_plane(image: sitk.Image) -> np.ndarray:
     """The axial plane through the middle of what is not 0, front up, the patient's right on the left."""
     straight = sitk.DICOMOrient(image, "LPS")
     voxels, spacing = sitk.GetArrayFromImage(straight), straight.GetSpacing()
