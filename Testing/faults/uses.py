@@ -140,7 +140,7 @@ SWEEP = "sweep --maps {here}/maps --protocol ir --parameter TI --from 100 --to 9
 FILMS = (
     Fault("a film of no maps", nothing, SWEEP, r"is not a folder\. Give the folder that"),
     Fault("a film that is no GIF", maps(), SWEEP.replace(".gif", ".mp4"), r"ends in \.gif"),
-    Fault("a film of an unknown parameter", maps(), SWEEP.replace("TI ", "XY "), r"it takes TR, TI"),
+    Fault("a film of an unknown parameter", maps(), SWEEP.replace("TI ", "XY "), r"no parameter 'XY': it takes TR, TE, TI"),
     Fault("a film beyond what the sequence allows", maps(), SWEEP.replace("900", "90000"), r"out of bounds"),
     Fault("a film of one frame", maps(), SWEEP.replace("frames 3", "frames 1"), r"has 2 to 500 frames"),
     Fault("a film over a file", maps(), SWEEP, r"exists already\. Choose", before=content("ti.gif", b"x")),

@@ -43,9 +43,10 @@ def _measure(options: argparse.Namespace) -> None:
     from ..workflow.tables import check_table, write_table
 
     check_table(options.out, options.overwrite)
-    regions = measure_file(read_map_set(options.maps), options.regions, options.names, options.only, options.resample)
+    head = read_map_set(options.maps)
+    regions = measure_file(head, options.regions, options.names, options.only, options.resample)
     write_table(region_rows(regions), options.out)
-    for warning in warnings_of(regions):
+    for warning in (*head.doubts, *warnings_of(regions)):
         print(f"Warning: {warning}", file=sys.stderr)
     for region in regions:
         print(_line(region))
@@ -88,6 +89,8 @@ def _volumes(options: argparse.Namespace) -> None:
                 for name, image in probability_maps(head).items():
                     write_image(image, folder / f"{name}.nii.gz")
         write_table(volume_rows(volumes), options.out)
+    for warning in head.doubts:
+        print(f"Warning: {warning}", file=sys.stderr)
     for volume in volumes.volumes.values():
         print(f"{volume.title:<32} {volume.ml:7.{_decimals(volume.ml)}f} ± {volume.sd_ml:.{_decimals(volume.sd_ml)}f} ml")
     print(f"{'Brain parenchymal fraction':<32} {volumes.parenchymal_percent:7.1f} ± {volumes.parenchymal_sd:.1f} %")

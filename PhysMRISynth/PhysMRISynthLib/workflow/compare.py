@@ -245,7 +245,7 @@ def _spots(
 
 
 def _warnings(first: MapSet, second: MapSet, overlap: float) -> list[str]:
-    told = []
+    told = [f"{title} visit: {doubt}" for title, head in (("First", first), ("Second", second)) for doubt in head.doubts]
     reports = [head.maps.provenance for head in (first, second)]
     protocols = [{role: _spec(entry) for role, entry in report.get("inputs", {}).items()} for report in reports]
     if protocols[0] != protocols[1]:

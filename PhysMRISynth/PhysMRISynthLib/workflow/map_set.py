@@ -17,6 +17,7 @@ from .export import with_deviations
 
 _FRACTION = "fluid_fraction"
 _RESIDUALS = "residual_*.nii.gz"
+_DO_NOT_USE = "do_not_use"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class MapSet:
         """In tesla; 3 where the report does not say."""
         stated = self.maps.provenance.get("field_strength_tesla")
         return float(stated) if isinstance(stated, (int, float)) and 1.0 <= stated <= 4.0 else 3.0
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the estimate's verdict says against using the maps, a sentence each; nothing where they are good, or nobody judged them."""
+        report = self.maps.provenance
+        if report.get("verdict") != _DO_NOT_USE:
+            return ()
+        reasons = report.get("reasons")
+        texts = [str(entry.get("text", "")) for entry in reasons if isinstance(entry, Mapping)] if isinstance(reasons, list) else []
+        return (" ".join(["The estimate's own verdict is: do not use.", *texts]),)
 
 
 def read_map_set(folder: Path) -> MapSet:

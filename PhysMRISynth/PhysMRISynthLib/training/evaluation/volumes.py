@@ -116,6 +116,7 @@ def _record(scanned: Scanned, prior: str, estimate: Estimate) -> Record:
     fractions = np.stack([_shrunk(scanned.truth.tissue == row) for row in range(len(_TISSUES))])
     largest = np.where(fractions.sum(axis=0) > 0.5, fractions.argmax(axis=0), 255)
     rows = rows_of(head.labels)
+    true = {name: value for name, value in true.items() if value > 0}
     return {
         "head": scanned.name, "prior": prior, "true_ml": true,
         "error_percent": {name: 100.0 * (found.volumes[name].ml / value - 1.0) for name, value in true.items()},
