@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ SPECS = {
     "t2w": "tse,TR=4500,TE=100,L=150",
     "flair": "flair,TR=9000,TE=90,TI=2500,L=150",
 }
-WRITTEN = {"PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "fluid_fraction"}
+WRITTEN = {"PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fluid_fraction"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def estimated(scans: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_estimate_writes_every_map_on_the_reference_grid(estimated: Path, scans: dict[str, Path]) -> None:
-    names = {f"{name}.nii.gz" for name in WRITTEN} | {f"fit_{name}.nii.gz" for name in SPECS} | {"report.json", "report.png"}
+    names = {f"{name}.nii.gz" for name in WRITTEN} | {f"fit_{name}.nii.gz" for name in SPECS} | {"report.json", "report.png", "tissues.tsv"}
     assert {file.name for file in estimated.iterdir()} == names
     reference = sitk.ReadImage(str(scans["t1w"]))
     for name in WRITTEN:
@@ -85,6 +86,36 @@ def test_report_tells_protocol_sources_and_fit(estimated: Path) -> None:
     assert all(0 < told["residual_rms_percent"] < 5 for told in report["inputs"].values())
     assert report["tissue_medians"]["white_matter"]["T1"] < report["tissue_medians"]["cortex"]["T1"]
     assert {"align", "place the atlas", "fit voxels"} <= set(report["seconds"])
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+
+
+def test_regions_of_an_estimate_are_within_their_uncertainty(estimated: Path, head: KnownHead, tmp_path: Path) -> None:
+    sure = head.maps.image(np.where(head.tissue < 2, head.tissue + 1, 0).astype(np.uint8))
+    write_image(sure, tmp_path / "labels.nii.gz")
+    (tmp_path / "labels.tsv").write_text("index\tname\n1\tWhite\n2\tCortex\n", encoding="utf-8")
+    out = tmp_path / "regions.tsv"
+    assert main(["measure", "--maps", str(estimated), "--regions", str(tmp_path / "labels.nii.gz"), "--out", str(out)]) == 0
+    rows = rows_of(out)
+    assert [row["region"] for row in rows] == ["White"] * 5 + ["Cortex"] * 5
+    truth = {"PD": 100 * head.maps.pd, "T1": head.maps.t1, "T2": head.maps.t2}
+    for row in (row for row in rows if row["quantity"] in truth):
+        true = truth[row["quantity"]][head.tissue == int(row["label"]) - 1].mean()
+        assert abs(float(row["mean"]) - true) < 3 * float(row["mean_sd"])
+        assert float(row["mean_sd"]) > 0.01 * true, "errors that all voxels share were averaged away"
+
+
+def test_volumes_of_an_estimate_are_those_of_the_head(estimated: Path, head: KnownHead, tmp_path: Path) -> None:
+    found = tmp_path / "volumes.tsv"
+    assert main(["volumes", "--maps", str(estimated), "--out", str(found), "--probabilities", str(tmp_path / "parts")]) == 0
+    volumes = {row["name"]: float(row["value"]) for row in rows_of(found)}
+    sure = [(head.tissue == row).sum() * 0.008 for row in (0, 1)]
+    assert volumes["white_matter"] > 0.95 * sure[0] and volumes["cortical_grey"] > 0.9 * sure[1]
+    white = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "parts" / "white_matter.nii.gz")))
+    assert white.sum() * 0.008 == pytest.approx(volumes["white_matter"], rel=1e-3)
+    assert white[head.tissue == 0].mean() > 0.95 and white[head.tissue == 1].mean() < 0.1
 
 
 def test_background_is_zero_and_values_are_finite(estimated: Path) -> None:

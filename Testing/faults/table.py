@@ -10,6 +10,7 @@ from faults import results, scans
 from faults.fault import Fault, full_disk, private, read_only, without_privileges
 from faults.results import maps, source
 from faults.scans import INF, NAN, both, content, link, made, nothing, picture, pipe, raw, scan, sidecar, truncated
+from faults.uses import USES
 
 _END = " --prior literature --out {out}/maps"
 T1W = "estimate --t1w {here}/t1w.nii.gz" + _END
@@ -25,8 +26,8 @@ SAMPLE = "sample --out {out}/heads --steps 2"
 EVALUATE = "evaluate --out {out}/results --priors literature"
 TRAIN = "train vae --data {here} --out {out}/run --steps 1"
 T1W_MAPS = frozenset(
-    {"maps", *(f"maps/{name}.nii.gz" for name in ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "fit_t1w"))}
-    | {"maps/report.json", "maps/report.png"}
+    {"maps", *(f"maps/{name}.nii.gz" for name in ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fit_t1w"))}
+    | {"maps/report.json", "maps/report.png", "maps/tissues.tsv"}
 )
 PAIR_MAPS = T1W_MAPS | {"maps/fit_t2w.nii.gz"}
 DICOM = frozenset({"dicom", *(f"dicom/{name}" for name in ("PD.dcm", "T1.dcm", "T2.dcm", "T1_sd.dcm", "report.json"))})
@@ -342,5 +343,5 @@ SESSIONS = (
 )
 
 TABLE = (
-    *FILES, *VOXELS, *GEOMETRY, *PAIRS, *PROTOCOLS, *SIDECARS, *OPTIONS, *SESSIONS, *MAPS, *PLACES, *EXPORTS, *NETWORKS,
+    *FILES, *VOXELS, *GEOMETRY, *PAIRS, *PROTOCOLS, *SIDECARS, *OPTIONS, *SESSIONS, *MAPS, *PLACES, *EXPORTS, *NETWORKS, *USES,
 )  # fmt: skip

@@ -259,9 +259,8 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
     with pytest.raises(_Stop):
         write_samples(sampler, order(), 2, tmp_path / "out", progress=stop)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
-    assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == {f"{n}.nii.gz" for n in ("PD", "T1", "T2", "mask")} | {
-        "report.json"
-    }
+    images = {f"{name}.nii.gz" for name in ("PD", "T1", "T2", "mask", "tissues")}
+    assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == images | {"report.json", "tissues.tsv"}
     before = (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes()
     (tmp_path / "out" / "sample_0001").rename(tmp_path / "out" / "sample_0002")
     with pytest.raises(ImageError, match="exists already"):
@@ -310,7 +309,7 @@ def test_the_command_writes_maps_that_can_be_rendered(shipped: Path, tmp_path: P
     assert "Warning: sample_0002: " in capsys.readouterr().err
     report = json.loads((out / "sample_0002" / "report.json").read_text(encoding="utf-8"))
     assert report["sampled"]["seed"] == 5 and report["sampled"]["condition"] == {"brain_volume": 1200.0, "lesion_load": 3.0}
-    assert report["files"] == ["PD.nii.gz", "T1.nii.gz", "T2.nii.gz", "mask.nii.gz", "report.json"]
+    assert report["files"] == ["PD.nii.gz", "T1.nii.gz", "T2.nii.gz", "mask.nii.gz", "report.json", "tissues.nii.gz", "tissues.tsv"]
     maps = read_tissue_maps(out / "sample_0001")
     assert maps.pd.max() <= 1.1 + 1e-5 and (maps.t1[~maps.mask] == 0).all()
     assert main(["render", "--maps", str(out / "sample_0001"), "--protocol", "mprage", "--out", str(tmp_path / "t1w.nii.gz")]) == 0

@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth estimate | render | sample | simulate | export | presets | info | demo | train | evaluate``."""
+"""The command line: ``physmrisynth estimate | render | measure | compare | …``; ``physmrisynth --help`` lists the commands."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from .. import __version__
 from ..errors import PhysMRISynthError
 from ..training.commands import add_evaluate, add_train
 from .about import info, presets
+from .compare import add_compare
 from .estimate import add_demo, add_estimate
+from .harmonise import add_complete, add_match
 from .maps import add_export, add_render, add_simulate
+from .measured import add_import
+from .regions import add_measure, add_volumes
 from .sample import add_sample
+from .sweep import add_sweep
 
 _EXIT_BAD_INPUT = 2
 
@@ -49,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     add_estimate(commands.add_parser("estimate", help="tissue maps from a patient's images"))
     add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
     add_export(commands.add_parser("export", help="tissue maps and rendered contrasts as DICOM"))
+    add_sweep(commands.add_parser("sweep", help="a film of one parameter of a protocol"))
+    add_import(commands.add_parser("import", help="tissue maps of measured ones, whatever their units"))
+    add_measure(commands.add_parser("measure", help="PD, T1, T2 of regions, with the uncertainty of each mean"))
+    add_volumes(commands.add_parser("volumes", help="volumes of the brain and its tissues"))
+    add_compare(commands.add_parser("compare", help="what changed between two visits of a patient"))
+    add_complete(commands.add_parser("complete", help="the contrasts that a cohort's visits lack, from their maps"))
+    add_match(commands.add_parser("match", help="the protocol whose rendering is nearest to a given image"))
     add_sample(commands.add_parser("sample", help="tissue maps of heads that do not exist"))
     add_simulate(commands.add_parser("simulate", help="T1w, T2w and FLAIR of known maps, with noise, gains and receive fields"))
     commands.add_parser("presets", help="list the protocols known by name").set_defaults(command=presets)

@@ -6,19 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..errors import ProtocolError
 from ..imaging.roles import ROLES
 from ..training.commands import natural
+from .harmonise import add_cohort_options, render_data_set
 from .progress import progress_bar
 
 
 def add_render(parser: argparse.ArgumentParser) -> None:
     """The options of ``render``, which sets ``command`` to what runs it."""
-    parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--maps", type=Path, help="folder with PD, T1 and T2")
+    source.add_argument("--bids", type=Path, metavar="DERIVATIVES", help="the maps of every visit; what is complete in --out is kept")
     parser.add_argument("--protocol", required=True, metavar="SPEC")
     parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
     parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha)")
+    parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
     parser.add_argument("--overwrite", action="store_true")
+    add_cohort_options(parser)
     parser.set_defaults(command=_render)
 
 
@@ -52,6 +57,11 @@ def _render(options: argparse.Namespace) -> None:
     from ..workflow.render import render
 
     protocol = protocol_from_spec(options.protocol)
+    if options.bids is not None:
+        render_data_set(options)
+        return
+    if options.participants or options.scheduler or options.jobs > 1:
+        raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
     check_rendering(options.maps, options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
     with progress_bar() as bar:

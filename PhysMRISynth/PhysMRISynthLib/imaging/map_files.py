@@ -11,7 +11,9 @@ import numpy as np
 from ..errors import ImageError
 from .volumes import Volume, image_like, read_volume
 
-_NAMES = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "fluid_fraction")
+_NAMES = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fluid_fraction")
+_LABELS = {"mask": "desc-head_mask", "tissues": "dseg", "fluid_fraction": "desc-fluid_probseg"}
+"""How BIDS calls what is no quantity."""
 MAP_FILES = frozenset(f"{name}.nii.gz" for name in _NAMES)
 """The names of maps, their SDs and mask where they are no BIDS derivative."""
 _FACTORS = {"PD": {"%": 1.0, "percent": 1.0}, "T1": {"s": 1000.0, "ms": 1.0}, "T2": {"s": 1000.0, "ms": 1.0}}
@@ -28,12 +30,11 @@ class MapFiles:
     bids: str | None
 
     def path(self, name: str) -> Path:
-        """The file of PD, T1, T2, PD_sd, T1_sd, T2_sd or mask; it may be absent."""
+        """The file of PD, T1, T2, PD_sd, T1_sd, T2_sd, mask or tissues; it may be absent."""
         if self.bids is None:
             return self.folder / f"{name}.nii.gz"
         quantity, _, sd = name.partition("_")
-        plain = {"mask": "desc-head_mask", "fluid_fraction": "label-CSF_probseg"}
-        suffix = plain.get(name, f"{'desc-sd_' if sd else ''}{quantity}map")
+        suffix = _LABELS.get(name) or f"{'desc-sd_' if sd else ''}{quantity}map"
         return self.folder / f"{self.bids}_{suffix}.nii.gz"
 
     @property
@@ -47,10 +48,10 @@ class MapFiles:
         return images | {self.report} | (set() if self.bids is None else {_sidecar(path) for path in images})
 
     def read(self, name: str) -> Volume:
-        """A map or SD in % of water (PD) or ms, or the mask. Raises ImageError when it cannot be read, or its unit is unknown."""
+        """A map or SD in % of water (PD) or ms, the mask, or the tissues. ImageError when it cannot be read, or its unit is unknown."""
         path, quantity = self.path(name), name.partition("_")[0]
-        volume = read_volume(path, constant=name in ("mask", "fluid_fraction") or name.endswith("_sd"))
-        factor = 1.0 if self.bids is None or name in ("mask", "fluid_fraction") else _factor(path, quantity)
+        volume = read_volume(path, constant=name in _LABELS or name.endswith("_sd"))
+        factor = 1.0 if self.bids is None or name in _LABELS else _factor(path, quantity)
         return volume if factor == 1.0 else replace(volume, image=image_like(volume.voxels * np.float32(factor), volume.image))
 
 

@@ -56,7 +56,7 @@ def updateStatisticsTable(maps: TissueMapNodes, tableNode: Any = None) -> Any:
         columns[f"{name} published ({unit})"] = [_range(published.get(entry, {}).get(name)) for entry in medians]
     columns["From literature"] = [", ".join(FROM_LITERATURE.get(name, ())) for name in medians]
     node = _node(maps, tableNode, _STATISTICS, "vtkMRMLTableNode", f"{maps.title} tissue statistics")
-    node.SetAndObserveTable(_table(columns))
+    node.SetAndObserveTable(tableOf(columns))
     return node
 
 
@@ -69,7 +69,7 @@ def updateHistogramPlot(maps: TissueMapNodes, quantity: str = "T1", chartNode: A
     columns, names = _distributions(maps.voxels(quantity), maps.tissue(), quantity, _fieldStrength(maps))
     role = f"{_HISTOGRAM}{quantity}"
     table = _node(maps, None, f"{role}_table", "vtkMRMLTableNode", f"{maps.title} {quantity} histogram")
-    table.SetAndObserveTable(_table(columns))
+    table.SetAndObserveTable(tableOf(columns))
     chart = _node(maps, chartNode, role, "vtkMRMLPlotChartNode", f"{maps.title} {quantity} histogram plot")
     chart.SetTitle(f"{quantity} by tissue (bars: published group means)")
     chart.SetXAxisTitle(f"{quantity} ({_unit(quantity)})")
@@ -142,7 +142,8 @@ def _node(maps: TissueMapNodes, given: Any, role: str, kind: str, name: str) -> 
     return found
 
 
-def _table(columns: dict[str, list[Any]]) -> Any:
+def tableOf(columns: dict[str, list[Any]]) -> Any:
+    """A VTK table of columns by name, of text or of numbers."""
     table = vtk.vtkTable()
     for name, values in columns.items():
         column = vtk.vtkStringArray() if values and isinstance(values[0], str) else vtk.vtkDoubleArray()

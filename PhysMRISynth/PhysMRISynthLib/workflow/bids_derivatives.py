@@ -21,13 +21,14 @@ from .estimate import Estimate
 from .figure import write_figure
 from .outputs import is_taken, write_json
 from .report import estimate_report
+from .tissue_output import estimated_labels, write_labels
 
 DESCRIPTION = "dataset_description.json"
 REPORT = "report.json"
 """How the name of a visit's report ends."""
 _NAME = "PhysMRISynth"
 _BIDS_VERSION = "1.10.0"
-_IGNORED = ("*_report.json", "*_report.png", "cohort.tsv")
+_IGNORED = ("*_report.json", "*_report.png", "cohort.tsv", "index.html")
 """What BIDS has no names for."""
 _MAPS = {
     "T1map": ("T1", "s", 1e-3, "Longitudinal relaxation time"),
@@ -58,6 +59,8 @@ def write_derivative(
     for desc, mask, kind in (("brain", estimate.brain, "Brain"), ("head", maps.mask, "ROI")):
         told = {"Description": f"Voxels of the {desc}", "Type": kind, **shared}
         _write(maps.image(mask.astype(np.uint8)), told, folder / f"{name}_desc-{desc}_mask")
+    write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
+    write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
     write_figure(estimate, field_strength, folder / f"{name}_report.png")
     return estimate_report(estimate, acquisitions, field_strength)
 
@@ -67,8 +70,9 @@ def _write(image: sitk.Image, told: Mapping[str, Any], path: Path) -> None:
     write_json(told, path.with_name(f"{path.name}.json"))
 
 
-def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
-    """Make the folder of the derivatives of the data set ``root``, with its description, or go on with an earlier one.
+def begin_dataset(root: Path, out: Path, overwrite: bool, made: str = "Tissue maps") -> None:
+    """Make the folder of the derivatives of the data set ``root``, with its description of what was ``made``, or go on with an earlier
+    one.
 
     Raises ImageError when ``out`` is the data set itself, is of another data set, or holds files of something else, unless ``overwrite``
     allows that last.
@@ -82,7 +86,7 @@ def begin_dataset(root: Path, out: Path, overwrite: bool) -> None:
         raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(json.dumps(_description(root), indent=2, ensure_ascii=False), out / DESCRIPTION)
+        write_text(json.dumps(_description(root, made), indent=2, ensure_ascii=False), out / DESCRIPTION)
         write_text("\n".join(_IGNORED) + "\n", out / ".bidsignore")
     except OSError as error:
         raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
@@ -112,11 +116,11 @@ def write_text(text: str, path: Path) -> None:
         raise
 
 
-def _description(root: Path) -> dict[str, Any]:
+def _description(root: Path, of: str) -> dict[str, Any]:
     place = root.resolve().as_uri()
-    made = {"Name": _NAME, "Version": __version__, "Description": "Maps of PD, T1 and T2 from T1w, T2w and FLAIR images. Research only."}
+    made = {"Name": _NAME, "Version": __version__, "Description": "PD, T1 and T2 from MR images, and images from these. Research only."}
     return {
-        "Name": f"Tissue maps of {root.resolve().name}", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
+        "Name": f"{of} of {root.resolve().name}", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
         "GeneratedBy": [made], "SourceDatasets": [{"URL": place}], "DatasetLinks": {"raw": place},
     }  # fmt: skip
 

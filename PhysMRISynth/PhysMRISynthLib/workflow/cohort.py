@@ -53,8 +53,25 @@ def estimate_cohort(
     """
     root, out = Path(root).absolute(), Path(out).absolute()  # a cluster's workers are in other folders
     visits, rows = plan(root, participants)
-    begin_dataset(root, out, overwrite)
     tasks = [Task(visit, options, root, out, overwrite, make) for visit in visits]
+    return run_visits(root, out, tasks, rows, participants, jobs, scheduler, overwrite, done)
+
+
+def run_visits(
+    root: Path,
+    out: Path,
+    tasks: Sequence[Task],
+    rows: list[Row],
+    participants: Sequence[str] | None,
+    jobs: int,
+    scheduler: str | None,
+    overwrite: bool,
+    done: Done,
+    made: str = "Tissue maps",
+) -> list[Row]:
+    """Do the ``tasks`` of a data set ``root``, whose derivatives in ``out`` are what was ``made``; their rows and those given, sorted,
+    which are also the table. Everything as :func:`estimate_cohort`."""
+    begin_dataset(root, out, overwrite, made)
     total = len(tasks) + len(rows)
     for count, row in enumerate(rows, start=1):
         done(row, count, total)

@@ -25,10 +25,12 @@ from ..physics.protocol import Protocol
 from .estimate import Estimate
 from .figure import write_figure
 from .report import estimate_report
+from .tissue_output import estimated_labels, write_labels
 
 REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
-_SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
+SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
+"""What the sidecar of a rendered image says."""
 
 
 @contextmanager
@@ -107,6 +109,13 @@ def check_maps_survive(maps: Path, out: Path) -> None:
         raise ImageError(f"{out} is one of the maps. Choose another --out.")
 
 
+def check_apart(out: Path, sources: Iterable[Path]) -> None:
+    """Raise ImageError when the folder ``out`` is one of the folders that its results are made from."""
+    for source in sources:
+        if Path(out).resolve() == Path(source).resolve():
+            raise ImageError(f"{out} holds the maps that are to be used. Choose another --out.")
+
+
 def is_taken(out: Path) -> bool:
     """Whether something is there already; in a folder, what killed runs have left half-written does not count."""
     if out.is_dir():
@@ -140,6 +149,7 @@ def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field
     images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
     for name, image in images.items():
         write_image(image, folder / name)
+    write_labels(estimated_labels(estimate), folder)
     write_figure(estimate, field_strength, folder / "report.png")
 
 
@@ -173,7 +183,7 @@ def write_rendering(image: sitk.Image, protocol: Protocol, told: Mapping[str, An
     """Write a rendered contrast and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, what else is ``told``."""
     with whole_folder(out.parent, overwrite=True) as folder:
         write_image(image, folder / out.name)
-        write_json({"Description": _SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
+        write_json({"Description": SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:

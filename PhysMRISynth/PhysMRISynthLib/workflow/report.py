@@ -16,6 +16,7 @@ from ..physics.protocol import Protocol
 from ..physics.tissues import acceptance_ranges
 from .estimate import Estimate
 from .medians import FROM_LITERATURE, UNITS
+from .shared_errors import KEY, shared_errors
 
 
 def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "tissue_medians": estimate.medians,
         "fluid": _fluid(estimate),
         "from_literature": FROM_LITERATURE,
+        KEY: shared_errors(estimate).report(),
         "published_ranges": acceptance_ranges(field_strength),
         "warnings": list(estimate.warnings),
         "seconds": dict(estimate.seconds),

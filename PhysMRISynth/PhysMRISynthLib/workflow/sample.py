@@ -18,12 +18,14 @@ from ..imaging.atlas import place_tissues
 from ..imaging.head_volumes import LESION, head_volumes
 from ..imaging.midline import Midline, midline_of
 from ..imaging.smooth import near_means
+from ..imaging.tissue_labels import labels_of
 from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import write_image
 from ..physics.tissues import BRAIN_TISSUE, PROPERTIES, acceptance_ranges, tissue_table
 from .medians import UNITS
 from .outputs import REPORT, check_free, whole_folder, write_json
 from .report import peak_memory_gb, software_report
+from .tissue_output import write_labels
 from .tissue_values import drawn_values, maps_of
 
 if TYPE_CHECKING:
@@ -292,6 +294,7 @@ def write_samples(
         with whole_folder(folder, overwrite) as temporary:
             for name, image in head.maps.files().items():
                 write_image(image, temporary / name)
+            write_labels(head.maps.image(labels_of(head.tissue, head.brain)), temporary)
             names = sorted([REPORT, *(file.name for file in temporary.iterdir())])
             write_json({**head.report, "files": names}, temporary / REPORT)
     return folders

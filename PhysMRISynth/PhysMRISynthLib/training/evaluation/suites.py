@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import PhysMRISynthError
-from . import contrasts, distributions, maps, reconstruction, retest
+from . import contrasts, distributions, harmonise, maps, reconstruction, retest, visits, volumes
 from .plan import Plan
 from .results import Findings, read_results, write_findings
 
@@ -42,17 +42,20 @@ SUITES = {
     "distributions": Suite(distributions.check, distributions.measure, ("heads", "step")),
     "reconstruction": Suite(reconstruction.check, reconstruction.measure, ("heads", "step")),
     "maps": Suite(maps.check, maps.measure, ("heads", "noise_percent", "seeds", "step")),
+    "volumes": Suite(volumes.check, volumes.measure, ("heads",)),
+    "harmonise": Suite(harmonise.check, harmonise.measure),
+    "visits": Suite(visits.check, visits.measure, ("seeds",)),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL, _NOT_ESTIMATES = "all", ("samples",)
+ALL, _APART = "all", ("volumes", "harmonise", "visits", "samples")
 
 
 def suites_named(name: str) -> list[str]:
-    """The suites that ``name`` stands for; "all" are those that judge estimates. Raises PhysMRISynthError for an unknown one."""
+    """The suites that ``name`` stands for; "all" are those that judge maps themselves. Raises PhysMRISynthError for an unknown one."""
     if name != ALL and name not in SUITES:
         raise PhysMRISynthError(f"There is no suite '{name}': use {', '.join(SUITES)} or {ALL}.")
-    return [suite for suite in SUITES if suite not in _NOT_ESTIMATES] if name == ALL else [name]
+    return [suite for suite in SUITES if suite not in _APART] if name == ALL else [name]
 
 
 def evaluate(plan: Plan, names: Sequence[str], out: Path) -> None:

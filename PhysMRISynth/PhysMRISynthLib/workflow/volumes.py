@@ -1,0 +1,130 @@
+"""Volumes of the brain and its tissues in ml, with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import ImageError
+from ..imaging.head_volumes import LESION, PARENCHYMA, ventricles
+from ..imaging.tissue_labels import rows_of, tissue_labels
+from ..imaging.volumes import image_like
+from ..physics.tissues import tissue_table
+from .map_set import MapSet
+from .tissue_fractions import BRAIN_ROWS, brain_of, tissue_fractions
+
+_SPACING_MM = 1.5
+"""Of the isotropic grid on which the ventricles are told from other fluid."""
+_NAMES = [tissue.name for tissue in tissue_table()]
+RELATIVE_SD = {
+    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.06, "csf": 0.03, "ventricles": 0.10,
+    "lesions": 0.30,
+}  # fmt: skip
+"""Relative error of each volume, from simulated heads of known volumes (docs/tissues.md): for good scans of the whole head."""
+_CISTERNS_ML = 6.0
+"""Fluid of deep cisterns that counts to the ventricles, measured likewise."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume in ``ml`` with its uncertainty; ``title`` for readers."""
+
+    name: str
+    title: str
+    ml: float
+    sd_ml: float
+
+
+@dataclass(frozen=True)
+class BrainVolumes:
+    """``volumes`` by name, and brain tissue in per cent of the intracranial space (brain parenchymal fraction) with its SD."""
+
+    volumes: dict[str, Volume]
+    parenchymal_percent: float
+    parenchymal_sd: float
+
+
+_TITLES = {
+    "intracranial": "Intracranial space", "brain": "Brain tissue without fluid", "white_matter": "White matter",
+    "cortical_grey": "Cortical grey matter", "deep_grey": "Deep grey matter and thalamus", "csf": "Cerebrospinal fluid",
+    "ventricles": "Ventricles and deep cisterns", "lesions": "Lesions",
+}  # fmt: skip
+
+
+def brain_volumes(head: MapSet) -> BrainVolumes:
+    """Volumes of a head from its maps and its tissue labels; each voxel counts with its fractions of white matter, grey matter and fluid.
+
+    Lesions are counted where the network marked some. Raises ImageError when there is no label map of the tissues, or no brain in it.
+    """
+    tissue, brain, fractions = fractions_of(head)
+    voxel_ml = float(np.prod(head.maps.grid.GetSpacing())) / 1000.0
+    by_row = dict(zip(BRAIN_ROWS, fractions.sum(axis=1, dtype=np.float64) * voxel_ml, strict=True))
+    fluid = np.zeros(brain.shape, dtype=np.float32)
+    fluid[brain] = fractions[BRAIN_ROWS.index(_NAMES.index("csf"))]
+    inside = ventricle_mask(tissue, brain, head.maps.grid)
+    ml = {
+        "intracranial": float(brain.sum()) * voxel_ml,
+        "brain": sum(by_row[row] for row in PARENCHYMA),
+        "white_matter": by_row[_NAMES.index("white_matter")] + by_row[LESION],
+        "cortical_grey": by_row[_NAMES.index("cortex")],
+        "deep_grey": by_row[_NAMES.index("deep_grey")] + by_row[_NAMES.index("thalamus")],
+        "csf": by_row[_NAMES.index("csf")],
+        "ventricles": float(fluid[inside].sum(dtype=np.float64)) * voxel_ml,
+        "lesions": by_row[LESION],
+    }
+    volumes = {name: Volume(name, _TITLES[name], value, _deviation(name, value)) for name, value in ml.items()}
+    percent = 100.0 * ml["brain"] / ml["intracranial"]
+    return BrainVolumes(volumes, percent, percent * RELATIVE_SD["brain"])
+
+
+def volume_rows(found: BrainVolumes) -> list[dict[str, Any]]:
+    """A row for each volume, and one for the parenchymal fraction."""
+    rows = [{"name": v.name, "title": v.title, "value": v.ml, "sd": v.sd_ml, "unit": "ml"} for v in found.volumes.values()]
+    fraction = {"value": found.parenchymal_percent, "sd": found.parenchymal_sd, "unit": "%"}
+    return [*rows, {"name": "parenchymal_fraction", "title": "Brain parenchymal fraction", **fraction}]
+
+
+def _deviation(name: str, ml: float) -> float:
+    """Uncertainty of a volume in ml."""
+    return float(np.hypot(RELATIVE_SD[name] * ml, _CISTERNS_ML if name == "ventricles" else 0.0))
+
+
+def fractions_of(head: MapSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of the tissue table (z, y, x), the brain mask, and the fractions (BRAIN_ROWS, voxels of the brain). Raises ImageError."""
+    if head.labels is None:
+        raise ImageError("The maps have no label map of the tissues (tissues.nii.gz). Estimate them again with this version.")
+    tissue, brain = rows_of(head.labels), brain_of(head.labels)
+    if not brain.any():
+        raise ImageError("The label map of the tissues has no brain. Estimate the maps again.")
+    return tissue, brain, tissue_fractions(head.maps, tissue, brain, head.field_strength)
+
+
+def ventricle_mask(tissue: np.ndarray, brain: np.ndarray, grid: sitk.Image) -> np.ndarray:
+    """The ventricles (z, y, x): fluid deep in the brain, found on an isotropic grid over the same extent."""
+    air = np.uint8(_NAMES.index("air"))
+    image = image_like(np.where(brain, tissue, air), grid)
+    size = [max(4, round(n * s / _SPACING_MM)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    spacing = [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
+    first = [(s / own - 1.0) / 2.0 for s, own in zip(spacing, image.GetSpacing(), strict=True)]
+    corner = image.TransformContinuousIndexToPhysicalPoint(first)
+    even = sitk.Resample(image, size, sitk.Transform(), sitk.sitkNearestNeighbor, corner, spacing, image.GetDirection(), int(air))
+    found = ventricles(sitk.GetArrayFromImage(even), float(np.prod(spacing)) / 1000.0)
+    back = sitk.Resample(image_like(found.astype(np.uint8), even), image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    return (sitk.GetArrayFromImage(back) > 0) & brain
+
+
+def probability_maps(head: MapSet) -> Mapping[str, sitk.Image]:
+    """The fraction of every brain tissue in each voxel, float32 from 0 to 1, by its name. Raises ImageError where the maps have no label
+    map of the tissues."""
+    _tissue, brain, fractions = fractions_of(head)
+    names = {label.index - 1: label.name for label in tissue_labels()}
+    images = {}
+    for row, values in zip(BRAIN_ROWS, fractions, strict=True):
+        volume = np.zeros(brain.shape, dtype=np.float32)
+        volume[brain] = values
+        images[names[row]] = head.maps.image(volume)
+    return images

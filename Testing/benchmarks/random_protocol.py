@@ -1,0 +1,39 @@
+"""Images of random protocols a second, against one rendering of the straightforward NumPy expression for each, in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PhysMRISynthLib.training.random_protocol import RandomProtocol
+
+SHAPE = (4, 1, 96, 96, 96)
+REPEATS = 5
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    values = {"PD": (0.6, 1.0), "T1": (700.0, 4500.0), "T2": (50.0, 2000.0)}
+    arrays = {name: rng.uniform(*limits, SHAPE).astype(np.float32) for name, limits in values.items()}
+    plain = min(_seconds(lambda: _plain(**arrays)) for _ in range(REPEATS))
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        maps = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        transform = RandomProtocol(seed=0)
+        ours = min(_seconds(lambda: transform(maps)["image"].sum().item()) for _ in range(REPEATS))  # noqa: B023
+        print(f"RandomProtocol 4 x 96³ on {device}: {ours:.3f} s, {ours / plain:.2f} x plain NumPy expression without noise", flush=True)
+
+
+def _plain(PD: np.ndarray, T1: np.ndarray, T2: np.ndarray) -> np.ndarray:
+    return PD * (1 - 2 * np.exp(-2500 / T1) + np.exp(-9000 / T1)) * np.exp(-90 / T2)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What the guide's pages promise: their Python snippets run as they stand, and their commands too."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mrml.results import map_nodes
+from mrml.scene import headless_slicer
+from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.imaging.volumes import write_image
+from PhysMRISynthLib.mrml.segmentation import tissueSegmentation
+from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.workflow.render import render
+from workflow.cohorts import touch
+from workflow.map_folders import head, write_derivative_maps, write_maps
+from workflow.test_compare import visit
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("tissues", "regions", "two-visits", "cohorts", "measured-maps", "contrasts")
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages call /data."""
+    root = tmp_path_factory.mktemp("data")
+    write_maps(root / "maps")
+    for number in (1, 2):
+        found = visit(number)
+        write_maps(root / f"visit{number}", found.maps)
+    write_derivative_maps(root / "derivatives", "01", "02")
+    touch(root / "raw", "01", "02")
+    maps = head().maps
+    write_image(maps.image(maps.t1), root / "T1map.nii.gz")
+    write_image(maps.image(maps.t2), root / "T2map.nii.gz")
+    write_image(maps.image(render(maps, protocol_from_spec("flair"))), root / "target.nii.gz")
+    return root
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_run_as_they_stand(page: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [line for block in blocks(page, "console") for line in block.splitlines()]
+    assert commands and all(line.startswith("physmrisynth ") for line in commands)
+    for line in commands:
+        assert main(shlex.split(line.replace("/data", data.as_posix()))[1:]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets_run_as_they_stand(page: str, data: Path) -> None:
+    snippets = [block for block in blocks(page, "python") if "mrml" not in block]
+    assert snippets
+    names: dict[str, Any] = {}
+    for snippet in snippets:
+        exec(snippet.replace("/data", data.as_posix()), names)
+
+
+@pytest.fixture
+def scene() -> Iterator[Any]:
+    with headless_slicer() as headless:
+        import slicer
+
+        headless.scene.RegisterNodeClass(slicer.vtkMRMLSequenceBrowserNode())  # as Slicer's Sequences module does
+        yield headless.scene
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any("mrml" in block for block in blocks(page, "python"))])
+def test_snippets_for_slicer_run_as_they_stand(page: str, scene: Any) -> None:
+    names: dict[str, Any] = {"maps": map_nodes(scene)}
+    names["segmentation"] = tissueSegmentation(names["maps"])
+    for snippet in (block for block in blocks(page, "python") if "mrml" in block):
+        exec(snippet, names)
+    assert {"table", "browser"} & set(names)
