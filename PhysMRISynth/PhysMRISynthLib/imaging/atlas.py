@@ -139,12 +139,11 @@ def atlas_on_grid(placement: AtlasPlacement, grid: sitk.Image, voxels: np.ndarra
     return fractions
 
 
-def brain_outside(placement: AtlasPlacement, grid: sitk.Image) -> float:
-    """Share (0 to 1) of the placed atlas's brain that lies outside ``grid``."""
+def brain_outside(placement: AtlasPlacement, grid: sitk.Image, shown: np.ndarray | None = None) -> float:
+    """Share (0 to 1) of the placed atlas's brain that lies outside ``grid``, or where nothing is ``shown`` (z, y, x; None: all is)."""
     atlas = _atlas_image()
-    everywhere = sitk.Image(grid.GetSize(), sitk.sitkUInt8) + 1
-    everywhere.CopyInformation(grid)
-    inside = sitk.Resample(everywhere, atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
+    shown = np.ones(grid.GetSize()[::-1], dtype=bool) if shown is None else shown
+    inside = sitk.Resample(image_like(shown.astype(np.uint8), grid), atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
     brain = atlas_brain()
     return float(brain[sitk.GetArrayViewFromImage(inside) == 0].sum() / brain.sum())
 

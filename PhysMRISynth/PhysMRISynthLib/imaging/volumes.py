@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,12 @@ import SimpleITK as sitk
 
 from ..errors import ImageError
 from .nifti import header_notes, is_complete, non_finite_voxels, read_header
+from .no_data import constant_background, opened, touching_faces
 
 _NIFTI = (".nii", ".nii.gz")
 _WRITTEN = (*_NIFTI, ".nrrd", ".mha")
 SUFFIXES = (*_WRITTEN, ".nhdr", ".mhd")
-_LARGEST_NON_FINITE_FRACTION = 0.2
+_LARGEST_NON_FINITE_FRACTION, _LARGEST_BACKGROUND = 0.2, 0.98
 _EXTENT_MM = (40.0, 1000.0)
 LARGEST_SKEW = 1e-3
 """Cosine between two axes that rounding may leave."""
@@ -32,11 +33,15 @@ _VOXELS_PER_BYTE = 1100
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3-D image with finite float32 voxels, and ``notes`` on what was mended while reading."""
+    """A 3-D image with finite float32 voxels, and ``notes`` on what was mended while reading.
+
+    ``missing`` (z, y, x) is True where the file holds no data (NaN, padding), and the voxels are 0; None: nowhere.
+    """
 
     image: sitk.Image
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    missing: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def voxels(self) -> np.ndarray:
@@ -96,22 +101,40 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
         image = sitk.Cast(image, sitk.sitkFloat32)
     _check_extent(image, name)
     _check_axes(image, name)
-    voxels = sitk.GetArrayViewFromImage(image)
-    notes: tuple[str, ...] = ()
-    if not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):  # NaN comes through both
-        voxels = voxels.copy()
-        bad = ~np.isfinite(voxels)
-        if bad.mean() > _LARGEST_NON_FINITE_FRACTION:
-            raise ImageError(f"{name}: {100 * bad.mean():.0f} % of the voxels are NaN or infinite. Export the volume again.")
-        voxels[bad] = 0.0
-        notes = (f"{int(bad.sum())} voxels were NaN or infinite and were set to 0.",)
+    voxels, missing, notes = _with_numbers(sitk.GetArrayViewFromImage(image), name)
+    background = None if constant else constant_background(voxels)
+    if background is not None:
+        outside, value = background
+        voxels = np.where(outside, np.float32(0.0), voxels)
+        missing = outside if missing is None else missing | outside
+        notes = (*notes, f"The background of {value:g} ({100 * outside.mean():.0f} % of the voxels) was taken for no data.")
+    if notes:
         image = image_like(voxels, image)
     if not constant and voxels.min() == voxels.max():
         raise ImageError(f"{name} is empty: every voxel is {voxels.flat[0]:g}. Choose another file.")
     largest = max(float(voxels.max()), -float(voxels.min()))
     if largest and not _MAGNITUDES[0] < largest < _MAGNITUDES[1]:
         raise ImageError(f"{name} has voxels of up to {largest:.3g}, which no image has. Check its scaling, or export it again.")
-    return Volume(image, path, notes)
+    return Volume(image, path, notes, missing)
+
+
+def _with_numbers(voxels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Voxels that are not finite set to 0; where these are (None: nowhere), and a note.
+
+    A compact region of NaN that reaches the image's faces is a background. Raises ImageError where many others are not finite.
+    """
+    if np.isfinite(voxels.min()) and np.isfinite(voxels.max()):  # NaN comes through both
+        return voxels, None, ()
+    bad = ~np.isfinite(voxels)
+    share = float(bad.mean())
+    if share > _LARGEST_NON_FINITE_FRACTION:
+        outside = touching_faces(opened(np.isnan(voxels), 1))
+        if (bad & ~outside).mean() > _LARGEST_NON_FINITE_FRACTION or share > _LARGEST_BACKGROUND:
+            raise ImageError(f"{name}: {100 * share:.0f} % of the voxels are NaN or infinite. Export the volume again.")
+        note = f"{100 * share:.0f} % of the voxels are NaN, as around a brain that was extracted: they were taken for no data."
+    else:
+        note = f"{int(bad.sum())} voxels were NaN or infinite and were set to 0: they were taken for no data."
+    return np.where(bad, np.float32(0.0), voxels), bad, (note,)
 
 
 def check_name(path: Path) -> None:

@@ -28,7 +28,7 @@ from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
-from .input_checks import check_inputs
+from .input_checks import check_inputs, check_maps
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .reasons import fit_reasons, input_reasons
@@ -127,7 +127,7 @@ def estimate_tissue_maps(
     grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
     alignments = {}
     for done, a in enumerate(acquisitions):
-        alignments[a.name] = align(a.volume.image, chosen.volume.image, False if a is chosen else register, grid)
+        alignments[a.name] = align(a.volume.image, chosen.volume.image, False if a is chosen else register, grid, a.volume.missing)
         clock.fraction((done + 1) / len(acquisitions))
     clock.stage("find the head")
     mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
@@ -223,6 +223,7 @@ def _assembled(
         grid=grid,
         sd={name: voxels.volume(spread[j]) for j, name in enumerate(PROPERTIES)},
     )
+    check_maps(maps)
     brain = brain_mask(voxels.volume(fitted.brain), grid)
     tissue = voxels.volume(fitted.tissue, outside=NO_TISSUE)
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
@@ -232,7 +233,8 @@ def _assembled(
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
     applicability = assess(acquisitions, checks, agreement, learned.distances if learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
-    uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid))
+    anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
+    uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere))
     misfits = fit_reasons(checks, head.equation_error, agreement, implausible)
     found = ordered((*input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
     clock.end()

@@ -1,4 +1,4 @@
-"""Inputs that no scanner made: a segmentation in place of a scan, and one scan in two places."""
+"""Inputs that no scanner made: a segmentation in place of a scan, and one scan in two places; and maps without values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import EstimationError
 from ..imaging.acquisition import Acquisition
+from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import same_grid
 
 _PIECEWISE = 0.3
@@ -24,6 +25,19 @@ def check_inputs(acquisitions: Sequence[Acquisition]) -> None:
     for one, other in combinations(acquisitions, 2):
         if same_grid(one.volume.image, other.volume.image) and np.array_equal(one.volume.voxels, other.volume.voxels):
             raise EstimationError(f"{one.name} and {other.name} are the same image. Give each contrast its own, or leave one out.")
+
+
+def check_maps(maps: TissueMaps) -> None:
+    """Raise EstimationError where a map or its SD has no finite value somewhere in the head."""
+    bad = np.zeros(maps.mask.shape, dtype=bool)
+    for voxels in (maps.pd, maps.t1, maps.t2, *maps.sd.values()):
+        bad |= ~np.isfinite(voxels)
+    share = float((bad & maps.mask).sum()) / max(1, int(maps.mask.sum()))
+    if share > 0.0:
+        raise EstimationError(
+            f"The fit found no values in {100 * share:.3g} % of the head. Look at the inputs for parts that are empty or of another scale, "
+            "and leave out the input that has them."
+        )
 
 
 def _is_segmentation(voxels: np.ndarray) -> bool:

@@ -16,6 +16,8 @@ _DOUBTFUL_EQUATIONS = 4.0
 _USELESS_RESIDUAL = 4.0 * LARGEST_GOOD_RESIDUAL
 _DECISIVE = ("TR", "TE", "TI", "FA")
 """Parameters whose assumed value may be far from the true one; trains and echo spacings change the contrast little."""
+_CHANCE = 1.0
+"""Agreement with the atlas of tissues that lie anywhere."""
 _EFFECTIVE = "the effective echo time"
 """In notes on variable-flip trains, whose nominal echo time is replaced by one that is fitted: as it should be."""
 
@@ -63,5 +65,5 @@ def fit_reasons(checks: Mapping[str, FitCheck], equation_error: float, agreement
             "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
             "and that they show the whole head of an adult."
         )
-        yield Reason(Cause.ANATOMY, Level.DO_NOT_USE if len(checks) > 1 else Level.CAUTION, text)
+        yield Reason(Cause.ANATOMY, Level.DO_NOT_USE if agreement < _CHANCE and len(checks) > 1 else Level.CAUTION, text)
     yield from (Reason(Cause.FIT, Level.CAUTION, text) for text in implausible)
