@@ -71,7 +71,7 @@ def test_noise_around_a_head_is_no_background() -> None:
 def test_nan_all_over_a_head_is_refused() -> None:
     scattered = np.where(np.random.default_rng(0).random(SCAN.shape) < 0.3, np.nan, SCAN)
     scattered[:2] = scattered[-2:] = scattered[:, :2] = scattered[:, -2:] = scattered[..., :2] = scattered[..., -2:] = 0.0
-    with pytest.raises(ImageError, match="NaN or infinite. Export"):
+    with pytest.raises(ImageError, match=r"NaN or infinite\. Export"):
         volume_from_image(image_like(scattered.astype(np.float32), ON))
 
 

@@ -18,6 +18,8 @@ _HEAD_RADIUS_MM = 50.0
 _SPACINGS_MM = (0.5, 5.0)
 _GREATEST_ROTATION_DEGREES = 50.0
 """A patient who moves between two scans of a session turns the head by less."""
+SAME_GRID = "same grid"
+"""The method of an alignment that moved nothing."""
 _LEAST_DATA = 0.99
 """Share of an interpolated voxel that comes from voxels with data."""
 
@@ -57,7 +59,7 @@ def align(
     if not register:
         identity = sitk.Transform(3, sitk.sitkIdentity)
         if same_grid(image, grid):
-            return Alignment(image, data, identity, "same grid")
+            return Alignment(image, data, identity, SAME_GRID)
         return _resampled(image, data, grid, identity, "coordinates of the files")
     found = _resampled(image, data, grid, register_rigid(image, reference), "rigid registration")
     if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:

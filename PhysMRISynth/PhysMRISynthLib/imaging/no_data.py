@@ -43,7 +43,7 @@ def constant_background(voxels: np.ndarray) -> tuple[np.ndarray, float] | None:
 
 
 def has_no_data(voxels: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray | None:
-    """True where the zeros of an image (z, y, x; ``spacing`` in mm in this order) mean that nothing was measured; None where that is nowhere.
+    """True where the zeros of an image (z, y, x; ``spacing`` in mm in this order) mean that nothing was measured; None: nowhere.
 
     These are slices without any signal, thick zeros that reach the image's edge (beyond the field of view of an image that was
     resampled, what a brain extraction removed, masked air), and thick zeros inside the head with a bright edge. Enclosed zeros that
@@ -56,7 +56,7 @@ def has_no_data(voxels: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray | 
     block = [max(1, round(_BLOCK_MM / s)) for s in spacing]
     size = [-(-n // b) for n, b in zip(dark.shape, block, strict=True)]
     padded = np.pad(dark, [(0, s * b - n) for s, b, n in zip(size, block, dark.shape, strict=True)], mode="edge")
-    coarse = padded.reshape(size[0], block[0], size[1], block[1], size[2], block[2]).all(axis=(1, 3, 5))
+    coarse = np.asarray(padded.reshape(size[0], block[0], size[1], block[1], size[2], block[2]).all(axis=(1, 3, 5)))
     thick = opened(coarse, _RADIUS_BLOCKS)
     outer = touching_faces(thick)
     missing |= _fine(outer, block, dark) & dark
@@ -82,7 +82,7 @@ def _empty_slices(dark: np.ndarray) -> np.ndarray:
     """True in slices without any signal that lie between others with signal: slices that were lost."""
     missing = np.zeros(dark.shape, dtype=bool)
     for axis in range(3):
-        empty = dark.all(axis=tuple(other for other in range(3) if other != axis))
+        empty = np.asarray(dark.all(axis=tuple(other for other in range(3) if other != axis)))
         shown = np.flatnonzero(~empty)
         if shown.size:
             empty[: shown[0]] = empty[shown[-1] + 1 :] = False
@@ -91,7 +91,7 @@ def _empty_slices(dark: np.ndarray) -> np.ndarray:
 
 
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:
-    """The parts of a mask (z, y, x) that hold a ball of a ``radius`` in voxels; beyond the volume's edge the mask goes on as it ends there."""
+    """The parts of a mask (z, y, x) that hold a ball of a ``radius`` in voxels; beyond the volume the mask goes on as it ends there."""
     margin = radius + 1
     wide = sitk.GetImageFromArray(np.pad(mask, margin, mode="edge").astype(np.uint8))
     found = sitk.GetArrayFromImage(sitk.BinaryMorphologicalOpening(wide, [radius] * 3)) > 0

@@ -17,13 +17,14 @@ from ..fitting.head import HeadModel, fit_head
 from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows
 from ..imaging.acquisition import Acquisition
-from ..imaging.alignment import Alignment, align, grid_of_spacing
+from ..imaging.alignment import Alignment, grid_of_spacing
 from ..imaging.atlas import AtlasPlacement, brain_outside, place_atlas
 from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
 from ..imaging.slice_profile import slice_profile
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES, tissue_table
+from .aligned import align_inputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
@@ -32,7 +33,7 @@ from .input_checks import check_inputs, check_maps
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .reasons import fit_reasons, input_reasons
-from .verdict import Verdict, ordered
+from .verdict import Reason, Verdict, ordered
 
 if TYPE_CHECKING:
     from ..network.weights import Weights
@@ -125,10 +126,7 @@ def estimate_tissue_maps(
         raise EstimationError(f"The literature prior runs on the CPU, not on '{device}'. Use --device auto or cpu.")
     clock.stage("align")
     grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
-    alignments = {}
-    for done, a in enumerate(acquisitions):
-        alignments[a.name] = align(a.volume.image, chosen.volume.image, False if a is chosen else register, grid, a.volume.missing)
-        clock.fraction((done + 1) / len(acquisitions))
+    alignments, misplaced = align_inputs(acquisitions, chosen, register, grid, clock.fraction)
     clock.stage("find the head")
     mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
     clock.stage("place the atlas")
@@ -150,7 +148,7 @@ def estimate_tissue_maps(
         profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
         fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned)
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, misplaced)
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -211,6 +209,7 @@ def _assembled(
     reference: str,
     clock: _Clock,
     learned: NetworkPrior | None,
+    before: tuple[Reason, ...],
 ) -> Estimate:
     linear = np.exp(fitted.theta)
     spread = linear * fitted.sd * sd_factors(len(acquisitions)).astype(np.float32)[:, None]
@@ -236,7 +235,7 @@ def _assembled(
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere))
     misfits = fit_reasons(checks, head.equation_error, agreement, implausible)
-    found = ordered((*input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
+    found = ordered((*before, *input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
     clock.end()
     return Estimate(
         maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,
