@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
+from .intensities import unwrapped
 from .nifti import header_notes, is_complete, non_finite_voxels, read_header
 from .no_data import constant_background, opened, touching_faces
 
@@ -108,6 +109,9 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
         voxels = np.where(outside, np.float32(0.0), voxels)
         missing = outside if missing is None else missing | outside
         notes = (*notes, f"The background of {value:g} ({100 * outside.mean():.0f} % of the voxels) was taken for no data.")
+    whole = unwrapped(voxels)
+    if whole is not None:
+        voxels, notes = whole, (*notes, "Unsigned 16-bit numbers had been read as signed ones: negative voxels were raised by 65536.")
     if notes:
         image = image_like(voxels, image)
     if not constant and voxels.min() == voxels.max():

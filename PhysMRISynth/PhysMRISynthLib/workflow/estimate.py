@@ -19,6 +19,7 @@ from ..fitting.tissue_level import brain_rows
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment, grid_of_spacing
 from ..imaging.atlas import AtlasPlacement, brain_outside, place_atlas
+from ..imaging.intensities import saturation
 from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
 from ..imaging.slice_profile import slice_profile
@@ -29,7 +30,7 @@ from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
-from .input_checks import check_inputs, check_maps
+from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .reasons import fit_reasons, input_reasons
@@ -119,6 +120,7 @@ def estimate_tissue_maps(
     clock = _Clock(progress)
     chosen = reference_of(acquisitions, reference)
     check_inputs(acquisitions)
+    processed = check_intensities(acquisitions)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
     if weights is None or prior == "literature":
         weights = usable_weights(prior)
@@ -140,6 +142,8 @@ def estimate_tissue_maps(
         learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction)
         voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
+    cut_off = check_brain_intensities(acquisitions, observations, voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    before = (*processed, *cut_off, *misplaced)
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
@@ -148,7 +152,7 @@ def estimate_tissue_maps(
         profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
         fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, misplaced)
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before)
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -170,6 +174,9 @@ def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarra
     covered = alignment.covered.reshape(-1)[voxels.index]
     if stripped and not acquisition.protocol.sequence.signed:
         covered = covered & filled_in_slices(image > 0).reshape(-1)[voxels.index]
+    highest = saturation(acquisition.volume.voxels)
+    if highest is not None:  # cut off there: the true signal is higher, nobody knows by how much
+        covered = covered & (signal < highest)
     if not (covered & (signal != 0)).any():
         raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
     return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, mask & alignment.covered), covered)
