@@ -51,5 +51,5 @@ def test_an_assumed_value_counts_where_it_decides(protocol: Protocol, level: Lev
 
 
 def test_a_bad_fit_is_a_caution_and_a_hopeless_one_forbids_the_maps() -> None:
-    levels = [Verdict.of(fit_reasons({"t1w": FitCheck(rms, 0.0, "Bad.")}, 1.0, 1.1, ())).level for rms in (5.0, 40.0, float("nan"))]
+    levels = [Verdict.of(fit_reasons({"t1w": FitCheck(rms, 0.0, "Bad.")}, 1.0, ())).level for rms in (5.0, 40.0, float("nan"))]
     assert levels == [Level.CAUTION, Level.DO_NOT_USE, Level.DO_NOT_USE]

@@ -11,13 +11,12 @@ import numpy as np
 
 from ..fitting.check import LARGEST_GOOD_RESIDUAL, FitCheck
 from ..imaging.acquisition import Acquisition
+from ..imaging.atlas import LEAST_LIKENESS
 from .verdict import Cause, Level, Reason
 
 if TYPE_CHECKING:
     from ..network.familiarity import Distances
 
-LEAST_AGREEMENT = 1.03
-"""Of the tissues found with the atlas; 1 is what tissues would get that lie anywhere."""
 _MOST_NEGATIVE = 0.05
 """Share of an image's signal that may lie below zero: interpolation leaves less than a hundredth."""
 ALL = "all"
@@ -40,16 +39,15 @@ class Applicability:
 
 
 def assess(
-    acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], agreement: float, distances: Distances | None
+    acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], likeness: float, distances: Distances | None
 ) -> Applicability:
-    """Judge the inputs by their voxels, by how well the maps explain them, by where the tissues lie and, where a network with statistics
-    was used, by its ``distances`` to the heads that it was trained on."""
+    """Judge the inputs by their voxels, by how well the maps explain them, by the reference's ``likeness`` to the atlas and, where a
+    network with statistics was used, by its ``distances`` to the heads that it was trained on."""
     residuals = {name: check.rms_percent / LARGEST_GOOD_RESIDUAL for name, check in checks.items()}
     parts = {
         "negative_signal": {a.name: _negative_share(a) / _MOST_NEGATIVE for a in acquisitions if not a.protocol.sequence.signed},
         "fit_residual": {name: value if math.isfinite(value) else math.inf for name, value in residuals.items()},
-        # as far below the limit as that lies above chance counts 2
-        "disagreement_with_atlas": {ALL: max(0.0, 1.0 + (LEAST_AGREEMENT - agreement) / (LEAST_AGREEMENT - 1.0))},
+        "unlike_atlas": {ALL: (1.0 - likeness) / (1.0 - LEAST_LIKENESS)},
     }
     if distances is not None:
         together = {} if distances.together is None else {ALL: distances.together}

@@ -33,7 +33,7 @@ from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
-from .reasons import fit_reasons, input_reasons
+from .reasons import anatomy_reasons, fit_reasons, input_reasons
 from .verdict import Reason, Verdict, ordered
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def estimate_tissue_maps(
         voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     cut_off = check_brain_intensities(acquisitions, observations, voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
-    before = (*processed, *cut_off, *misplaced)
+    before = (*processed, *cut_off, *misplaced, *anatomy_reasons(placement, chosen.name, mask, grid))
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
@@ -237,11 +237,11 @@ def _assembled(
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
     medians = tissue_medians(maps, tissue, brain)
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
-    applicability = assess(acquisitions, checks, agreement, learned.distances if learned is not None else None)
+    applicability = assess(acquisitions, checks, placement.likeness, learned.distances if learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere))
-    misfits = fit_reasons(checks, head.equation_error, agreement, implausible)
+    misfits = fit_reasons(checks, head.equation_error, implausible)
     found = ordered((*before, *input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
     clock.end()
     return Estimate(

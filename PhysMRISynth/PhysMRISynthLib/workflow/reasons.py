@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+import SimpleITK as sitk
+
 from ..fitting.check import LARGEST_GOOD_RESIDUAL, FitCheck
 from ..imaging.acquisition import Acquisition
+from ..imaging.atlas import LEAST_LIKENESS, AtlasPlacement
+from ..imaging.masks import head_size
 from ..physics.protocol import Protocol
 from ..physics.tissues import PROPERTIES
-from .applicability import LEAST_AGREEMENT
 from .verdict import Cause, Level, Reason
 
 _UNKNOWNS = len(PROPERTIES)
@@ -16,8 +20,8 @@ _DOUBTFUL_EQUATIONS = 4.0
 _USELESS_RESIDUAL = 4.0 * LARGEST_GOOD_RESIDUAL
 _DECISIVE = ("TR", "TE", "TI", "FA")
 """Parameters whose assumed value may be far from the true one; trains and echo spacings change the contrast little."""
-_CHANCE = 1.0
-"""Agreement with the atlas of tissues that lie anywhere."""
+_SMALLEST_HEAD_MM, _SMALLEST_BRAIN_MM = (125.0, 155.0), (108.0, 130.0)
+"""Breadth and length of the smallest adult heads, and of their brains where the skull was removed; infants' are smaller."""
 _EFFECTIVE = "the effective echo time"
 """In notes on variable-flip trains, whose nominal echo time is replaced by one that is fitted: as it should be."""
 
@@ -48,8 +52,8 @@ def _assumed(protocol: Protocol) -> tuple[Level, str] | None:
     return Level.CAUTION if decisive else Level.GOOD, text
 
 
-def fit_reasons(checks: Mapping[str, FitCheck], equation_error: float, agreement: float, implausible: Sequence[str]) -> Iterator[Reason]:
-    """What the fit shows: inputs that the maps do not explain, protocols that the tissues contradict, tissues in the wrong places."""
+def fit_reasons(checks: Mapping[str, FitCheck], equation_error: float, implausible: Sequence[str]) -> Iterator[Reason]:
+    """What the fit shows: inputs that the maps do not explain, protocols that the tissues contradict, medians that nobody has published."""
     for name, check in checks.items():
         if check.warning:
             usable = check.rms_percent <= _USELESS_RESIDUAL  # False for NaN
@@ -60,10 +64,24 @@ def fit_reasons(checks: Mapping[str, FitCheck], equation_error: float, agreement
             "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
         )
         yield Reason(Cause.PROTOCOL, Level.CAUTION, text)
-    if agreement < LEAST_AGREEMENT:
+    yield from (Reason(Cause.FIT, Level.CAUTION, text) for text in implausible)
+
+
+def anatomy_reasons(placement: AtlasPlacement, reference: str, mask: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:
+    """Whether the ``reference`` shows an adult's head: by the size of its ``mask`` (z, y, x), and by how much it is like the atlas."""
+    least = _SMALLEST_BRAIN_MM if placement.skull_stripped else _SMALLEST_HEAD_MM
+    sizes = head_size(mask, grid)
+    small = [size is not None and size < limit for size, limit in zip(sizes, least, strict=True)]
+    if any(small) and all(ok or size is None for ok, size in zip(small, sizes, strict=True)):
+        told = " and ".join(f"{size:.0f} mm {what}" for size, what in zip(sizes, ("broad", "long"), strict=True) if size is not None)
+        text = (
+            f"The {'brain' if placement.skull_stripped else 'head'} is {told}: smaller than an adult's. In newborns and infants the "
+            "tissues have other values and contrasts, which this method does not know; if it is an adult's, check the voxel spacing."
+        )
+        yield Reason(Cause.ANATOMY, Level.DO_NOT_USE, text, reference)
+    if placement.likeness < LEAST_LIKENESS:
         text = (
             "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
             "and that they show the whole head of an adult."
         )
-        yield Reason(Cause.ANATOMY, Level.DO_NOT_USE if agreement < _CHANCE and len(checks) > 1 else Level.CAUTION, text)
-    yield from (Reason(Cause.FIT, Level.CAUTION, text) for text in implausible)
+        yield Reason(Cause.ANATOMY, Level.DO_NOT_USE, text, reference)

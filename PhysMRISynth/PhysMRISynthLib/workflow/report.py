@@ -28,6 +28,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "reference": estimate.reference,
         "equation_error_times_expected": round(estimate.head.equation_error, 2),
         "agreement_with_atlas": round(estimate.agreement, 3),
+        "likeness_to_atlas": round(estimate.placement.likeness, 3),
         "applicability": _applicability(estimate),
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
