@@ -70,11 +70,10 @@ def head_size(mask: np.ndarray, grid: sitk.Image) -> tuple[float | None, float |
     sizes: list[float | None] = []
     for row in (0, 1):
         axis = 2 - int(direction[row].argmax())
-        count = np.flatnonzero(
-            mask.sum(axis=tuple(other for other in range(3) if other != axis)) > _SOME_OF_SLICE * mask.sum() / mask.shape[axis]
-        )
-        cut = not count.size or count[0] == 0 or count[-1] == mask.shape[axis] - 1
-        sizes.append(None if cut else float((count[-1] - count[0] + 1) * grid.GetSpacing()[2 - axis]))
+        slices = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+        shown = np.flatnonzero(slices > _SOME_OF_SLICE * slices.mean())
+        cut = not shown.size or max(slices[0], slices[-1]) > _CUT_OFF * slices.mean()
+        sizes.append(None if cut else float((shown[-1] - shown[0] + 1) * grid.GetSpacing()[2 - axis]))
     return sizes[0], sizes[1]
 
 

@@ -126,7 +126,10 @@ def header_notes(header: NiftiHeader) -> tuple[str, ...]:
     apart = max(float(np.linalg.norm((header.qform() - header.sform) @ corner)) for corner in (near, far))
     if apart <= _SAME_PLACE_VOXELS * min(header.spacing[1:]):
         return ()
-    return (f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. Check that it lies where it should.",)
+    return (
+        f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. The sform counts, as in SPM, FSL and nibabel; "
+        "the maps keep both. Check that the image lies where it should.",
+    )
 
 
 def non_finite_voxels(path: Path, header: NiftiHeader) -> np.ndarray | None:

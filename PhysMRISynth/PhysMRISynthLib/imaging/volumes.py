@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import math
+import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +15,8 @@ import SimpleITK as sitk
 
 from ..errors import ImageError
 from .intensities import unwrapped
-from .nifti import header_notes, is_complete, non_finite_voxels, read_header
+from .nifti import NiftiHeader, header_notes, is_complete, non_finite_voxels, read_header
+from .nifti_forms import copy_forms, forms_of, placed, write_forms
 from .no_data import constant_background, opened, touching_faces
 
 _NIFTI = (".nii", ".nii.gz")
@@ -28,6 +31,7 @@ _MAGNITUDES = (1e-15, 1e15)
 TEMPORARY = ".writing-"
 """Begins the names of folders in which results are written before they get their names; one may be left by a process that was killed."""
 _MOST_VOXELS = 1 << 31
+_COMPRESSION, _CHUNK = 4, 1 << 22
 _VOXELS_PER_BYTE = 1100
 """The most that compression (deflate) packs into a byte of a file."""
 
@@ -73,13 +77,22 @@ def read_volume(path: Path, constant: bool = False) -> Volume:
         reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (reader.GetDimension() - 3)])  # drops a fourth axis of one volume
         image = reader.Execute()
     except RuntimeError as error:
-        raise ImageError(
-            f"{path} cannot be read as an image ({_reason(error)}). Check that the file is complete, or convert it again."
-        ) from error
+        skewed = "orthonormal" in str(error)
+        remedy = "Resample it onto a grid that is not skewed" if skewed else "Check that the file is complete, or convert it again"
+        raise ImageError(f"{path} cannot be read as an image ({_reason(error)}). {remedy}.") from error
     if header is None:
         return volume_from_image(image, path, constant)
+    image = placed(_unshifted(image, header), header, LARGEST_SKEW)
     volume = volume_from_image(_with_non_finite(image, non_finite_voxels(path, header)), path, constant)
     return replace(volume, notes=(*header_notes(header), *volume.notes))
+
+
+def _unshifted(image: sitk.Image, header: NiftiHeader) -> sitk.Image:
+    """The voxels as stored where the slope is 0 or NaN, which stand for no scaling: ITK adds the intercept all the same."""
+    slope, intercept = header.scaling
+    if (slope == 0.0 or math.isnan(slope)) and math.isfinite(intercept) and intercept != 0.0:
+        return image - intercept
+    return image
 
 
 def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
@@ -204,6 +217,7 @@ def image_like(voxels: np.ndarray, reference: sitk.Image) -> sitk.Image:
     image.SetSpacing(reference.GetSpacing())
     image.SetOrigin(reference.GetOrigin())
     image.SetDirection(reference.GetDirection())
+    copy_forms(image, reference)
     return image
 
 
@@ -232,7 +246,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             temporary = Path(folder) / path.name
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            _write(image, temporary)
             if path.name.lower().endswith(_NIFTI) and not is_complete(temporary):  # ITK does not tell when the disk is full
                 raise OSError(errno.EIO, "its end is missing")
             temporary.replace(path)
@@ -241,6 +255,22 @@ def write_image(image: sitk.Image, path: Path) -> None:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
         raise ImageError(f"{path} could not be written ({_reason(error)}). Check free space and permissions.") from error
+
+
+def _write(image: sitk.Image, path: Path) -> None:
+    """Write an image; a NIfTI file gets the forms of the image's reference, which ITK would replace by its own. Raises OSError."""
+    forms = forms_of(image) if path.name.lower().endswith(_NIFTI) else None
+    if forms is None:
+        sitk.WriteImage(image, str(path), useCompression=True)
+        return
+    plain = path.with_name("plain.nii")
+    sitk.WriteImage(image, str(plain), useCompression=False)
+    write_forms(plain, forms)
+    if path.name.lower().endswith(".gz"):
+        with plain.open("rb") as source, gzip.open(path, "wb", compresslevel=_COMPRESSION) as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+    else:
+        plain.replace(path)
 
 
 def _reason(error: Exception) -> str:

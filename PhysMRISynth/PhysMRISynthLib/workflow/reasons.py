@@ -20,7 +20,7 @@ _DOUBTFUL_EQUATIONS = 4.0
 _USELESS_RESIDUAL = 4.0 * LARGEST_GOOD_RESIDUAL
 _DECISIVE = ("TR", "TE", "TI", "FA")
 """Parameters whose assumed value may be far from the true one; trains and echo spacings change the contrast little."""
-_SMALLEST_HEAD_MM, _SMALLEST_BRAIN_MM = (125.0, 155.0), (108.0, 130.0)
+_SMALLEST_HEAD_MM, _SMALLEST_BRAIN_MM = (125.0, 158.0), (108.0, 132.0)
 """Breadth and length of the smallest adult heads, and of their brains where the skull was removed; infants' are smaller."""
 _EFFECTIVE = "the effective echo time"
 """In notes on variable-flip trains, whose nominal echo time is replaced by one that is fitted: as it should be."""
