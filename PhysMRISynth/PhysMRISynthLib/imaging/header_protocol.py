@@ -21,7 +21,7 @@ USED_FIELDS = (
     *NAMES, SPEC_KEY, "RepetitionTime", "RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTimeExcitation", "EchoSpacing",
     "EchoTime", "InversionTime", "FlipAngle", "MagneticFieldStrength", "Modality", "Manufacturer", "MRAcquisitionType", "ScanningSequence",
     "SequenceVariant", "ScanOptions", "NumberShots", "PhaseEncodingStepsOutOfPlane", "ParallelReductionFactorOutOfPlane", "EchoTrainLength",
-    *AGENT_FIELDS, "SliceThickness",
+    *AGENT_FIELDS, "SliceThickness", "ImageType",
 )  # fmt: skip
 """All that is ever asked of a header; nothing of it tells who was scanned."""
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}

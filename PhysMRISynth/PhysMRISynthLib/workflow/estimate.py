@@ -18,7 +18,7 @@ from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment, grid_of_spacing
-from ..imaging.atlas import AtlasPlacement, brain_outside, place_atlas
+from ..imaging.atlas import LEAST_LIKENESS, AtlasPlacement, brain_outside, place_atlas
 from ..imaging.intensities import saturation
 from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
@@ -240,7 +240,8 @@ def _assembled(
     applicability = assess(acquisitions, checks, placement.likeness, learned.distances if learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
-    uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere))
+    known = placement.likeness >= LEAST_LIKENESS  # else nobody knows where the brain is
+    uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
     misfits = fit_reasons(checks, head.equation_error, implausible)
     found = ordered((*before, *input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
     clock.end()
