@@ -77,7 +77,7 @@ def _estimate(options: argparse.Namespace) -> int:
     with progress_bar() as bar:
         bar("read the images", 0.0)
         specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
-        acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent)
+        acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
     estimate = _run(acquisitions, options)
     with progress_bar() as bar:
         bar("write the maps", 0.0)
@@ -140,7 +140,7 @@ def _demo(options: argparse.Namespace) -> int:
     truth = None
     if any(own.values()):
         specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
-        acquisitions = read_acquisitions(own, specs, options.allow_contrast_agent)
+        acquisitions = read_acquisitions(own, specs, options.allow_contrast_agent, options.field_strength)
     else:
         if any(getattr(options, f"{role}_protocol") for role in ROLES):
             raise ProtocolError("The example has protocols of its own. Give --t1w, --t2w or --flair with their protocols.")

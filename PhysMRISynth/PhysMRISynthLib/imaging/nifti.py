@@ -154,12 +154,17 @@ def is_complete(path: Path) -> bool:
         return False
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file is compressed by gzip. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
 def _unpacked(path: Path, most: int) -> bytes:
     """The first bytes of a file without its compression, so many at most: a file may unpack to any length."""
     try:
+        packed = is_compressed(path)
         with path.open("rb") as file:
-            packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-            file.seek(0)
             return b"".join(_chunks(gzip.open(file) if packed else file, most))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _incomplete(path) from error

@@ -15,13 +15,14 @@ import SimpleITK as sitk
 
 from ..errors import ImageError
 from .intensities import unwrapped
-from .nifti import NiftiHeader, header_notes, is_complete, non_finite_voxels, read_header
+from .nifti import NiftiHeader, header_notes, is_complete, is_compressed, non_finite_voxels, read_header
 from .nifti_forms import copy_forms, forms_of, placed, write_forms
 from .no_data import constant_background, opened, touching_faces
 
 _NIFTI = (".nii", ".nii.gz")
 _WRITTEN = (*_NIFTI, ".nrrd", ".mha")
 SUFFIXES = (*_WRITTEN, ".nhdr", ".mhd")
+_FREESURFER = (".mgz", ".mgh")
 _LARGEST_NON_FINITE_FRACTION, _LARGEST_BACKGROUND = 0.2, 0.98
 _EXTENT_MM = (40.0, 1000.0)
 LARGEST_SKEW = 1e-3
@@ -172,9 +173,12 @@ def _check_file(path: Path) -> None:
     if not path.is_file():  # reading a pipe or a device might never end
         raise ImageError(f"{path} is a pipe or a device. Give an ordinary volume file ({', '.join(SUFFIXES)}).")
     if not path.name.lower().endswith(SUFFIXES):
-        raise ImageError(f"{path.name} is not a volume file that can be read: use {', '.join(SUFFIXES)} (convert DICOM first).")
+        how = "mri_convert of FreeSurfer makes NIfTI of it" if path.name.lower().endswith(_FREESURFER) else "convert it first"
+        raise ImageError(f"{path.name} is not a volume file that can be read: use {', '.join(SUFFIXES)} ({how}).")
     if path.stat().st_size == 0:
         raise ImageError(f"{path} is a file of zero bytes. Copy or export it again.")
+    if path.name.lower().endswith(".nii") and is_compressed(path):
+        raise ImageError(f"{path} is compressed. Rename it to {path.name}.gz.")
 
 
 def _check_kind(reader: sitk.ImageFileReader, path: Path) -> None:

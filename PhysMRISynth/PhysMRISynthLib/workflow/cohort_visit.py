@@ -92,7 +92,8 @@ def make_derivative(visit: Visit, options: Options, root: Path, folder: Path) ->
     from .inputs import field_strength_of, read_acquisitions
 
     files = {role: visit.files[role] for role in ROLES if role in visit.files}
-    acquisitions = read_acquisitions(files, {role: options.protocols.get(role) for role in files}, options.allow_contrast_agent)
+    specs = {role: options.protocols.get(role) for role in files}
+    acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
     strength, source = field_strength_of(acquisitions, options.field_strength)
     estimate = estimate_tissue_maps(
         acquisitions, options.reference, options.register, strength, prior=options.prior, device=options.device,
@@ -220,6 +221,8 @@ def _whole_visit(task: Task) -> Iterator[Path]:
         yield new
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
+            if not task.overwrite:  # it was not there when this run began
+                raise ImageError(f"Another run has written {place} meanwhile; its maps were kept.")
             place.replace(old)
         try:
             new.replace(place)

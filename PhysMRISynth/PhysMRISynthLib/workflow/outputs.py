@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from .report import estimate_report
 
 REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
+_LOCK_SECONDS = 10.0
+"""Longer than any run needs to move its files: a lock that is older was left by one that was killed."""
 _SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
 
 
@@ -38,7 +40,7 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     When the new files hold a report, what an earlier report lists as written by its run goes, so that two runs are never mixed; nothing
     else is touched. The report goes first and comes last: a folder that holds one holds all of its run, whenever the process is killed.
 
-    Raises ImageError when ``out`` is a file, holds files and ``overwrite`` is False, or cannot be written.
+    Raises ImageError when ``out`` is a file, holds files at the beginning or at the end and ``overwrite`` is False, or cannot be written.
     """
     out = Path(out)
     check_free(out, overwrite)
@@ -47,7 +49,10 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=TEMPORARY) as name:
             yield Path(name)
-            _move_into(out, sorted(Path(name).iterdir(), key=lambda file: (file.name == REPORT, file.name)))
+            with _alone(out):
+                if is_taken(out) and not overwrite:  # it was free when this run began
+                    raise ImageError(f"Another run has written into {out} meanwhile; its files were kept. Choose another --out.")
+                _move_into(out, sorted(Path(name).iterdir(), key=lambda file: (file.name == REPORT, file.name)))
         _remove_leftovers(out)
     except BaseException as error:
         for folder in created:
@@ -56,6 +61,25 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
         raise
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Wait until no other run moves its files into a folder. Raises OSError."""
+    lock, end = out / f"{TEMPORARY}lock", time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            lock.mkdir()
+            break
+        except FileExistsError:
+            if time.monotonic() > end:  # one that was killed has left it
+                break
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.rmdir()
 
 
 def _move_into(out: Path, written: Sequence[Path]) -> None:
