@@ -15,7 +15,8 @@ _WORKING_SPACING_MM = 2.0
 _POINTS, _BINS, _SEED = 6_000, 24, 20260102
 _BRIGHT = 0.15
 """Of the 99th percentile: darker voxels are air and say nothing of the head's place."""
-_LEAST_POINTS = 2_000
+_LEAST_POINTS, _LEAST_SHARE = 2_000, 0.5
+"""Bright voxels that are needed, and the share of the points that a motion may not leave behind."""
 _RADIUS_MM = 60.0
 """Where a rotation counts as a displacement: about the brain's surface."""
 _STEPS_MM = (3.0, 2.0, 1.0, 0.5)
@@ -60,7 +61,7 @@ def measure_misfit(image: sitk.Image, reference: sitk.Image, shown: np.ndarray) 
 @dataclass(frozen=True)
 class _Pair:
     """``points`` (N, 3) in the reference (mm, along the grid's axes) with its ranks there (0 to bins - 1), and the image's ranks as a
-    volume of a ``spacing``; ``across`` is the axis from left to right."""
+    volume of a ``spacing`` (NaN: no data); ``across`` is the axis from left to right."""
 
     points: np.ndarray
     ranks: np.ndarray
@@ -81,7 +82,8 @@ class _Pair:
         voxels = rng.choice(head, min(_POINTS, len(head)), replace=False) + rng.uniform(-0.5, 0.5, (min(_POINTS, len(head)), 3))
         ranks = np.rint(_ranked(_interpolated(fixed, voxels)[0])).astype(np.int64)
         across = int(np.abs(np.reshape(reference.GetDirection(), (3, 3))[0]).argmax())
-        return cls(voxels * spacing, ranks, _ranked(moving, moving[both]), spacing, 2 - across)
+        volume = np.where(both, _ranked(moving, moving[both]), np.float32(np.nan))  # no data is not darkness
+        return cls(voxels * spacing, ranks, volume, spacing, 2 - across)
 
     def fitted(self, steps: tuple[float, ...], mirrored: bool) -> tuple[float, np.ndarray]:
         """The greatest mutual information (nats) near the start, and the motion there: 3 shifts (mm), 3 turns (mm at the radius)."""
@@ -106,6 +108,9 @@ class _Pair:
         if mirrored:
             moved[:, self.across] *= -1.0
         found, inside = _interpolated(self.volume, (moved + centre + motion[:3]) / self.spacing)
+        inside &= np.isfinite(found)
+        if np.count_nonzero(inside) < _LEAST_SHARE * inside.size:
+            return 0.0
         low = np.minimum(found[inside].astype(np.int64), _BINS - 2)
         upper = found[inside] - low
         cell = self.ranks[inside] * _BINS + low

@@ -34,7 +34,8 @@ from .input_checks import check_brain_intensities, check_inputs, check_intensiti
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
-from .verdict import Reason, Verdict, ordered
+from .unfamiliar import unfamiliar_reasons, unfamiliar_region
+from .verdict import Level, Reason, Verdict, ordered
 
 if TYPE_CHECKING:
     from ..network.weights import Weights
@@ -74,6 +75,8 @@ class Estimate:
     seconds: Mapping[str, float] = field(default_factory=dict)
     network: NetworkPrior | None = None
     """What the network expected, where it was the prior."""
+    unfamiliar: np.ndarray | None = None
+    """True (z, y, x) in regions of the brain that look like no tissue; None where there are none."""
 
 
 class _Clock:
@@ -152,7 +155,7 @@ def estimate_tissue_maps(
         profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
         fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before)
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, observations)
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -217,6 +220,7 @@ def _assembled(
     clock: _Clock,
     learned: NetworkPrior | None,
     before: tuple[Reason, ...],
+    observations: Sequence[Observation],
 ) -> Estimate:
     linear = np.exp(fitted.theta)
     spread = linear * fitted.sd * sd_factors(len(acquisitions)).astype(np.float32)[:, None]
@@ -242,8 +246,11 @@ def _assembled(
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
     known = placement.likeness >= LEAST_LIKENESS  # else nobody knows where the brain is
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
-    misfits = fit_reasons(checks, head.equation_error, implausible)
-    found = ordered((*before, *input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
+    unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
+    strange = unfamiliar_reasons(unfamiliar, grid) if known else ()
+    explained = any(reason.level is Level.DO_NOT_USE for reason in before)
+    misfits = fit_reasons(checks, head.equation_error, implausible, explained)
+    found = ordered((*before, *input_reasons(acquisitions), *strange, *uncovered, *applicability.reasons, *misfits))
     clock.end()
     return Estimate(
         maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,

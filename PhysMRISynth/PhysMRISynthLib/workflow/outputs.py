@@ -25,6 +25,7 @@ from ..physics.protocol import Protocol
 from .estimate import Estimate
 from .figure import write_figure
 from .report import estimate_report
+from .unfamiliar import FILE as UNFAMILIAR
 
 REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
@@ -162,6 +163,8 @@ def write_estimate(
 def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
     images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
+    if estimate.unfamiliar is not None:
+        images[UNFAMILIAR] = estimate.maps.image(estimate.unfamiliar.astype(np.uint8))
     for name, image in images.items():
         write_image(image, folder / name)
     write_figure(estimate, field_strength, folder / "report.png")

@@ -52,8 +52,11 @@ def _assumed(protocol: Protocol) -> tuple[Level, str] | None:
     return Level.CAUTION if decisive else Level.GOOD, text
 
 
-def fit_reasons(checks: Mapping[str, FitCheck], equation_error: float, implausible: Sequence[str]) -> Iterator[Reason]:
-    """What the fit shows: inputs that the maps do not explain, protocols that the tissues contradict, medians that nobody has published."""
+def fit_reasons(
+    checks: Mapping[str, FitCheck], equation_error: float, implausible: Sequence[str], explained: bool = False
+) -> Iterator[Reason]:
+    """What the fit shows: inputs that the maps do not explain, protocols that the tissues contradict, medians that nobody has
+    published. Where images or anatomy have ``explained`` it, protocols are not blamed for what follows."""
     for name, check in checks.items():
         if check.warning:
             usable = check.rms_percent <= _USELESS_RESIDUAL  # False for NaN
@@ -63,19 +66,20 @@ def fit_reasons(checks: Mapping[str, FitCheck], equation_error: float, implausib
             f"The tissues' contrasts contradict the given protocols {equation_error:.0f} times more than expected; the uncertainties "
             "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
         )
-        yield Reason(Cause.PROTOCOL, Level.CAUTION, text)
+        yield Reason(Cause.FIT if explained else Cause.PROTOCOL, Level.CAUTION, text)
     yield from (Reason(Cause.FIT, Level.CAUTION, text) for text in implausible)
 
 
 def anatomy_reasons(placement: AtlasPlacement, reference: str, mask: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:
     """Whether the ``reference`` shows an adult's head: by the size of its ``mask`` (z, y, x), and by how much it is like the atlas."""
-    least = _SMALLEST_BRAIN_MM if placement.skull_stripped else _SMALLEST_HEAD_MM
+    stripped = placement.skull_stripped and placement.likeness >= LEAST_LIKENESS  # else nobody knows
+    least = _SMALLEST_BRAIN_MM if stripped else _SMALLEST_HEAD_MM
     sizes = head_size(mask, grid)
     small = [size is not None and size < limit for size, limit in zip(sizes, least, strict=True)]
     if any(small) and all(ok or size is None for ok, size in zip(small, sizes, strict=True)):
         told = " and ".join(f"{size:.0f} mm {what}" for size, what in zip(sizes, ("broad", "long"), strict=True) if size is not None)
         text = (
-            f"The {'brain' if placement.skull_stripped else 'head'} is {told}: smaller than an adult's. In newborns and infants the "
+            f"The {'brain' if stripped else 'head'} is {told}: smaller than an adult's. In newborns and infants the "
             "tissues have other values and contrasts, which this method does not know; if it is an adult's, check the voxel spacing."
         )
         yield Reason(Cause.ANATOMY, Level.DO_NOT_USE, text, reference)
