@@ -16,7 +16,7 @@ from .verdict import Cause, Level, Reason
 
 FILE = "unfamiliar.nii.gz"
 _WORKING_MM = 2.0
-_DISTANCE = 3.0
+_DISTANCE = 2.0
 """SDs (root mean square over the inputs) from the nearest tissue's signals."""
 _OPENING_MM, _LEAST_ML = 4.0, 1.5
 """Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
