@@ -290,9 +290,46 @@ def test_a_series_in_several_folders_is_not_taken_for_half(tmp_path: Path) -> No
 @pytest.mark.parametrize(("keyword", "told"), [("PatientID", "several patients"), ("StudyInstanceUID", "2 DICOM studies")])
 def test_several_patients_or_studies_are_refused(keyword: str, told: str, tmp_path: Path) -> None:
     write_series(tmp_path / "a", 1, picture(), **T1W)
-    write_series(tmp_path / "b", 2, picture(), **T2W, **{keyword: "9.9"})
+    write_series(tmp_path / "a", 2, picture(), **T2W)
+    write_series(tmp_path / "b", 3, picture(), **FLAIR, **{keyword: "9.9"})
     with pytest.raises(ImageError, match=told):
         find_session(tmp_path)
+
+
+def test_a_study_for_each_series_of_one_day_is_one_visit(tmp_path: Path) -> None:
+    """Siemens' interoperable export gives each series a StudyInstanceUID of its own."""
+    for number, fields in enumerate((T1W, T2W, FLAIR), start=1):
+        write_series(tmp_path / str(number), number, picture(), **fields, StudyInstanceUID=f"9.{number}")
+    assert set(taken(tmp_path)) == {"t1w", "t2w", "flair"}
+    assert "3 studies" in find_session(tmp_path).notes[0] and "one visit" in find_session(tmp_path).notes[0]
+    write_series(tmp_path / "4", 4, picture(), **T1W, StudyInstanceUID="9.4", StudyDate="20210103")
+    with pytest.raises(ImageError, match="4 DICOM studies"):
+        find_session(tmp_path)
+
+
+def test_what_shows_the_head_is_taken_before_finer_slabs_and_the_spine(tmp_path: Path) -> None:
+    slab = {**T2W, "SeriesDescription": "t2_tse_cor"}
+    write_series(tmp_path, 1, picture(20, spacing=(3, 3, 2)), **slab)
+    write_series(tmp_path, 2, picture(26, spacing=(3, 3, 3)), **{**T2W, "SeriesDescription": "T2 HWS sag"})
+    write_series(tmp_path, 3, picture(22, spacing=(10, 11, 6)), **T2W)
+    assert taken(tmp_path) == {"t2w": "t2_tse_tra"}
+    assert "It shows more of the head." in find_session(tmp_path).notes[0]
+
+
+def test_the_normalised_of_two_reconstructions_is_taken(tmp_path: Path) -> None:
+    for number, kind in ((1, "ND"), (2, "NORM")):
+        image_type = ["ORIGINAL", "PRIMARY", "M", kind]
+        write_series(tmp_path, number, picture(), **{**T1W, "SeriesDescription": f"t1_{kind}", "ImageType": image_type})
+    assert taken(tmp_path) == {"t1w": "t1_NORM"}
+
+
+def test_an_inversion_time_decides_where_the_name_is_vague(tmp_path: Path) -> None:
+    fields = {"ScanningSequence": ["SE", "IR"], "RepetitionTime": 2500.0, "EchoTime": 10.0, "InversionTime": 900.0}
+    write_series(tmp_path, 1, picture(spacing=(4, 4, 5)), **fields, SeriesDescription="Ax T1 FSE FLAIR")
+    write_series(tmp_path, 2, picture(), **{**FLAIR, "SeriesDescription": "Ax T2 FLAIR"})
+    assert taken(tmp_path) == {"t1w": "Ax T1 FSE FLAIR", "flair": "Ax T2 FLAIR"}
+    write_series(tmp_path, 3, picture(spacing=(3, 3, 4)), **fields, SeriesDescription="Ax FLAIR fast")
+    assert taken(tmp_path)["flair"] == "Ax T2 FLAIR"
 
 
 def test_an_index_of_the_folder_is_no_image(archive: Path) -> None:

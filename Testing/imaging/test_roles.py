@@ -65,8 +65,8 @@ def test_timing_tells_the_role_only_where_it_is_certain(role: str | None, fields
         ("t2_tirm_tra", 0.16, "t2w"),  # STIR
         ("t2_tirm_tra", None, "t2w"),
         ("t2_tirm_tra_dark-fluid", 0.9, "flair"),  # its name leaves nothing open
-        ("t2_tse_tra", 2.5, "t2w"),
-        ("t1_tirm_tra", 2.5, "t1w"),
+        ("t2_tse_tra", 2.5, "flair"),  # its timing contradicts it
+        ("t1_tirm_tra", 2.5, "flair"),
     ],
 )
 def test_timing_decides_what_a_tirm_is(name: str, inversion: float | None, role: str) -> None:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging import sessions as module
 from PhysMRISynthLib.imaging.sessions import find_session, find_sessions
+from PhysMRISynthLib.imaging.sidecar import fields_beside
 
 OASIS = "OAS30001_MR_d0129/anat{}/NIFTI/sub-OAS30001_ses-d0129_{}.nii.gz"
 
@@ -125,3 +127,85 @@ def test_a_native_magnitude_image_is_taken(tmp_path: Path, entities: str) -> Non
     touch(tmp_path, f"sub-1/anat/sub-1_{entities}_T1w.nii.gz")
     assert files_of(tmp_path) == {"t1w": f"sub-1/anat/sub-1_{entities}_T1w.nii.gz"}
     assert not find_sessions(tmp_path)[0].notes
+
+
+def test_a_visit_of_oasis3s_web_archive(tmp_path: Path) -> None:
+    """Scans under scans/, files by their kind, sess- for ses-, the sidecar in a sister folder."""
+    scan = "OAS30001_MR_d0129/scans/anat2-T1w/resources/{}/files/sub-OAS30001_sess-d0129_run-01_T1w.{}"
+    touch(tmp_path, scan.format("NIFTI", "nii.gz"), OASIS.format(3, "T2w"))
+    sidecar = tmp_path / scan.format("BIDS", "json")
+    sidecar.parent.mkdir(parents=True)
+    sidecar.write_text(json.dumps({"EchoTime": 0.003}), encoding="utf-8-sig")  # with a byte order mark
+    found = find_session(tmp_path).files
+    assert set(found) == {"t1w", "t2w"}
+    assert fields_beside(found["t1w"]) == ({"EchoTime": 0.003}, f"sidecar {sidecar.name}")
+
+
+@pytest.mark.parametrize("names", ("sub-OAS30001_ses-d0129_run-01_T1w.json", "sub-OAS30001_sess-d0129_run-01_T1w.json"))
+def test_a_sidecar_in_oasis3s_sister_folder_counts_and_another_scans_does_not(tmp_path: Path, names: str) -> None:
+    image = touch(tmp_path, OASIS.format(2, "run-01_T1w")) / OASIS.format(2, "run-01_T1w")
+    other = touch(tmp_path, OASIS.format(3, "run-02_T1w")) / OASIS.format(3, "run-02_T1w")
+    sidecar = tmp_path / "OAS30001_MR_d0129" / "anat2" / "BIDS" / names
+    sidecar.parent.mkdir()
+    sidecar.write_text(json.dumps({"RepetitionTime": 2.4}), encoding="utf-8")
+    assert fields_beside(image) == ({"RepetitionTime": 2.4}, f"sidecar {names}")
+    assert fields_beside(other) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    (
+        ("acq-tra", "acq-cspine"), ("acq-space", "acq-hippo"), ("rec-norm", "rec-nonorm"), ("acq-mprage", "acq-MTon"), ("run-2", "run-10"),
+        ("acq-z", "acq-orbit"),
+    ),
+)  # fmt: skip
+def test_of_several_runs_the_heads_scan_is_taken(tmp_path: Path, first: str, second: str) -> None:
+    touch(tmp_path, *(f"sub-1/anat/sub-1_{entity}_T1w.nii.gz" for entity in (first, second)))
+    assert files_of(tmp_path) == {"t1w": f"sub-1/anat/sub-1_{first}_T1w.nii.gz"}
+
+
+def test_a_slab_comes_after_a_whole_head(tmp_path: Path) -> None:
+    for name, size in (("acq-a", (20, 20, 6)), ("acq-b", (20, 20, 20))):
+        picture = sitk.Image(size, sitk.sitkUInt8)
+        picture.SetSpacing((8.0, 8.0, 8.0))
+        (tmp_path / "sub-1" / "anat").mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(picture, str(tmp_path / "sub-1" / "anat" / f"sub-1_{name}_T2w.nii.gz"))
+    assert files_of(tmp_path) == {"t2w": "sub-1/anat/sub-1_acq-b_T2w.nii.gz"}
+
+
+FOLDERS = {
+    "dcm2niix": (
+        ("2_t1_mprage_sag_20260101", "2_t1_mprage_sag_20260101_Crop_1", "3_t2_tse_tra_20260101", "3_t2_tse_tra_20260101a",
+         "4_t2_tirm_tra_dark-fluid_20260101", "4_t2_tirm_tra_dark-fluid_20260101_Eq_1", "2_t1_mprage_sag_20260101_ph"),
+        {"t1w": "2_t1_mprage_sag_20260101", "t2w": "3_t2_tse_tra_20260101", "flair": "4_t2_tirm_tra_dark-fluid_20260101"},
+    ),
+    "HCP": (
+        ("T1w_acpc_dc_restore", "T2w_acpc_dc_restore", "T1w_acpc_dc_restore_brain", "T2w_acpc_dc_restore_brain", "T1wDividedByT2w",
+         "ribbon", "wmparc", "brainmask_fs"),
+        {"t1w": "T1w_acpc_dc_restore", "t2w": "T2w_acpc_dc_restore"},
+    ),
+    "UK Biobank": (
+        ("T1/T1", "T1/T1_brain", "T1/T1_unbiased", "T1/T1_brain_mask", "T1/T1_fast/T1_brain_pve_1", "T2_FLAIR/T2_FLAIR",
+         "T2_FLAIR/T2_FLAIR_brain", "T1/transforms/T1_to_MNI_warp_jac", "T1/transforms/T1_to_MNI_warp"),
+        {"t1w": "T1/T1", "flair": "T2_FLAIR/T2_FLAIR"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "taken"), FOLDERS.values(), ids=FOLDERS.keys())
+def test_folders_of_common_programs_hold_one_visit(tmp_path: Path, names: tuple[str, ...], taken: dict[str, str]) -> None:
+    touch(tmp_path, *(f"{name}.nii.gz" for name in names))
+    assert files_of(tmp_path) == {role: f"{name}.nii.gz" for role, name in taken.items()}
+
+
+def test_other_formats_and_capitals_are_found(tmp_path: Path) -> None:
+    touch(tmp_path, "T1W.NII.GZ", "T2w.nrrd", "FLAIR.mha")
+    assert set(find_session(tmp_path).files) == {"t1w", "t2w", "flair"}
+
+
+def test_what_the_header_calls_a_phase_image_is_left_out_with_a_note(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii.gz", "sub-1/anat/sub-1_run-2_T1w.nii.gz")
+    told = {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}
+    (tmp_path / "sub-1" / "anat" / "sub-1_run-1_T1w.json").write_text(json.dumps(told), encoding="utf-8")
+    session = find_session(tmp_path)
+    assert session.files["t1w"].name == "sub-1_run-2_T1w.nii.gz" and "a phase image" in session.notes[0]

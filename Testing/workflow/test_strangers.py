@@ -70,12 +70,12 @@ def test_an_ordinary_head_is_familiar_to_the_network() -> None:
     parts = _estimate(_scan()).applicability.parts
     assert max(parts["latent_distance"].values()) < 1.25
     assert parts["tissue_distance"]["all"] < 1
-    assert parts["disagreement_with_atlas"]["all"] < 1
+    assert parts["unlike_atlas"]["all"] < 1
 
 
 def test_a_head_upside_down_is_warned_about() -> None:
     found = _estimate({name: voxels[::-1, ::-1] for name, voxels in _scan().items()})
-    assert found.applicability.parts["disagreement_with_atlas"]["all"] > 1
+    assert found.applicability.parts["unlike_atlas"]["all"] > 1
     assert any("do not lie where a brain has them" in warning for warning in found.warnings)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ImageError
 from ..physics.protocol import Protocol
 from .header_values import number_of, text_of
+from .image_type import UNIFORM, is_reformatted, what_it_is
 from .sequence_family import LONGEST_BELIEVABLE_ECHO_TIME, is_variable_flip
 from .volumes import Volume, image_like
 
@@ -53,6 +54,12 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     modality = text_of(fields or {}, "Modality").strip().upper()
     if modality not in ("", "MR"):
         raise ImageError(f"{name}: the header says that its modality is {modality[:20]}. Give an MR image.")
+    kind = what_it_is(fields or {})
+    if kind is not None and not (kind == UNIFORM and not protocol.sequence.uses_pd):
+        raise ImageError(f"{name}: the header's ImageType says that this is {kind}. Give the weighted image in magnitude.")
+    if is_reformatted(fields or {}):
+        note = "The header says that this image was reformatted from another one. Give the original where there is one."
+        volume = replace(volume, notes=(*volume.notes, note))
     volume = _with_sign(volume, protocol, name)
     thickness = _slice_thickness(fields or {}, volume)
     volume = _with_overlap_noted(volume, thickness)

@@ -9,7 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RegistrationError
-from .volumes import same_grid
+from .no_data import has_no_data
+from .volumes import image_like, same_grid
 
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
@@ -17,6 +18,10 @@ _HEAD_RADIUS_MM = 50.0
 _SPACINGS_MM = (0.5, 5.0)
 _GREATEST_ROTATION_DEGREES = 50.0
 """A patient who moves between two scans of a session turns the head by less."""
+SAME_GRID = "same grid"
+"""The method of an alignment that moved nothing."""
+_LEAST_DATA = 0.99
+"""Share of an interpolated voxel that comes from voxels with data."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +39,29 @@ class Alignment:
     rotation_degrees: float = 0.0
 
 
-def align(image: sitk.Image, reference: sitk.Image, register: bool | None = None, grid: sitk.Image | None = None) -> Alignment:
+def align(
+    image: sitk.Image,
+    reference: sitk.Image,
+    register: bool | None = None,
+    grid: sitk.Image | None = None,
+    missing: np.ndarray | None = None,
+) -> Alignment:
     """Put ``image`` on the grid of ``reference``, or on another ``grid`` in the reference's space.
 
+    ``missing`` (z, y, x) is True where the image has no data; nor has it where its zeros tell so (``has_no_data``).
     ``register``: True always registers, False never does (the images' own coordinates are trusted), None registers
     only when the grids differ. Raises RegistrationError when the two do not overlap or no sensible rigid motion is found.
     """
     grid = reference if grid is None else grid
     if register is None:
         register = not same_grid(image, reference)
+    data = _data(image, missing)
     if not register:
         identity = sitk.Transform(3, sitk.sitkIdentity)
         if same_grid(image, grid):
-            return Alignment(image, np.ones(image.GetSize()[::-1], dtype=bool), identity, "same grid")
-        return _resampled(image, grid, identity, "coordinates of the files")
-    found = _resampled(image, grid, register_rigid(image, reference), "rigid registration")
+            return Alignment(image, data, identity, SAME_GRID)
+        return _resampled(image, data, grid, identity, "coordinates of the files")
+    found = _resampled(image, data, grid, register_rigid(image, reference), "rigid registration")
     if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:
         raise RegistrationError(
             f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference. Check that both are of the same patient "
@@ -57,11 +70,20 @@ def align(image: sitk.Image, reference: sitk.Image, register: bool | None = None
     return found
 
 
-def _resampled(image: sitk.Image, reference: sitk.Image, to_image: sitk.Transform, method: str) -> Alignment:
+def _data(image: sitk.Image, missing: np.ndarray | None) -> np.ndarray:
+    """Where an image has data, bool (z, y, x)."""
+    unseen = [mask for mask in (missing, has_no_data(sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1])) if mask is not None]
+    return ~np.logical_or.reduce(unseen) if unseen else np.ones(image.GetSize()[::-1], dtype=bool)
+
+
+def _resampled(image: sitk.Image, data: np.ndarray, reference: sitk.Image, to_image: sitk.Transform, method: str) -> Alignment:
     moved = sitk.Resample(image, reference, to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    everywhere = sitk.Image(image.GetSize(), sitk.sitkUInt8) + 1
-    everywhere.CopyInformation(image)
-    covered = sitk.GetArrayFromImage(sitk.Resample(everywhere, reference, to_image, sitk.sitkNearestNeighbor, 0)) > 0
+    if data.all():
+        how, least = sitk.sitkNearestNeighbor, 0.5
+    else:
+        how, least = sitk.sitkLinear, _LEAST_DATA
+    shown = sitk.Resample(image_like(data.astype(np.float32), image), reference, to_image, how, 0.0, sitk.sitkFloat32)
+    covered = sitk.GetArrayFromImage(shown) > least
     if covered.mean() < 0.05:
         raise RegistrationError("The images do not overlap in space. Check that they are of the same patient and session.")
     shift, angle = motion_of(to_image, reference)

@@ -26,6 +26,14 @@ _TISSUE_FIELD_STRENGTH = 3.0
 _FILE = Path(__file__).parent.parent / "resources" / "atlas.nii.gz"
 _WORKING_SPACING_MM = 4.0
 _STARTS_MM = (-30.0, 0.0, 30.0)
+Turn = tuple[float, float, float]
+_UPRIGHT: Turn = (0.0, 0.0, 0.0)
+_TURNS: tuple[Turn, ...] = (
+    (35.0, 0.0, 0.0), (-35.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, -30.0, 0.0), (0.0, 0.0, 40.0), (0.0, 0.0, -40.0)
+)  # fmt: skip
+"""Degrees about x (nodding), y (rolling) and z (turning), for heads that lie tilted in the scanner."""
+LEAST_LIKENESS = 0.5
+_BRIGHT, _LEAST_VOXELS = 0.2, 100
 _NOT_FOUND = "The head could not be found in the image. Check that it shows a head and that its orientation is right."
 _LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
 """Template size over head size along any direction and by volume; the template is larger than most adults' brains."""
@@ -36,13 +44,24 @@ def _atlas_image() -> sitk.Image:
     return sitk.ReadImage(str(_FILE))
 
 
+@cache
+def _brain_image() -> sitk.Image:
+    return image_like(atlas_brain().astype(np.float32), _atlas_image())
+
+
 @dataclass(frozen=True)
 class AtlasPlacement:
-    """``to_atlas`` maps points of the head (LPS, mm) to the atlas; ``skull_stripped`` tells which variant fitted better."""
+    """``to_atlas`` maps points of the head (LPS, mm) to the atlas; ``skull_stripped`` tells which variant fitted better.
+
+    ``likeness``: correlation of the image with the atlas in its contrast, the mean of that over the head and of that inside the brain.
+    Adults' heads have 0.57 and more; those that are upside down, lie on their side, are mostly outside the image or are newborns' at
+    most 0.45.
+    """
 
     to_atlas: sitk.Transform
     skull_stripped: bool
     similarity: float
+    likeness: float = 1.0
 
 
 def expected_picture(protocol: Protocol, field_strength: float, brain_only: bool) -> sitk.Image:
@@ -65,21 +84,60 @@ def place_atlas(
     fixed = isotropic(image, _WORKING_SPACING_MM)
     if not sitk.GetArrayViewFromImage(fixed).any():  # it has no centre of mass
         raise RegistrationError(_NOT_FOUND)
-    candidates = []
-    for part, brain_only in enumerate((False, True)):
-        moving = expected_picture(protocol, field_strength, brain_only)
-        for start, shift in enumerate(_STARTS_MM):
-            progress((part * len(_STARTS_MM) + start) / (2 * len(_STARTS_MM) + 1))
-            found = _aligned(fixed, moving, _start(fixed, moving, shift), shrink=(3,), smooth=(6.0,))
-            if found is not None and _plausible(found[1]):
-                candidates.append((found[0], brain_only, found[1], moving))
-    if not candidates:
+    pictures = [expected_picture(protocol, field_strength, brain_only) for brain_only in (False, True)]
+    upright = [(shift, _UPRIGHT) for shift in _STARTS_MM]
+    found = _best(fixed, pictures, upright, lambda candidate: candidate.similarity, progress)
+    if found is None or found.likeness < LEAST_LIKENESS:  # a head that is tilted, or whose neck and shoulders draw the centre of mass down
+        found = max((c for c in (found, _tilted(fixed, pictures, progress)) if c is not None), key=lambda c: c.likeness, default=None)
+    if found is None:
         raise RegistrationError(_NOT_FOUND)
-    similarity, brain_only, found_there, moving = min(candidates, key=lambda c: c[0])
-    refined = _aligned(fixed, moving, found_there, shrink=(2, 1), smooth=(4.0, 0.0))
-    if refined is not None and _plausible(refined[1]):
-        similarity, found_there = refined
-    return AtlasPlacement(found_there, brain_only, -similarity)
+    return found
+
+
+def _tilted(fixed: sitk.Image, pictures: list[sitk.Image], progress: Callable[[float], None]) -> AtlasPlacement | None:
+    starts = [(_crown(fixed, pictures[0]), turn) for turn in (_UPRIGHT, *_TURNS)]
+    return _best(fixed, pictures, starts, lambda candidate: candidate.likeness, progress)
+
+
+def _best(
+    fixed: sitk.Image,
+    pictures: list[sitk.Image],
+    starts: list[tuple[float, Turn]],
+    judged: Callable[[AtlasPlacement], float],
+    progress: Callable[[float], None],
+) -> AtlasPlacement | None:
+    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of both variants."""
+    candidates = []
+    for brain_only, moving in enumerate(pictures):
+        for number, (shift, turn) in enumerate(starts):
+            progress((brain_only * len(starts) + number) / (2 * len(starts) + 1))
+            found = _aligned(fixed, moving, _start(fixed, moving, shift, turn), shrink=(3,), smooth=(6.0,))
+            if found is not None and _plausible(found[1]):
+                candidates.append(_judged(fixed, moving, bool(brain_only), *found))
+    if not candidates:
+        return None
+    best = max(candidates, key=judged)
+    moving = pictures[best.skull_stripped]
+    refined = _aligned(fixed, moving, sitk.AffineTransform(best.to_atlas), shrink=(2, 1), smooth=(4.0, 0.0))
+    return _judged(fixed, moving, best.skull_stripped, *refined) if refined is not None and _plausible(refined[1]) else best
+
+
+def _judged(fixed: sitk.Image, moving: sitk.Image, brain_only: bool, metric: float, to_atlas: sitk.AffineTransform) -> AtlasPlacement:
+    """A placement with its likeness."""
+    seen = np.maximum(sitk.GetArrayViewFromImage(fixed), 0.0)
+    expected = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, to_atlas, sitk.sitkLinear, 0.0))
+    brain = sitk.GetArrayFromImage(sitk.Resample(_brain_image(), fixed, to_atlas, sitk.sitkLinear, -1.0))
+    likeness = 0.5 * (_correlation(seen, expected, brain >= 0.0) + _correlation(seen, expected, brain > 0.5))
+    return AtlasPlacement(to_atlas, brain_only, -metric, likeness)
+
+
+def _correlation(seen: np.ndarray, expected: np.ndarray, where: np.ndarray) -> float:
+    """Correlation of two pictures, each cut off at its 99th percentile; 0 where one shows nothing."""
+    if np.count_nonzero(where) < _LEAST_VOXELS:
+        return 0.0
+    a, b = (np.minimum(values, np.percentile(values[values > 0.0], 99) if (values > 0.0).any() else 0.0) for values in (seen, expected))
+    a, b = a[where], b[where]
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0.0 and b.std() > 0.0 else 0.0
 
 
 def place_tissues(tissue: sitk.Image, progress: Callable[[float], None] = lambda fraction: None) -> AtlasPlacement:
@@ -105,12 +163,28 @@ def _plausible(to_atlas: sitk.AffineTransform) -> bool:
     return bool(scales.min() > _LEAST_SCALE and scales.max() < _GREATEST_SCALE and scales.prod() > _LEAST_VOLUME_RATIO)
 
 
-def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float) -> sitk.AffineTransform:
-    """Centres of mass on each other, then moved along the head's axis (images differ in how much neck they show)."""
+def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float, turn: Turn) -> sitk.AffineTransform:
+    """Centres of mass on each other, turned by some degrees about x, y, z, then moved along the head's axis (images differ in how much neck
+    they show)."""
     moments = sitk.CenteredTransformInitializerFilter.MOMENTS
     centred = sitk.AffineTransform(sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(3), moments))
+    euler = sitk.Euler3DTransform()
+    euler.SetRotation(*np.deg2rad(turn).tolist())
+    centred.SetMatrix(euler.GetMatrix())
     centred.SetTranslation(np.add(centred.GetTranslation(), (0.0, 0.0, shift_mm)).tolist())
     return centred
+
+
+def _crown(fixed: sitk.Image, moving: sitk.Image) -> float:
+    """The shift (mm) along the head's axis that brings the highest bright points onto each other, once the centres of mass are."""
+    heights = []
+    for image in (fixed, moving):
+        voxels = sitk.GetArrayFromImage(image)
+        index = np.argwhere(voxels > _BRIGHT * np.percentile(voxels[voxels > 0.0], 99))[:, ::-1]
+        z = np.array(image.GetOrigin())[2] + (index * image.GetSpacing()) @ np.reshape(image.GetDirection(), (3, 3))[2]
+        weights = voxels[tuple(index[:, ::-1].T)]
+        heights.append(float(np.percentile(z, 99.5) - np.average(z, weights=weights)))
+    return heights[1] - heights[0]
 
 
 def _aligned(
@@ -139,12 +213,11 @@ def atlas_on_grid(placement: AtlasPlacement, grid: sitk.Image, voxels: np.ndarra
     return fractions
 
 
-def brain_outside(placement: AtlasPlacement, grid: sitk.Image) -> float:
-    """Share (0 to 1) of the placed atlas's brain that lies outside ``grid``."""
+def brain_outside(placement: AtlasPlacement, grid: sitk.Image, shown: np.ndarray | None = None) -> float:
+    """Share (0 to 1) of the placed atlas's brain that lies outside ``grid``, or where nothing is ``shown`` (z, y, x; None: all is)."""
     atlas = _atlas_image()
-    everywhere = sitk.Image(grid.GetSize(), sitk.sitkUInt8) + 1
-    everywhere.CopyInformation(grid)
-    inside = sitk.Resample(everywhere, atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
+    shown = np.ones(grid.GetSize()[::-1], dtype=bool) if shown is None else shown
+    inside = sitk.Resample(image_like(shown.astype(np.uint8), grid), atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
     brain = atlas_brain()
     return float(brain[sitk.GetArrayViewFromImage(inside) == 0].sum() / brain.sum())
 

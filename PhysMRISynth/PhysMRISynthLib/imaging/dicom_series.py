@@ -50,6 +50,8 @@ class Series:
     """How many more images of the series are there but cannot be read."""
     scaling: np.ndarray | None = field(default=None, repr=False, hash=False)
     """Slope and intercept (N, 2) of the slices, where they differ within an enhanced file."""
+    matrix: tuple[int, int] = (0, 0)
+    """Columns and rows of a slice."""
 
     @property
     def title(self) -> str:
@@ -66,6 +68,14 @@ class Series:
     def voxel_mm(self) -> float:
         """The largest distance between voxels, or infinity where no volume can be made."""
         return float("inf") if self.flaw or self.spacing is None else max(*self.spacing, self._step)
+
+    @property
+    def sides_mm(self) -> tuple[float, float, float] | None:
+        """The lengths of the volume's sides, None where no volume can be made."""
+        if self.flaw or self.spacing is None or self.places is None:
+            return None
+        (columns, rows), (across, down) = self.matrix, self.spacing
+        return columns * across, rows * down, self.slices * self._step
 
     @property
     def _step(self) -> float:
@@ -189,8 +199,13 @@ def _series(images: Sequence[DicomImage], damaged: int) -> Series:
     return Series(
         tuple(image.file for image in images), int(number) if number.lstrip("-").isdigit() else None, (patient, study, date),
         first.uid, dicom_fields(first.file), *geometry([frame for image in images for frame in image.frames]), damaged,
-        scaling if np.ptp(scaling, axis=0).any() else None,
+        scaling if np.ptp(scaling, axis=0).any() else None, _matrix(first),
     )  # fmt: skip
+
+
+def _matrix(image: DicomImage) -> tuple[int, int]:
+    columns, rows = (text(image.header, name) for name in ("Columns", "Rows"))
+    return (int(columns), int(rows)) if columns.isdigit() and rows.isdigit() else (0, 0)
 
 
 def _check_complete(file: Path, series: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ USED_FIELDS = (
     *NAMES, SPEC_KEY, "RepetitionTime", "RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTimeExcitation", "EchoSpacing",
     "EchoTime", "InversionTime", "FlipAngle", "MagneticFieldStrength", "Modality", "Manufacturer", "MRAcquisitionType", "ScanningSequence",
     "SequenceVariant", "ScanOptions", "NumberShots", "PhaseEncodingStepsOutOfPlane", "ParallelReductionFactorOutOfPlane", "EchoTrainLength",
-    *AGENT_FIELDS, "SliceThickness",
+    *AGENT_FIELDS, "SliceThickness", "ImageType",
 )  # fmt: skip
 """All that is ever asked of a header; nothing of it tells who was scanned."""
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
@@ -30,6 +31,9 @@ _USUAL_TRAIN, _USUAL_ECHO_SPACING = 150.0, 10.0
 """ms: the readout of a 2D turbo spin echo (the presets have the same), and the time between its echoes."""
 _VARIABLE_FLIP_TRAIN = 1000.0
 """ms: of a 3D T2w train of variable flip angles (the presets have the same)."""
+_TESLA = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:t|tesla)?\s*", re.IGNORECASE)
+_GAUSS, _MOST_TESLA = 10_000.0, 100.0
+"""Gauss in a tesla, which old headers state; no magnet has more tesla than the second."""
 _ROOM = 1.1
 """A train that is assumed leaves a tenth of its length free before the next repetition."""
 
@@ -131,8 +135,11 @@ def default_protocol(role: str) -> Protocol:
 
 
 def stated_field_strength(fields: Mapping[str, Any], source: str) -> float | None:
-    """Field strength in tesla that a header states, if it does. Raises ProtocolError when that is not a number."""
+    """Field strength in tesla that a header states, if it does, also as "3 T" or in gauss. Raises ProtocolError when that is no number."""
+    stated = fields.get("MagneticFieldStrength")
+    text = _TESLA.fullmatch(stated) if isinstance(stated, str) else None
     try:
-        return stated_number(fields, "MagneticFieldStrength")
+        value = float(text[1]) if text else stated_number(fields, "MagneticFieldStrength")
     except ProtocolError as error:
-        raise ProtocolError(f"{source}: {error} Correct it, or give the protocol and the field strength.") from error
+        raise ProtocolError(f"{source}: {error} Correct it, or give --field-strength.") from error
+    return value / _GAUSS if value is not None and value > _MOST_TESLA else value

@@ -12,6 +12,10 @@ from .alignment import isotropic
 from .volumes import image_like
 
 _WORKING_SPACING_MM = 2.0
+_SOME_OF_SLICE = 0.05
+"""Of the mean slice's share of a head: thinner ends (nose, ears) do not count for its size."""
+_CUT_OFF = 0.5
+"""Of the mean slice: an end of the image that shows more of a head cuts it off, less is skin and ears."""
 _BELOW_OTSU = 0.4
 """Otsu's threshold lies between tissue and bright fat; the head begins well below it."""
 
@@ -58,6 +62,19 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
         box = (slice(int(inside[0]), int(inside[-1]) + 1), *box)
         lines = np.logical_or.reduce(lines, axis=-1) if lines.ndim > 1 else lines
     return box
+
+
+def head_size(mask: np.ndarray, grid: sitk.Image) -> tuple[float | None, float | None]:
+    """Breadth (left to right) and length (front to back) in mm of a head's ``mask`` (z, y, x); None where the image cuts it off."""
+    direction = np.abs(np.reshape(grid.GetDirection(), (3, 3)))
+    sizes: list[float | None] = []
+    for row in (0, 1):
+        axis = 2 - int(direction[row].argmax())
+        slices = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+        shown = np.flatnonzero(slices > _SOME_OF_SLICE * slices.mean())
+        cut = not shown.size or max(slices[0], slices[-1]) > _CUT_OFF * slices.mean()
+        sizes.append(None if cut else float((shown[-1] - shown[0] + 1) * grid.GetSpacing()[2 - axis]))
+    return sizes[0], sizes[1]
 
 
 def largest_piece(mask: np.ndarray, grid: sitk.Image) -> np.ndarray:

@@ -126,7 +126,10 @@ def header_notes(header: NiftiHeader) -> tuple[str, ...]:
     apart = max(float(np.linalg.norm((header.qform() - header.sform) @ corner)) for corner in (near, far))
     if apart <= _SAME_PLACE_VOXELS * min(header.spacing[1:]):
         return ()
-    return (f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. Check that it lies where it should.",)
+    return (
+        f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. The sform counts, as in SPM, FSL and nibabel; "
+        "the maps keep both. Check that the image lies where it should.",
+    )
 
 
 def non_finite_voxels(path: Path, header: NiftiHeader) -> np.ndarray | None:
@@ -151,12 +154,17 @@ def is_complete(path: Path) -> bool:
         return False
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file is compressed by gzip. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
 def _unpacked(path: Path, most: int) -> bytes:
     """The first bytes of a file without its compression, so many at most: a file may unpack to any length."""
     try:
+        packed = is_compressed(path)
         with path.open("rb") as file:
-            packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-            file.seek(0)
             return b"".join(_chunks(gzip.open(file) if packed else file, most))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _incomplete(path) from error

@@ -18,8 +18,9 @@ _NO_ROLE = (
         r"dwi|dti|diff\w*|adc|trace\w*|b\d{1,4}|epi|bold|fmri|rest|asl|pcasl|perf\w*|dsc|dce|swi|swan|qsm|hemo|tof|mra|mrv|angio|gre|medic"
     ),
     words(r"pd|pdw|pdt2|proton|mp2rage|psir|dir|stir"),
+    words(r"pve|probseg|dseg|jacobian|warp|warpfield|ribbon|wmparc|brainmask\w*|divided|ratio|myelin|ph|real|imaginary|dixon-?(?:f|fat)"),
 )
-_T1_FLAIR = words("t1w?-(?:weighted)?-flair")
+_T1_FLAIR = words(r"t1w?-(?:weighted)?-(?:(?:fse|tse|frfse|se|fs|2d|3d|ax|sag|cor|propeller|blade)-)*flair")
 _FLAIR = words(r"(?:3d)?-(?:t2w?)?-(?:flair|dark-fluid|darkflair|da-fl)(?:3d)?|t2f")
 _NAMED = words(r"(?:3d)?-t([12])(?:w|wi|n|weighted|w?(?:3d|2d|tse|fse|tfe|ffe|se|spc|mpr|mprage|space|cube))?")
 _TIRM = words("tirm")
@@ -51,8 +52,10 @@ def leaves_open(name: str) -> bool:
 
 
 def role_of_series(name: str, fields: Mapping[str, Any]) -> str | None:
-    """As :func:`role_of_name`; where the name leaves it open, the timing in ``fields`` decides, if it does."""
-    return (role_of_timing(fields) if leaves_open(name) else None) or role_of_name(name)
+    """As :func:`role_of_name`; where the name leaves it open or an inversion time contradicts it, the timing in ``fields`` decides."""
+    named, timed = role_of_name(name), role_of_timing(fields)
+    decides = leaves_open(name) or (named is not None and number_of(fields, "InversionTime"))
+    return (timed if decides else None) or named
 
 
 def rules_out_a_role(name: str) -> bool:

@@ -11,18 +11,17 @@ from ..errors import ImageError
 from .contrast_agent import contrast_agent
 from .dicom_series import Series
 from .header_values import number_of, series_names, text_of
+from .image_type import is_derived, is_normalised, is_reformatted, kinds, what_it_is
+from .preference import coverage_level, names_body_part
 from .roles import ROLES, role_of_series, role_of_timing, rules_out_a_role
 
-_NOT_MAGNITUDE = {
-    "P": "a phase image", "PHASE": "a phase image", "PHASE MAP": "a phase image", "R": "a real part", "REAL": "a real part",
-    "I": "an imaginary part", "IMAGINARY": "an imaginary part",
-}  # fmt: skip
-_PROCESSED = {
-    "MPR": "a reformatted image", "REFORMATTED": "a reformatted image", "MIP": "a projection", "MIN_IP": "a projection",
-    "PROJECTION IMAGE": "a projection", "SUB": "a subtraction", "SUBTRACTION": "a subtraction", "MOSAIC": "a mosaic",
-    "ADC": "a diffusion image", "DIFFUSION": "a diffusion image", "T1 MAP": "a map", "T2 MAP": "a map",
-}  # fmt: skip
-_CHOSEN_FOR = "It has the finest voxels; of equals the clearest contrast; else it comes first."
+_WHY = (
+    "It shows more of the head.", "The names of the others tell another part of the body.", "It is an original.",
+    "It was taken without contrast agent.", "The scanner's receive coils were divided out.", "It has the finest voxels.",
+    "It has the clearest contrast.", "It has the most slices.",
+)  # fmt: skip
+"""Why a series is taken, in the order of what decides."""
+_FIRST = "It comes first."
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,9 @@ def choose_series(found: Iterable[Series]) -> Choice:
     """The series of each role. Raises ImageError when they are of several patients or studies.
 
     Left out are localizers, phase images, reformats, what was taken after a contrast agent (as T1w), what is no volume, and what is no
-    T1w, T2w or FLAIR by name and timing. Of several of a role: an original before a derived one, without contrast agent before with, then
-    the one with the finest voxels, then the shortest echo time for T1w and the longest for the others (the first echo of two shows PD).
+    T1w, T2w or FLAIR by timing and name. Of several of a role: what shows most of the head, an original before a derived one, without
+    contrast agent before with, normalised before not, then the one with the finest voxels, then the shortest echo time for T1w and the
+    longest for the others (the first echo of two shows PD).
     """
     found = list(found)
     _check_one_visit(found)
@@ -54,22 +54,21 @@ def choose_series(found: Iterable[Series]) -> Choice:
             candidates[role].append(series)
     chosen = {role: min(candidates[role], key=partial(_last_choice, role)) for role in ROLES if candidates[role]}
     told = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
-    return Choice(chosen, (*(note for note in told if note), *notes))
+    return Choice(chosen, (*_visit_notes(found), *(note for note in told if note), *notes))
 
 
 def _role(series: Series) -> tuple[str | None, str | None]:
     """The role, or why there is none."""
     fields = series.fields
-    kinds = [kind.upper() for kind in text_of(fields, "ImageType").split("\\")]
     names = series_names(fields)
     modality = text_of(fields, "Modality").upper()
     if modality not in ("", "MR"):
         return None, f"its modality is {modality[:20]}"
-    if "LOCALIZER" in kinds:
+    if "LOCALIZER" in kinds(fields):
         return None, "it is a localizer"
-    for told in (_NOT_MAGNITUDE, _PROCESSED):
-        if kind := next((told[kind] for kind in kinds[2:] if kind in told), None):
-            return None, f"it is {kind}"
+    kind = what_it_is(fields) or ("a reformatted image" if is_reformatted(fields) else None)
+    if kind:
+        return None, f"it is {kind}"
     by_name = (role_of_series(name, fields) for name in names)
     excluded = next((name for name in names if rules_out_a_role(name)), None)
     role = None if excluded else next((role for role in (*by_name, role_of_timing(fields)) if role), None)
@@ -85,40 +84,59 @@ def _role(series: Series) -> tuple[str | None, str | None]:
     return role, series.flaw
 
 
-def _last_choice(role: str, series: Series) -> tuple[bool, bool, float, float, int]:
-    """Smaller is better; what is equal keeps the order of the scan."""
-    echo_time = number_of(series.fields, "EchoTime") or 0.0
-    agent = contrast_agent(series.fields) is not None
-    return _is_derived(series), agent, round(series.voxel_mm, 2), echo_time if role == "t1w" else -echo_time, -series.slices
+def _last_choice(role: str, series: Series) -> tuple[float, ...]:
+    """Smaller is better, in the order of ``_WHY``; what is equal keeps the order of the scan."""
+    fields = series.fields
+    echo_time = number_of(fields, "EchoTime") or 0.0
+    coverage = coverage_level(series.sides_mm) if series.sides_mm else 0
+    body = any(names_body_part(name) for name in series_names(fields))
+    return (
+        -coverage, body, is_derived(fields), contrast_agent(fields) is not None, not is_normalised(fields), round(series.voxel_mm, 2),
+        echo_time if role == "t1w" else -echo_time, -series.slices,
+    )  # fmt: skip
 
 
 def _choice_note(role: str, series: Series, candidates: list[Series]) -> str | None:
-    derived = f"{series.title} is a derived image: there is no original of {role}." if _is_derived(series) else None
+    derived = f"{series.title} is a derived image: there is no original of {role}." if is_derived(series.fields) else None
     if len(candidates) == 1:
         return derived
-    others = ", ".join(_described(other) for other in candidates if other is not series)
-    why = "It is an original." if not _is_derived(series) and all(_is_derived(o) for o in candidates if o is not series) else _CHOSEN_FOR
+    listed = [other for other in candidates if other is not series]
+    others = ", ".join(_described(other) for other in listed)
+    own = _last_choice(role, series)
+    second = min(_last_choice(role, other) for other in listed)
+    why = next((told for told, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
     return f"There are {len(candidates)} {role} series: {_described(series)} is taken, not {others}. {derived or why}"
 
 
 def _described(series: Series) -> str:
     echo_time = number_of(series.fields, "EchoTime")
-    told = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", _is_derived(series) and "derived")
+    told = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
     return f"{series.title} ({', '.join(part for part in told if part)})"
-
-
-def _is_derived(series: Series) -> bool:
-    kinds = [kind.upper() for kind in text_of(series.fields, "ImageType").split("\\")]
-    return kinds[0] == "DERIVED" or "SECONDARY" in kinds[1:2]
 
 
 def _check_one_visit(found: list[Series]) -> None:
     studies = sorted({series.study for series in found})
     if len({patient for patient, _study, _date in studies}) > 1:
         raise ImageError("The folder holds DICOM images of several patients. Choose the folder of one visit.")
-    if len(studies) > 1:
+    if len(studies) > 1 and not _study_for_each_series(found):
         dates = ", ".join(date or "without a date" for _patient, _study, date in studies)
         raise ImageError(f"The folder holds {len(studies)} DICOM studies ({dates}). Choose the folder of one visit.")
+
+
+def _study_for_each_series(found: list[Series]) -> bool:
+    """Whether every series has a study of its own on one known date, as some exports give them: one visit all the same."""
+    dates = {date for _patient, _study, date in (series.study for series in found)}
+    series_of = defaultdict(set)
+    for series in found:
+        series_of[series.study].add(series.uid)
+    return len(dates) == 1 and dates != {""} and all(len(uids) == 1 for uids in series_of.values())
+
+
+def _visit_notes(found: list[Series]) -> list[str]:
+    studies = {series.study for series in found}
+    if len(studies) < 2:
+        return []
+    return [f"Each series has a study of its own ({len(studies)} studies), but one patient and date: they are taken as one visit."]
 
 
 def _scattered(found: list[Series]) -> set[str]:

@@ -18,6 +18,9 @@ _FIELDS = {"TR": "RepetitionTime", "TE": "EchoTime", "TI": "InversionTime"}
 _TABLES = "*MR_json*.csv"
 """As OASIS-3 calls its table: a row for each scan, columns with the fields' names, and ``filename`` of the scan's JSON file."""
 _EMPTY = (None, "", "nan", "NaN", "N/A")
+_KIND_FOLDERS = ("nifti", "bids", "json", "jsons", "sidecars", "files", "nii")
+"""Folders that hold files of one kind, of one scan."""
+_KIND_LEVELS = 2
 _LEVELS = 4
 """Folders above an image in which its table and what it inherits are looked for (subject, session, anat, NIFTI)."""
 
@@ -36,7 +39,7 @@ def sidecar_path(path: Path) -> Path:
 def read_sidecar(path: Path) -> dict[str, Any]:
     """The fields of a sidecar. Raises ProtocolError when it is not a JSON object."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ProtocolError(f"{path} is not a readable JSON sidecar ({error}). {_REMEDY}") from error
     if not isinstance(fields, dict):
@@ -47,8 +50,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 def fields_beside(path: Path | None) -> tuple[dict[str, Any], str] | None:
     """What the sidecars of a volume state, else its row in a table like OASIS-3's ``OASIS3_MR_json.csv``, and the source's name.
 
-    In a BIDS data set, sidecars above the volume count for all below them, unless a nearer one says otherwise. The table lies beside
-    the volume or up to four folders above. Raises ProtocolError when either cannot be read.
+    A sidecar may lie in a sister folder, as archives keep them. In a BIDS data set, sidecars above the volume count for all below them,
+    unless a nearer one says otherwise. The table lies beside the volume or up to four folders above. Raises ProtocolError when either
+    cannot be read.
     """
     if path is None:
         return None
@@ -71,7 +75,7 @@ def sidecar_fields(protocol: Protocol) -> dict[str, Any]:
 
 def _sidecars(path: Path) -> list[Path]:
     """The sidecar beside a volume and, by BIDS' rule of inheritance, those above it whose words are all in its name; the nearest last."""
-    own = sidecar_of(path)
+    own = sidecar_of(path) or _in_sister_folder(path)
     words = _stem(path).split("_")
     found: list[Path] = []
     for folder in list(path.absolute().parents)[: _LEVELS + 1] if words[0].startswith("sub-") else ():
@@ -80,6 +84,23 @@ def _sidecars(path: Path) -> list[Path]:
         if (folder / "dataset_description.json").is_file():
             return found
     return [own] if own else []
+
+
+def _in_sister_folder(path: Path) -> Path | None:
+    """The sidecar of a volume's name in the folders of one scan, where archives keep files by their kind: NIFTI/….nii.gz, BIDS/….json
+    (OASIS-3), or resources/NIFTI/files/… and resources/BIDS/files/… (XNAT)."""
+    names = {f"{_stem(path)}.json", f"{_stem(path)}.json".replace("_sess-", "_ses-"), f"{_stem(path)}.json".replace("_ses-", "_sess-")}
+    folder = path.absolute().parent
+    for _ in range(_KIND_LEVELS):
+        if folder.name.lower() not in _KIND_FOLDERS:
+            return None
+        folder = folder.parent
+        inside = (sister for sister in sorted(folder.iterdir()) if sister.is_dir() and sister.name.lower() in _KIND_FOLDERS)
+        places = [place for sister in inside for place in (sister, sister / "files")]
+        found = next((place / name for place in places for name in sorted(names) if (place / name).is_file()), None)
+        if found is not None:
+            return found
+    return None
 
 
 def _row(table: Path, stem: str) -> dict[str, Any] | None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import math
+import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
-from .nifti import header_notes, is_complete, non_finite_voxels, read_header
+from .intensities import unwrapped
+from .nifti import NiftiHeader, header_notes, is_complete, is_compressed, non_finite_voxels, read_header
+from .nifti_forms import copy_forms, forms_of, placed, write_forms
+from .no_data import constant_background, opened, touching_faces
 
 _NIFTI = (".nii", ".nii.gz")
 _WRITTEN = (*_NIFTI, ".nrrd", ".mha")
 SUFFIXES = (*_WRITTEN, ".nhdr", ".mhd")
-_LARGEST_NON_FINITE_FRACTION = 0.2
+_FREESURFER = (".mgz", ".mgh")
+_LARGEST_NON_FINITE_FRACTION, _LARGEST_BACKGROUND = 0.2, 0.98
 _EXTENT_MM = (40.0, 1000.0)
 LARGEST_SKEW = 1e-3
 """Cosine between two axes that rounding may leave."""
@@ -26,17 +32,22 @@ _MAGNITUDES = (1e-15, 1e15)
 TEMPORARY = ".writing-"
 """Begins the names of folders in which results are written before they get their names; one may be left by a process that was killed."""
 _MOST_VOXELS = 1 << 31
+_COMPRESSION, _CHUNK = 4, 1 << 22
 _VOXELS_PER_BYTE = 1100
 """The most that compression (deflate) packs into a byte of a file."""
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3-D image with finite float32 voxels, and ``notes`` on what was mended while reading."""
+    """A 3-D image with finite float32 voxels, and ``notes`` on what was mended while reading.
+
+    ``missing`` (z, y, x) is True where the file holds no data (NaN, padding), and the voxels are 0; None: nowhere.
+    """
 
     image: sitk.Image
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    missing: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def voxels(self) -> np.ndarray:
@@ -67,13 +78,22 @@ def read_volume(path: Path, constant: bool = False) -> Volume:
         reader.SetExtractSize([*reader.GetSize()[:3], *[0] * (reader.GetDimension() - 3)])  # drops a fourth axis of one volume
         image = reader.Execute()
     except RuntimeError as error:
-        raise ImageError(
-            f"{path} cannot be read as an image ({_reason(error)}). Check that the file is complete, or convert it again."
-        ) from error
+        skewed = "orthonormal" in str(error)
+        remedy = "Resample it onto a grid that is not skewed" if skewed else "Check that the file is complete, or convert it again"
+        raise ImageError(f"{path} cannot be read as an image ({_reason(error)}). {remedy}.") from error
     if header is None:
         return volume_from_image(image, path, constant)
+    image = placed(_unshifted(image, header), header, LARGEST_SKEW)
     volume = volume_from_image(_with_non_finite(image, non_finite_voxels(path, header)), path, constant)
     return replace(volume, notes=(*header_notes(header), *volume.notes))
+
+
+def _unshifted(image: sitk.Image, header: NiftiHeader) -> sitk.Image:
+    """The voxels as stored where the slope is 0 or NaN, which stand for no scaling: ITK adds the intercept all the same."""
+    slope, intercept = header.scaling
+    if (slope == 0.0 or math.isnan(slope)) and math.isfinite(intercept) and intercept != 0.0:
+        return image - intercept
+    return image
 
 
 def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
@@ -96,22 +116,43 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
         image = sitk.Cast(image, sitk.sitkFloat32)
     _check_extent(image, name)
     _check_axes(image, name)
-    voxels = sitk.GetArrayViewFromImage(image)
-    notes: tuple[str, ...] = ()
-    if not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):  # NaN comes through both
-        voxels = voxels.copy()
-        bad = ~np.isfinite(voxels)
-        if bad.mean() > _LARGEST_NON_FINITE_FRACTION:
-            raise ImageError(f"{name}: {100 * bad.mean():.0f} % of the voxels are NaN or infinite. Export the volume again.")
-        voxels[bad] = 0.0
-        notes = (f"{int(bad.sum())} voxels were NaN or infinite and were set to 0.",)
+    voxels, missing, notes = _with_numbers(sitk.GetArrayViewFromImage(image), name)
+    background = None if constant else constant_background(voxels)
+    if background is not None:
+        outside, value = background
+        voxels = np.where(outside, np.float32(0.0), voxels)
+        missing = outside if missing is None else missing | outside
+        notes = (*notes, f"The background of {value:g} ({100 * outside.mean():.0f} % of the voxels) was taken for no data.")
+    whole = unwrapped(voxels)
+    if whole is not None:
+        voxels, notes = whole, (*notes, "Unsigned 16-bit numbers had been read as signed ones: negative voxels were raised by 65536.")
+    if notes:
         image = image_like(voxels, image)
     if not constant and voxels.min() == voxels.max():
         raise ImageError(f"{name} is empty: every voxel is {voxels.flat[0]:g}. Choose another file.")
     largest = max(float(voxels.max()), -float(voxels.min()))
     if largest and not _MAGNITUDES[0] < largest < _MAGNITUDES[1]:
         raise ImageError(f"{name} has voxels of up to {largest:.3g}, which no image has. Check its scaling, or export it again.")
-    return Volume(image, path, notes)
+    return Volume(image, path, notes, missing)
+
+
+def _with_numbers(voxels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Voxels that are not finite set to 0; where these are (None: nowhere), and a note.
+
+    A compact region of NaN that reaches the image's faces is a background. Raises ImageError where many others are not finite.
+    """
+    if np.isfinite(voxels.min()) and np.isfinite(voxels.max()):  # NaN comes through both
+        return voxels, None, ()
+    bad = ~np.isfinite(voxels)
+    share = float(bad.mean())
+    if share > _LARGEST_NON_FINITE_FRACTION:
+        outside = touching_faces(opened(np.isnan(voxels), 1))
+        if (bad & ~outside).mean() > _LARGEST_NON_FINITE_FRACTION or share > _LARGEST_BACKGROUND:
+            raise ImageError(f"{name}: {100 * share:.0f} % of the voxels are NaN or infinite. Export the volume again.")
+        note = f"{100 * share:.0f} % of the voxels are NaN, as around a brain that was extracted: they were taken for no data."
+    else:
+        note = f"{int(bad.sum())} voxels were NaN or infinite and were set to 0: they were taken for no data."
+    return np.where(bad, np.float32(0.0), voxels), bad, (note,)
 
 
 def check_name(path: Path) -> None:
@@ -132,9 +173,12 @@ def _check_file(path: Path) -> None:
     if not path.is_file():  # reading a pipe or a device might never end
         raise ImageError(f"{path} is a pipe or a device. Give an ordinary volume file ({', '.join(SUFFIXES)}).")
     if not path.name.lower().endswith(SUFFIXES):
-        raise ImageError(f"{path.name} is not a volume file that can be read: use {', '.join(SUFFIXES)} (convert DICOM first).")
+        how = "mri_convert of FreeSurfer makes NIfTI of it" if path.name.lower().endswith(_FREESURFER) else "convert it first"
+        raise ImageError(f"{path.name} is not a volume file that can be read: use {', '.join(SUFFIXES)} ({how}).")
     if path.stat().st_size == 0:
         raise ImageError(f"{path} is a file of zero bytes. Copy or export it again.")
+    if path.name.lower().endswith(".nii") and is_compressed(path):
+        raise ImageError(f"{path} is compressed. Rename it to {path.name}.gz.")
 
 
 def _check_kind(reader: sitk.ImageFileReader, path: Path) -> None:
@@ -177,6 +221,7 @@ def image_like(voxels: np.ndarray, reference: sitk.Image) -> sitk.Image:
     image.SetSpacing(reference.GetSpacing())
     image.SetOrigin(reference.GetOrigin())
     image.SetDirection(reference.GetDirection())
+    copy_forms(image, reference)
     return image
 
 
@@ -205,7 +250,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             temporary = Path(folder) / path.name
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            _write(image, temporary)
             if path.name.lower().endswith(_NIFTI) and not is_complete(temporary):  # ITK does not tell when the disk is full
                 raise OSError(errno.EIO, "its end is missing")
             temporary.replace(path)
@@ -214,6 +259,22 @@ def write_image(image: sitk.Image, path: Path) -> None:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
         raise ImageError(f"{path} could not be written ({_reason(error)}). Check free space and permissions.") from error
+
+
+def _write(image: sitk.Image, path: Path) -> None:
+    """Write an image; a NIfTI file gets the forms of the image's reference, which ITK would replace by its own. Raises OSError."""
+    forms = forms_of(image) if path.name.lower().endswith(_NIFTI) else None
+    if forms is None:
+        sitk.WriteImage(image, str(path), useCompression=True)
+        return
+    plain = path.with_name("plain.nii")
+    sitk.WriteImage(image, str(plain), useCompression=False)
+    write_forms(plain, forms)
+    if path.name.lower().endswith(".gz"):
+        with plain.open("rb") as source, gzip.open(path, "wb", compresslevel=_COMPRESSION) as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+    else:
+        plain.replace(path)
 
 
 def _reason(error: Exception) -> str:

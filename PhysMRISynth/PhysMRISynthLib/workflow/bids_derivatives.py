@@ -56,7 +56,10 @@ def write_derivative(
         _write(maps.image(values[quantity] * np.float32(factor)), {"Description": title, **told}, folder / f"{name}_{suffix}")
         deviation = maps.image(maps.sd[quantity] * np.float32(factor))
         _write(deviation, {"Description": f"{title}: standard deviation", **told}, folder / f"{name}_desc-sd_{suffix}")
-    for desc, mask, kind in (("brain", estimate.brain, "Brain"), ("head", maps.mask, "ROI")):
+    masks = [("brain", estimate.brain, "Brain"), ("head", maps.mask, "ROI")]
+    if estimate.unfamiliar is not None:
+        masks.append(("unfamiliar", estimate.unfamiliar, "ROI"))
+    for desc, mask, kind in masks:
         told = {"Description": f"Voxels of the {desc}", "Type": kind, **shared}
         _write(maps.image(mask.astype(np.uint8)), told, folder / f"{name}_desc-{desc}_mask")
     write_labels(estimated_labels(estimate), folder, f"{name}_dseg")

@@ -171,7 +171,7 @@ def _alone_at_table(out: Path) -> Iterator[None]:
 def _visit(session: Session) -> Visit:
     """A session with BIDS labels: those of its files' names, else of its folders."""
     names = " ".join([*(path.name for path in session.files.values()), session.name])
-    subject, visit = (re.search(rf"\b{key}-([A-Za-z0-9]+)", names.replace("_", " ")) for key in ("sub", "ses"))
+    subject, visit = (re.search(rf"\b{key}-([A-Za-z0-9]+)", names.replace("_", " ")) for key in ("sub", "sess?"))
     rest = "" if subject else session.name.removeprefix(session.subject)
     label = visit[1] if visit else re.sub("[^A-Za-z0-9]", "", rest)
     participant = _label("sub", subject[1] if subject else session.subject)

@@ -67,7 +67,8 @@ class Visit:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: ``status`` is estimated, complete before or failed (then with the ``reason``); medians in ms."""
+    """A row of the table: ``status`` is estimated, complete before or failed (then with the ``reason``); medians in ms;
+    ``verdict`` as :class:`~.verdict.Level` has it."""
 
     participant: str
     session: str | None
@@ -78,6 +79,7 @@ class Row:
     warnings: int | None = None
     white_matter_t1: float | None = None
     white_matter_t2: float | None = None
+    verdict: str = ""
 
 
 Make = Callable[[Visit, Options, Path, Path], dict[str, Any]]
@@ -90,7 +92,8 @@ def make_derivative(visit: Visit, options: Options, root: Path, folder: Path) ->
     from .inputs import field_strength_of, read_acquisitions
 
     files = {role: visit.files[role] for role in ROLES if role in visit.files}
-    acquisitions = read_acquisitions(files, {role: options.protocols.get(role) for role in files}, options.allow_contrast_agent)
+    specs = {role: options.protocols.get(role) for role in files}
+    acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
     strength, source = field_strength_of(acquisitions, options.field_strength)
     estimate = estimate_tissue_maps(
         acquisitions, options.reference, options.register, strength, prior=options.prior, device=options.device,
@@ -120,7 +123,7 @@ class Task:
         return Row(
             self.visit.participant, self.visit.session, status, " ".join(reason.split()), ",".join(self.visit.files),
             None if seconds is None else round(seconds, 1), len(report["warnings"]) if "warnings" in report else None,
-            medians.get("T1"), medians.get("T2"),
+            medians.get("T1"), medians.get("T2"), report.get("verdict", ""),
         )  # fmt: skip
 
 
@@ -218,6 +221,8 @@ def _whole_visit(task: Task) -> Iterator[Path]:
         yield new
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
+            if not task.overwrite:  # it was not there when this run began
+                raise ImageError(f"Another run has written {place} meanwhile; its maps were kept.")
             place.replace(old)
         try:
             new.replace(place)

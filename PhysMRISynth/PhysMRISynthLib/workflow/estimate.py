@@ -17,27 +17,30 @@ from ..fitting.head import HeadModel, fit_head
 from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows
 from ..imaging.acquisition import Acquisition
-from ..imaging.alignment import Alignment, align, grid_of_spacing
-from ..imaging.atlas import AtlasPlacement, brain_outside, place_atlas
+from ..imaging.alignment import Alignment, grid_of_spacing
+from ..imaging.atlas import LEAST_LIKENESS, AtlasPlacement, brain_outside, place_atlas
+from ..imaging.intensities import saturation
 from ..imaging.masks import brain_mask, filled_in_slices, head_mask
 from ..imaging.noise_level import noise_level
 from ..imaging.slice_profile import SliceProfile, slice_profile
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES, tissue_table
-from .applicability import LEAST_AGREEMENT, Applicability, assess
+from .aligned import align_inputs
+from .applicability import Applicability, assess
 from .calibration import sd_factors
-from .coverage import coverage_warnings
+from .coverage import coverage_reasons
 from .even_voxels import brain_voxels, even_voxels
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
-from .input_checks import check_inputs
+from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
+from .reasons import anatomy_reasons, fit_reasons, input_reasons
+from .unfamiliar import unfamiliar_reasons, unfamiliar_region
+from .verdict import Level, Reason, Verdict, ordered
 
 if TYPE_CHECKING:
     from ..network.weights import Weights
 
-_DOUBTFUL_EQUATIONS = 4.0
-_UNKNOWNS = len(PROPERTIES)
 _LEAST_BRAIN = 1000
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
@@ -50,7 +53,8 @@ class Estimate:
 
     ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
     ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``agreement`` as in
-    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``seconds`` per stage.
+    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``warnings`` are all that was
+    found, in words, and the ``verdict`` what follows from them; ``seconds`` per stage.
     """
 
     maps: TissueMaps
@@ -67,9 +71,12 @@ class Estimate:
     medians: Medians
     applicability: Applicability
     warnings: tuple[str, ...]
+    verdict: Verdict
     seconds: Mapping[str, float] = field(default_factory=dict)
     network: NetworkPrior | None = None
     """What the network expected, where it was the prior."""
+    unfamiliar: np.ndarray | None = None
+    """True (z, y, x) in regions of the brain that look like no tissue; None where there are none."""
 
 
 class _Clock:
@@ -116,6 +123,7 @@ def estimate_tissue_maps(
     clock = _Clock(progress)
     chosen = reference_of(acquisitions, reference)
     check_inputs(acquisitions)
+    processed = check_intensities(acquisitions)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
     if weights is None or prior == "literature":
         weights = usable_weights(prior)
@@ -123,10 +131,7 @@ def estimate_tissue_maps(
         raise EstimationError(f"The literature prior runs on the CPU, not on '{device}'. Use --device auto or cpu.")
     clock.stage("align")
     grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
-    alignments = {}
-    for done, a in enumerate(acquisitions):
-        alignments[a.name] = align(a.volume.image, chosen.volume.image, False if a is chosen else register, grid)
-        clock.fraction((done + 1) / len(acquisitions))
+    alignments, misplaced = align_inputs(acquisitions, chosen, register, grid, clock.fraction)
     clock.stage("find the head")
     mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
     clock.stage("place the atlas")
@@ -140,6 +145,8 @@ def estimate_tissue_maps(
         learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction)
         voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
+    cut_off = check_brain_intensities(acquisitions, observations, voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    before = (*processed, *cut_off, *misplaced, *anatomy_reasons(placement, chosen.name, mask, grid))
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
@@ -148,7 +155,7 @@ def estimate_tissue_maps(
         clock.stage("fit voxels")
         fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned)
+    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, observations)
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -170,6 +177,9 @@ def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarra
     covered = alignment.covered.reshape(-1)[voxels.index]
     if stripped and not acquisition.protocol.sequence.signed:
         covered = covered & filled_in_slices(image > 0).reshape(-1)[voxels.index]
+    highest = saturation(acquisition.volume.voxels)
+    if highest is not None:  # cut off there: the true signal is higher, nobody knows by how much
+        covered = covered & (signal < highest)
     if not (covered & (signal != 0)).any():
         raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
     return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, mask & alignment.covered), covered)
@@ -211,6 +221,8 @@ def _assembled(
     reference: str,
     clock: _Clock,
     learned: NetworkPrior | None,
+    before: tuple[Reason, ...],
+    observations: Sequence[Observation],
 ) -> Estimate:
     linear = np.exp(fitted.theta)
     spread = linear * fitted.sd * sd_factors(len(acquisitions)).astype(np.float32)[:, None]
@@ -225,6 +237,7 @@ def _assembled(
         fluid_fraction=voxels.volume(fitted.fluid),
         fluid=head.fluid,
     )
+    check_maps(maps)
     brain = brain_mask(voxels.volume(fitted.brain), grid)
     tissue = voxels.volume(fitted.tissue, outside=NO_TISSUE)
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
@@ -232,14 +245,20 @@ def _assembled(
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
     medians = tissue_medians(maps, tissue, brain)
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
-    applicability = assess(acquisitions, checks, agreement, learned.distances if learned is not None else None)
+    applicability = assess(acquisitions, checks, placement.likeness, learned.distances if learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
-    uncovered = coverage_warnings(alignments, brain, brain_outside(placement, grid))
-    warnings = (*_warnings(acquisitions, checks, head, agreement), *uncovered, *applicability.warnings, *implausible)
+    anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
+    known = placement.likeness >= LEAST_LIKENESS  # else nobody knows where the brain is
+    uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
+    unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
+    strange = unfamiliar_reasons(unfamiliar, grid) if known else ()
+    explained = any(reason.level is Level.DO_NOT_USE for reason in before)
+    misfits = fit_reasons(checks, head.equation_error, implausible, explained)
+    found = ordered((*before, *input_reasons(acquisitions), *strange, *uncovered, *applicability.reasons, *misfits))
     clock.end()
     return Estimate(
-        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability, warnings,
-        clock.seconds, learned,
+        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,
+        tuple(reason.sentence for reason in found), Verdict.of(found), clock.seconds, learned,
     )  # fmt: skip
 
 
@@ -256,33 +275,3 @@ def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:
     fractions = atlas[:, sure].astype(np.float32) / 255.0
     confirmed = np.take_along_axis(fractions, tissue[sure][None].astype(np.int64), axis=0)
     return float(confirmed.mean() / (fractions**2).sum(axis=0).mean())
-
-
-def _warnings(
-    acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], head: HeadModel, agreement: float
-) -> list[str]:
-    """What a user must know before trusting the maps."""
-    told = [f"{a.name}: {note}" for a in acquisitions for note in (*a.volume.notes, *a.protocol.notes)]
-    told += [
-        f"{a.name}: {', '.join(a.protocol.assumed)} {'is' if len(a.protocol.assumed) == 1 else 'are'} assumed, not stated. "
-        "Give what is known with the protocol."
-        for a in acquisitions
-        if a.protocol.assumed and not (a.protocol.notes and len(a.protocol.assumed) == len(a.protocol.values))
-    ]
-    told += [f"{name}: {check.warning}" for name, check in checks.items() if check.warning]
-    if head.equation_error > _DOUBTFUL_EQUATIONS:
-        told.append(
-            f"The tissues' contrasts contradict the given protocols {head.equation_error:.0f} times more than expected; the uncertainties "
-            "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
-        )
-    if agreement < LEAST_AGREEMENT:
-        told.append(
-            "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
-            "and that they show the whole head of an adult."
-        )
-    if len(acquisitions) < _UNKNOWNS:
-        told.append(
-            f"{len(acquisitions)} of {_UNKNOWNS} contrasts given for {_UNKNOWNS} unknowns: what they cannot tell is literature; "
-            "look at the SD maps."
-        )
-    return told

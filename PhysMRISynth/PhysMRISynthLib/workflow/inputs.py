@@ -29,9 +29,13 @@ class Header:
 
 
 def read_acquisitions(
-    files: Mapping[str, Path | None], specs: Mapping[str, str | None], allow_contrast_agent: bool = False
+    files: Mapping[str, Path | None],
+    specs: Mapping[str, str | None],
+    allow_contrast_agent: bool = False,
+    field_strength: float | None = None,
 ) -> list[Acquisition]:
-    """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a header, else a default.
+    """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a header, else a default. Where the
+    ``field_strength`` (tesla) is given, what headers say of it does not matter.
 
     Raises EstimationError when there is no input, or a protocol without an image; ImageError and ProtocolError as
     :func:`read_acquisition`.
@@ -42,10 +46,12 @@ def read_acquisitions(
     for role, spec in specs.items():
         if spec is not None and role not in given:
             raise EstimationError(f"--{role}-protocol is given without --{role}. Give the image too, or leave the protocol out.")
-    return [read_acquisition(role, path, specs.get(role), allow_contrast_agent) for role, path in given.items()]
+    return [read_acquisition(role, path, specs.get(role), allow_contrast_agent, field_strength) for role, path in given.items()]
 
 
-def read_acquisition(role: str, path: Path, spec: str | None = None, allow_contrast_agent: bool = False) -> Acquisition:
+def read_acquisition(
+    role: str, path: Path, spec: str | None = None, allow_contrast_agent: bool = False, field_strength: float | None = None
+) -> Acquisition:
     """Read one input of a ``role`` (a volume, a DICOM image of a series or its folder) with its protocol: that of ``spec``, else of its
     header, else a default.
 
@@ -62,7 +68,9 @@ def read_acquisition(role: str, path: Path, spec: str | None = None, allow_contr
     read = acquisition(role, volume, replace(protocol, notes=(*notes, *protocol.notes)), fields)
     if spec is not None and echo_time_is_estimated(spec):
         read = replace(read, conventional_echo_time=protocol.values["TE"])
-    return replace(read, field_strength=stated_field_strength(fields, header.source)) if header else read
+    if header is None or field_strength is not None:
+        return replace(read, field_strength=field_strength)
+    return replace(read, field_strength=stated_field_strength(fields, header.source))
 
 
 def read_header(path: Path, first: Path | None = None) -> Header | None:
@@ -93,7 +101,7 @@ def field_strength_of(acquisitions: Sequence[Acquisition], given: float | None) 
     """
     if given is not None:
         return given, "command line"
-    stated = {round(a.field_strength, 1) for a in acquisitions if a.field_strength is not None}
+    stated = {round(tesla, 1 if tesla >= 1.0 else 3) for a in acquisitions if (tesla := a.field_strength) is not None}
     if len(stated) > 1:
         raise EstimationError(
             f"The headers state different field strengths ({', '.join(map(str, sorted(stated)))} T). Give --field-strength."

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,12 @@ from .estimate import Estimate
 from .figure import write_figure
 from .report import estimate_report
 from .tissue_output import estimated_labels, write_labels
+from .unfamiliar import FILE as UNFAMILIAR
 
 REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
+_LOCK_SECONDS = 10.0
+"""Longer than any run needs to move its files: a lock that is older was left by one that was killed."""
 SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
 """What the sidecar of a rendered image says."""
 
@@ -40,7 +43,7 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     When the new files hold a report, what an earlier report lists as written by its run goes, so that two runs are never mixed; nothing
     else is touched. The report goes first and comes last: a folder that holds one holds all of its run, whenever the process is killed.
 
-    Raises ImageError when ``out`` is a file, holds files and ``overwrite`` is False, or cannot be written.
+    Raises ImageError when ``out`` is a file, holds files at the beginning or at the end and ``overwrite`` is False, or cannot be written.
     """
     out = Path(out)
     check_free(out, overwrite)
@@ -49,7 +52,10 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=TEMPORARY) as name:
             yield Path(name)
-            _move_into(out, sorted(Path(name).iterdir(), key=lambda file: (file.name == REPORT, file.name)))
+            with _alone(out):
+                if is_taken(out) and not overwrite:  # it was free when this run began
+                    raise ImageError(f"Another run has written into {out} meanwhile; its files were kept. Choose another --out.")
+                _move_into(out, sorted(Path(name).iterdir(), key=lambda file: (file.name == REPORT, file.name)))
         _remove_leftovers(out)
     except BaseException as error:
         for folder in created:
@@ -58,6 +64,25 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise ImageError(f"{out} could not be written ({error.strerror or error}). Check free space and permissions.") from error
         raise
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Wait until no other run moves its files into a folder. Raises OSError."""
+    lock, end = out / f"{TEMPORARY}lock", time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            lock.mkdir()
+            break
+        except FileExistsError:
+            if time.monotonic() > end:  # one that was killed has left it
+                break
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.rmdir()
 
 
 def _move_into(out: Path, written: Sequence[Path]) -> None:
@@ -147,6 +172,8 @@ def write_estimate(
 def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
     images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
+    if estimate.unfamiliar is not None:
+        images[UNFAMILIAR] = estimate.maps.image(estimate.unfamiliar.astype(np.uint8))
     for name, image in images.items():
         write_image(image, folder / name)
     write_labels(estimated_labels(estimate), folder)

@@ -52,6 +52,7 @@ def write_job(job: Job, folder: Path) -> None:
         options = {name: getattr(job, name) for name in _OPTIONS}
         told = {"kind": "estimate", "acquisitions": given, **options}
         arrays = {f"acquisition {n}": sitk.GetArrayViewFromImage(a.volume.image) for n, a in enumerate(job.acquisitions)}
+        arrays |= {f"missing {n}": a.volume.missing for n, a in enumerate(job.acquisitions) if a.volume.missing is not None}
     _write(folder / _JOB, told, arrays)
 
 
@@ -61,7 +62,8 @@ def read_job(folder: Path) -> Job:
     with _damage_named(folder):
         if told.pop("kind") == "sample":
             return SampleJob(**told)
-        given = [_acquisition(fields, arrays[f"acquisition {n}"]) for n, fields in enumerate(told.pop("acquisitions"))]
+        stated = enumerate(told.pop("acquisitions"))
+        given = [_acquisition(fields, arrays[f"acquisition {n}"], arrays.get(f"missing {n}")) for n, fields in stated]
         return EstimateJob(given, **told)
 
 
@@ -142,11 +144,11 @@ def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
     }
 
 
-def _acquisition(fields: Mapping[str, Any], voxels: np.ndarray) -> Acquisition:
+def _acquisition(fields: Mapping[str, Any], voxels: np.ndarray, missing: np.ndarray | None) -> Acquisition:
     image = sitk.GetImageFromArray(voxels)
     _place(image, fields["geometry"])
     path, told = fields["path"], fields["protocol"]
-    volume = Volume(image, None if path is None else Path(path), tuple(fields["notes"]))
+    volume = Volume(image, None if path is None else Path(path), tuple(fields["notes"]), missing)
     protocol = Protocol(sequence_named(told["sequence"]), told["values"], told["sources"], tuple(told["notes"]))
     stated = (fields[name] for name in ("conventional_echo_time", "field_strength", "slice_thickness_mm"))
     return Acquisition(fields["name"], volume, protocol, *stated)

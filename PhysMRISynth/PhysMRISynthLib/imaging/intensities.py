@@ -1,0 +1,187 @@
+"""Intensities that are not as the scanner made them, recognised in the image itself, before anything is fitted to them.
+
+A signal equation needs a magnitude image in which zero is no signal: a factor and a smooth field are allowed, an offset, a power, a
+flattened histogram or values that were cut off are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+_WRAPPED_LOW, _WRAPPED_HIGH, _WRAP = -16_384.0, 31_000.0, 65_536.0
+_ZERO_MEAN, _UNIT = 0.1, 0.02
+"""Mean of a z-scored image over its SD, and how far its SD is from 1 (over all voxels, or those that are not the background)."""
+_NEGATIVE_SHARE = 0.05
+_BESIDE_BRIGHTEST, _MOST_WRAPPED, _LEAST_VOXELS = 0.5, 0.3, 50
+"""Share of strongly negative voxels with one of the brightest beside them, which only wrapped numbers have."""
+_FLAT, _FLAT_FROM = 0.03, (0.3, 0.5)
+"""Greatest distance of an equalised histogram from a uniform one, from these shares of the 99.5th percentile on (scans: 0.06 to 0.5)."""
+_CORNER = 0.08
+"""Of each side of the volume: the blocks in its corners show air."""
+_BRIGHT_AIR, _GREY_AIR = 0.25, 0.04
+"""Air over the 99th percentile of the signal: beyond the first it is as bright as tissue, beyond the second it may be shifted."""
+_RAYLEIGH = 2.4
+"""Mean over SD of the noise in air is 1.9 in a magnitude image of one receive channel."""
+_COMPRESSED = 2.5
+"""Noise of tissue over that of air: 3 to 10 in scans (structure counts as noise), less where a power or a logarithm evened it out."""
+_SOME_CLIPPED, _MUCH_CLIPPED, _MUCH_ZERO = 0.003, 0.03, 0.03
+"""Shares of the brain at the image's highest value, and at exactly 0."""
+_HIGHEST = 0.9995
+"""Of the highest value: voxels that interpolation left at it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was done to an image, in words with the remedy. ``severe``: its maps are wrong; ``hopeless``: it cannot be fitted at all."""
+
+    text: str
+    severe: bool = True
+    hopeless: bool = False
+
+
+def unwrapped(voxels: np.ndarray) -> np.ndarray | None:
+    """The voxels where unsigned 16-bit numbers were read as signed ones, put right; None where they were not.
+
+    Then the numbers reach both ends of the signed range, and next to none lies between 0 and the upper end's complement.
+    """
+    if not (voxels.min() < _WRAPPED_LOW and _WRAPPED_HIGH < voxels.max() <= _WRAP / 2):
+        return None
+    negative = voxels < 0.0
+    if not (voxels[negative] < _WRAPPED_LOW).all() or not np.array_equal(voxels[negative], np.rint(voxels[negative])):
+        return None
+    return np.where(negative, voxels + np.float32(_WRAP), voxels)
+
+
+def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding | None:
+    """What was done to the intensities of a magnitude image (z, y, x; ``missing`` where it has no data), by all its voxels, or None."""
+    data = voxels.reshape(-1) if missing is None else voxels[~missing]
+    sample = data[:: max(1, data.size // 400_000)]
+    positive = sample[sample > 0.0]
+    if positive.size < 100:
+        return None
+    return _negative(voxels, sample) or _flat(positive) or _air(voxels, float(np.percentile(positive, 99)))
+
+
+def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
+    """What was cut off of the brain's ``signal`` (N,) in an image whose highest value is ``highest``, or None."""
+    top, bottom = float((signal >= _HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - _HIGHEST) * highest).mean())
+    if top > _SOME_CLIPPED and bottom > _SOME_CLIPPED:
+        return Finding(
+            "The intensities were rescaled between two percentiles and cut off at both: zero is not no signal. Give the image as the "
+            "scanner made it."
+        )
+    if top > _SOME_CLIPPED:
+        return Finding(
+            f"{_per_cent(top)} of the brain is at the image's highest value, {highest:.5g}: brighter tissue was cut off. Export the image "
+            "again with its full range (16 bits), or leave it out.",
+            top > _MUCH_CLIPPED,
+        )
+    if bottom > _MUCH_ZERO:
+        return Finding(
+            f"{_per_cent(bottom)} of the brain is exactly 0, where it is dark: a noise floor or an offset was subtracted. Give the image "
+            "as the scanner made it.",
+            False,
+        )
+    return None
+
+
+def saturation(voxels: np.ndarray) -> float | None:
+    """The value at which an image was cut off: its highest one, where many bright voxels have it; else None."""
+    highest = float(voxels.max())
+    bright = int(np.count_nonzero(voxels > 0.5 * highest))
+    return highest if np.count_nonzero(voxels >= highest) > max(_LEAST_VOXELS, _SOME_CLIPPED * bright) else None
+
+
+def _negative(voxels: np.ndarray, sample: np.ndarray) -> Finding | None:
+    negative = sample < 0.0
+    if not negative.any():
+        return None
+    mean, sd = float(sample.mean()), float(sample.std())
+    if negative.mean() > _NEGATIVE_SHARE and abs(mean) < _ZERO_MEAN * sd and abs(sd - 1.0) < _UNIT:
+        return Finding(
+            "The intensities were normalised to mean 0 and SD 1 (z-scores): zero is not no signal. Give the image as the scanner made it.",
+            hopeless=True,
+        )
+    if _beside_brightest(voxels, float(np.percentile(sample, 99))):
+        return Finding(
+            "Negative voxels lie beside the brightest ones: large numbers were wrapped to negative ones in a conversion. Convert the "
+            "image again with unsigned 16-bit or floating-point numbers.",
+            hopeless=True,
+        )
+    return None
+
+
+def _beside_brightest(voxels: np.ndarray, bright: float) -> bool:
+    """Whether strongly negative voxels mostly have one of the brightest beside them."""
+    low = voxels < -0.5 * bright
+    if np.count_nonzero(low) < _LEAST_VOXELS or low.mean() > _MOST_WRAPPED:
+        return False
+    top = voxels > 0.6 * float(voxels.max())
+    near = np.zeros(voxels.shape, dtype=bool)
+    for axis in range(3):
+        a, b = np.moveaxis(near, axis, 0), np.moveaxis(top, axis, 0)
+        a[1:] |= b[:-1]
+        a[:-1] |= b[1:]
+    edge = low & near
+    return bool(np.count_nonzero(edge) > _BESIDE_BRIGHTEST * np.count_nonzero(low & _has_other_neighbour(low)))
+
+
+def _has_other_neighbour(mask: np.ndarray) -> np.ndarray:
+    """The voxels of a mask that have a neighbour outside it."""
+    inner = np.ones(mask.shape, dtype=bool)
+    for axis in range(3):
+        a, b = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        a[1:] &= b[:-1]
+        a[:-1] &= b[1:]
+    return ~inner
+
+
+def _flat(positive: np.ndarray) -> Finding | None:
+    top = float(np.percentile(positive, 99.5))
+    for share in _FLAT_FROM:
+        kept = np.sort(positive[(positive > share * top) & (positive < top)])
+        if kept.size < 100:
+            return None
+        uniform = np.linspace(0.0, 1.0, kept.size)
+        if np.abs((kept / top - share) / (1.0 - share) - uniform).max() > _FLAT:
+            return None
+    return Finding("The histogram was equalised: all intensities are equally frequent. Give the image as the scanner made it.")
+
+
+def _air(voxels: np.ndarray, bright: float) -> Finding | None:
+    """By the air in the volume's corners: its mean over the ``bright`` signal, and its noise."""
+    size = [max(2, int(_CORNER * n)) for n in voxels.shape]
+    ends = ((slice(0, n), slice(-n, None)) for n in size)
+    corners = [voxels[corner] for corner in product(*ends)]
+    mean, sd = (float(np.median([how(corner) for corner in corners])) for how in (np.mean, np.std))
+    if mean <= _GREY_AIR * bright or sd <= 0.0:
+        return None
+    if mean > _BRIGHT_AIR * bright:
+        return Finding(
+            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image "
+            "(a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
+            hopeless=True,
+        )
+    if mean > _RAYLEIGH * sd and _tissue_noise(voxels, bright) < _COMPRESSED * sd:
+        return Finding(
+            f"The air around the head is too bright for its noise ({_per_cent(mean / bright)} of the bright signal): a display gamma or an "
+            "offset was applied. Give the image as the scanner made it."
+        )
+    return None
+
+
+def _tissue_noise(voxels: np.ndarray, bright: float) -> float:
+    """SD of the noise in bright tissue, with its finest structure, by second differences along the quietest axis."""
+    levels = []
+    for axis in range(3):
+        a, b, c = (np.moveaxis(voxels, axis, 0)[start : start + voxels.shape[axis] - 2 : 2] for start in range(3))
+        second = np.abs(a - 2.0 * b + c)[(b > 0.4 * bright) & (b < bright)]
+        levels.append(1.4826 * float(np.median(second)) / np.sqrt(6.0) if second.size else np.inf)
+    return min(levels)
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"

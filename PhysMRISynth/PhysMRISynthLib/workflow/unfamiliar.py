@@ -1,0 +1,69 @@
+"""Regions of the brain whose signals no tissue explains: tumours, cavities, haemorrhage, what an operation left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..fitting.head import HeadModel
+from ..fitting.observation import Observation
+from ..fitting.tissue_level import brain_rows
+from .head_voxels import HeadVoxels
+from .verdict import Cause, Level, Reason
+
+FILE = "unfamiliar.nii.gz"
+_WORKING_MM = 2.0
+_DISTANCE = 2.0
+"""SDs (root mean square over the inputs) from the nearest tissue's signals."""
+_OPENING_MM, _LEAST_ML = 4.0, 1.5
+"""Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
+
+
+def unfamiliar_region(
+    head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, grid: sitk.Image, brain: np.ndarray
+) -> np.ndarray:
+    """True (z, y, x) in compact regions of the ``brain`` mask (z, y, x) that look like no single tissue of it in all inputs together.
+
+    Measured about every 2 mm; mixtures of two tissues do not count, since a region of several millimetres is no edge.
+    """
+    steps = [max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing()[::-1]]
+    places = np.unravel_index(voxels.index, voxels.shape)
+    chosen = np.flatnonzero(np.logical_and.reduce([place % step == 0 for place, step in zip(places, steps, strict=True)]))
+    chosen = chosen[brain.reshape(-1)[voxels.index[chosen]]]
+    far = np.zeros([-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], dtype=np.uint8)
+    far[tuple(place[chosen] // step for place, step in zip(places, steps, strict=True))] = _is_far(head, observations, voxels, chosen)
+    coarse = sitk.GetImageFromArray(far)
+    coarse.SetSpacing([step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True)])
+    radius = [max(1, round(0.5 * _OPENING_MM / s)) for s in coarse.GetSpacing()]
+    pieces = sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(coarse, radius))
+    least = max(1, round(1000.0 * _LEAST_ML / float(np.prod(coarse.GetSpacing()))))
+    kept = sitk.GetArrayFromImage(sitk.RelabelComponent(pieces, minimumObjectSize=least)) > 0
+    for axis, step in enumerate(steps):
+        kept = np.repeat(kept, step, axis=axis)
+    return kept[tuple(slice(0, n) for n in voxels.shape)] & brain
+
+
+def _is_far(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
+    """Whether voxels that every input covers lie far from the signals of every tissue of the brain."""
+    adapted = head.adapted([observation.at(chosen) for observation in observations])
+    fields = head.fields(head.basis.evaluate(voxels.positions(chosen)))
+    flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
+    nearest = np.full(chosen.size, np.inf)
+    for row in brain_rows():
+        away = flat - head.looks.means[row][:, None]
+        nearest = np.minimum(nearest, np.einsum("nv,nm,mv->v", away, np.linalg.inv(head.looks.covariances[row]), away))
+    covered = np.logical_and.reduce([o.covered for o in adapted])
+    return covered & (nearest > len(adapted) * _DISTANCE**2)
+
+
+def unfamiliar_reasons(region: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:
+    """A warning of large regions."""
+    volume = float(region.sum()) * float(np.prod(grid.GetSpacing())) / 1000.0
+    if volume >= _LEAST_ML:
+        text = (
+            f"{volume:.0f} ml of the brain look like no tissue that the method knows, as tumours, cavities and haemorrhages do. The values "
+            f"there are not to be trusted; {FILE} shows where that is."
+        )
+        yield Reason(Cause.ANATOMY, Level.CAUTION, text)

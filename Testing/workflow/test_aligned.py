@@ -1,0 +1,43 @@
+"""Inputs on one grid: motion is mended or named with the option that mends it; what cannot be mended forbids the maps."""
+
+from __future__ import annotations
+
+import pytest
+import SimpleITK as sitk
+from imaging.phantoms import head
+from imaging.test_misfit import ON, moved
+from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.volumes import Volume, image_like
+from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.aligned import align_inputs
+from PhysMRISynthLib.workflow.verdict import Level, Reason
+
+T1W = Acquisition("t1w", Volume(head(ON, 0)), Protocol.of("mprage"))
+
+
+def aligned(image: sitk.Image, register: bool | None = None) -> tuple[str, tuple[Reason, ...]]:
+    t2w = Acquisition("t2w", Volume(image), Protocol.of("tse"))
+    alignments, reasons = align_inputs([T1W, t2w], T1W, register, ON)
+    return alignments["t2w"].method, reasons
+
+
+def test_a_patient_who_did_not_move_is_left_as_he_is() -> None:
+    assert aligned(head(ON, 1)) == ("same grid", ())
+
+
+def test_motion_on_one_grid_is_mended_and_noted() -> None:
+    method, (note,) = aligned(head(ON, 1, moved(3.0, 2.0)))
+    assert method == "rigid registration" and note.level is Level.GOOD and "registered" in note.text
+
+
+@pytest.mark.parametrize(("millimetres", "level"), ((1.8, Level.CAUTION), (7.0, Level.DO_NOT_USE)))
+def test_where_registration_is_forbidden_motion_names_the_option(millimetres: float, level: Level) -> None:
+    method, (reason,) = aligned(head(ON, 1, moved(millimetres, 0.0)), register=False)
+    assert method == "same grid" and reason.level is level and "--register" in reason.text and reason.image == "t2w"
+    assert aligned(head(ON, 1, moved(millimetres, 0.0)), register=True)[1] == ()  # the remedy works
+
+
+def test_a_mirrored_input_forbids_the_maps() -> None:
+    mirrored = image_like(sitk.GetArrayFromImage(head(ON, 1))[..., ::-1], ON)
+    _, (reason,) = aligned(mirrored)
+    assert reason.level is Level.DO_NOT_USE and "Left and right are exchanged" in reason.text

@@ -1,0 +1,63 @@
+"""Whatever two defects come together: the maps are about as good as without them, or the verdict or a refusal says that they are not.
+
+Ten pairs in the suite; as many as PHYSMRISYNTH_DEFECT_PAIRS says in the nightly job (200).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.imaging.known_head import map_errors
+from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.verdict import Level
+from validation.defects import DEFECTS, acquisitions, clean_scans, known_head
+
+STEP_MM = 4.0
+PAIRS = int(os.environ.get("PHYSMRISYNTH_DEFECT_PAIRS", "20"))
+SHARDS = 4
+TOLERANCE, MARGIN = 2.0, 1.0
+
+
+def estimated(*names: int) -> Estimate:
+    head = known_head(STEP_MM)
+    scans = clean_scans(head)
+    for name in names:
+        scans = dict(DEFECTS[name].change(scans, head))
+    return estimate_tissue_maps(acquisitions(scans), prior="literature")
+
+
+def errors(found: Estimate) -> np.ndarray:
+    brain = map_errors(found.maps, known_head(STEP_MM))["brain"]
+    return np.array([brain[name] for name in ("T1", "T2", "PD")])
+
+
+@cache
+def clean() -> np.ndarray:
+    return errors(estimated())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_two_defects_are_harmless_or_told(shard: int) -> None:
+    @settings(max_examples=-(-PAIRS // SHARDS), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(range(shard, len(DEFECTS), SHARDS)), st.integers(0, len(DEFECTS) - 1))
+    def harmless_or_told(first: int, second: int) -> None:
+        try:
+            found = estimated(first, second)
+        except PhysMRISynthError as error:
+            assert str(error).strip().endswith((".", ")"))
+            return
+        assert all(np.isfinite(values[found.maps.mask]).all() for values in (found.maps.pd, found.maps.t1, found.maps.t2))
+        assert found.verdict.level is not Level.GOOD or (errors(found) <= TOLERANCE * clean() + MARGIN).all()
+
+    harmless_or_told()
+
+
+def test_the_clean_head_is_good() -> None:
+    assert estimated().verdict.level is Level.GOOD and (clean() < 12.0).all()
