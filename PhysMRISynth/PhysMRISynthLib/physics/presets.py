@@ -1,24 +1,32 @@
-"""Protocols by name: public datasets, the seed paper's and the contrasts of synthetic MRI, each with the source of its values."""
+"""Protocols by name: the contrasts that clinics read, public studies' and the seed paper's, each with the source of its values.
+
+A preset that nulls tissues is an intent: its inversion times are those of the tissue table, and :func:`adapted` solves them for a head.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from ..errors import ProtocolError
+from .contrast import TissuePoint
+from .nulling import nulled
 from .protocol import Protocol, parse_protocol
 from .sequences import SEQUENCES
 
+_LARGEST_DIFFERENCE = 0.5
+"""Tesla between a preset and maps that still have one field strength."""
 _FILE = Path(__file__).parent.parent / "resources" / "protocols.json"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named protocol (ms, degrees) at a field strength in tesla.
+    """A named protocol (ms, degrees) at a field strength in tesla (None: at any).
 
-    ``role`` is t1w, t2w, flair, pd or other. ``source`` says where the values come from; ``citable`` is False when they are typical
+    ``group`` is clinical, study or own. ``null`` names the tissues that its inversion times null. ``role`` is t1w, t2w, flair, pd or other. ``source`` says where the values come from; ``citable`` is False when they are typical
     values without a source that could be cited. ``echo_time_estimated``: TE is the effective one of a variable-flip train, a guess that a
     fit should improve.
     """
@@ -26,11 +34,17 @@ class Preset:
     name: str
     title: str
     role: str
-    field_strength: float
+    field_strength: float | None
     protocol: Protocol
     source: str
     citable: bool
     echo_time_estimated: bool = False
+    group: str = "study"
+    null: tuple[str, ...] = ()
+
+    def is_for(self, field_strength: float) -> bool:
+        """Whether its values suit maps at a field strength in tesla as they are."""
+        return self.field_strength is None or abs(self.field_strength - field_strength) <= _LARGEST_DIFFERENCE
 
 
 @cache
@@ -51,7 +65,22 @@ def _preset(row: dict) -> Preset:
         source=row["source"],
         citable=row["citable"],
         echo_time_estimated=row.get("echo_time_estimated", False),
+        group=row.get("group", "study"),
+        null=tuple(row.get("null", ())),
     )
+
+
+def adapted(preset: Preset, points: Mapping[str, TissuePoint]) -> Protocol:
+    """The preset's protocol for a head whose tissues have these values: what it nulls is nulled, everything else is as it is.
+
+    Raises ProtocolError when a tissue is not among ``points``, or cannot be nulled.
+    """
+    if not preset.null:
+        return preset.protocol
+    missing = [name for name in preset.null if name not in points]
+    if missing:
+        raise ProtocolError(f"{preset.title} nulls {missing[0].replace('_', ' ')}, of which no T1 is known here. Choose another preset.")
+    return nulled(preset.protocol, [points[name] for name in preset.null])
 
 
 def preset_named(name: str) -> Preset:

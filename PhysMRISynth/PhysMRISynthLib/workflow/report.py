@@ -15,7 +15,7 @@ from ..imaging.acquisition import Acquisition
 from ..physics.protocol import Protocol
 from ..physics.tissues import acceptance_ranges
 from .estimate import Estimate
-from .medians import FROM_LITERATURE, UNITS
+from .medians import FROM_LITERATURE, UNITS, outer_medians
 
 
 def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": estimate.medians,
+        "outer_medians": outer_medians(estimate.maps, estimate.tissue),
         "from_literature": FROM_LITERATURE,
         "published_ranges": acceptance_ranges(field_strength),
         "warnings": list(estimate.warnings),
