@@ -48,7 +48,7 @@ def ct() -> np.ndarray:
 
 def test_an_ordinary_head_is_under_the_limit_and_causes_no_word() -> None:
     found = assessed(distances=Distances((0.5, 0.6), 0.4, 0.7))
-    assert found.score == pytest.approx(0.7) and found.warnings == ()
+    assert found.score == pytest.approx(0.7) and found.reasons == ()
     assert found.parts["latent_distance"] == {"t1w": 0.5, "t2w": 0.6, ALL: 0.4} and found.parts["tissue_distance"] == {ALL: 0.7}
 
 
@@ -61,7 +61,7 @@ def test_without_a_network_the_other_parts_count() -> None:
 def test_a_ct_is_told_by_its_negative_values() -> None:
     found = assessed(ct())
     assert found.score > 5 and found.parts["negative_signal"]["t2w"] == 0.0
-    assert len(found.warnings) == 1 and found.warnings[0].startswith("t1w: ") and "CT" in found.warnings[0]
+    assert len(found.reasons) == 1 and found.reasons[0].image == "t1w" and "CT" in found.reasons[0].text
 
 
 def test_normalised_intensities_are_told_too() -> None:
@@ -72,12 +72,12 @@ def test_normalised_intensities_are_told_too() -> None:
 def test_the_little_that_interpolation_leaves_below_zero_is_allowed() -> None:
     voxels = np.random.default_rng(0).rayleigh(100.0, (20, 20, 20))
     voxels[::7] *= -0.02
-    assert assessed(voxels).warnings == ()
+    assert assessed(voxels).reasons == ()
 
 
 def test_images_that_keep_their_sign_may_be_negative() -> None:
     found = assessed(ct(), protocol=Protocol.of("psir"))
-    assert found.warnings == () and "t1w" not in found.parts["negative_signal"]
+    assert found.reasons == () and "t1w" not in found.parts["negative_signal"]
 
 
 @pytest.mark.parametrize(("agreement", "value"), ((LEAST_AGREEMENT, 1.0), (1.0, 2.0), (1.5, 0.0)))
@@ -102,6 +102,6 @@ def test_residuals_count_from_their_limit_and_no_brain_is_the_end() -> None:
 )
 def test_what_is_strange_is_named(distances: Distances, named: str, unnamed: str) -> None:
     found = assessed(distances=distances)
-    assert len(found.warnings) == 1 and named in found.warnings[0] and unnamed not in found.warnings[0]
-    assert "--prior literature" in found.warnings[0]
+    assert len(found.reasons) == 1 and named in found.reasons[0].text and unnamed not in found.reasons[0].text
+    assert "--prior literature" in found.reasons[0].text
     assert found.score == max(*distances.inputs, distances.together or 0.0, distances.tissues)

@@ -20,14 +20,15 @@ _EXIT_BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0 on success and 2 after bad input, with a one-line cause and remedy on standard error."""
+    """Run one command. Returns 0 on success; 2 after bad input, with a one-line cause and remedy on standard error; 3 where ``--strict``
+    was given and the maps are not to be used."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal or a log may lack letters of a path
     options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], None] = options.command
+    command: Callable[[argparse.Namespace], int | None] = options.command
     try:
-        command(options)
+        return command(options) or 0
     except PhysMRISynthError as error:
         print(f"physmrisynth: {error}", file=sys.stderr)
         return _EXIT_BAD_INPUT
@@ -37,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("physmrisynth: stopped.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 
 from ..errors import EstimationError
 from ..imaging.roles import ROLES
+from ..workflow.verdict import Level
 from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..workflow.cohort_visit import Options, Row
 
 
-def estimate_data_set(options: argparse.Namespace) -> None:
-    """Estimate the visits of ``options.bids``. Raises EstimationError after the last one when some failed."""
+EXIT_DO_NOT_USE = 3
+"""With ``--strict``, where maps were written that are not to be used."""
+
+
+def estimate_data_set(options: argparse.Namespace) -> int:
+    """Estimate the visits of ``options.bids`` and return the exit code. Raises EstimationError after the last one when some failed."""
     from ..workflow.cohort import TABLE, estimate_cohort
     from ..workflow.cohort_visit import FAILED
 
@@ -40,6 +45,10 @@ def estimate_data_set(options: argparse.Namespace) -> None:
     print(f"{told} after {time.perf_counter() - start:.0f} s: {options.out / TABLE}")
     if counts[FAILED]:
         raise EstimationError(f"{counts[FAILED]} of {len(rows)} visits failed; the table says why. Run again: what is complete is kept.")
+    unusable = sum(row.verdict == Level.DO_NOT_USE for row in rows)
+    if unusable:
+        print(f"{unusable} of {len(rows)} visits have maps that are not to be used; their reports say why.")
+    return EXIT_DO_NOT_USE if options.strict and unusable else 0
 
 
 def _options(options: argparse.Namespace) -> Options:
@@ -61,11 +70,12 @@ def _told(row: Row) -> str:
 
 def _summary(rows: Sequence[Row]) -> list[str]:
     """The table as the terminal shows it: T1 and T2 of white matter in ms."""
-    head = ("participant", "session", "status", "inputs", "T1 WM", "T2 WM", "warnings", "reason")
+    head = ("participant", "session", "status", "inputs", "T1 WM", "T2 WM", "verdict", "reason")
     cells = [head] + [
         (
             row.participant, row.session or "", row.status, row.inputs,
-            *("" if value is None else f"{value:g}" for value in (row.white_matter_t1, row.white_matter_t2, row.warnings)), row.reason,
+            *("" if value is None else f"{value:g}" for value in (row.white_matter_t1, row.white_matter_t2)), row.verdict,
+            row.reason,
         )
         for row in rows
     ]  # fmt: skip

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ..errors import EstimationError, ProtocolError
 from ..imaging.roles import ROLES
 from ..training.commands import positive
-from .cohort import estimate_data_set
+from ..workflow.verdict import Level
+from .cohort import EXIT_DO_NOT_USE, estimate_data_set
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -59,15 +60,15 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prior", choices=("auto", "network", "literature"), default="auto")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} where the verdict is not to use the maps")
 
 
-def _estimate(options: argparse.Namespace) -> None:
+def _estimate(options: argparse.Namespace) -> int:
     from ..workflow.inputs import read_acquisitions
     from ..workflow.outputs import check_free, write_estimate
 
     if options.bids is not None:
-        estimate_data_set(options)
-        return
+        return estimate_data_set(options)
     if options.participants or options.scheduler or options.jobs > 1:
         raise EstimationError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
     check_free(options.out, options.overwrite)
@@ -82,6 +83,13 @@ def _estimate(options: argparse.Namespace) -> None:
         bar("write the maps", 0.0)
         write_estimate(estimate, acquisitions, options.field_strength, options.out, options.overwrite)
     print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s.")
+    return _judged(estimate, options)
+
+
+def _judged(estimate: Estimate, options: argparse.Namespace) -> int:
+    """Print the verdict, and return the exit code that follows from it."""
+    print(f"Verdict: {estimate.verdict.sentence}")
+    return EXIT_DO_NOT_USE if options.strict and estimate.verdict.level is Level.DO_NOT_USE else 0
 
 
 def _files(options: argparse.Namespace) -> dict[str, Path | None]:
@@ -122,7 +130,7 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
     return estimate
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _demo(options: argparse.Namespace) -> int:
     from ..workflow.demo import example_acquisitions, write_demo
     from ..workflow.inputs import read_acquisitions
     from ..workflow.outputs import check_free
@@ -145,3 +153,4 @@ def _demo(options: argparse.Namespace) -> None:
         bar("render the contrasts and write all", 0.0)
         lines = write_demo(estimate, acquisitions, truth, options.field_strength, options.out, options.overwrite)
     print(*lines, sep="\n")
+    return _judged(estimate, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ..fitting.check import LARGEST_GOOD_RESIDUAL, FitCheck
 from ..imaging.acquisition import Acquisition
+from .verdict import Cause, Level, Reason
 
 if TYPE_CHECKING:
     from ..network.familiarity import Distances
@@ -26,11 +27,11 @@ _KNOWN = "heads of adults in MR images without tumour, operation or contrast age
 
 @dataclass(frozen=True)
 class Applicability:
-    """``parts``: by kind, then by input or ALL, a number that is 1 at its limit and 0 at best; ``warnings`` on what the parts that no
+    """``parts``: by kind, then by input or ALL, a number that is 1 at its limit and 0 at best; ``reasons`` in words for the parts that no
     other check words."""
 
     parts: Mapping[str, Mapping[str, float]]
-    warnings: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
     @property
     def score(self) -> float:
@@ -54,7 +55,7 @@ def assess(
         together = {} if distances.together is None else {ALL: distances.together}
         parts["latent_distance"] = dict(zip((a.name for a in acquisitions), distances.inputs, strict=True)) | together
         parts["tissue_distance"] = {ALL: distances.tissues}
-    return Applicability(parts, tuple(_warnings(parts)))
+    return Applicability(parts, tuple(_reasons(parts)))
 
 
 def _negative_share(acquisition: Acquisition) -> float:
@@ -64,25 +65,27 @@ def _negative_share(acquisition: Acquisition) -> float:
     return (total - float(voxels.sum(dtype=np.float64))) / (2.0 * total) if total else 0.0
 
 
-def _warnings(parts: Mapping[str, Mapping[str, float]]) -> list[str]:
-    told = [
-        f"{name}: {100 * _MOST_NEGATIVE * share:.0f} % of the signal is below zero, which a magnitude MR image does not have. "
-        "Check that it is no CT and that its intensities were not shifted or normalised; give it as the scanner made it."
-        for name, share in parts["negative_signal"].items()
-        if share > 1.0
-    ]
+def _reasons(parts: Mapping[str, Mapping[str, float]]) -> Iterator[Reason]:
+    for name, share in parts["negative_signal"].items():
+        if share > 1.0:
+            text = (
+                f"{100 * _MOST_NEGATIVE * share:.0f} % of the signal is below zero, which a magnitude MR image does not have. "
+                "Check that it is no CT and that its intensities were not shifted or normalised; give it as the scanner made it."
+            )
+            yield Reason(Cause.IMAGES, Level.DO_NOT_USE, text, name)
     latents = parts.get("latent_distance", {})
     strange = [f"{name} ({value:.1f} times the limit)" for name, value in latents.items() if value > 1.0 and name != ALL]
     if not strange and latents.get(ALL, 0.0) > 1.0:
         strange = [f"the inputs together ({latents[ALL]:.1f} times the limit)"]
     if strange:
-        told.append(
+        text = (
             f"Unlike the images that the network was trained on: {', '.join(strange)}. It knows {_KNOWN}. Check that the input is such an "
             "image and that its protocol is right, and compare with --prior literature before use."
         )
+        yield Reason(Cause.ANATOMY, Level.CAUTION, text)
     if (value := parts.get("tissue_distance", {}).get(ALL, 0.0)) > 1.0:
-        told.append(
+        text = (
             f"The tissues that the network found have amounts, shapes or a certainty unlike those of its training ({value:.1f} times the "
             f"limit). It knows {_KNOWN}. Check that the images show a whole head and what they are, and compare with --prior literature."
         )
-    return told
+        yield Reason(Cause.ANATOMY, Level.CAUTION, text)

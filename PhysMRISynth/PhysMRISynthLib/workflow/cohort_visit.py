@@ -67,7 +67,8 @@ class Visit:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: ``status`` is estimated, complete before or failed (then with the ``reason``); medians in ms."""
+    """A row of the table: ``status`` is estimated, complete before or failed (then with the ``reason``); medians in ms;
+    ``verdict`` as :class:`~.verdict.Level` has it."""
 
     participant: str
     session: str | None
@@ -78,6 +79,7 @@ class Row:
     warnings: int | None = None
     white_matter_t1: float | None = None
     white_matter_t2: float | None = None
+    verdict: str = ""
 
 
 Make = Callable[[Visit, Options, Path, Path], dict[str, Any]]
@@ -120,7 +122,7 @@ class Task:
         return Row(
             self.visit.participant, self.visit.session, status, " ".join(reason.split()), ",".join(self.visit.files),
             None if seconds is None else round(seconds, 1), len(report["warnings"]) if "warnings" in report else None,
-            medians.get("T1"), medians.get("T2"),
+            medians.get("T1"), medians.get("T2"), report.get("verdict", ""),
         )  # fmt: skip
 
 

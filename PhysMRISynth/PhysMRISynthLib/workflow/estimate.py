@@ -24,20 +24,20 @@ from ..imaging.noise_level import noise_level
 from ..imaging.slice_profile import slice_profile
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES, tissue_table
-from .applicability import LEAST_AGREEMENT, Applicability, assess
+from .applicability import Applicability, assess
 from .calibration import sd_factors
-from .coverage import coverage_warnings
+from .coverage import coverage_reasons
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .input_checks import check_inputs
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
+from .reasons import fit_reasons, input_reasons
+from .verdict import Verdict, ordered
 
 if TYPE_CHECKING:
     from ..network.weights import Weights
 
 _SAMPLE = 70_000
-_DOUBTFUL_EQUATIONS = 4.0
-_UNKNOWNS = len(PROPERTIES)
 _LEAST_BRAIN = 1000
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
@@ -50,7 +50,8 @@ class Estimate:
 
     ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
     ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``agreement`` as in
-    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``seconds`` per stage.
+    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``warnings`` are all that was
+    found, in words, and the ``verdict`` what follows from them; ``seconds`` per stage.
     """
 
     maps: TissueMaps
@@ -67,6 +68,7 @@ class Estimate:
     medians: Medians
     applicability: Applicability
     warnings: tuple[str, ...]
+    verdict: Verdict
     seconds: Mapping[str, float] = field(default_factory=dict)
     network: NetworkPrior | None = None
     """What the network expected, where it was the prior."""
@@ -230,12 +232,13 @@ def _assembled(
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
     applicability = assess(acquisitions, checks, agreement, learned.distances if learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
-    uncovered = coverage_warnings(alignments, brain, brain_outside(placement, grid))
-    warnings = (*_warnings(acquisitions, checks, head, agreement), *uncovered, *applicability.warnings, *implausible)
+    uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid))
+    misfits = fit_reasons(checks, head.equation_error, agreement, implausible)
+    found = ordered((*input_reasons(acquisitions), *uncovered, *applicability.reasons, *misfits))
     clock.end()
     return Estimate(
-        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability, warnings,
-        clock.seconds, learned,
+        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,
+        tuple(reason.sentence for reason in found), Verdict.of(found), clock.seconds, learned,
     )  # fmt: skip
 
 
@@ -252,33 +255,3 @@ def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:
     fractions = atlas[:, sure].astype(np.float32) / 255.0
     confirmed = np.take_along_axis(fractions, tissue[sure][None].astype(np.int64), axis=0)
     return float(confirmed.mean() / (fractions**2).sum(axis=0).mean())
-
-
-def _warnings(
-    acquisitions: Sequence[Acquisition], checks: Mapping[str, FitCheck], head: HeadModel, agreement: float
-) -> list[str]:
-    """What a user must know before trusting the maps."""
-    told = [f"{a.name}: {note}" for a in acquisitions for note in (*a.volume.notes, *a.protocol.notes)]
-    told += [
-        f"{a.name}: {', '.join(a.protocol.assumed)} {'is' if len(a.protocol.assumed) == 1 else 'are'} assumed, not stated. "
-        "Give what is known with the protocol."
-        for a in acquisitions
-        if a.protocol.assumed and not (a.protocol.notes and len(a.protocol.assumed) == len(a.protocol.values))
-    ]
-    told += [f"{name}: {check.warning}" for name, check in checks.items() if check.warning]
-    if head.equation_error > _DOUBTFUL_EQUATIONS:
-        told.append(
-            f"The tissues' contrasts contradict the given protocols {head.equation_error:.0f} times more than expected; the uncertainties "
-            "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
-        )
-    if agreement < LEAST_AGREEMENT:
-        told.append(
-            "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
-            "and that they show the whole head of an adult."
-        )
-    if len(acquisitions) < _UNKNOWNS:
-        told.append(
-            f"{len(acquisitions)} of {_UNKNOWNS} contrasts given for {_UNKNOWNS} unknowns: what they cannot tell is literature; "
-            "look at the SD maps."
-        )
-    return told

@@ -35,6 +35,8 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "outer_medians": outer_medians(estimate.maps, estimate.tissue),
         "from_literature": FROM_LITERATURE,
         "published_ranges": acceptance_ranges(field_strength),
+        "verdict": estimate.verdict.level.value,
+        "reasons": [reason.report() for reason in estimate.verdict.reasons],
         "warnings": list(estimate.warnings),
         "seconds": dict(estimate.seconds),
         "peak_memory_gb": peak_memory_gb(),
