@@ -49,7 +49,7 @@ def nulled(protocol: Protocol, tissues: Many[TissuePoint]) -> Protocol:
     if found is None:
         times = " or ".join(names)
         raise ProtocolError(f"No {times} nulls {titles} at TR {protocol.values['TR']:g} ms. Change TR, TE or the readout.")
-    return protocol.changed(f"null of {titles}", **found)
+    return protocol.changed(f"null of {titles}", None, **found)
 
 
 def _one(protocol: Protocol, names: Many[str], tissue: TissuePoint) -> dict[str, float] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ..errors import ProtocolError
 from . import equations
@@ -186,9 +187,20 @@ SEQUENCES: dict[str, Sequence] = {sequence.name: sequence for sequence in _ALL}
 """Every sequence by its name on the command line."""
 
 
+OWN_SEQUENCES: dict[str, Sequence] = {}
+"""Sequences that the user wrote, by name: for rendering; the network and the fit know only SEQUENCES."""
+
+
 def sequence_named(name: str) -> Sequence:
     """The sequence of that name (any case). Raises ProtocolError that lists the names there are."""
+    known = {**SEQUENCES, **OWN_SEQUENCES}
     try:
-        return SEQUENCES[name.strip().lower()]
+        return known[name.strip().lower()]
     except KeyError:
-        raise ProtocolError(f"Unknown sequence '{name}': use one of {', '.join(SEQUENCES)}.") from None
+        raise ProtocolError(f"Unknown sequence '{name}': use one of {', '.join(known)}.{meant(name, known)}") from None
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'flair'?`` where a known name is like the one given, else nothing."""
+    close = get_close_matches(name.strip().lower(), list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

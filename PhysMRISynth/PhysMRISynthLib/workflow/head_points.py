@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ImageError
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
 from ..physics.contrast import TissuePoint
 from ..physics.tissues import Tissue, tissue_table
@@ -43,10 +44,10 @@ def published_points(field_strength: float) -> dict[str, TissuePoint]:
 
 
 def region_point(maps: TissueMaps, region: np.ndarray, name: str) -> TissuePoint:
-    """The medians of ``maps`` over a region, a mask (z, y, x). Raises ValueError when no tissue lies in it."""
+    """The medians of ``maps`` over a region, a mask (z, y, x). Raises ImageError when no tissue lies in it."""
     inside = region & (maps.pd > 0) & (maps.t1 > 0) & (maps.t2 > 0)
     if not inside.any():
-        raise ValueError(f"The region '{name}' holds no tissue of the maps.")
+        raise ImageError(f"The region '{name}' holds no tissue of the maps. Draw it inside the head.")
     pd, t1, t2 = (float(np.median(array[inside])) for array in (maps.pd, maps.t1, maps.t2))
     return TissuePoint(name, name, pd, t1, t2, own=True)
 
@@ -87,4 +88,5 @@ def _lesion(white: TissuePoint, field_strength: float) -> TissuePoint:
 
 
 def _of_theta(tissue: Tissue, theta: np.ndarray, own: bool) -> TissuePoint:
-    return TissuePoint(tissue.name, tissue.title, *np.exp(theta).tolist(), own=own)
+    pd, t1, t2 = np.exp(theta).tolist()
+    return TissuePoint(tissue.name, tissue.title, pd, t1, t2, own)
