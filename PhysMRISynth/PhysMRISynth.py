@@ -71,7 +71,8 @@ class PhysMRISynthParameterNode:
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
     sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
-    previous - the protocol to compare with
+    previous, protocolB - the contrasts to compare with: the one before, and the one that the user set as B
+    compareWith - what B is: "previous", "b", "acquired:ROLE" or "volume:ID"
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
     sampleSeed, sampleCount - for new heads
@@ -96,6 +97,8 @@ class PhysMRISynthParameterNode:
     preset: str = "synthetic-flair"
     values: str = ""
     previous: str = ""
+    protocolB: str = ""
+    compareWith: str = "previous"
     noisy: bool = False
     snr: Annotated[float, WithinRange(2, 200)] = 30.0
     noiseSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0

@@ -62,3 +62,13 @@ def clinical_protocols(points: dict[str, TissuePoint]) -> dict[str, Protocol]:
             except ProtocolError:
                 continue
     return found
+
+
+def caption(protocol: Protocol) -> str:
+    """A contrast in a few words, in plain letters: ``DIR · TR 11000 TE 25 TI1 3478 TI2 444``, as views, pictures and lists carry it."""
+    values = (f"{name} {value:.0f}" if value >= 10.0 else f"{name} {value:.3g}" for name, value in _shown(protocol))
+    return f"{protocol.sequence.name.replace('_', ' ').upper()} · {' '.join(values)}"
+
+
+def _shown(protocol: Protocol) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in protocol.values.items() if name.startswith(("TR", "TE", "TI", "FA"))]

@@ -15,6 +15,7 @@ from ..imaging.acquisition import Acquisition
 from ..physics.protocol import Protocol
 from ..physics.tissues import acceptance_ranges
 from .estimate import Estimate
+from .knowledge import knowledge_of, worst
 from .medians import FROM_LITERATURE, UNITS, outer_medians
 
 
@@ -24,6 +25,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "software": software_report(),
         "prior": "literature" if estimate.network is None else "network",
         "network": None if estimate.network is None else {"sha256": estimate.network.sha256, "device": estimate.network.device},
+        "protocols": worst(knowledge_of(a.protocol) for a in acquisitions).value,
         "field_strength_tesla": field_strength,
         "reference": estimate.reference,
         "equation_error_times_expected": round(estimate.head.equation_error, 2),
