@@ -15,7 +15,9 @@ from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.tissues import acceptance_ranges, tissue_table
 from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
 from PhysMRISynthLib.workflow.render import render_arrays
+from PhysMRISynthLib.workflow.report import protocol_report
 from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.verdict import Cause, Level, Reason, Verdict
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Finished, Progress, Result
 
 PRESETS = {"t1w": "oasis3-t1w", "t2w": "oasis3-t2w", "flair": "oasis3-flair"}
@@ -67,8 +69,12 @@ def _insideOnly(maps: TissueMaps) -> TissueMaps:
 
 
 def _report(roles: tuple[str, ...], warnings: tuple[str, ...]) -> dict[str, Any]:
-    inputs = {role: {"file": None, "residual_rms_percent": 1.0 + i, "protocol": {"spec": PRESETS[role]}} for i, role in enumerate(roles)}
+    protocols = {role: protocol_report(load_presets()[PRESETS[role]].protocol) for role in roles}
+    inputs = {role: {"file": None, "residual_rms_percent": 1.0 + i, "protocol": protocols[role]} for i, role in enumerate(roles)}
+    verdict = Verdict.of(Reason(Cause.FIT, Level.CAUTION, text) for text in warnings)
     return {
+        "verdict": verdict.level.value,
+        "reasons": [reason.report() for reason in verdict.reasons],
         "software": {"PhysMRISynth": "test"},
         "prior": "literature",
         "network": None,

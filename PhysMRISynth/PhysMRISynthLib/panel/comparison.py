@@ -116,6 +116,7 @@ class Comparison:
             else:
                 showMessage(self.ui.compareLabel, "")
                 self._back()
+        self.section.panel.mapsSection.contrastShown()
         self.section.panel.labels.update()
 
     def _showB(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..errors import ProtocolError
-from ..physics.presets import protocol_from_spec
+from ..physics.presets import all_presets, protocol_from_spec
 from ..physics.protocol import Protocol, is_assumed
 from ..physics.sequences import SEQUENCES
 from .choices import Choices
@@ -33,6 +34,7 @@ class InputForm:
         self.rows = ParameterRows(getattr(ui, f"{role}ParametersWidget").layout(), self._stated, guard, sequences)
         self.rows.showReadout(True)
         self.edit.connect("editingFinished()", self._typed)
+        getattr(ui, f"{role}ConfirmButton").connect("clicked(bool)", self._confirm)
 
     def show(self, text: str | None) -> None:
         """Show a protocol's text; None hides the form."""
@@ -53,16 +55,20 @@ class InputForm:
         self.sequences.comboBox.setFocus()
 
     def _sequenceChosen(self, name: str) -> None:
-        before = _understood(self._text)
-        stated = statedValues(before) if before is not None else {}
+        _sequence, stated = _parts(self._text)
         shared = {key: value for key, value in stated.items() if key in {p.name for p in SEQUENCES[name].parameters}}
         fitting = textOf(name, shared)
         self._changed(fitting if _understood(fitting) is not None else name)
 
     def _stated(self, name: str, value: float) -> None:
-        before = _understood(self._text)
-        if before is not None:
-            self._changed(textOf(before.sequence.name, {**statedValues(before), name: value}))
+        sequence, stated = _parts(self._text)
+        self._changed(textOf(sequence, {**stated, name: value}))
+
+    def _confirm(self, checked: bool = False) -> None:
+        """State every value that is shown."""
+        protocol = _understood(self._text)
+        if protocol is not None:
+            self._changed(textOf(protocol.sequence.name, protocol.values))
 
     def _typed(self) -> None:
         if self.widget.visible:  # an edit that is hidden tells, too, that it is finished
@@ -77,6 +83,22 @@ def textOf(sequence: str, values: Mapping[str, float]) -> str:
 def statedValues(protocol: Protocol) -> dict[str, float]:
     """The values that somebody stated."""
     return {name: value for name, value in protocol.values.items() if not is_assumed(protocol.sources.get(name, "assumed"))}
+
+
+def _parts(text: str) -> tuple[str, dict[str, float]]:
+    """The sequence and the stated values of a text, also of one whose values contradict each other."""
+    protocol = _understood(text)
+    if protocol is not None:
+        return protocol.sequence.name, statedValues(protocol)
+    name, *assignments = text.split(",")
+    values = {}
+    for key, _, value in (assignment.partition("=") for assignment in assignments):
+        with suppress(ValueError):
+            values[key.strip().upper()] = float(value)
+    preset = all_presets().get(name.strip().lower())
+    if preset is None:
+        return name.strip().lower(), values
+    return preset.protocol.sequence.name, {**statedValues(preset.protocol), **values}
 
 
 def _understood(text: str) -> Protocol | None:

@@ -74,7 +74,7 @@ class ParameterRow:
         self._setRange()
         self.slider.setSingleStep(1)
         self.slider.setPageStep(_PAGE)
-        self.slider.setMinimumWidth(40)
+        self.slider.setMinimumWidth(24)
         self.label.setBuddy(self.spinBox)
         self.spinBox.setKeyboardTracking(False)
         self.spinBox.setRange(self.parameter.minimum, self.parameter.maximum)
