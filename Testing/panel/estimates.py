@@ -46,7 +46,9 @@ def addImages(*roles: str, known: KnownHead | None = None) -> dict[str, Any]:
     return {role: scalar_volume(1000.0 * image, ijkToRas(known), NAMES[role]) for role, image in images.items()}
 
 
-def result(roles: tuple[str, ...] = ("t1w", "flair"), warnings: tuple[str, ...] = (), known: KnownHead | None = None) -> Result:
+def result(
+    roles: tuple[str, ...] = ("t1w", "flair"), warnings: tuple[str, ...] = (), known: KnownHead | None = None, fieldStrength: float = 3.0
+) -> Result:
     """What a perfect worker would find: the true maps, and fits that leave nothing over."""
     known = known or head()
     maps = _insideOnly(known.maps)
@@ -58,7 +60,7 @@ def result(roles: tuple[str, ...] = ("t1w", "flair"), warnings: tuple[str, ...] 
         residuals={role: np.zeros_like(fit) for role, fit in fits.items()},
         tissue=known.tissue,
         brain=brain,
-        report={**_report(roles, warnings), "tissue_medians": tissue_medians(maps, known.tissue, brain)},
+        report={**_report(roles, warnings, fieldStrength), "tissue_medians": tissue_medians(maps, known.tissue, brain)},
     )
 
 
@@ -68,7 +70,7 @@ def _insideOnly(maps: TissueMaps) -> TissueMaps:
     return replace(maps, pd=pd, t1=t1, t2=t2, sd={"PD": 0.02 * pd, "T1": 0.05 * t1, "T2": 0.05 * t2})
 
 
-def _report(roles: tuple[str, ...], warnings: tuple[str, ...]) -> dict[str, Any]:
+def _report(roles: tuple[str, ...], warnings: tuple[str, ...], fieldStrength: float) -> dict[str, Any]:
     protocols = {role: protocol_report(load_presets()[PRESETS[role]].protocol) for role in roles}
     inputs = {role: {"file": None, "residual_rms_percent": 1.0 + i, "protocol": protocols[role]} for i, role in enumerate(roles)}
     verdict = Verdict.of(Reason(Cause.FIT, Level.CAUTION, text) for text in warnings)
@@ -78,12 +80,12 @@ def _report(roles: tuple[str, ...], warnings: tuple[str, ...]) -> dict[str, Any]
         "software": {"PhysMRISynth": "test"},
         "prior": "literature",
         "network": None,
-        "field_strength_tesla": 3.0,
+        "field_strength_tesla": fieldStrength,
         "reference": roles[0],
         "inputs": inputs,
         "applicability": {"score": 0.42, "limit": 1.0, "parts": {}},
         "from_literature": FROM_LITERATURE,
-        "published_ranges": acceptance_ranges(3.0),
+        "published_ranges": acceptance_ranges(fieldStrength),
         "warnings": list(warnings),
         "seconds": {"align": 8.0, "fit voxels": 30.0},
         "peak_memory_gb": 2.1,

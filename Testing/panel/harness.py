@@ -139,6 +139,12 @@ class DrivenPanel:
         bottom = QtWidgets.QWidget.mapTo(last, self.parent, QtCore.QPoint(0, QtWidgets.QWidget.height(last)))
         return QtWidgets.QWidget.grab(self.parent, QtCore.QRect(0, 0, QtWidgets.QWidget.width(self.parent), bottom.y() + 10))
 
+    def bottomOf(self, name: str, width: int = WIDTH) -> int:
+        """How far below the top of the panel a widget ends, in pixels."""
+        self.picture(width)
+        widget = getattr(self.ui, name)
+        return QtWidgets.QWidget.mapTo(widget, self.parent, QtCore.QPoint(0, QtWidgets.QWidget.height(widget))).y()
+
     def close(self) -> None:
         """As Slicer does when it unloads a module."""
         self.widget.cleanup()

@@ -63,7 +63,7 @@ class SyntheticLabels(VTKObservationMixin):
         actor = self._actors.get(name)
         if actor is None:
             actor = self._actors[name] = _actor()
-            view.renderWindow().GetRenderers().GetFirstRenderer().AddActor2D(actor)
+            view.renderWindow().GetRenderers().GetFirstRenderer().AddViewProp(actor)
         if actor.GetInput() != text:
             actor.SetInput(text)
             actor.SetVisibility(bool(text))
@@ -76,7 +76,7 @@ class SyntheticLabels(VTKObservationMixin):
         for name, actor in self._actors.items():
             if manager is not None and name in manager.sliceViewNames():
                 view = manager.sliceWidget(name).sliceView()
-                view.renderWindow().GetRenderers().GetFirstRenderer().RemoveActor2D(actor)
+                view.renderWindow().GetRenderers().GetFirstRenderer().RemoveViewProp(actor)
                 view.scheduleRender()
         self._actors.clear()
 

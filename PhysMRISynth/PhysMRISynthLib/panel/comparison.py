@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError, ProtocolError
 from ..mrml.display import showInSlices
+from ..mrml.folder import takeOut
 from ..mrml.headers import QUANTITY
 from ..mrml.mapNodes import INPUT, PREVIEW, TISSUE_MAPS
 from ..mrml.preview import renderContrast
@@ -161,7 +162,10 @@ class Comparison:
     def _forgetRendered(self) -> None:
         node, self._rendered = self._rendered, None
         if node is not None and node.GetScene() is not None:
-            node.GetScene().RemoveNode(node)
+            scene, displays = node.GetScene(), [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+            takeOut(scene, node)
+            for gone in (*displays, node):
+                scene.RemoveNode(gone)
 
     def sceneClosing(self) -> None:
         """Its nodes go with the scene."""
