@@ -32,7 +32,7 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def installed(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What dev.py asks pip to install, instead of installing it."""
     requests: list[str] = []
-    monkeypatch.setattr(dev, "pip_install", lambda *arguments: requests.append(arguments[1]))
+    monkeypatch.setattr(dev, "pip_install", lambda *arguments: requests.extend(a for a in arguments if a[0] == "." or a == "--no-deps"))
     return requests
 
 
@@ -88,6 +88,21 @@ def test_all_stages_run_and_the_first_failure_counts(dev: ModuleType, capfd: pyt
     output = capfd.readouterr().out
     assert all(f"ran {status}" in output for status in (0, 3, 4))
     assert "FAILED: bad, worse" in output
+
+
+@pytest.mark.parametrize(("arguments", "runs"), [([], 2), (["Testing/house"], 1)])
+def test_what_is_written_as_dicom_is_tested_with_the_newer_package_too(
+    dev: ModuleType, installed: list[str], capfd: pytest.CaptureFixture[str], arguments: list[str], runs: int
+) -> None:
+    for name in ("ruff", "mypy"):
+        (dev.ROOT / f"{name}.py").write_text("", encoding="utf-8")
+    (dev.ROOT / "pytest.py").write_text("import sys\nprint('ran', sys.argv[1:])", encoding="utf-8")
+    assert dev.main(["test", *arguments]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("ran")]
+    assert len(lines) == runs and all(argument in lines[0] for argument in arguments)
+    assert "--no-deps" in installed if runs == 2 else installed == [".[demo,test]"]
+    assert all(dev.NEWER in line and name in line for line in lines[1:] for name in dev.NEWER_TESTS)
+    assert all((ROOT / name).is_file() for name in dev.NEWER_TESTS)
 
 
 def test_benchmarks_run_one_after_the_other(dev: ModuleType, installed: list[str], capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The Slicer entry without Qt: its metadata, its parameter node, that importing it loads nothing else, and its own test."""
+"""The Slicer entry without Qt: its metadata, its parameter node, and that importing it loads nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import json
 import subprocess
 import sys
-import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,14 +85,3 @@ def test_values_that_cannot_be_are_refused(entry: Any, name: str, wrong: float) 
     with pytest.raises(ValueError):
         setattr(node, name, wrong)
     assert getattr(node, name) == before
-
-
-def test_own_test_passes_in_slicers_way(entry: Any) -> None:
-    entry.PhysMRISynth(SimpleNamespace(path=slicer.modules.physmrisynth.path)).runTest()
-
-
-def test_own_test_passes_in_unittests_way(entry: Any) -> None:
-    names = [name for name in dir(entry.PhysMRISynthTest) if name.startswith("test_") and name != "test_estimateTissueMaps"]
-    assert len(names) >= 4
-    suite = unittest.TestSuite(entry.PhysMRISynthTest(name) for name in names)
-    assert unittest.TextTestRunner().run(suite).wasSuccessful()

@@ -1,10 +1,9 @@
-"""DICOM that this package writes, read back by SimpleITK, pydicom and highdicom, and judged by dciodvfy."""
+"""DICOM that this package writes, read back by SimpleITK and pydicom, and judged by dciodvfy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -70,14 +69,14 @@ def test_every_sequence_is_valid_dicom(sequence: str, tmp_path: Path) -> None:
 def test_a_parametric_map_is_valid_and_reads_back_with_its_quantity_and_unit(name: str, deviation: bool, tmp_path: Path) -> None:
     on = GRIDS["left-handed"]
     write_parametric_map(picture(on), on, QUANTITIES[name], deviation, anonymous_identity(), 9001, tmp_path / "map.dcm")
-    back = highdicom.imread(tmp_path / "map.dcm")
+    back = pydicom.dcmread(tmp_path / "map.dcm")
     places = [group.PlanePositionSequence[0].ImagePositionPatient for group in back.PerFrameFunctionalGroupsSequence]
     planes = planes_of(on)
     distances = np.linalg.norm(np.array(places, dtype=float)[:, None] - planes.positions, axis=2)
     assert distances.min(axis=1).max() < 1e-3
-    frames = back.get_frames(apply_real_world_transform=True, dtype=np.float64)
-    assert np.array_equal(frames, picture(on)[::-1][distances.argmin(axis=1)])
     mapping = back.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    frames = back.pixel_array * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
+    assert np.array_equal(frames, picture(on)[::-1][distances.argmin(axis=1)])
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == {"PD": "%", "T1": "ms", "T2": "ms"}[name]
     quantity = mapping.QuantityDefinitionSequence
     assert quantity[0].ConceptCodeSequence[0].CodeValue == {"PD": "113058", "T1": "113063", "T2": "113065"}[name]
@@ -86,6 +85,26 @@ def test_a_parametric_map_is_valid_and_reads_back_with_its_quantity_and_unit(nam
     assert "NOT FOR DIAGNOSIS" in back.SeriesDescription
     assert back.DeviceSerialNumber == "NONE"
     assert violations(tmp_path / "map.dcm") == []
+
+
+@pytest.mark.parametrize("images", [1, 3, 5])
+def test_a_map_refers_to_the_images_it_came_from_even_where_they_are_fewer_than_its_planes(images: int, tmp_path: Path) -> None:
+    on = GRIDS["oblique"]
+    (tmp_path / "source").mkdir()
+    files = series(tmp_path / "source", on, Protocol.of("se"))
+    for file in files[images:]:
+        file.unlink()
+    identity = source_identity(tmp_path / "source", on)
+    write_parametric_map(picture(on), on, QUANTITIES["T1"], False, identity, 9001, tmp_path / "map.dcm")
+    back, originals = pydicom.dcmread(tmp_path / "map.dcm"), [pydicom.dcmread(file) for file in files[:images]]
+    (referenced,) = back.ReferencedSeriesSequence
+    assert referenced.SeriesInstanceUID == originals[0].SeriesInstanceUID
+    names = {image.SOPInstanceUID for image in originals}
+    for items in (referenced.ReferencedInstanceSequence, back.SourceImageSequence):
+        assert {item.ReferencedSOPInstanceUID for item in items} == names
+    assert all("DerivationImageSequence" not in group for group in back.PerFrameFunctionalGroupsSequence)
+    assert (back.PatientID, back.StudyInstanceUID) == (originals[0].PatientID, originals[0].StudyInstanceUID)
+    assert back.NumberOfFrames == 5 and violations(tmp_path / "map.dcm") == []
 
 
 def test_a_series_says_what_it_is(tmp_path: Path) -> None:

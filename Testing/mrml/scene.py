@@ -21,6 +21,7 @@ class HeadlessSlicer:
     """A scene with application, colour and volume logics and three slice views of 120 × 100 pixels, as ``slicer.mrmlScene``."""
 
     def __init__(self, home: Path) -> None:
+        self._module_logics: dict[str, Any] = {}
         self.scene = slicer.vtkMRMLScene()
         slicer.mrmlScene = self.scene
         self.application = slicer.vtkSlicerApplicationLogic()
@@ -54,7 +55,7 @@ class HeadlessSlicer:
         self.scene.SetDataIOManager(self._transfers)
 
     def _logic(self, kind: type, name: str) -> Any:
-        logic = kind()
+        logic = self._module_logics[name] = kind()  # the application does not keep them
         logic.SetMRMLApplicationLogic(self.application)
         logic.SetMRMLScene(self.scene)
         self.application.SetModuleLogic(name, logic)

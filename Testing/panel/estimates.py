@@ -12,10 +12,10 @@ from mrml.scene import scalar_volume
 from PhysMRISynthLib.imaging.known_head import KnownHead
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.presets import load_presets
-from PhysMRISynthLib.physics.tissues import acceptance_ranges, tissue_table
+from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
 from PhysMRISynthLib.workflow.render import render_arrays
-from PhysMRISynthLib.workflow.report import protocol_report
+from PhysMRISynthLib.workflow.report import protocol_report, published_ranges
 from PhysMRISynthLib.workflow.small_head import small_head
 from PhysMRISynthLib.workflow.verdict import Cause, Level, Reason, Verdict
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Finished, Progress, Result
@@ -85,7 +85,7 @@ def _report(roles: tuple[str, ...], warnings: tuple[str, ...], fieldStrength: fl
         "inputs": inputs,
         "applicability": {"score": 0.42, "limit": 1.0, "parts": {}},
         "from_literature": FROM_LITERATURE,
-        "published_ranges": acceptance_ranges(fieldStrength),
+        "published_ranges": published_ranges(fieldStrength),
         "warnings": list(warnings),
         "seconds": {"align": 8.0, "fit voxels": 30.0},
         "peak_memory_gb": 2.1,
@@ -130,7 +130,7 @@ def finish(driven: Any, client: FakeClient, **options: Any) -> None:
 def estimated(driven: Any, client: FakeClient, *roles: str) -> dict[str, Any]:
     """Load images, select them as the panel does by itself, estimate; returns the images' nodes by role."""
     nodes = addImages(*(roles or ("t1w", "flair")))
-    driven.widget.enter()
+    driven.enter()
     driven.click("applyButton")
     finish(driven, client, roles=tuple(nodes))
     return nodes

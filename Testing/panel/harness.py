@@ -23,7 +23,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from . import widgets
 from .pythonqt import CtkModule, Loader, QtModule
 
-_QMRML = ("qMRMLWidget", "qMRMLNodeComboBox")
+_QMRML = ("qMRMLWidget", "qMRMLNodeComboBox", "qSlicerScriptedLoadableModuleWidget")
 _FOR_COMPARING = ("qMRMLSliderWidget", "qMRMLSpinBox", "qMRMLRangeWidget")
 _USE_QT = ("PhysMRISynthLib.panel", "slicer.parameterNodeWrapper", "slicer.ScriptedLoadableModule", "standins.connectors")
 WIDTH, NARROWEST = 420, 300
@@ -74,19 +74,28 @@ class DrivenPanel:
 
     def __init__(self, headless: HeadlessSlicer, made: standins.Standins) -> None:
         self.slicer, self.standins = headless, made
-        self.entry = importlib.reload(importlib.import_module("PhysMRISynth"))
-        self.parent = widgets.qMRMLWidget()
-        QtWidgets.QWidget.setLayout(self.parent, QtWidgets.QVBoxLayout())
-        self.parent.isEntered = True
-        self.widget = self.entry.PhysMRISynthWidget(self.parent)
-        self.widget.setup()
-        self.widget.enter()
+        importlib.reload(importlib.import_module("PhysMRISynth"))
+        self.parent = widgets.qSlicerScriptedLoadableModuleWidget()
+        slicer.modules.physmrisynth.widgetRepresentation = lambda: self.parent
+        slicer.util.selectModule = lambda name: self.parent.isEntered or self.parent.enter()
+        self.parent.reload()
+        self.parent.enter()
         QtWidgets.QWidget.show(self.parent)  # what is hidden is not laid out
-        self.panel, self.ui, self.logic = self.widget.panel, self.widget.ui, self.widget.logic
 
     @property
-    def parameters(self) -> Any:
-        return self.panel.parameterNode
+    def widget(self) -> Any:
+        """The module's widget, which is another one after a reload."""
+        return slicer.modules.PhysMRISynthWidget
+
+    panel = property(lambda self: self.widget.panel)
+    ui = property(lambda self: self.widget.ui)
+    logic = property(lambda self: self.widget.logic)
+    parameters = property(lambda self: self.panel.parameterNode)
+
+    def enter(self) -> None:
+        """Open another module and this one again."""
+        self.parent.exit()
+        self.parent.enter()
 
     def click(self, name: str) -> None:
         """Press a button or a check box, which must be enabled."""
@@ -149,6 +158,7 @@ class DrivenPanel:
         """As Slicer does when it unloads a module."""
         self.widget.cleanup()
         self.logic.close()
+        del slicer.modules.PhysMRISynthWidget
         for selector in self.parent.findChildren(widgets.qMRMLNodeComboBox):
             selector.setMRMLScene(None)
         shiboken6.delete(self.parent)  # now, not when Python's garbage collector finds its parts in any order
@@ -185,7 +195,7 @@ def drivenPanel() -> Iterator[DrivenPanel]:
     """A panel for one test; AssertionError when VTK, Qt or a slot reported an error."""
     with complaints(), headless_slicer() as headless:
         installDoubles()
-        driven = DrivenPanel(headless, standins.install(slicer, headless.scene))
+        driven = DrivenPanel(headless, standins.install(slicer, headless.scene, headless.application))
         try:
             yield driven
         finally:

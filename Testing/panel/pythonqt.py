@@ -1,12 +1,13 @@
 """PythonQt's manners on PySide6, so that Slicer's Python code drives Qt in a test as it does in Slicer.
 
 Qt properties are attributes (``widget.text``, ``button.enabled = False``), and signals connect by signature
-(``connect("clicked(bool)", f)``). As in Slicer, a property hides the method of its name, and a signature that does not exist is an
-error, which here raises.
+(``connect("clicked(bool)", f)``). As in Slicer, a property hides the method of its name, an object takes no new attributes, and a
+signature that does not exist is an error, which here raises.
 """
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import sys
@@ -20,10 +21,21 @@ from PySide6.QtUiTools import QUiLoader
 _object = QtCore.QObject
 
 
+_NOT_PROPERTIES = {"QTimer": ("singleShot",)}
+"""Properties that a static method of the same name hides."""
+
+
 class PythonQtManners:
-    """Mixed into every Qt class. Inside the doubles Qt's own methods are called through their class, because properties hide them."""
+    """Mixed into every Qt class. Inside the doubles Qt's own methods are called through their class, because properties hide them.
+
+    ``_hidden`` are names of the Qt class that a double is made of and that the class it stands for does not have.
+    """
+
+    _hidden: frozenset[str] = frozenset()
 
     def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name in type(self)._hidden:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         if name in ("connect", "disconnect"):  # PySide answers these before a Python override would be asked
             return functools.partial(PythonQtManners._bySignature, self, name)
         if name in ("findChildren", "findChild"):
@@ -37,12 +49,21 @@ class PythonQtManners:
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "name":
             name = "objectName"
-        index = -1 if name.startswith("_") else _object.metaObject(self).indexOfProperty(name)
-        if index < 0:
+        kind = type(self)
+        if name.startswith("_") and "_qtClass" not in vars(kind):  # what a double remembers
             super().__setattr__(name, value)
-        elif not _object.setProperty(self, name, list(value) if isinstance(value, tuple) else value):
-            # flags and enumerations have no conversion, their setters take them
+            return
+        if Loader.loading:  # PySide makes every named child an attribute
+            return
+        index = _object.metaObject(self).indexOfProperty(name)
+        if index < 0 or name in kind._hidden or name in _NOT_PROPERTIES.get(kind.__name__, ()):
+            raise AttributeError(f"{kind.__name__} has no property '{name}': creating new attributes on C++ objects is not allowed")
+        if not _object.metaObject(self).property(index).isWritable():
+            raise AttributeError(f"property '{name}' of {kind.__name__} is not writable")
+        if isinstance(value, enum.Enum):  # PySide has no conversion for enumerations and flags, their setters take them
             super().__getattribute__(f"set{name[0].upper()}{name[1:]}")(value)
+        elif value is None or not _object.setProperty(self, name, list(value) if isinstance(value, tuple) else value):
+            raise ValueError(f"property '{name}' of {kind.__name__} does not accept a {type(value).__name__}")
 
     def _bySignature(self, action: str, signature: str, slot: Callable[..., Any]) -> bool:
         signal = _object.__getattribute__(self, signature.partition("(")[0])
@@ -64,7 +85,9 @@ class PythonQtManners:
 
 
 def accepted(slot: Callable[..., Any], count: int) -> int:
-    """How many of a signal's ``count`` arguments a slot takes: the first ones."""
+    """How many of a signal's ``count`` arguments a slot gets: a function or a method the first ones that it takes, anything else all."""
+    if not isinstance(slot, (types.FunctionType, types.MethodType)):
+        return count
     kinds = [p.kind for p in inspect.signature(slot).parameters.values()]
     positional = sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
     return count if inspect.Parameter.VAR_POSITIONAL in kinds else min(count, positional)
@@ -106,6 +129,7 @@ class Loader(QUiLoader):
     """Builds the widgets of a .ui file as doubles; ``doubles`` are those of classes that Qt does not have."""
 
     doubles: dict[str, type] = {}  # noqa: RUF012 (filled once, by install)
+    loading = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +143,11 @@ class Loader(QUiLoader):
         return widget
 
     def load(self, file: Any, parent: Any = None) -> Any:
-        widget = super().load(file, parent)
+        Loader.loading = True
+        try:
+            widget = super().load(file, parent)
+        finally:
+            Loader.loading = False
         widget._created = self._created  # PySide forgets the Python type of a widget that nothing refers to
         return widget
 

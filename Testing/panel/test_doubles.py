@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import slicer
+import standins
 from mrml.scene import headless_slicer
 from panel import harness
-from PySide6 import QtCore
+from PySide6 import QtCore, QtWidgets
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,55 @@ def test_signals_connect_by_signature_and_slots_take_what_they_can() -> None:
         box.connect("pressed(bool)", heard.append)
 
 
+def test_objects_take_no_new_attributes_and_properties_no_wrong_values() -> None:
+    import qt
+
+    label, timer = qt.QLabel(), qt.QTimer()
+    for target, name in ((label, "txt"), (label, "helper"), (timer, "singleShot")):
+        with pytest.raises(AttributeError, match=name):
+            setattr(target, name, 1)
+    with pytest.raises(AttributeError, match="not writable"):
+        label.width = 5
+    with pytest.raises(ValueError, match="NoneType"):
+        label.text = None
+    assert label.text == ""
+
+
+def test_partials_and_callables_get_all_arguments() -> None:
+    import qt
+
+    class Callable:
+        def __call__(self) -> None:
+            raise AssertionError("not reached")
+
+    box = qt.QCheckBox()
+    for slot in (partial(lambda: None), Callable()):
+        box.connect("clicked(bool)", slot)
+        with pytest.raises(AssertionError, match="TypeError"), harness.complaints():
+            box.click()
+        box.disconnect("clicked(bool)", slot)
+
+
+def test_only_slicer_enters_a_module() -> None:
+    with harness.drivenPanel() as driven:
+        assert driven.parent.isEntered is True
+        with pytest.raises(AttributeError, match="isEntered"):
+            driven.parent.isEntered = False
+        driven.parent.exit()
+        assert driven.parent.isEntered is False
+
+
+def test_dialogs_know_slicers_arguments_and_do_not_open_in_a_test_run() -> None:
+    made = standins.install(slicer)
+    assert slicer.util.confirmYesNoDisplay("Really?", windowTitle="Delete") is True
+    with pytest.raises(TypeError, match="title"):
+        slicer.util.confirmYesNoDisplay("Really?", title="Delete")
+    made.app.testing = True
+    assert slicer.util.confirmYesNoDisplay("Really?") is False
+    with pytest.raises(ValueError, match="no signal startUp"):
+        slicer.app.connect("startUp()", print)
+
+
 def test_errors_in_slots_and_warnings_of_qt_fail() -> None:
     import qt
 
@@ -62,13 +114,35 @@ def test_node_selector_lists_the_nodes_asked_for_and_follows_the_scene() -> None
         selector.setMRMLScene(headless.scene)
         headless.scene.AddNewNodeByClass("vtkMRMLTextNode", "other")
         node = headless.scene.AddNewNodeByClass("vtkMRMLTextNode", "wanted")
+        selector.setCurrentNode(node)
+        assert selector.currentNode() is None, "it is not listed yet"
         node.SetAttribute("kind", "maps")
         selector.setCurrentNode(node)
         assert selector.currentNode() is node
-        assert [selector.itemText(i) for i in range(selector.count)] == ["None", "wanted"]
+        box = QtWidgets.QComboBox
+        assert [box.itemText(selector, i) for i in range(box.count(selector))] == ["None", "wanted"]
         headless.scene.RemoveNode(node)
         assert selector.currentNode() is None
         assert heard == [node, None]
+        selector.setMRMLScene(None)
+
+
+def test_node_selector_takes_one_attribute_for_a_type_it_lists_and_waits_for_the_end_of_an_import() -> None:
+    with headless_slicer() as headless:
+        selector = slicer.qMRMLNodeComboBox()
+        selector.addAttribute("vtkMRMLTextNode", "ignored", "1")  # not listed at this moment
+        selector.nodeTypes, selector.noneEnabled = ["vtkMRMLTextNode"], True
+        for name in ("first", "second"):
+            selector.addAttribute("vtkMRMLTextNode", name, "1")
+        selector.setMRMLScene(headless.scene)
+        headless.scene.StartState(headless.scene.ImportState)
+        node = headless.scene.AddNewNodeByClass("vtkMRMLTextNode", "wanted")
+        node.SetAttribute("second", "1")
+        selector.setCurrentNode(node)
+        assert selector.currentNode() is None
+        headless.scene.EndState(headless.scene.ImportState)
+        selector.setCurrentNode(node)
+        assert selector.currentNode() is node
         selector.setMRMLScene(None)
 
 

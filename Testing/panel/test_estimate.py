@@ -19,7 +19,7 @@ from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Failed, Progress
 def running(driven: DrivenPanel, client: FakeClient) -> DrivenPanel:
     """The panel with an estimate of T1w and FLAIR under way."""
     addImages("t1w", "flair")
-    driven.widget.enter()
+    driven.enter()
     driven.click("applyButton")
     return driven
 
@@ -152,7 +152,7 @@ def test_a_failure_is_told_in_place(running: DrivenPanel, client: FakeClient) ->
 def test_inputs_that_cannot_be_used_are_told_before_the_worker_starts(driven: DrivenPanel, client: FakeClient) -> None:
     node = addImages("t1w")["t1w"]
     slicer.util.arrayFromVolume(node)[:] = 7.0
-    driven.widget.enter()
+    driven.enter()
     driven.click("applyButton")
     assert client.jobs == []
     assert NAMES["t1w"] in driven.message("estimateWarningLabel")
@@ -161,7 +161,7 @@ def test_inputs_that_cannot_be_used_are_told_before_the_worker_starts(driven: Dr
 
 def test_choices_reach_the_job(driven: DrivenPanel, client: FakeClient) -> None:
     addImages("t1w", "flair")
-    driven.widget.enter()
+    driven.enter()
     driven.choose("registerComboBox", "Always")
     driven.choose("referenceComboBox", "FLAIR")
     driven.choose("priorComboBox", "Atlas only")
@@ -214,7 +214,7 @@ def test_a_real_estimate_of_a_small_head(real: DrivenPanel) -> None:
     protocols = {role: load_presets()[f"oasis3-{role}"].protocol for role in ("t1w", "t2w", "flair")}
     for role, image in simulate(head().maps, protocols, 60.0, 0.1, 0).items():
         scalar_volume(image, ijkToRas(), NAMES[role])
-    real.widget.enter()
+    real.enter()
     for role in protocols:
         setattr(real.parameters, f"{role}Protocol", f"oasis3-{role}")
     real.choose("priorComboBox", "Atlas only")

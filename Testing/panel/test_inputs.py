@@ -17,7 +17,7 @@ from panel.harness import DrivenPanel
 
 def test_images_are_selected_by_their_names(driven: DrivenPanel) -> None:
     nodes = addImages("t1w", "flair")
-    driven.widget.enter()
+    driven.enter()
     assert driven.parameters.t1w is nodes["t1w"]
     assert driven.ui.flairSelector.currentNode() is nodes["flair"]
     assert driven.parameters.t2w is None
@@ -39,13 +39,13 @@ def test_images_that_are_loaded_while_another_module_is_open_wait(driven: Driven
 def test_a_choice_of_the_user_is_left_alone(driven: DrivenPanel) -> None:
     nodes = addImages("t1w", "t2w")
     driven.ui.t2wSelector.setCurrentNode(nodes["t2w"])
-    driven.widget.enter()
+    driven.enter()
     assert driven.parameters.t1w is None
 
 
 def test_assumed_values_are_marked(driven: DrivenPanel) -> None:
     addImages("flair")
-    driven.widget.enter()
+    driven.enter()
     text = driven.message("flairValuesLabel")
     assert "background-color" in text
     assert "No acquisition parameters found" in text and "Enter values…" in text
@@ -59,7 +59,7 @@ def test_values_of_a_sidecar_are_named_so(driven: DrivenPanel, tmp_path: Path) -
     storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
     storage.SetFileName(str(tmp_path / "sub-01_T1w.nii.gz"))
     node.SetAndObserveStorageNodeID(storage.GetID())
-    driven.widget.enter()
+    driven.enter()
     assert "sidecar: TR\N{NO-BREAK SPACE}2300" in driven.message("t1wValuesLabel").replace("<br>", "")
 
 
@@ -71,7 +71,7 @@ def test_values_of_a_dicom_header_are_named_so(driven: DrivenPanel, tmp_path: Pa
     node = addImages("t1w")["t1w"]
     node.SetName("5: series")
     node.SetAttribute("DICOM.instanceUIDs", base.uids)
-    driven.widget.enter()
+    driven.enter()
     assert driven.parameters.t1w is node
     told = driven.message("t1wValuesLabel").replace("\N{NO-BREAK SPACE}", " ")
     assert "DICOM: TR 2400 ms, TI 1000 ms, TE 3.2 ms, Flip angle 8°" in told
@@ -79,7 +79,7 @@ def test_values_of_a_dicom_header_are_named_so(driven: DrivenPanel, tmp_path: Pa
 
 def test_a_preset_and_a_typed_protocol_replace_the_header(driven: DrivenPanel) -> None:
     addImages("t1w")
-    driven.widget.enter()
+    driven.enter()
     driven.choose("t1wProtocolComboBox", "ADNI: T1w MPRAGE")
     assert driven.parameters.t1wProtocol == "adni-t1w"
     assert "preset: TR\N{NO-BREAK SPACE}2300" in driven.message("t1wValuesLabel")
@@ -141,7 +141,7 @@ def test_an_empty_panel_offers_images(driven: DrivenPanel, monkeypatch: pytest.M
 
 def test_a_wrong_protocol_is_told_in_place_and_holds_the_estimate(driven: DrivenPanel) -> None:
     addImages("t1w")
-    driven.widget.enter()
+    driven.enter()
     driven.parameters.t1wProtocol = "mprage,TR=900,TI=1000"
     assert "TI must be shorter than TR" in driven.message("t1wValuesLabel")
     assert not driven.ui.applyButton.enabled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import slicer
 from packaging.requirements import Requirement
+from panel.harness import installDoubles
+from PySide6 import QtWidgets
 from standins import Standins, install
 
 REAL = {"threadpoolctl", "torch", "safetensors"}
@@ -26,6 +29,11 @@ class Computer:
         self.calls: list[tuple[str, Any, dict[str, Any]]] = []
         self.failure: Exception | None = None
         self.dialogs, self.installation = standins.dialogs, installation
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the user sees that something goes on: the cursor, and a word in the status bar."""
+        return QtWidgets.QApplication.overrideCursor() is not None and "torch" in self.dialogs.texts("showStatusMessage")[-1]
 
     def ask(self, prior: str) -> bool:
         return self.installation.ensureInstalled(prior)
@@ -44,20 +52,35 @@ class Computer:
 @pytest.fixture
 def computer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Computer:
     """A Slicer with the PyTorch extension, installed weights and none of the packages."""
+    installDoubles()
     made = install(slicer, getattr(slicer, "mrmlScene", None))
     module = importlib.import_module("PhysMRISynthLib.panel.installation")
     computer = Computer(made, module)
     monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace() if name in computer.present else None)
     monkeypatch.setattr(module, "weightsFile", lambda: tmp_path / "weights.safetensors")
     packaging = ModuleType("slicer.packaging")
-    packaging.pip_ensure = lambda requirements, prompt_install=True, requester=None: computer.install(
-        "pip_ensure", requirements, prompt_install=prompt_install, requester=requester
-    )
+    packaging.pip_ensure = partial(pip_ensure, computer)
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
-    offer_torch(monkeypatch, lambda askConfirmation=True, torchVersionRequirement=None: computer.install(
-        "installTorch", "torch", askConfirmation=askConfirmation, torchVersionRequirement=torchVersionRequirement
-    ))  # fmt: skip
+    offer_torch(monkeypatch, partial(install_torch, computer))
     return computer
+
+
+def pip_ensure(
+    computer: Computer, requirements: Any, constraints: Any = None, skip_packages: Any = None, prompt_install: bool = True,
+    prompt_restart: bool = True, requester: str | None = None, skip_in_testing: bool = True, show_progress: bool = True,
+) -> None:  # fmt: skip
+    """As Slicer's, which installs nothing when it was started with --testing."""
+    if not (skip_in_testing and slicer.app.testingEnabled()):
+        computer.install("pip_ensure", requirements, prompt_install=prompt_install, requester=requester)
+
+
+def install_torch(
+    computer: Computer, askConfirmation: bool = False, forceComputationBackend: str | None = None,
+    torchVersionRequirement: str | None = None, torchvisionVersionRequirement: str | None = None,
+) -> None:  # fmt: skip
+    """As the PyTorch extension's."""
+    assert computer.waiting, "Slicer is frozen meanwhile, and nobody is told"
+    computer.install("installTorch", "torch", askConfirmation=askConfirmation, torchVersionRequirement=torchVersionRequirement)
 
 
 def offer_torch(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:

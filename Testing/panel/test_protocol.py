@@ -189,6 +189,7 @@ def test_keep_makes_a_volume_that_stays(ready: DrivenPanel) -> None:
 def test_noise_is_added_and_repeatable(ready: DrivenPanel) -> None:
     clean = preview(ready).copy()
     ready.click("noisyCheckBox")
+    rest(ready)
     noisy = preview(ready).copy()
     assert not np.array_equal(noisy, clean)
     ready.ui.snrSpinBox.value = 10.0

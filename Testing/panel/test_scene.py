@@ -26,7 +26,6 @@ def test_a_scene_that_is_saved_and_loaded_is_the_same(driven: DrivenPanel, clien
     slicer.mrmlScene.Clear()
     assert driven.parameters.maps is None
     assert slicer.mrmlScene.ReadFromMRB(str(bundle))
-    driven.widget.enter()
     driven.settle(400)
     after = state(driven)
     assert after.keys() == before.keys()

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Qt
 
@@ -22,7 +24,7 @@ class ctkCollapsibleButton(PythonQtManners, QtWidgets.QWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._text, self._collapsed = "", False
-        self.contentsCollapsed = DoublesSignal(1)
+        self.__dict__["contentsCollapsed"] = DoublesSignal(1)
         _widget.setContentsMargins(self, 0, _HEADER, 0, 0)
 
     def _setText(self, text: str) -> None:
@@ -64,15 +66,22 @@ def _stored(kind: Any, name: str, default: Any) -> Property:
 
 
 class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
-    """Lists the scene's nodes of ``nodeTypes`` that have the attributes asked for; hidden nodes are left out."""
+    """Lists the scene's nodes of ``nodeTypes`` that have the attributes asked for; hidden nodes are left out.
+
+    What is listed follows the nodes' ModifiedEvents, and stands still while a scene is imported or changed in bulk.
+    """
 
     _signatures = ("currentNodeChanged(vtkMRMLNode*)", "currentNodeChanged(bool)")
+    _hidden = frozenset(
+        ("addItem", "addItems", "clear", "count", "currentIndex", "currentText", "findText", "itemData", "itemText", "setCurrentIndex")
+    )  # Slicer's is no QComboBox
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self.currentNodeChanged = DoublesSignal(1)
+        self.__dict__["currentNodeChanged"] = DoublesSignal(1)
         self._types: list[str] = []
-        self._attributes: list[tuple[str, str, str | None]] = []
+        self._attributes: dict[str, tuple[str, str | None]] = {}
+        self._nodeTags: dict[Any, int] = {}
         self._ids: list[str | None] = []
         self._observed: Any = None
         self._tags: list[int] = []
@@ -95,15 +104,18 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
     selectNodeUponCreation = _stored(bool, "selectNodeUponCreation", True)
 
     def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
-        self._attributes.append((nodeType, name, value))
-        self._update()
+        """One attribute for each type; ignored for types that are not listed now."""
+        if nodeType in self._types:
+            self._attributes[nodeType] = name, value
+            self._update()
 
     def setMRMLScene(self, scene: Any) -> None:
         if self._observed is not None:
             for tag in self._tags:
                 self._observed.RemoveObserver(tag)
         self._observed = scene
-        events = () if scene is None else (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent)
+        names = ("NodeAdded", "NodeRemoved", "EndBatchProcess", "EndImport", "EndClose") if scene is not None else ()
+        events = [getattr(scene, f"{name}Event") for name in names]
         self._tags = [scene.AddObserver(event, lambda *arguments: self._update()) for event in events]
         self._update()
 
@@ -116,12 +128,22 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
         return [node for kind in self._types for node in _nodesOfClass(self._observed, kind) if self._isListed(node, kind)]
 
     def _isListed(self, node: Any, kind: str) -> bool:
-        wanted = [(name, value) for nodeType, name, value in self._attributes if nodeType == kind]
+        wanted = [self._attributes[kind]] if kind in self._attributes else []
         exact = self.showChildNodeTypes or node.GetClassName() == kind
         shown = self.showHidden or not node.GetHideFromEditors()
         return exact and shown and all((a := node.GetAttribute(n)) is not None and v in (None, a) for n, v in wanted)
 
+    def _observeNodes(self) -> None:
+        present = {} if self._observed is None else {node: None for kind in self._types for node in _nodesOfClass(self._observed, kind)}
+        for node in [node for node in self._nodeTags if node not in present]:
+            node.RemoveObserver(self._nodeTags.pop(node))
+        for node in [node for node in present if node not in self._nodeTags]:
+            self._nodeTags[node] = node.AddObserver("ModifiedEvent", lambda caller, event: self._update())
+
     def _update(self) -> None:
+        if self._observed is not None and self._observed.IsBatchProcessing():
+            return
+        self._observeNodes()
         nodes = self._nodes()
         _widget.blockSignals(self, True)
         QtWidgets.QComboBox.clear(self)
@@ -146,7 +168,6 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
         return self._observed.GetNodeByID(identifier) if identifier and self._observed is not None else None
 
     def setCurrentNode(self, node: Any) -> None:
-        self._update()  # Slicer's follows every change of a node
         identifier = node.GetID() if node else None
         none = 0 if None in self._ids else -1
         QtWidgets.QComboBox.setCurrentIndex(self, self._ids.index(identifier) if identifier in self._ids else none)
@@ -167,3 +188,32 @@ class qMRMLWidget(PythonQtManners, QtWidgets.QWidget):
         for child in self._created:
             if isinstance(child, qMRMLNodeComboBox):
                 child.setMRMLScene(scene)
+
+
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+    """Holds the panel of a scripted module and makes it as Slicer does: ``isEntered`` follows `enter` and `exit`, and nobody can set it."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._entered = False
+        _widget.setLayout(self, QtWidgets.QVBoxLayout())
+
+    isEntered = Property(bool, lambda self: self._entered)
+
+    def reload(self) -> None:
+        """Make the panel of what is in sys.modules now; `enter` is not called again."""
+        made = sys.modules["PhysMRISynth"].PhysMRISynthWidget(self)
+        slicer.modules.PhysMRISynthWidget = made
+        made.setup()
+
+    def self(self) -> Any:
+        """The Python object."""
+        return slicer.modules.PhysMRISynthWidget
+
+    def enter(self) -> None:
+        self._entered = True
+        slicer.modules.PhysMRISynthWidget.enter()
+
+    def exit(self) -> None:
+        self._entered = False
+        slicer.modules.PhysMRISynthWidget.exit()

@@ -32,24 +32,27 @@ class Standins:
     dialogs: dialogs.Dialogs
 
 
-def install(slicer: Any, scene: Any = None) -> Standins:
+def install(slicer: Any, scene: Any = None, logic: Any = None) -> Standins:
     """Complete the package ``slicer``; may be called again, which starts with fresh records.
 
     Args:
         slicer: slicer-core's package.
         scene: becomes ``slicer.mrmlScene``; None keeps the present scene, or makes an empty one where there is none.
+        logic: the application logic of that scene, with the logics of the modules Tables and Plots; without it there are no views.
     """
     slicer.mrmlScene = scene or getattr(slicer, "mrmlScene", None) or slicer.vtkMRMLScene()
-    slicer.app = application.Application(slicer.mrmlScene)
+    slicer.app = application.Application(slicer.mrmlScene, logic)
     slicer.selfTests = {}
     if not hasattr(slicer, "modules"):
         slicer.modules, slicer.moduleNames = SimpleNamespace(), SimpleNamespace()
     slicer.modules.physmrisynth = SimpleNamespace(path=str(_ENTRY), name="PhysMRISynth")
     slicer.moduleNames.PhysMRISynth = "PhysMRISynth"
+    for name in ("Tables", "Plots"):
+        setattr(slicer.modules, name.lower(), SimpleNamespace(logic=partial(logic.GetModuleLogic, name) if logic else None))
     source = os.environ.get("SLICER_PYTHON_DIR")
     _use_slicers_own(slicer, Path(source) / "slicer") if source else _use_standins(slicer)
     slicer.util.loadVolume = partial(files.loadVolume, slicer)
-    asked = dialogs.Dialogs()
+    asked = dialogs.Dialogs(slicer.app.testingEnabled)
     asked.install(slicer.util)
     return Standins(slicer.app, asked)
 

@@ -1,13 +1,15 @@
 """A stand-in for slicer.parameterNodeWrapper: typed fields kept in a real vtkMRMLScriptedModuleNode, linked to widgets.
 
 Values are written as Slicer writes them, so that a scene saved here opens there: numbers and texts as they are, truth values as True and
-False, enumerations by name, nodes as node references.
+False, enumerations by name, nodes as node references. As in Slicer, what a wrapper answers is what it read at the node's last
+ModifiedEvent: while a scene is imported, references to nodes that have no final ID yet are read as None and stay None.
 """
 
 from __future__ import annotations
 
 import enum
 import typing
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +57,9 @@ class Field:
         return issubclass(self.kind, slicer.vtkMRMLNode)
 
     def read(self, node: Any) -> Any:
+        """The value; a node that lacks it, because it is new or its scene was closed, gets the default first."""
+        if not node.HasParameter(self.name):
+            self.write(node, self.default)
         if self.isNode:
             return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
@@ -88,16 +93,31 @@ class _Wrapper:
         self._connections: dict[int, list[Connection]] = {}
         self._observers: dict[int, int] = {}
         self._updating = False
-        for field in self.allParameters.values():
-            if not parameterNode.HasParameter(field.name):
-                field.write(parameterNode, field.default)
+        self._values = {name: field.read(parameterNode) for name, field in self.allParameters.items()}
+        self._beingWritten: set[str] = set()
+        present = weakref.WeakMethod(self._readAll)  # the node must not keep the wrapper
+        self._cacheTag = parameterNode.AddObserver("ModifiedEvent", lambda caller, event: present()())
+
+    def __del__(self) -> None:
+        if hasattr(self, "_cacheTag"):
+            self.parameterNode.RemoveObserver(self._cacheTag)
+
+    def _readAll(self) -> None:
+        for name, field in self.allParameters.items():
+            if name not in self._beingWritten:
+                self._values[name] = field.read(self.parameterNode)
 
     def getValue(self, name: str) -> Any:
-        return self.allParameters[name].read(self.parameterNode)
+        return self._values[name]
 
     def setValue(self, name: str, value: Any) -> None:
-        with slicer.util.NodeModify(self):
-            self.allParameters[name].write(self.parameterNode, value)
+        self._beingWritten.add(name)
+        try:
+            with slicer.util.NodeModify(self.parameterNode):
+                self.allParameters[name].write(self.parameterNode, value)
+                self._values[name] = self.allParameters[name].read(self.parameterNode)
+        finally:
+            self._beingWritten.discard(name)
 
     def StartModify(self) -> int:
         return self.parameterNode.StartModify()

@@ -46,6 +46,10 @@ class ScriptedLoadableModuleWidget:
     def cleanup(self) -> None:
         """For a module to override."""
 
+    def onReload(self) -> None:
+        """The developer tools' button: Slicer's own function does it."""
+        slicer.util.reloadScriptedModule(self.moduleName)
+
     def resourcePath(self, name: str) -> str:
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / name)
 

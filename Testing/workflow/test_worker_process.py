@@ -162,6 +162,19 @@ def test_a_program_that_is_not_the_worker_is_a_crash(files: Path) -> None:
     client.close()
 
 
+def test_a_file_called_like_a_module_in_the_current_folder_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slicer's current folder is the one that the user started it from."""
+    for name in ("queue", "logging", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    client = Client(lambda: ProcessTransport(worker_command()))
+    try:
+        (told,) = [event for event in run(client, EstimateJob([], prior="literature")) if isinstance(event, Failed)]
+    finally:
+        client.close()
+    assert told.kind == "input", told.message
+
+
 def test_close_in_the_middle_of_work_takes_no_second(client: Client) -> None:
     client.start(job("sleep"))
     events_of(client, until=lambda events: bool(events))

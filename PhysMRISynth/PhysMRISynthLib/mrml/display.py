@@ -166,9 +166,10 @@ def setLegendShown(node: Any, shown: bool) -> None:
 def showInSlices(node: Any, scene: Any = None) -> None:
     """Make a volume the background of all slice views that are not pinned, and take our own label maps off it.
 
-    A label map goes over what is there.
+    A label map goes over what is there. Views that showed nothing are fitted to the volume.
     """
     scene = scene or slicer.mrmlScene
+    empty = False
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
         composite = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
         if composite.GetAttribute(PINNED):
@@ -176,10 +177,20 @@ def showInSlices(node: Any, scene: Any = None) -> None:
         if node.IsA("vtkMRMLLabelMapVolumeNode"):
             composite.SetLabelVolumeID(node.GetID())
             continue
+        empty = empty or not composite.GetBackgroundVolumeID()
         composite.SetBackgroundVolumeID(node.GetID())
         label = scene.GetNodeByID(composite.GetLabelVolumeID() or "")
         if label is not None and label.GetAttribute(QUANTITY):
             composite.SetLabelVolumeID(None)
+    if empty:
+        _fitViews()
+
+
+def _fitViews() -> None:
+    """Fit the slice views to their volume, as Slicer does when it loads a first one."""
+    application = slicer.app.applicationLogic() if hasattr(slicer, "app") else None
+    if application is not None:
+        application.FitSliceToBackground()
 
 
 def showAsScan(node: Any, values: np.ndarray) -> None:

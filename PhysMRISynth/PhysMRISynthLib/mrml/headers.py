@@ -20,6 +20,7 @@ from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 from ..physics.protocol import Protocol, parse_protocol
 from .dicom import dicomFields
 from .messages import withoutOptions
+from .sampleScans import sampleFields
 from .volumes import checkIsImage, titleOf, volumeFromNode
 
 PROTOCOL = "PhysMRISynth.Protocol"
@@ -151,7 +152,7 @@ def _headerFields(node: Any) -> tuple[Mapping[str, Any] | None, str]:
     fields = dicomFields(node)
     if has_timing(fields):
         return fields, _DICOM
-    beside = fields_beside(_file(node))
+    beside = fields_beside(_file(node)) or sampleFields(node)
     if beside is not None:
         keepHeader(node, *beside)
     kept = _kept(node)

@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..errors import PhysMRISynthError
 from .choices import Choices
 from .runText import ROLE_TITLES, manifest, memoryText, weightsFile
 from .section import Section, toldIn
@@ -26,6 +27,8 @@ def _entries() -> dict[str, list[tuple[str, str]]]:
 
 class AdvancedSection(Section):
     """Registration, prior, device; weights; what happened."""
+
+    shows = frozenset(("register", "reference", "prior", "device"))
 
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
@@ -71,6 +74,10 @@ class AdvancedSection(Section):
             return
         with toldIn(self.ui.estimateWarningLabel):
             self.panel.logic.close()  # the worker may hold the file
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                text = _("{path} cannot be deleted ({error}). Delete it as a user who may change this folder, or uninstall the extension.")
+                raise PhysMRISynthError(text.format(path=path, error=error.strerror)) from error
             self.panel.log(_("Deleted {name}.").format(name=path.name))
         self.panel.update()

@@ -46,9 +46,12 @@ class Comparison:
         """Whether the views show B instead of the contrast."""
         return bool(self.ui.compareButton.checked)
 
-    def update(self, ready: bool) -> None:
-        """Offer what there is to compare with."""
+    def offer(self) -> None:
+        """List what there is to compare with."""
         self.choices.fill(self._entries())
+
+    def update(self, ready: bool) -> None:
+        """Show what B is, and whether it can be compared with."""
         self.choices.show(self.section.parameters.compareWith)
         able = ready and self._isThere(self.section.parameters.compareWith)
         self.ui.compareButton.enabled = self.ui.sideBySideButton.enabled = able
@@ -101,6 +104,7 @@ class Comparison:
         with toldIn(self.ui.protocolMessageLabel):
             parameters = self.section.parameters
             parameters.protocolB = self.section.state.protocol().spec
+            self.offer()
             parameters.compareWith = SET
 
     def stop(self) -> None:

@@ -34,6 +34,8 @@ _FIRST = {"nullFirst": "white_matter", "nullSecond": "csf", "maximiseFirst": "le
 class DesignSection(Section):
     """Works on the present contrast: sequence and readout are kept where they can do what is asked."""
 
+    shows = frozenset(("maps", "sequence"))
+
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
         self.tissues = {name: Choices(getattr(ui, f"{name}ComboBox"), lambda value: None) for name in _FIRST}

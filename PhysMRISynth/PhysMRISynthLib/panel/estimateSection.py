@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from ..workflow.knowledge import Knowledge
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
 from .look import DOUBTFUL, PLAIN, PRIMARY, edge
-from .runText import deviceText, stageText
+from .runText import ROLE_TITLES, deviceText, stageText
 from .section import Section, showMessage, toldIn
 from .verdictText import detailsCount, detailsHtml, levelOf, summary, verdictHtml
 
@@ -23,6 +23,8 @@ _REGISTER = {"when needed": None, "always": True, "never": False}
 
 class EstimateSection(Section):
     """Watches the worker through a timer: nothing here waits."""
+
+    shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength", "prior", "device"))
 
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)

@@ -134,6 +134,8 @@ class InputRow:
 class InputsSection(Section):
     """T1w, T2w and FLAIR: any of them."""
 
+    shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength"))
+
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
         self.rows = [InputRow(role, self) for role in ROLE_TITLES]
@@ -202,6 +204,9 @@ class InputsSection(Section):
 
     def chooseDefaults(self) -> None:
         """Select images by name and header where the user has selected none at all and sees it."""
+        if slicer.mrmlScene.IsBatchProcessing():  # a scene is being imported: what it selects is not known before its end
+            self.timer.start()
+            return
         if self.panel.shown and self.parameters and not any(row.node for row in self.rows):
             self._select(defaultInputs(slicer.mrmlScene))
 

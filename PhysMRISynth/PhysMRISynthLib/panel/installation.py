@@ -83,7 +83,8 @@ def _dotted(parts: Sequence[int]) -> str:
 
 
 def _question(names: Sequence[str], otherwise: str) -> str:
-    size = _(" PyTorch is a large download (0.2 to 3 GB).") if "torch" in names else ""
+    large = _(" PyTorch is a large download (0.2 to 3 GB): Slicer does not respond for some minutes meanwhile.")
+    size = large if "torch" in names else ""
     text = _("This needs these Python packages, which Slicer lacks: {names}. Download and install them now?")
     return f"{text.format(names=', '.join(names))}{size} {otherwise}"
 
@@ -91,11 +92,13 @@ def _question(names: Sequence[str], otherwise: str) -> str:
 def _install(names: Sequence[str], torch: tuple[int, ...] = _TORCH_VERSION) -> bool:
     """Install packages and say so when they are not there afterwards."""
     try:
-        if "torch" in names:
-            _installTorch(f">={_dotted(torch)}")
-        others = [_requirements()[name] for name in names if name != "torch"]
-        if others:
-            _installOthers(others)
+        slicer.util.showStatusMessage(_("Installing {names} …").format(names=", ".join(names)))
+        with slicer.util.WaitCursor():
+            if "torch" in names:
+                _installTorch(f">={_dotted(torch)}")
+            others = [_requirements()[name] for name in names if name != "torch"]
+            if others:
+                _installOthers(others)
     except PhysMRISynthError as error:
         slicer.util.errorDisplay(str(error))
         return False
@@ -103,6 +106,8 @@ def _install(names: Sequence[str], torch: tuple[int, ...] = _TORCH_VERSION) -> b
         _log.exception("The installation failed.")
         slicer.util.errorDisplay(_remedy(names, str(error) or type(error).__name__))
         return False
+    finally:
+        slicer.util.showStatusMessage("")
     importlib.invalidate_caches()
     left = [name for name in names if find_spec(name) is None]
     if left:

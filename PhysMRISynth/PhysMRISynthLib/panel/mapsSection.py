@@ -41,6 +41,8 @@ def _folder(title: str) -> str:
 class MapsSection(Section):
     """Colour and legend live in the display nodes, the chosen quantity in the parameter node."""
 
+    shows = frozenset(("maps", "quantity"))
+
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
         self.quantities = Choices(ui.quantityComboBox, self._chosen)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import slicer
@@ -22,7 +20,7 @@ from .inputsSection import InputsSection
 from .installation import ensureInstalled, ensureSampling
 from .keyboard import WheelGuard
 from .mapsSection import MapsSection
-from .protocolSection import ProtocolSection
+from .protocolSection import NOISE, ProtocolSection
 from .sampleSection import SampleSection
 from .section import Section
 
@@ -44,7 +42,8 @@ class Panel(VTKObservationMixin):
         self.report: dict[str, Any] = {}
         self.shown = False
         self._guiTag: Any = None
-        self._onlyContrast = False
+        self._observerTag: Any = None
+        self._values: dict[str, Any] = {}
         self.guard, self.labels = WheelGuard(), SyntheticLabels()
         self.inputs = InputsSection(ui, self)
         self.estimate = EstimateSection(ui, self)
@@ -69,30 +68,29 @@ class Panel(VTKObservationMixin):
         """Show another parameter node from now on; None: none."""
         if self.parameterNode is not None:
             self.parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self._modified)
+            self.parameterNode.RemoveObserver(self._observerTag)
         self.parameterNode = node
         if node is not None:
             self._guiTag = node.connectGui(self.ui)
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._modified)
+            self._observerTag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._modified)  # the mixin would keep every node alive
+        self._changed()
         self._takeMaps()
         self.update()
 
     def _modified(self, caller: Any = None, event: Any = None) -> None:
-        if self._onlyContrast:
-            self.protocol.update()
-            return
+        changed = self._changed()
         self._takeMaps()
-        self.update()
+        for section in self.sections:
+            if section.shows & changed:
+                section.update()
+        if NOISE & changed:
+            self.protocol.noiseChanged()
 
-    @contextmanager
-    def onlyContrast(self) -> Iterator[None]:
-        """Meanwhile the parameter node changes in nothing but the contrast: a slider must not make every section look at everything."""
-        before, self._onlyContrast = self._onlyContrast, True
-        try:
-            yield
-        finally:
-            self._onlyContrast = before
-        self.design.update()
+    def _changed(self) -> set[str]:
+        """The parameters that are others than at the last call; a slider's move concerns one section of six."""
+        node, before = self.parameterNode, self._values
+        self._values = {name: getattr(node, name) for name in node.allParameters} if node is not None else {}
+        return {name for name, value in self._values.items() if name not in before or before[name] != value}
 
     def _takeMaps(self) -> None:
         """Take up the selected tissue maps when they are others than before."""

@@ -24,9 +24,14 @@ from .presetChoice import ACQUIRED, RECENT, entries, makeButtons, noteHtml, pres
 from .protocolState import ProtocolState, noiseOf
 from .section import Section, showMessage, toldIn
 
+NOISE = frozenset(("noisy", "snr", "noiseSeed"))
+"""The parameters of the noise."""
+
 
 class ProtocolSection(Section):
     """Sequence, preset and one slider for each parameter; the last picture stays while values contradict each other."""
+
+    shows = frozenset(("maps", "sequence", "preset", "values", "previous", "protocolB", "compareWith", *NOISE))
 
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
@@ -39,11 +44,9 @@ class ProtocolSection(Section):
         self.favourites = Favourites(ui, self._present, self._listsChanged, self._use)
         self.comparison = Comparison(self, self.render)
         self._points: Mapping[str, TissuePoint] | None = None
+        self._fillLists()
         ui.mapsSelector.addAttribute("vtkMRMLTextNode", "PhysMRISynth.TissueMaps", "1")
         ui.liveCheckBox.connect("clicked(bool)", self.render)
-        ui.noisyCheckBox.connect("clicked(bool)", self.render)
-        ui.snrSpinBox.connect("valueChanged(double)", lambda value: self._noiseMoved("snr", value))
-        ui.noiseSeedSpinBox.connect("valueChanged(int)", lambda value: self._noiseMoved("noiseSeed", value))
         ui.undoButton.connect("clicked(bool)", lambda checked: self._choose(self.history.undo(), new=False))
         ui.redoButton.connect("clicked(bool)", lambda checked: self._choose(self.history.redo(), new=False))
         ui.keepButton.connect("clicked(bool)", self.keep)
@@ -82,9 +85,9 @@ class ProtocolSection(Section):
         if self.parameters is None:
             return
         state = self.state
-        self.sequences.fill([(sequence.title, name) for name, sequence in {**SEQUENCES, **OWN_SEQUENCES}.items()])
+        if self.comparison.choices.value is None:
+            self.comparison.offer()
         self.sequences.show(state.sequence)
-        self._fillPresets()
         self.presets.show(state.preset)
         self.rows.show(state.equation, state.values)
         self.favourites.update(state.preset)
@@ -93,7 +96,9 @@ class ProtocolSection(Section):
         self._showNotes(state)
         self._updateButtons()
 
-    def _fillPresets(self) -> None:
+    def _fillLists(self) -> None:
+        """Offer every sequence and preset; a slider's move does not change them."""
+        self.sequences.fill([(sequence.title, name) for name, sequence in {**SEQUENCES, **OWN_SEQUENCES}.items()])
         field = self.fieldStrength if self.panel.maps is not None else None
         self.presets.fill(*entries(field, self.panel.report, recentSpecs()))
 
@@ -133,7 +138,9 @@ class ProtocolSection(Section):
         self._points = None
         self.live.setMaps(self.panel.maps)
         self.history.clear()
+        self._fillLists()
         if self.parameters is not None:
+            self.comparison.offer()
             if self.state.preset in all_presets() and self.points is not None:
                 ProtocolState.ofPreset(self.state.preset, self.points).write(self.parameters)
             self.history.reached(self.state)
@@ -169,6 +176,7 @@ class ProtocolSection(Section):
             return self.state.preset, None
 
     def _listsChanged(self) -> None:
+        self._fillLists()
         if self.parameters is not None:
             self.update()
 
@@ -176,27 +184,20 @@ class ProtocolSection(Section):
         """Another contrast at one stroke."""
         self.comparison.stop()
         anotherSequence = state.sequence != self.state.sequence
-        self._write(state)
+        state.write(self.parameters)
         self._show(newWindow=new or anotherSequence)
-
-    def _write(self, state: ProtocolState) -> None:
-        """Into the parameter node; only this section has to follow."""
-        with self.panel.onlyContrast():
-            state.write(self.parameters)
 
     def _moved(self, name: str, value: float) -> None:
         self.comparison.stop()
-        self._write(self.state.changed(name, value))
+        self.state.changed(name, value).write(self.parameters)
         protocol = self._protocol()
         if protocol is not None:
             self.live.moved(protocol, noiseOf(self.parameters), self.parameters.live)
 
-    def _noiseMoved(self, name: str, value: float) -> None:
-        if self.parameters is None or self.live.preview is None:
-            return
-        setattr(self.parameters, name, value)  # the link between widget and parameter may work after this
-        protocol = self._protocol()
-        if protocol is not None and self.parameters.noisy:
+    def noiseChanged(self) -> None:
+        """The noise parameters are others, by the user, a script or undo: render with them."""
+        protocol = self._protocol() if self.live.preview is not None else None
+        if protocol is not None:
             self.live.moved(protocol, noiseOf(self.parameters), self.parameters.live)
 
     def _protocol(self) -> Protocol | None:
@@ -233,6 +234,7 @@ class ProtocolSection(Section):
             self.history.reached(self.state)
         if self.history.previous is not None:
             self.parameters.previous = self.history.previous.protocol().spec
+        self.comparison.offer()
         self._updateButtons()
         self.panel.labels.update()
         self.panel.mapsSection.contrastShown()
@@ -248,6 +250,8 @@ class ProtocolSection(Section):
             self.live.show(protocol, noiseOf(self.parameters))
             node = self.live.preview.keep()
             addRecent(protocol.spec)
+            self._fillLists()
+            self.comparison.offer()
             told = _("Saved in the folder of the maps (Data module): {name}").format(name=node.GetName())
             showMessage(self.ui.keptLabel, told)
             self.panel.log(told)

@@ -21,8 +21,11 @@ _log = logging.getLogger(__name__)
 class Section:
     """One collapsible part of the panel: shows what the parameter node says, and writes what the user does into it.
 
-    A section keeps no choice of its own, so that undo, scripts and loaded scenes need nothing but :meth:`update`.
+    A section keeps no choice of its own, so that undo, scripts and loaded scenes need nothing but :meth:`update`. ``shows`` are the
+    parameters whose changes it must show.
     """
+
+    shows: frozenset[str] = frozenset()
 
     def __init__(self, ui: Any, panel: Panel) -> None:
         self.ui = ui
@@ -34,7 +37,7 @@ class Section:
         return self.panel.parameterNode
 
     def update(self) -> None:
-        """Show the parameter node's present values; called whenever one of them changes, and when there is a new node."""
+        """Show the parameter node's present values; called when one of those in ``shows`` changes, and when there is a new node."""
 
     def sceneClosing(self) -> None:
         """Forget everything of the present scene."""

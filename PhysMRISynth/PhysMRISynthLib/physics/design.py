@@ -91,7 +91,7 @@ def maximised(start: Protocol, one: TissuePoint, other: TissuePoint, limits: Lim
     found = differential_evolution(loss, scales, maxiter=_GENERATIONS, tol=1e-8, seed=0, polish=False, init=first)
     found = minimize(loss, found.x, method="Nelder-Mead", bounds=scales, options={"xatol": 1e-4, "fatol": 1e-5})
     values = dict(zip(bounds, _unscaled(found.x), strict=True))
-    for digits in (0, 1, 2):
+    for digits in (0, 1, 2, 6):  # two times that are nearly one stay apart only with many
         with suppress(ProtocolError):  # rounding may make values contradict each other
             protocol = start.changed("designed", None, **_rounded(values, bounds, digits))
             if _meets(protocol, one, other, limits):

@@ -99,7 +99,7 @@ class Sequence:
                 unit = f" {p.unit}" if p.unit else ""
                 raise ProtocolError(
                     f"{self.name}: {name}={value:g}{unit} is out of bounds: {p.title.lower()} must lie between "
-                    f"{p.minimum:g} and {p.maximum:g}{unit}."
+                    f"{p.minimum:g} and {p.maximum:g}{unit}.{_meant_seconds(p, value)}"
                 )
         for holds, sentence in self.checks:
             if not holds(values):
@@ -112,6 +112,14 @@ class Sequence:
             p.name: math.radians(values[p.name]) * b1 if p.unit == "°" else values[p.name] for p in self.parameters if p.name in values
         }
         return self.equation(r1, r2, **arguments)
+
+
+def _meant_seconds(parameter: Parameter, value: float) -> str:
+    """A question where a time is out of bounds in milliseconds, but not in seconds."""
+    milliseconds = 1000.0 * value
+    if parameter.unit != "ms" or not parameter.minimum <= milliseconds <= parameter.maximum:
+        return ""
+    return f" Did you mean {milliseconds:g} ms ({value:g} s)?"
 
 
 def _te_before_tr(v: Mapping[str, float]) -> bool:

@@ -29,3 +29,13 @@ def stamp(dataset: Dataset, identity: Identity, moment: datetime) -> None:
         setattr(dataset, f"{name}Time", time)
     dataset.BodyPartExamined = "HEAD"
     dataset.BurnedInAnnotation = "NO"
+
+
+def reference(image: Dataset) -> Dataset:
+    """An item that names ``image``."""
+    from pydicom import Dataset
+
+    item = Dataset()
+    item.ReferencedSOPClassUID = image.SOPClassUID
+    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    return item

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from ... import __version__
 from ...errors import ImageError
 from ...physics.protocol import Protocol
-from .common import NOT_FOR_DIAGNOSIS, stamp
+from .common import NOT_FOR_DIAGNOSIS, reference, stamp
 from .identity import Identity
 from .mr_attributes import mr_attributes
 from .planes import Planes, planes_of
@@ -81,7 +81,7 @@ def _common(planes: Planes, quantised: Quantised, protocol: Protocol, identity: 
         f"{protocol.spec} (ms, degrees); 16-bit values in steps of {quantised.slope:.3g}"
     )[:1024]
     if identity.images:
-        dataset.SourceImageSequence = [_reference(image) for image in identity.images]
+        dataset.SourceImageSequence = [reference(image) for image in identity.images]
     for keyword, value in mr_attributes(protocol).items():
         setattr(dataset, keyword, _decimal(value) if isinstance(value, float) else value)
     _add_pixel_description(dataset, planes, quantised)
@@ -126,15 +126,6 @@ def _window(voxels: np.ndarray, signed: bool) -> tuple[str, str]:
     shown = np.abs(voxels[voxels != 0])
     high = float(np.percentile(shown, 99)) if shown.size else 1.0
     return (_decimal(0.0), _decimal(2 * high)) if signed else (_decimal(high / 2), _decimal(high))
-
-
-def _reference(image: Dataset) -> Dataset:
-    from pydicom import Dataset
-
-    item = Dataset()
-    item.ReferencedSOPClassUID = image.SOPClassUID
-    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
-    return item
 
 
 def _decimal(value: float) -> str:

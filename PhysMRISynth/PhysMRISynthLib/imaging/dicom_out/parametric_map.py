@@ -1,7 +1,11 @@
-"""A tissue property, or its standard deviation, as a DICOM Parametric Map of float32 voxels with coded quantity and unit."""
+"""A tissue property, or its standard deviation, as a DICOM Parametric Map of float32 voxels with coded quantity and unit.
+
+Written with highdicom 0.27, which Slicer has, or later: what differs between versions is stated in full, or written here.
+"""
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +17,7 @@ import SimpleITK as sitk
 
 from ... import __version__
 from ...errors import ImageError
-from .common import MANUFACTURER, NOT_FOR_DIAGNOSIS, stamp
+from .common import MANUFACTURER, NOT_FOR_DIAGNOSIS, reference, stamp
 from .identity import Identity
 from .planes import Planes, planes_of
 
@@ -48,7 +52,7 @@ def write_parametric_map(
 
     Raises ImageError when the grid has no DICOM planes, or values are not finite.
     """
-    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence, VOILUTTransformation
+    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
     from highdicom.pm import ParametricMap
     from pydicom.uid import generate_uid
 
@@ -62,7 +66,7 @@ def write_parametric_map(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The string .* is unlikely to represent")  # a name is copied as it is
         result = ParametricMap(
-            source_images=list(identity.images) or [_carrier(identity, planes, frames)],
+            source_images=_carriers(identity, planes, frames),
             pixel_array=frames,
             series_instance_uid=generate_uid(prefix=None),
             series_number=number,
@@ -74,7 +78,7 @@ def write_parametric_map(
             device_serial_number=_NO_SERIAL_NUMBER,
             contains_recognizable_visual_features=True,  # a head's surface shows a face
             real_world_value_mappings=[_mapping(frames, quantity, deviation)],
-            voi_lut_transformations=[VOILUTTransformation(window_center=high / 2, window_width=high)],
+            **_window(high / 2, high),
             pixel_measures=PixelMeasuresSequence([between_rows, between_columns], between_slices, between_slices),
             plane_orientation=PlaneOrientationSequence("PATIENT", planes.orientation.tolist()),
             plane_positions=[PlanePositionSequence("PATIENT", position.tolist()) for position in planes.positions],
@@ -82,8 +86,7 @@ def write_parametric_map(
             content_description=f"{name} estimated from weighted images - {NOT_FOR_DIAGNOSIS}",
             series_description=f"ESTIMATED {name} - {NOT_FOR_DIAGNOSIS}",
         )
-    if not identity.images:
-        _forget_carrier(result)
+    _refer(result, identity)
     if "PatientAge" in result and "PatientAge" not in identity.attributes:
         del result.PatientAge  # highdicom copies it from the source even where it is invalid
     stamp(result, identity, datetime.now())
@@ -102,6 +105,8 @@ def _mapping(frames: np.ndarray, quantity: Quantity, deviation: bool) -> Any:
         lut_explanation=f"{name} in {quantity.unit_meaning}",
         unit=CodedConcept(quantity.unit, "UCUM", quantity.unit_meaning),
         value_range=(float(frames.min()), float(frames.max())),
+        slope=1.0,
+        intercept=0.0,
         quantity_definition=getattr(codes.DCM, quantity.code),
     )
     if deviation:
@@ -111,29 +116,52 @@ def _mapping(frames: np.ndarray, quantity: Quantity, deviation: bool) -> Any:
     return mapping
 
 
-def _carrier(identity: Identity, planes: Planes, frames: np.ndarray) -> Dataset:
-    """An image in memory that hands patient and study to highdicom, which asks for a source image; no result refers to it."""
+def _window(center: float, width: float) -> dict[str, Any]:
+    """The window as this version of highdicom takes it."""
+    from highdicom import VOILUTTransformation
+    from highdicom.pm import ParametricMap
+
+    if "voi_lut_transformations" in inspect.signature(ParametricMap).parameters:  # 0.28 and later
+        return {"voi_lut_transformations": [VOILUTTransformation(window_center=center, window_width=width)]}
+    return {"window_center": center, "window_width": width}
+
+
+def _carriers(identity: Identity, planes: Planes, frames: np.ndarray) -> list[Dataset]:
+    """Images in memory that hand patient and study to highdicom, which asks for a source image at every plane. The maps' own source may
+    have fewer images or lie elsewhere; no result refers to these."""
     from pydicom import Dataset
     from pydicom.uid import MRImageStorage, generate_uid
 
-    carrier = Dataset()
-    carrier.update(identity.attributes)
-    carrier.SOPClassUID = MRImageStorage
-    carrier.SOPInstanceUID = generate_uid(prefix=None)
-    carrier.SeriesInstanceUID = generate_uid(prefix=None)
-    carrier.Rows, carrier.Columns = frames.shape[1:]
-    carrier.ImageOrientationPatient = planes.orientation.tolist()
-    carrier.ImagePositionPatient = planes.positions[0].tolist()
-    carrier.PixelSpacing = list(planes.spacing[:2])
-    carrier.SliceThickness = planes.spacing[2]
-    return carrier
+    series = generate_uid(prefix=None)
+    carriers = []
+    for position in planes.positions:
+        carrier = Dataset()
+        carrier.update(identity.attributes)
+        carrier.SOPClassUID = MRImageStorage
+        carrier.SOPInstanceUID = generate_uid(prefix=None)
+        carrier.SeriesInstanceUID = series
+        carrier.Rows, carrier.Columns = frames.shape[1:]
+        carrier.ImageOrientationPatient = planes.orientation.tolist()
+        carrier.ImagePositionPatient = position.tolist()
+        carrier.PixelSpacing = list(planes.spacing[:2])
+        carrier.SliceThickness = planes.spacing[2]
+        carriers.append(carrier)
+    return carriers
 
 
-def _forget_carrier(result: Dataset) -> None:
-    """Remove every reference to the carrier: the maps' source was no DICOM image, and none is made up."""
+def _refer(result: Dataset, identity: Identity) -> None:
+    """Name the images of the source in place of the carriers; none where the source is not known, for none is made up."""
+    from pydicom import Dataset
+
     for keyword in ("ReferencedSeriesSequence", "SourceImageSequence"):
         if keyword in result:
             delattr(result, keyword)
     for group in (*result.SharedFunctionalGroupsSequence, *result.PerFrameFunctionalGroupsSequence):
         if "DerivationImageSequence" in group:
             del group.DerivationImageSequence
+    if identity.images:
+        series = Dataset()
+        series.SeriesInstanceUID = identity.images[0].SeriesInstanceUID
+        series.ReferencedInstanceSequence = [reference(image) for image in identity.images]
+        result.ReferencedSeriesSequence = [series]
+        result.SourceImageSequence = [reference(image) for image in identity.images]

@@ -28,7 +28,7 @@ def worker_command() -> list[str]:
     python = sys.executable
     if "python" not in Path(python or "").name.lower():  # the program is not Python itself but has Python in it
         python = shutil.which("PythonSlicer") or python
-    return [python, "-m", f"{__package__}.child"]
+    return [python, "-P", "-m", f"{__package__}.child"]  # -P: a file such as queue.py in the current folder is not imported
 
 
 class ProcessTransport:
