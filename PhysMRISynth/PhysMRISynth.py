@@ -38,8 +38,8 @@ class PhysMRISynth(ScriptedLoadableModule):
         self.parent.contributors = ["PhysMRISynth team"]
         self.parent.helpText = _("""
 <p>Select T1-weighted, T2-weighted and FLAIR images of a head (any of them) and click <b>Estimate tissue maps</b>: proton density, T1 and
-T2 with their uncertainty; or <b>Sample new head</b> for a head that does not exist. Then move the sliders under <b>Protocol</b> and see
-any other contrast.</p>
+T2 with their uncertainty and a verdict on them. Then click a contrast or move the sliders under <b>Synthetic contrast</b>; under
+<b>Virtual heads</b> you can generate an artificial head for teaching.</p>
 <p><b>Research only, not for diagnostic use.</b> The maps are semi-quantitative and every rendered image is synthetic.</p>
 <p>Tutorial and reference: <a href="https://github.com/PhysMRISynth/SlicerPhysMRISynth">documentation</a>.</p>
 """)
@@ -73,7 +73,7 @@ class PhysMRISynthParameterNode:
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
     sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
-    previous - the protocol to compare with
+    previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "volume:ID")
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
     sampleSeed, sampleCount - for new heads
@@ -98,6 +98,8 @@ class PhysMRISynthParameterNode:
     preset: str = "synthetic-flair"
     values: str = ""
     previous: str = ""
+    protocolB: str = ""
+    compareWith: str = "previous"
     noisy: bool = False
     snr: Annotated[float, WithinRange(2, 200)] = 30.0
     noiseSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
@@ -250,16 +252,17 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
     def renderContrast(self, maps: Any, protocol: str | Protocol, outputVolume: Any = None, snr: float | None = None, seed: int = 0) -> Any:
         """The image of ``protocol`` (a preset, ``sequence,TR=…`` or a Protocol) as a volume node, ``outputVolume`` if given.
 
+        What a preset nulls is nulled in this head.
+
         :param maps: the text node that stands for the maps
         :param snr: mean signal of the head over the noise's SD; None: no noise
         """
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
-        from PhysMRISynthLib.mrml.preview import renderContrast
-        from PhysMRISynthLib.physics.presets import protocol_from_spec
+        from PhysMRISynthLib.mrml.preview import protocolOf, renderContrast
         from PhysMRISynthLib.workflow.live import Noise
 
-        chosen = protocol_from_spec(protocol, "script") if isinstance(protocol, str) else protocol
-        return renderContrast(TissueMapNodes.wrap(maps), chosen, outputVolume, None if snr is None else Noise(snr, seed))
+        nodes = TissueMapNodes.wrap(maps)
+        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
 
     def exportDicom(
         self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False

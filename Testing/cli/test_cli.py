@@ -65,7 +65,8 @@ def estimated(scans: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_estimate_writes_every_map_on_the_reference_grid(estimated: Path, scans: dict[str, Path]) -> None:
-    names = {f"{name}.nii.gz" for name in WRITTEN} | {f"fit_{name}.nii.gz" for name in SPECS} | {"report.json", "report.png", "tissues.tsv"}
+    names = {f"{name}.nii.gz" for name in WRITTEN} | {f"fit_{name}.nii.gz" for name in SPECS} | {"tissues.tsv"}
+    names |= {f"report.{kind}" for kind in ("json", "html", "pdf", "png")}
     assert {file.name for file in estimated.iterdir()} == names
     reference = sitk.ReadImage(str(scans["t1w"]))
     for name in WRITTEN:

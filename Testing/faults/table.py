@@ -26,8 +26,9 @@ SAMPLE = "sample --out {out}/heads --steps 2"
 EVALUATE = "evaluate --out {out}/results --priors literature"
 TRAIN = "train vae --data {here} --out {out}/run --steps 1"
 T1W_MAPS = frozenset(
-    {"maps", *(f"maps/{name}.nii.gz" for name in ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fit_t1w"))}
-    | {"maps/report.json", "maps/report.png", "maps/tissues.tsv"}
+    {"maps", "maps/tissues.tsv", "maps/fluid_fraction.nii.gz"}
+    | {f"maps/{name}.nii.gz" for name in ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fit_t1w")}
+    | {f"maps/report.{kind}" for kind in ("json", "html", "pdf", "png")}
 )
 PAIR_MAPS = T1W_MAPS | {"maps/fit_t2w.nii.gz"}
 DICOM = frozenset({"dicom", *(f"dicom/{name}" for name in ("PD.dcm", "T1.dcm", "T2.dcm", "T1_sd.dcm", "report.json"))})

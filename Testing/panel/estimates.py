@@ -12,10 +12,12 @@ from mrml.scene import scalar_volume
 from PhysMRISynthLib.imaging.known_head import KnownHead
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.presets import load_presets
-from PhysMRISynthLib.physics.tissues import acceptance_ranges, tissue_table
+from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
 from PhysMRISynthLib.workflow.render import render_arrays
+from PhysMRISynthLib.workflow.report import protocol_report, published_ranges
 from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.verdict import Cause, Level, Reason, Verdict
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Finished, Progress, Result
 
 PRESETS = {"t1w": "oasis3-t1w", "t2w": "oasis3-t2w", "flair": "oasis3-flair"}
@@ -44,7 +46,9 @@ def addImages(*roles: str, known: KnownHead | None = None) -> dict[str, Any]:
     return {role: scalar_volume(1000.0 * image, ijkToRas(known), NAMES[role]) for role, image in images.items()}
 
 
-def result(roles: tuple[str, ...] = ("t1w", "flair"), warnings: tuple[str, ...] = (), known: KnownHead | None = None) -> Result:
+def result(
+    roles: tuple[str, ...] = ("t1w", "flair"), warnings: tuple[str, ...] = (), known: KnownHead | None = None, fieldStrength: float = 3.0
+) -> Result:
     """What a perfect worker would find: the true maps, and fits that leave nothing over."""
     known = known or head()
     maps = _insideOnly(known.maps)
@@ -56,7 +60,7 @@ def result(roles: tuple[str, ...] = ("t1w", "flair"), warnings: tuple[str, ...] 
         residuals={role: np.zeros_like(fit) for role, fit in fits.items()},
         tissue=known.tissue,
         brain=brain,
-        report={**_report(roles, warnings), "tissue_medians": tissue_medians(maps, known.tissue, brain)},
+        report={**_report(roles, warnings, fieldStrength), "tissue_medians": tissue_medians(maps, known.tissue, brain)},
     )
 
 
@@ -66,18 +70,22 @@ def _insideOnly(maps: TissueMaps) -> TissueMaps:
     return replace(maps, pd=pd, t1=t1, t2=t2, sd={"PD": 0.02 * pd, "T1": 0.05 * t1, "T2": 0.05 * t2})
 
 
-def _report(roles: tuple[str, ...], warnings: tuple[str, ...]) -> dict[str, Any]:
-    inputs = {role: {"file": None, "residual_rms_percent": 1.0 + i, "protocol": {"spec": PRESETS[role]}} for i, role in enumerate(roles)}
+def _report(roles: tuple[str, ...], warnings: tuple[str, ...], fieldStrength: float) -> dict[str, Any]:
+    protocols = {role: protocol_report(load_presets()[PRESETS[role]].protocol) for role in roles}
+    inputs = {role: {"file": None, "residual_rms_percent": 1.0 + i, "protocol": protocols[role]} for i, role in enumerate(roles)}
+    verdict = Verdict.of(Reason(Cause.FIT, Level.CAUTION, text) for text in warnings)
     return {
+        "verdict": verdict.level.value,
+        "reasons": [reason.report() for reason in verdict.reasons],
         "software": {"PhysMRISynth": "test"},
         "prior": "literature",
         "network": None,
-        "field_strength_tesla": 3.0,
+        "field_strength_tesla": fieldStrength,
         "reference": roles[0],
         "inputs": inputs,
         "applicability": {"score": 0.42, "limit": 1.0, "parts": {}},
         "from_literature": FROM_LITERATURE,
-        "published_ranges": acceptance_ranges(3.0),
+        "published_ranges": published_ranges(fieldStrength),
         "warnings": list(warnings),
         "seconds": {"align": 8.0, "fit voxels": 30.0},
         "peak_memory_gb": 2.1,

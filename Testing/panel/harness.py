@@ -26,7 +26,7 @@ from .pythonqt import CtkModule, Loader, QtModule
 _QMRML = ("qMRMLWidget", "qMRMLNodeComboBox", "qSlicerScriptedLoadableModuleWidget")
 _FOR_COMPARING = ("qMRMLSliderWidget", "qMRMLSpinBox", "qMRMLRangeWidget")
 _USE_QT = ("PhysMRISynthLib.panel", "slicer.parameterNodeWrapper", "slicer.ScriptedLoadableModule", "standins.connectors")
-WIDTH = 420
+WIDTH, NARROWEST = 420, 300
 
 
 def application() -> QtWidgets.QApplication:
@@ -115,7 +115,7 @@ class DrivenPanel:
     def slide(self, sequence: str, parameter: str, fraction: float) -> float:
         """Drag a parameter's slider to a fraction of its length; returns the value that it then has."""
         row = self.panel.protocol.rows.row(sequence, parameter)
-        row.slider.setValue(round(1000 * fraction))
+        row.slider.setValue(round(row.slider.minimum + fraction * (row.slider.maximum - row.slider.minimum)))
         return row.spinBox.value
 
     def settle(self, milliseconds: int = 0) -> None:
@@ -139,14 +139,20 @@ class DrivenPanel:
         label = getattr(self.ui, name)
         return "" if QtWidgets.QWidget.isHidden(label) else label.text
 
-    def picture(self) -> QtGui.QPixmap:
-        """The panel as it looks at Slicer's usual width, down to its last section."""
+    def picture(self, width: int = WIDTH) -> QtGui.QPixmap:
+        """The panel as it looks at Slicer's usual width, or another one, down to its last section."""
         for _again in range(2):  # widths first, on which heights depend
-            QtWidgets.QWidget.resize(self.parent, WIDTH, QtWidgets.QWidget.layout(self.parent).minimumHeightForWidth(WIDTH))
+            QtWidgets.QWidget.resize(self.parent, width, QtWidgets.QWidget.layout(self.parent).minimumHeightForWidth(width))
             self.settle(30)
         last = self.ui.advancedCollapsibleButton
         bottom = QtWidgets.QWidget.mapTo(last, self.parent, QtCore.QPoint(0, QtWidgets.QWidget.height(last)))
         return QtWidgets.QWidget.grab(self.parent, QtCore.QRect(0, 0, QtWidgets.QWidget.width(self.parent), bottom.y() + 10))
+
+    def bottomOf(self, name: str, width: int = WIDTH) -> int:
+        """How far below the top of the panel a widget ends, in pixels."""
+        self.picture(width)
+        widget = getattr(self.ui, name)
+        return QtWidgets.QWidget.mapTo(widget, self.parent, QtCore.QPoint(0, QtWidgets.QWidget.height(widget))).y()
 
     def close(self) -> None:
         """As Slicer does when it unloads a module."""

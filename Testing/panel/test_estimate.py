@@ -35,28 +35,56 @@ def test_apply_starts_the_worker_and_turns_into_cancel(running: DrivenPanel, cli
 def test_progress_shows_stage_and_remaining_time(running: DrivenPanel, client: FakeClient) -> None:
     client.told.append(Progress("fit voxels", 0.5, 0.7, 42.0))
     running.waitFor(lambda: running.ui.estimateProgressBar.value == 700)
-    assert running.message("estimateStageLabel") == "Fit voxels … about 42 s left"
+    assert running.message("estimateStageLabel") == "Fitting each voxel … about 42 s left"
 
 
 def test_the_result_is_selected_shown_and_told(running: DrivenPanel, client: FakeClient) -> None:
     finish(running, client, warnings=("flair: the train length is assumed.",))
-    assert running.ui.applyButton.text == "Estimate tissue maps"
+    assert running.ui.applyButton.text == "Estimate with assumed protocols"  # of the images, which have no headers
     assert running.parameters.maps is not None
     assert running.ui.mapsSelector.currentNode() is running.parameters.maps
-    told = running.message("estimateResultLabel")
-    assert "38 s" in told
-    assert "worst residual 2.0 % (FLAIR)" in told
-    assert "suits the method (0.42, limit 1)" in told
-    assert "white matter T1 950 ± 48 ms" in told
-    assert "the train length is assumed" in running.message("estimateWarningLabel")
+    told = running.message("verdictLabel")
+    assert "Use with caution." in told and "FLAIR: the train length is assumed." in told
+    assert "White matter T1 950 ms" in told and "±" not in told
+    assert running.message("detailsLabel") == ""
+    running.click("detailsButton")
+    assert "38 s" in running.message("detailsLabel") and "T1w 1.0 %, FLAIR 2.0 %" in running.message("detailsLabel")
     assert running.standins.dialogs.shown == []
     shown = running.slicer.views["Red"].GetSliceCompositeNode().GetBackgroundVolumeID()
-    assert shown == running.panel.protocol.live.preview.node.GetID()
+    assert shown == running.panel.maps.volume("T1").GetID()
 
 
-def test_inputs_that_the_method_is_not_for_are_told_in_the_result() -> None:
-    text = importedFromPanel("runText").resultText({"applicability": {"score": 1.4}})
-    assert "does not suit the method (1.40, limit 1)" in text
+def test_an_estimate_folds_what_is_done(running: DrivenPanel, client: FakeClient) -> None:
+    finish(running, client)
+    assert running.ui.inputsCollapsibleButton.collapsed and running.ui.estimateCollapsibleButton.collapsed
+    assert running.ui.inputsCollapsibleButton.text == "Inputs: T1w ○ · T2w none · FLAIR ○"
+    running.ui.inputsCollapsibleButton.collapsed = False
+    assert running.ui.inputsCollapsibleButton.text == "Inputs"
+
+
+def test_the_verdict_has_its_reasons_below_their_causes() -> None:
+    text = importedFromPanel("verdictText")
+    reasons = [
+        {"cause": "protocol", "level": "do_not_use", "text": "Nothing is known.", "image": "t2w"},
+        {"cause": "fit", "level": "caution", "text": "Poor fit of t1w.", "image": None},
+        {"cause": "images", "level": "good", "text": "Slices overlap.", "image": "flair"},
+    ]
+    report = {"verdict": "do_not_use", "reasons": reasons}
+    assert "Do not use.</b> T2w: Nothing is known." in text.verdictHtml(report)
+    details = text.detailsHtml(report)
+    order = [details.index(part) for part in ("Images", "FLAIR: Slices", "Protocols", "T2w: Nothing", "Fit", "Poor fit of T1w")]
+    assert order == sorted(order) and text.detailsCount(report) == 3
+    assert text.verdictHtml({}) == ""
+
+
+@pytest.mark.parametrize(("source", "shown"), [("default", "950 ms (protocol assumed)"), ("sidecar", "950 ms (median)")])
+def test_assumed_protocols_are_said_with_every_number(source: str, shown: str) -> None:
+    text, table = importedFromPanel("verdictText"), importedFromPanel("statisticsText")
+    medians = {"white_matter": {"PD": 70.0, "T1": 950.0, "T2": 80.0, "volume_ml": 400.0}}
+    inputs = {"t1w": {"protocol": {"parameters": {"TR": {"value": 2400.0, "source": source}}}}}
+    report = {"verdict": "caution", "reasons": [], "tissue_medians": medians, "inputs": inputs}
+    assert shown in text.verdictHtml(report)
+    assert ("Protocol assumed" in table.statisticsHtml(report)) is (source == "default")
 
 
 def test_news_that_come_after_cancel_do_not_hide_it(running: DrivenPanel, client: FakeClient) -> None:
@@ -69,7 +97,7 @@ def test_news_that_come_after_cancel_do_not_hide_it(running: DrivenPanel, client
     running.click("applyButton")
     client.told = [Progress("fit voxels", 0.1, 0.1, 42.0)]
     running.waitFor(lambda: running.ui.estimateProgressBar.value == 100)
-    assert running.message("estimateStageLabel").startswith("Fit voxels")
+    assert running.message("estimateStageLabel").startswith("Fitting each voxel")
 
 
 def test_the_log_tells_stages_result_and_warnings(running: DrivenPanel, client: FakeClient) -> None:
@@ -78,7 +106,7 @@ def test_the_log_tells_stages_result_and_warnings(running: DrivenPanel, client: 
     finish(running, client, warnings=("flair: the train length is assumed.",))
     log = running.ui.logTextEdit.plainText
     assert log.count("align") == 1
-    assert log.index("t1w: mprage") < log.index("align") < log.index("fit voxels") < log.index("worst residual")
+    assert log.index("t1w: mprage") < log.index("align") < log.index("fit voxels") < log.index("Use with caution")
     assert "flair: the train length is assumed." in log
 
 
@@ -136,7 +164,7 @@ def test_choices_reach_the_job(driven: DrivenPanel, client: FakeClient) -> None:
     driven.enter()
     driven.choose("registerComboBox", "Always")
     driven.choose("referenceComboBox", "FLAIR")
-    driven.choose("priorComboBox", "Literature")
+    driven.choose("priorComboBox", "Atlas only")
     driven.choose("flairProtocolComboBox", "OASIS-3: FLAIR")
     driven.ui.fieldStrengthSpinBox.value = 1.5
     driven.ui.spacingSpinBox.value = 2.0
@@ -163,13 +191,13 @@ def test_a_t1w_after_a_contrast_agent_is_taken_where_that_is_allowed(driven: Dri
     assert "contrast agent" in client.jobs[0].acquisitions[0].protocol.notes[0]
 
 
-def test_the_result_line_follows_the_selected_maps(driven: DrivenPanel, client: FakeClient) -> None:
+def test_the_verdict_follows_the_selected_maps(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client)
     maps = driven.parameters.maps
     driven.parameters.maps = None
-    assert driven.message("estimateResultLabel") == ""
+    assert not driven.ui.verdictFrame.visible
     driven.parameters.maps = maps
-    assert "38 s" in driven.message("estimateResultLabel")
+    assert driven.ui.verdictFrame.visible and "Good." in driven.message("verdictLabel")
 
 
 @pytest.fixture
@@ -189,11 +217,11 @@ def test_a_real_estimate_of_a_small_head(real: DrivenPanel) -> None:
     real.enter()
     for role in protocols:
         setattr(real.parameters, f"{role}Protocol", f"oasis3-{role}")
-    real.choose("priorComboBox", "Literature")
+    real.choose("priorComboBox", "Atlas only")
     real.click("applyButton")
     real.waitFor(lambda: not real.panel.estimate.running, seconds=240)
     assert real.parameters.maps is not None, real.message("estimateWarningLabel")
     maps = real.panel.maps.tissueMaps()
     white = head().tissue == 1
-    assert "worst residual" in real.message("estimateResultLabel")
+    assert "White matter T1" in real.message("verdictLabel")
     assert abs(float(maps.t1[white & maps.mask].mean()) / float(head().maps.t1[white].mean()) - 1.0) < 0.15

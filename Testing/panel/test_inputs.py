@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ def test_assumed_values_are_marked(driven: DrivenPanel) -> None:
     driven.enter()
     text = driven.message("flairValuesLabel")
     assert "background-color" in text
-    assert "assumed" in text
+    assert "No acquisition parameters found" in text and "Enter values…" in text
     assert "TI\N{NO-BREAK SPACE}2500" in text
 
 
@@ -72,7 +74,7 @@ def test_values_of_a_dicom_header_are_named_so(driven: DrivenPanel, tmp_path: Pa
     driven.enter()
     assert driven.parameters.t1w is node
     told = driven.message("t1wValuesLabel").replace("\N{NO-BREAK SPACE}", " ")
-    assert "DICOM: TR 2400 ms, TI 1000 ms, TE 3.2 ms, FA 8°" in told
+    assert "DICOM: TR 2400 ms, TI 1000 ms, TE 3.2 ms, Flip angle 8°" in told
 
 
 def test_a_preset_and_a_typed_protocol_replace_the_header(driven: DrivenPanel) -> None:
@@ -81,15 +83,60 @@ def test_a_preset_and_a_typed_protocol_replace_the_header(driven: DrivenPanel) -
     driven.choose("t1wProtocolComboBox", "ADNI: T1w MPRAGE")
     assert driven.parameters.t1wProtocol == "adni-t1w"
     assert "preset: TR\N{NO-BREAK SPACE}2300" in driven.message("t1wValuesLabel")
-    driven.choose("t1wProtocolComboBox", "Typed…")
+    driven.choose("t1wProtocolComboBox", "Enter values…")
     assert driven.ui.t1wProtocolEdit.text.startswith("mprage,TR=2300")
     driven.ui.t1wProtocolEdit.text = "adni-t1w,TI=1100"
     driven.ui.t1wProtocolEdit.editingFinished.emit()
     assert driven.parameters.t1wProtocol == "adni-t1w,TI=1100"
-    assert "typed: TI\N{NO-BREAK SPACE}1100" in driven.message("t1wValuesLabel")
+    assert "entered: TI\N{NO-BREAK SPACE}1100" in driven.message("t1wValuesLabel")
     driven.choose("t1wProtocolComboBox", "From header")
-    assert driven.message("t1wProtocolEdit") == ""
-    assert "assumed" in driven.message("t1wValuesLabel")
+    assert not driven.ui.t1wFormWidget.visible
+    assert "No acquisition parameters" in driven.message("t1wValuesLabel")
+
+
+def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven: DrivenPanel, client: FakeClient) -> None:
+    addImages("t1w")
+    driven.widget.enter()
+    assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ○", "Estimate with assumed protocols")
+    assert "how T1w was acquired" in driven.message("estimateReasonLabel")
+    driven.choose("t1wProtocolComboBox", "Enter values…")
+    driven.choose("t1wSequenceComboBox", "Spin echo")
+    rows = driven.panel.inputs.rows[0].form.rows
+    rows.row("se", "TE").spinBox.setValue(12.0)
+    assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ◐", "Estimate tissue maps")
+    assert driven.parameters.t1wProtocol == "se,TE=12"
+    driven.click("t1wConfirmButton")  # the usual TR, which was shown, is right
+    assert driven.ui.t1wLabel.text == "T1w ●"
+    assert "Field strength unknown" in driven.message("estimateReasonLabel")
+    driven.ui.fieldStrengthSpinBox.value = 1.5
+    assert driven.message("estimateReasonLabel") == ""
+    assert (driven.ui.t1wProtocolEdit.text, driven.ui.fieldStrengthLabel.text) == ("se,TR=600,TE=12", "Field ●")
+    driven.click("applyButton")
+    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].field_strength == 1.5
+
+
+def test_values_that_contradict_each_other_are_told_and_can_be_mended(driven: DrivenPanel) -> None:
+    addImages("t1w")
+    driven.widget.enter()
+    driven.choose("t1wProtocolComboBox", "Enter values…")
+    rows = driven.panel.inputs.rows[0].form.rows
+    rows.row("mprage", "TR").spinBox.setValue(900.0)
+    assert "TI must be shorter than TR" in driven.message("t1wValuesLabel")
+    assert not driven.ui.applyButton.enabled
+    rows.row("mprage", "TR").spinBox.setValue(2300.0)
+    assert driven.ui.applyButton.enabled and "entered: TR" in driven.message("t1wValuesLabel")
+
+
+def test_an_empty_panel_offers_images(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert driven.ui.emptyWidget.visible and not driven.ui.loadSessionButton.visible
+    asked: list[str] = []
+    sample = ModuleType("SampleData")
+    sample.downloadSamples = lambda name: (asked.append(name), addImages("t1w", "flair"))
+    monkeypatch.setitem(sys.modules, "SampleData", sample)
+    driven.click("sampleDataButton")
+    assert asked == ["MS patient, 1.5 T"]
+    assert driven.parameters.t1w is not None and driven.parameters.flair is not None
+    assert not driven.ui.emptyWidget.visible and driven.ui.loadSessionButton.visible
 
 
 def test_a_wrong_protocol_is_told_in_place_and_holds_the_estimate(driven: DrivenPanel) -> None:
@@ -153,7 +200,7 @@ def test_a_session_is_loaded_with_one_dialog(driven: DrivenPanel, session: Path,
 
     monkeypatch.setattr(slicer.util, "loadVolume", load)
     monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(session))
-    driven.click("loadSessionButton")
+    driven.click("loadVisitButton")
     assert driven.parameters.t1w.GetName() == "sub-01_T1w"
     assert driven.parameters.flair.GetName() == "sub-01_FLAIR"
     assert "sidecar: TR" in driven.message("t1wValuesLabel")

@@ -31,10 +31,11 @@ def test_every_map_can_be_shown_and_a_slider_brings_the_contrast_back(ready: Dri
     ready.slide("flair", "TE", 0.5)
     ready.settle(400)
     assert background(ready) == ready.panel.protocol.live.preview.node.GetID()
-    assert ready.ui.quantityComboBox.currentText == "Contrast of the protocol"
+    assert ready.ui.quantityComboBox.currentText == "Synthetic contrast"
 
 
 def test_colour_and_legend_are_those_of_the_shown_map(ready: DrivenPanel) -> None:
+    ready.choose("quantityComboBox", "Synthetic contrast")
     assert not ready.ui.colorCheckBox.enabled
     ready.choose("quantityComboBox", "T1")
     assert ready.ui.colorCheckBox.checked
@@ -52,12 +53,14 @@ def test_colour_and_legend_are_those_of_the_shown_map(ready: DrivenPanel) -> Non
 
 
 def test_statistics_stand_beside_the_published_ranges(ready: DrivenPanel) -> None:
+    ready.click("valuesButton")
     told = ready.message("statisticsLabel")
     white = told[told.index("White matter") : told.index("Cortical")]
-    assert "950 ± 48" in white
+    assert ">950<" in white and "±" not in told
     assert "750–1100" in white
     assert "background-color" not in told
-    assert "†" in told[told.index("Cerebrospinal") :]
+    fluid = told[told.index("Fluid in the brain mask") :]
+    assert "measured" in fluid[fluid.index("3000–6000") :]
 
 
 def test_a_value_out_of_range_is_marked() -> None:
@@ -65,8 +68,8 @@ def test_a_value_out_of_range_is_marked() -> None:
     told = {"PD": 70.0, "T1": 1500.0, "T2": 80.0, "PD_sd": 1.0, "T1_sd": 20.0, "T2_sd": 3.0, "volume_ml": 400.0}
     report = {"tissue_medians": {"white_matter": told}, "published_ranges": {"white_matter": {"T1": [750, 1100], "T2": [60, 90]}}}
     assert html(report).count("background-color") == 1
-    assert "&nbsp;1500 ± 20&nbsp;" in html(report)
-    assert "median ± uncertainty of one voxel (SD)" in html(report)
+    assert "&nbsp;1500&nbsp;" in html(report)
+    assert "uncertainty of a single voxel (SD) is in Table" in html(report)
     assert html({}) == ""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from panel.estimates import FakeClient, estimated, finish
-from panel.harness import WIDTH, DrivenPanel
+from panel.harness import NARROWEST, DrivenPanel
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.workflow.worker.jobs import SampleJob
 from PySide6 import QtWidgets
@@ -51,10 +51,13 @@ def test_opening_loads_neither_torch_nor_weights() -> None:
 
 def test_nothing_is_wider_than_slicers_panel(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client, "t1w", "t2w", "flair")
-    for section in ("sample", "maps", "advanced"):
+    driven.panel.protocol.render()
+    for section in ("inputs", "estimate", "design", "sample", "advanced"):
         getattr(driven.ui, f"{section}CollapsibleButton").collapsed = False
-    assert driven.picture().width() == WIDTH
-    for button in (c for c in controls(driven) if isinstance(c, QtWidgets.QPushButton)):
+    for name in ("valuesButton", "moreButton", "detailsButton"):
+        driven.click(name)
+    assert driven.picture(NARROWEST).width() == NARROWEST
+    for button in (c for c in controls(driven) if isinstance(c, QtWidgets.QPushButton) and QtWidgets.QWidget.isVisible(c)):
         text = QtWidgets.QWidget.fontMetrics(button).horizontalAdvance(QtWidgets.QPushButton.text(button))
         assert text + 8 <= QtWidgets.QWidget.width(button), QtWidgets.QPushButton.text(button)
 
@@ -92,7 +95,7 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
     monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: Path(kind))
     driven.panel.update()
     driven.ui.sampleSeedSpinBox.value, driven.ui.sampleCountSpinBox.value = 7, 2
-    assert driven.ui.sampleButton.enabled and "does not exist" in driven.ui.sampleButton.toolTip
+    assert driven.ui.sampleButton.enabled and "belongs to no person" in driven.ui.sampleButton.toolTip
     with monkeypatch.context() as declined:
         declined.setattr(driven.panel, "ensureSampling", lambda: False)
         driven.click("sampleButton")
@@ -114,7 +117,7 @@ def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel, monkeypatch: 
 
 def test_advanced_choices_reach_the_parameter_node_and_come_back(driven: DrivenPanel) -> None:
     driven.choose("registerComboBox", "Never")
-    driven.choose("priorComboBox", "Literature")
+    driven.choose("priorComboBox", "Atlas only")
     driven.ui.fieldStrengthSpinBox.value = 1.5
     assert (driven.parameters.register, driven.parameters.prior, driven.parameters.fieldStrength) == ("never", "literature", 1.5)
     driven.parameters.register = "always"

@@ -12,7 +12,7 @@ from panel.harness import DrivenPanel
 
 def test_a_scene_that_is_saved_and_loaded_is_the_same(driven: DrivenPanel, client: FakeClient, tmp_path: Path) -> None:
     estimated(driven, client)
-    driven.choose("presetComboBox", "Synthetic T1w")
+    driven.choose("presetComboBox", "T1w")
     moved = driven.slide("se", "TE", 0.3)
     driven.settle(400)
     driven.click("noisyCheckBox")
@@ -45,7 +45,7 @@ def state(driven: DrivenPanel) -> dict[str, object]:
     shown = {
         "TE": driven.panel.protocol.rows.row("se", "TE").spinBox.value,
         "registration": ui.registerComboBox.currentText,
-        "result": driven.message("estimateResultLabel"),
+        "verdict": driven.message("verdictLabel"),
         "flair": driven.message("flairValuesLabel"),
     }
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")

@@ -19,6 +19,8 @@ def stepwise(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.Monkey
     """The panel after an estimate of a head that takes many turns to render."""
     monkeypatch.setattr("PhysMRISynthLib.workflow.live._SLAB", 10_000)
     estimated(driven, client)
+    driven.panel.protocol.render()
+    driven.settle(100)
     monkeypatch.setattr("PhysMRISynthLib.panel.livePreview._TURN_SECONDS", 0.0)
     return driven
 

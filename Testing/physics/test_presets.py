@@ -21,13 +21,13 @@ PRESETS = load_presets()
 WANTED = {
     "paper-t1w", "paper-t2w", "paper-flair", "oasis3-t1w", "oasis3-t2w", "oasis3-flair", "adni-t1w", "ukb-t1w", "ukb-flair", "ixi-t1w",
     "ixi-t2w", "ixi-pd", "synthetic-t1w", "synthetic-t2w", "synthetic-pdw", "synthetic-flair", "synthetic-stir", "synthetic-dir",
-    "synthetic-psir",
+    "synthetic-psir", "synthetic-wmn",
 }  # fmt: skip
 
 
 def signals(preset: Preset) -> dict[str, float]:
     """The preset's signal in every tissue of the table at its field strength."""
-    table = tissue_table(preset.field_strength)
+    table = tissue_table(preset.field_strength or 3.0)
     image = preset.protocol.signal(*np.exp(np.stack([tissue.theta for tissue in table], axis=1)))
     assert np.isfinite(image).all()
     return {tissue.name: float(value) for tissue, value in zip(table, image, strict=True)}
@@ -49,7 +49,8 @@ def test_the_presets_are_those_announced() -> None:
 def test_a_preset_is_valid_and_says_where_each_value_comes_from(preset: Preset) -> None:
     preset.protocol.sequence.validate(preset.protocol.values)
     assert preset.name == preset.name.lower() and preset.title
-    assert preset.field_strength in (1.5, 3.0)
+    assert preset.field_strength in (None, 1.5, 3.0)
+    assert preset.field_strength or not preset.null, "what nulls is for one field strength"
     assert set(preset.protocol.sources) == set(preset.protocol.values)
     assert set(preset.protocol.sources.values()) <= {f"preset {preset.name}", "default"}
     assert not {"TR", "TE", "TI", "TI1", "TI2", "FA", "N"} & {n for n, s in preset.protocol.sources.items() if s == "default"}
@@ -79,7 +80,7 @@ def test_no_value_in_the_file_is_overlooked() -> None:
     table = json.loads((Path(module.__file__).parents[1] / "resources" / "protocols.json").read_text(encoding="utf-8"))
     assert len(table["presets"]) == len(PRESETS)
     for row in table["presets"]:
-        optional = {"note", "echo_time_estimated"}
+        optional = {"note", "echo_time_estimated", "group", "null"}
         assert set(row) - optional == {"name", "title", "role", "field_strength", "sequence", "values", "source", "citable"}
         for name, value in row["values"].items():
             assert PRESETS[row["name"]].protocol.values[name] == value
@@ -113,7 +114,7 @@ def test_flair_nulls_csf(preset: Preset) -> None:
 @pytest.mark.parametrize("preset", of_role("pd"), ids=lambda p: p.name)
 def test_proton_density_weighting(preset: Preset) -> None:
     s = signals(preset)
-    table = {tissue.name: math.exp(tissue.theta[0]) for tissue in tissue_table(preset.field_strength)}
+    table = {tissue.name: math.exp(tissue.theta[0]) for tissue in tissue_table(preset.field_strength or 3.0)}
     assert s["csf"] > s["cortex"] > s["white_matter"]
     for name in ("white_matter", "cortex", "deep_grey", "csf"):
         assert s[name] == pytest.approx(table[name], rel=0.16)
@@ -133,7 +134,13 @@ def test_double_inversion_recovery_leaves_grey_matter_alone() -> None:
 
 def test_phase_sensitive_inversion_recovery_keeps_the_sign() -> None:
     s = signals(PRESETS["synthetic-psir"])
-    assert s["fat"] > 0 > s["white_matter"] > s["cortex"] > s["csf"]
+    assert s["fat"] > 0.5 * -s["cortex"] > 0 and abs(s["white_matter"]) < -0.02 * s["cortex"]
+    assert s["cortex"] > s["csf"]
+
+
+def test_nulled_white_matter_is_darker_than_everything_around_it() -> None:
+    s = signals(PRESETS["synthetic-wmn"])
+    assert s["white_matter"] < 0.02 * min(s[name] for name in ("cortex", "deep_grey", "csf"))
 
 
 def test_bone_and_air_stay_dark() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth estimate | render | measure | compare | …``; ``physmrisynth --help`` lists the commands."""
+"""The command line: ``physmrisynth COMMAND``, commands as listed in _COMMANDS."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from .. import __version__
 from ..errors import PhysMRISynthError
 from ..training.commands import add_evaluate, add_train
-from .about import info, presets
+from .about import add_info, add_presets
 from .compare import add_compare
+from .design import add_design
 from .estimate import add_demo, add_estimate
 from .harmonise import add_complete, add_match
+from .help import Parser, add_command
 from .maps import add_export, add_render, add_simulate
 from .measured import add_import
 from .regions import add_measure, add_volumes
@@ -22,6 +24,13 @@ from .sample import add_sample
 from .sweep import add_sweep
 
 _EXIT_BAD_INPUT = 2
+_COMMANDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "estimate": add_estimate, "render": add_render, "design": add_design, "export": add_export, "sweep": add_sweep, "import": add_import,
+    "measure": add_measure, "volumes": add_volumes, "compare": add_compare, "complete": add_complete, "match": add_match,
+    "sample": add_sample, "simulate": add_simulate, "presets": add_presets, "info": add_info, "train": add_train,
+    "evaluate": add_evaluate, "demo": add_demo,
+}  # fmt: skip
+"""What adds the options of each command, in the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,28 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="physmrisynth", description="Tissue maps (PD, T1, T2) from T1w, T2w and FLAIR, and any contrast from tissue maps."
+    parser = Parser(
+        prog="physmrisynth",
+        description="Tissue maps (PD, T1, T2) from T1w, T2w and FLAIR, and any contrast from them. Research only, not for diagnosis.",
+        epilog="physmrisynth COMMAND --help shows a command's options with examples.",
     )
     parser.add_argument("--version", action="version", version=f"physmrisynth {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_estimate(commands.add_parser("estimate", help="tissue maps from a patient's images"))
-    add_render(commands.add_parser("render", help="the image of any protocol from tissue maps"))
-    add_export(commands.add_parser("export", help="tissue maps and rendered contrasts as DICOM"))
-    add_sweep(commands.add_parser("sweep", help="a film of one parameter of a protocol"))
-    add_import(commands.add_parser("import", help="tissue maps of measured ones, whatever their units"))
-    add_measure(commands.add_parser("measure", help="PD, T1, T2 of regions, with the uncertainty of each mean"))
-    add_volumes(commands.add_parser("volumes", help="volumes of the brain and its tissues"))
-    add_compare(commands.add_parser("compare", help="what changed between two visits of a patient"))
-    add_complete(commands.add_parser("complete", help="the contrasts that a cohort's visits lack, from their maps"))
-    add_match(commands.add_parser("match", help="the protocol whose rendering is nearest to a given image"))
-    add_sample(commands.add_parser("sample", help="tissue maps of heads that do not exist"))
-    add_simulate(commands.add_parser("simulate", help="T1w, T2w and FLAIR of known maps, with noise, gains and receive fields"))
-    commands.add_parser("presets", help="list the protocols known by name").set_defaults(command=presets)
-    commands.add_parser("info", help="versions, sequences with their parameters, and what this installation can do").set_defaults(
-        command=info
-    )
-    add_train(commands.add_parser("train", help="train a network on label maps"))
-    add_evaluate(commands.add_parser("evaluate", help="measure maps and rendered images on simulated heads and real scans"))
-    add_demo(commands.add_parser("demo", help="the whole path on an embedded example, or on your files"))
+    for name, add in _COMMANDS.items():
+        add(add_command(commands, name))
     return parser

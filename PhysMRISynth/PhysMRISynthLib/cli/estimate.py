@@ -14,6 +14,7 @@ from ..imaging.roles import ROLES
 from ..training.commands import positive
 from ..workflow.verdict import Level
 from .cohort import EXIT_DO_NOT_USE, estimate_data_set
+from .estimate_text import expected_lines, protocol_lines, tissue_lines
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
     parser.add_argument("--out", type=Path, required=True, help="folder for the maps, or of the derivatives")
     parser.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
+    parser.add_argument("--dry-run", action="store_true", help="only show the protocols, their sources and the best verdict to expect")
     cohort = parser.add_argument_group("many visits")
     cohort.add_argument("--bids", type=Path, metavar="ROOT", help="every visit of a data set; what is complete in --out is kept")
     cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these (sub-01 or 01)")
@@ -64,7 +66,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    from ..workflow.inputs import read_acquisitions
+    from ..workflow.inputs import field_strength_of, read_acquisitions
     from ..workflow.outputs import check_free, write_estimate
 
     if options.bids is not None:
@@ -78,11 +80,15 @@ def _estimate(options: argparse.Namespace) -> int:
         bar("read the images", 0.0)
         specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
         acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
+    if options.dry_run:
+        strength, source = field_strength_of(acquisitions, options.field_strength)
+        print(f"field strength: {strength:g} T ({source})", *protocol_lines(acquisitions), *expected_lines(acquisitions), sep="\n")
+        return 0
     estimate = _run(acquisitions, options)
     with progress_bar() as bar:
         bar("write the maps", 0.0)
         write_estimate(estimate, acquisitions, options.field_strength, options.out, options.overwrite)
-    print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s.")
+    print(f"Tissue maps in {options.out} after {time.perf_counter() - start:.0f} s. Look first at {options.out / 'report.html'}")
     return _judged(estimate, options)
 
 
@@ -108,13 +114,11 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
     """Estimate with a progress bar, then say what the user must know."""
     from ..workflow.estimate import estimate_tissue_maps
     from ..workflow.inputs import field_strength_of
-    from ..workflow.medians import FROM_LITERATURE, UNITS
 
     strength, source = field_strength_of(acquisitions, options.field_strength)
     options.field_strength = strength
     print(f"field strength: {strength:g} T ({source})", file=sys.stderr if source.startswith("assumed") else sys.stdout)
-    for a in acquisitions:
-        print(f"{a.name}: {a.protocol.spec} (from {', '.join(sorted(set(a.protocol.sources.values())))})")
+    print(*protocol_lines(acquisitions), sep="\n")
     with progress_bar() as bar:
         estimate = estimate_tissue_maps(
             acquisitions, options.reference, options.register, options.field_strength, bar, options.prior, options.device,
@@ -122,9 +126,7 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
         )  # fmt: skip
     for warning in estimate.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
-    for tissue, m in estimate.medians.items():
-        values = (f"{p} {m[p]:6.1f} ± {m[f'{p}_sd']:5.1f} {unit}" for p, unit in UNITS.items() if p not in FROM_LITERATURE.get(tissue, ()))
-        print(f"{tissue:<13} {'   '.join(values)}")
+    print(*tissue_lines(estimate, acquisitions, strength), sep="\n")
     for name, check in estimate.checks.items():
         print(f"fit of {name}: residual {check.rms_percent:.1f} % of its bright tissue")
     return estimate

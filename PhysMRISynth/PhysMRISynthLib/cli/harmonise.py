@@ -58,6 +58,8 @@ def render_data_set(options: argparse.Namespace) -> None:
 
     if options.snr is not None:
         raise ProtocolError("--snr is for one image. Leave it out with --bids.")
+    if options.protocol is None or options.null:
+        raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
     how = (options.participants, options.jobs, options.scheduler, options.overwrite)
     _told(options.out, lambda done: render_cohort(options.bids, options.out, [options.protocol], *how, done))
 

@@ -18,7 +18,11 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--maps", type=Path, help="folder with PD, T1 and T2")
     source.add_argument("--bids", type=Path, metavar="DERIVATIVES", help="the maps of every visit; what is complete in --out is kept")
-    parser.add_argument("--protocol", required=True, metavar="SPEC")
+    parser.add_argument(
+        "--protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); what a preset nulls is nulled in these maps"
+    )
+    parser.add_argument("--null", type=tissue_names, metavar="TISSUE[,TISSUE]", help="set the inversion times so that these are dark")
+    add_presets_option(parser)
     parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
     parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
@@ -27,11 +31,30 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_render)
 
 
+def add_presets_option(parser: argparse.ArgumentParser) -> None:
+    """``--presets FILE``, which :func:`load_own` takes up."""
+    parser.add_argument("--presets", type=Path, metavar="FILE", help="also the presets and equations of this JSON file")
+
+
+def load_own(options: argparse.Namespace) -> None:
+    """Know the presets of ``options.presets``, where it is given."""
+    if options.presets is not None:
+        from ..physics.own_presets import use_presets
+
+        use_presets(options.presets)
+
+
+def tissue_names(text: str) -> list[str]:
+    """``white_matter,csf`` as a list of names."""
+    return [name.strip().lower() for name in text.split(",") if name.strip()]
+
+
 def add_export(parser: argparse.ArgumentParser) -> None:
     """The options of ``export``, which sets ``command`` to what runs it."""
     parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2, and their SDs where known")
     parser.add_argument("--out", type=Path, required=True, help="folder for the DICOM files")
     parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also these contrasts, each as a series of MR images")
+    add_presets_option(parser)
     parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study these are (else anonymous)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_export)
@@ -52,11 +75,11 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def _render(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
-    from ..physics.presets import protocol_from_spec
+    from ..workflow.contrast_choice import protocol_of
     from ..workflow.outputs import check_rendering, write_rendering
     from ..workflow.render import render
 
-    protocol = protocol_from_spec(options.protocol)
+    load_own(options)
     if options.bids is not None:
         render_data_set(options)
         return
@@ -64,22 +87,24 @@ def _render(options: argparse.Namespace) -> None:
         raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
     check_rendering(options.maps, options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
+    protocol = protocol_of(maps, options.protocol, options.null)
     with progress_bar() as bar:
         bar("render and write", 0.0)
         image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
         noise = {} if options.snr is None else {"SNR": options.snr, "Seed": options.seed}
         write_rendering(maps.image(image), protocol, noise, options.out)
-    print(f"{options.out}: {protocol.spec}")
+    print(f"{options.out}: {protocol.spec}", *protocol.notes, sep="\n")
 
 
 def _export(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
-    from ..physics.presets import protocol_from_spec
+    from ..workflow.contrast_choice import protocol_of
     from ..workflow.export import check_export, export_dicom, with_deviations
 
-    protocols = [protocol_from_spec(spec) for spec in options.protocol]
+    load_own(options)
     check_export(options.out, options.overwrite, options.source)
     maps = with_deviations(read_tissue_maps(options.maps), options.maps)
+    protocols = [protocol_of(maps, spec) for spec in options.protocol]
     with progress_bar() as bar:
         bar("write DICOM", 0.0)
         export = export_dicom(maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name))

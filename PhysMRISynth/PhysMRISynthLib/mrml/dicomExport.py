@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import PhysMRISynthError
-from ..physics.presets import protocol_from_spec
 from ..physics.protocol import Protocol
 from ..workflow.export import Export, export_dicom
 from .mapNodes import TissueMapNodes
 from .messages import withoutOptions
+from .preview import protocolOf
 
 
 def exportDicom(
@@ -24,7 +24,7 @@ def exportDicom(
 
     ``protocols`` as presets, ``sequence,TR=…`` (ms, degrees) or Protocols. Raises a PhysMRISynthError with cause and next step.
     """
-    chosen = [protocol_from_spec(protocol, "script") if isinstance(protocol, str) else protocol for protocol in protocols]
+    chosen = [protocolOf(maps, protocol) for protocol in protocols]
     images = None if source is None else Path(source)
     try:
         return export_dicom(maps.tissueMaps(), Path(folder), chosen, images, overwrite, maps.title)

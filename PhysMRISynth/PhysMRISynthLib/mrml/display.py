@@ -15,6 +15,8 @@ from .headers import QUANTITY
 
 COLOUR_MAP = "PhysMRISynth.ColourMap"
 """Attribute of our colour tables: the name of the map."""
+PINNED = "PhysMRISynth.Pinned"
+"""Attribute of a slice view that shows what the others are compared with."""
 _GREY = "vtkMRMLColorTableNodeGrey"
 _DARKER = 0.25
 """Room below the tissue in a window, as a part of the tissue's range."""
@@ -162,14 +164,16 @@ def setLegendShown(node: Any, shown: bool) -> None:
 
 
 def showInSlices(node: Any, scene: Any = None) -> None:
-    """Make a volume the background of all slice views, and take our own label maps off it; a label map goes over what is there.
+    """Make a volume the background of all slice views that are not pinned, and take our own label maps off it.
 
-    Views that showed nothing are fitted to the volume.
+    A label map goes over what is there. Views that showed nothing are fitted to the volume.
     """
     scene = scene or slicer.mrmlScene
     empty = False
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
         composite = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+        if composite.GetAttribute(PINNED):
+            continue
         if node.IsA("vtkMRMLLabelMapVolumeNode"):
             composite.SetLabelVolumeID(node.GetID())
             continue

@@ -76,6 +76,7 @@ class TissueMapNodes:
         self.node.SetName(scene.GenerateUniqueName(name or f"Tissue maps of {title}"))
         self.node.SetAttribute("PhysMRISynth.Title", title)
         self.node.SetAttribute("PhysMRISynth.Version", __version__)
+        self.node.SetAttribute("PhysMRISynth.Protocols", result.report.get("protocols"))
         scene.AddNode(self.node)
         try:
             item = folder.createFolder(scene, self.node.GetName(), referenceNode if present else None)

@@ -10,7 +10,9 @@ import slicer
 import slicer.util
 
 from ..errors import ImageError
+from ..physics.presets import protocol_for
 from ..physics.protocol import Protocol, parse_protocol
+from ..workflow.head_points import head_points
 from ..workflow.live import LiveRenderer, Noise, Region
 from . import display
 from .headers import PROTOCOL, QUANTITY
@@ -161,6 +163,13 @@ def renderContrast(maps: TissueMapNodes, protocol: Protocol, outputVolume: Any =
     _note(outputVolume, protocol, noise)
     maps.mark(outputVolume, _QUANTITY)
     return outputVolume
+
+
+def protocolOf(maps: TissueMapNodes, spec: str | Protocol) -> Protocol:
+    """The protocol of a text for these maps: what a preset nulls is nulled in this head. Raises ProtocolError, ImageError."""
+    if isinstance(spec, Protocol):
+        return spec
+    return protocol_for(spec, head_points(maps.shownMaps(), maps.report), "script")
 
 
 def _nameOf(maps: TissueMapNodes, protocol: Protocol) -> str:

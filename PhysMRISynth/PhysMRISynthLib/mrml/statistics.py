@@ -55,7 +55,7 @@ def updateStatisticsTable(maps: TissueMapNodes, tableNode: Any = None) -> Any:
         columns[f"{name} SD ({unit})"] = [entry[f"{name}_sd"] for entry in medians.values()]
         columns[f"{name} published ({unit})"] = [_range(published.get(entry, {}).get(name)) for entry in medians]
     columns["From literature"] = [", ".join(FROM_LITERATURE.get(name, ())) for name in medians]
-    node = _node(maps, tableNode, _STATISTICS, "vtkMRMLTableNode", f"{maps.title} tissue statistics")
+    node = nodeOf(maps, tableNode, _STATISTICS, "vtkMRMLTableNode", f"{maps.title} tissue statistics")
     node.SetAndObserveTable(tableOf(columns))
     return node
 
@@ -68,9 +68,9 @@ def updateHistogramPlot(maps: TissueMapNodes, quantity: str = "T1", chartNode: A
     """
     columns, names = _distributions(maps.voxels(quantity), maps.tissue(), quantity, _fieldStrength(maps))
     role = f"{_HISTOGRAM}{quantity}"
-    table = _node(maps, None, f"{role}_table", "vtkMRMLTableNode", f"{maps.title} {quantity} histogram")
+    table = nodeOf(maps, None, f"{role}_table", "vtkMRMLTableNode", f"{maps.title} {quantity} histogram")
     table.SetAndObserveTable(tableOf(columns))
-    chart = _node(maps, chartNode, role, "vtkMRMLPlotChartNode", f"{maps.title} {quantity} histogram plot")
+    chart = nodeOf(maps, chartNode, role, "vtkMRMLPlotChartNode", f"{maps.title} {quantity} histogram plot")
     chart.SetTitle(f"{quantity} by tissue (bars: published group means)")
     chart.SetXAxisTitle(f"{quantity} ({_unit(quantity)})")
     chart.SetYAxisTitle("% of the tissue's voxels")
@@ -116,7 +116,7 @@ def _barOf(title: str) -> str:
 def _series(maps: TissueMapNodes, role: str, table: Any, title: str, column: str) -> Any:
     """The plot's line of one column: a distribution, or the bar over the published range of that tissue."""
     isBar = column == _barOf(title)
-    node = _node(maps, None, f"{role}_{column}".replace(" ", "_").replace(":", ""), "vtkMRMLPlotSeriesNode", column)
+    node = nodeOf(maps, None, f"{role}_{column}".replace(" ", "_").replace(":", ""), "vtkMRMLPlotSeriesNode", column)
     node.SetAndObserveTableNodeID(table.GetID())
     node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     node.SetXColumnName(_positionOf(title) if isBar else role.removeprefix(_HISTOGRAM))
@@ -129,7 +129,7 @@ def _series(maps: TissueMapNodes, role: str, table: Any, title: str, column: str
     return node
 
 
-def _node(maps: TissueMapNodes, given: Any, role: str, kind: str, name: str) -> Any:
+def nodeOf(maps: TissueMapNodes, given: Any, role: str, kind: str, name: str) -> Any:
     """The node given, else the one that the maps refer to by ``role``, else a new one in their folder."""
     if given is not None:
         return given
@@ -143,7 +143,7 @@ def _node(maps: TissueMapNodes, given: Any, role: str, kind: str, name: str) -> 
 
 
 def tableOf(columns: dict[str, list[Any]]) -> Any:
-    """A VTK table of columns by name, of text or of numbers."""
+    """A table with these columns of numbers or texts."""
     table = vtk.vtkTable()
     for name, values in columns.items():
         column = vtk.vtkStringArray() if values and isinstance(values[0], str) else vtk.vtkDoubleArray()

@@ -20,7 +20,7 @@ def _entries() -> dict[str, list[tuple[str, str]]]:
     return {
         "register": [(_("When needed"), "when needed"), (_("Always"), "always"), (_("Never"), "never")],
         "reference": [(_("Automatic"), ""), *((title, role) for role, title in ROLE_TITLES.items())],
-        "prior": [(_("Automatic"), "auto"), (_("Literature"), "literature"), (_("Network"), "network")],
+        "prior": [(_("Automatic"), "auto"), (_("Atlas only"), "literature"), (_("Atlas + neural network"), "network")],
         "device": [(_("Automatic"), "auto"), ("CPU", "cpu"), ("NVIDIA (CUDA)", "cuda"), ("Apple (Metal)", "mps")],
     }
 
@@ -52,7 +52,7 @@ class AdvancedSection(Section):
         self.ui.weightsLabel.text = (
             _("{sha}… ({size:.0f} MB)").format(sha=entry["sha256"][:12], size=entry["bytes"] / 1e6)
             if entry
-            else _("none: estimates use the literature prior")
+            else _("none: estimates use the atlas only")
         )
         self.ui.weightsDeleteButton.enabled = self.ui.weightsFolderButton.enabled = entry is not None
 
@@ -69,7 +69,7 @@ class AdvancedSection(Section):
     def deleteWeights(self) -> None:
         """Delete the weights, after asking."""
         path = weightsFile()
-        question = _("Delete the network weights? Estimates then use the literature prior until the extension is installed again.")
+        question = _("Delete the network weights? Estimates then use the atlas only until the extension is installed again.")
         if path is None or not slicer.util.confirmOkCancelDisplay(question):
             return
         with toldIn(self.ui.estimateWarningLabel):

@@ -7,6 +7,9 @@ from typing import Any
 
 import qt
 
+SEPARATOR = "\N{EM DASH}"
+"""A value that is a line between groups, with the text ""."""
+
 
 class Choices:
     """A combo box of (text, value) entries, values being texts.
@@ -18,24 +21,29 @@ class Choices:
         self.comboBox = comboBox
         self._changed = changed
         self._values: list[str] = []
+        self._entries: list[tuple[str, str]] = []
         comboBox.connect("currentIndexChanged(int)", self._indexChanged)
 
     def fill(self, entries: Iterable[tuple[str, str]], tips: Iterable[str] = ()) -> None:
-        """Replace the entries, unless they are there already; ``tips`` are the tooltips of the first ones."""
+        """Replace the entries, unless they are there already; ``tips`` are the tooltips of the first ones. What was chosen stays chosen."""
         wanted = list(entries)
-        if [self.comboBox.itemText(i) for i in range(self.comboBox.count)] == [text for text, _ in wanted] and self._values == [
-            value for _, value in wanted
-        ]:
+        if wanted == self._entries:
             return
+        chosen = self.value
+        self._entries = wanted
         self._quietly(self._replace, wanted)
+        self.show(chosen if chosen is not None else "")
         for index, tip in enumerate(tips):
             self.comboBox.setItemData(index, tip, qt.Qt.ToolTipRole)
 
     def _replace(self, entries: list[tuple[str, str]]) -> None:
         self.comboBox.clear()
         self._values = [value for _, value in entries]
-        for text, _ in entries:
-            self.comboBox.addItem(text)
+        for text, value in entries:
+            if value == SEPARATOR:
+                self.comboBox.insertSeparator(self.comboBox.count)
+            else:
+                self.comboBox.addItem(text)
 
     def show(self, value: str) -> None:
         """Select the entry of that value; none where there is no such entry."""
@@ -50,7 +58,7 @@ class Choices:
         return self._values[index] if 0 <= index < len(self._values) else None
 
     def _indexChanged(self, index: int) -> None:
-        if 0 <= index < len(self._values):
+        if 0 <= index < len(self._values) and self._values[index] != SEPARATOR:
             self._changed(self._values[index])
 
     def _quietly(self, action: Callable[..., None], *arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""Running the estimate: Apply, Cancel, progress, result and warnings."""
+"""Running the estimate: Apply, Cancel, progress, and the verdict on what came of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from ..workflow.knowledge import Knowledge
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
-from .look import PLAIN, PRIMARY
-from .runText import ROLE_TITLES, deviceText, resultText, stageText
+from .look import DOUBTFUL, PLAIN, PRIMARY, edge
+from .runText import ROLE_TITLES, deviceText, stageText
 from .section import Section, showMessage, toldIn
+from .verdictText import detailsCount, detailsHtml, levelOf, summary, verdictHtml
 
 _log = logging.getLogger(__name__)
 _POLL_MS = 100
@@ -22,11 +24,13 @@ _REGISTER = {"when needed": None, "always": True, "never": False}
 class EstimateSection(Section):
     """Watches the worker through a timer: nothing here waits."""
 
-    shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "prior", "device"))
+    shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength", "prior", "device"))
 
     def __init__(self, ui: Any, panel: Any) -> None:
         super().__init__(ui, panel)
         ui.applyButton.connect("clicked(bool)", self.applyOrCancel)
+        ui.detailsButton.connect("toggled(bool)", self._showDetails)
+        self._style: str | None = None
         self.timer = qt.QTimer()
         self.timer.setInterval(_POLL_MS)
         self.timer.connect("timeout()", self.poll)
@@ -35,30 +39,48 @@ class EstimateSection(Section):
         self._stage = ""
 
     def update(self) -> None:
-        """Show whether an estimate can start, where it would run, and the result that belongs to the selected maps."""
-        self.ui.applyButton.text = _("Cancel") if self.running else _("Estimate tissue maps")
-        self.ui.applyButton.setStyleSheet(PLAIN if self.running else PRIMARY)
+        """Show whether an estimate can start, what it would be worth, and the verdict on the selected maps."""
         for widget in (self.ui.estimateProgressBar, self.ui.estimateStageLabel):
             widget.visible = self.running
         reason = self._whyNot()
         self.ui.applyButton.enabled = self.running or reason is None
-        self.ui.applyButton.toolTip = self._tip(reason)
+        self._showButton("" if self.running or reason else self.panel.inputs.doubt(), reason)
         if self.parameters:
             self.ui.deviceLabel.text = deviceText(self.parameters.prior, self.parameters.device)
+
+    def _showButton(self, doubt: str, reason: str | None) -> None:
+        """The button says what a click will give; the line below it says why."""
+        assumed = bool(doubt) and self.panel.inputs.knowledge is Knowledge.UNKNOWN
+        text = _("Estimate with assumed protocols") if assumed else _("Estimate tissue maps")
+        self.ui.applyButton.text = _("Cancel") if self.running else text
+        style = PLAIN if self.running else DOUBTFUL if assumed else PRIMARY
+        if style != self._style:  # a style sheet is costly to set
+            self._style = style
+            self.ui.applyButton.setStyleSheet(style)
+        self.ui.applyButton.toolTip = self._tip(reason)
+        showMessage(self.ui.estimateReasonLabel, "" if self.running else reason or doubt)
 
     def _whyNot(self) -> str | None:
         return _("There is no scene to work on.") if self.parameters is None else self.panel.inputs.problem()
 
     def _tip(self, reason: str | None) -> str:
         if self.running:
-            return _("Stop the estimate. Nothing of it is kept.")
+            return _("Cancel and discard the result.")
         return reason or _("Estimate PD, T1 and T2 with their uncertainty from the selected images. Slicer stays usable meanwhile.")
 
     def showResult(self) -> None:
-        """Show the quality of the selected maps and what their report warns of."""
+        """Show the verdict on the selected maps; its reasons are folded."""
         report = self.panel.report
-        showMessage(self.ui.estimateResultLabel, resultText(report) if report else "")
-        showMessage(self.ui.estimateWarningLabel, "\n\n".join(f"⚠ {text}" for text in report.get("warnings", ())))
+        level = levelOf(report)
+        self.ui.verdictFrame.visible = level is not None
+        self.ui.detailsButton.checked = False
+        if level is not None:
+            self.ui.verdictFrame.setStyleSheet(edge(level))
+            self.ui.verdictLabel.text, self.ui.detailsLabel.text = verdictHtml(report), detailsHtml(report)
+            self.ui.detailsButton.text = _("Details ({count})").format(count=detailsCount(report))
+
+    def _showDetails(self, pressed: bool) -> None:
+        self.ui.detailsLabel.visible = pressed
 
     def applyOrCancel(self) -> None:
         """The button's two meanings."""
@@ -123,9 +145,11 @@ class EstimateSection(Section):
             return
         self._stop()
         if isinstance(event, Finished):
-            self.panel.log("\n".join((_("Finished."), resultText(self.panel.report), *self.panel.report.get("warnings", ()))))
+            self.panel.log("\n".join((_("Finished."), summary(self.panel.report), *self.panel.report.get("warnings", ()))))
+            self.panel.inputs.fold()
+            self.ui.estimateCollapsibleButton.collapsed = True
         elif isinstance(event, Cancelled):
-            showMessage(self.ui.estimateResultLabel, _("Cancelled; nothing was changed."))
+            showMessage(self.ui.estimateResultLabel, _("Cancelled. Nothing was changed."))
             self.panel.log(_("Cancelled."))
         elif isinstance(event, Failed):
             showMessage(self.ui.estimateWarningLabel, event.message)
@@ -141,6 +165,7 @@ class EstimateSection(Section):
 
     def sceneClosing(self) -> None:
         """Its results go with the scene; a run in progress has lost its scene, which the logic notices and ends."""
+        self.ui.verdictFrame.visible = False
         showMessage(self.ui.estimateResultLabel, "")
         showMessage(self.ui.estimateWarningLabel, "")
 

@@ -1,12 +1,26 @@
-"""Styles that the panel sets; both colours of each are fixed, so that they are readable with dark and light palettes."""
+"""Styles that the panel sets. Fills have both colours fixed; everything else keeps the palette's own text on a coloured edge, so that it is
+readable with dark and light palettes (contrast of text at least 4.5:1)."""
 
-PRIMARY = (
-    "QPushButton { background-color: #1f6fb2; color: white; border: none; border-radius: 4px; font-weight: bold; padding: 6px; }"
-    "QPushButton:hover { background-color: #2a80c8; } QPushButton:pressed { background-color: #185a91; }"
-    "QPushButton:disabled { background-color: rgba(128, 128, 128, 70); color: rgba(128, 128, 128, 255); }"
+from ..workflow.verdict import Level
+
+_BUTTON = (
+    "QPushButton {{ background-color: {colour}; color: white; border: none; border-radius: 4px; font-weight: bold; padding: 6px; }}"
+    "QPushButton:hover, QPushButton:focus {{ background-color: {darker}; }} QPushButton:pressed {{ background-color: {darkest}; }}"
+    "QPushButton:disabled {{ background-color: rgba(128, 128, 128, 70); color: palette(window-text); }}"
 )
+PRIMARY = _BUTTON.format(colour="#1f6fb2", darker="#1a5c94", darkest="#154a77")
 """The button that the user came for."""
+DOUBTFUL = _BUTTON.format(colour="#8f5600", darker="#774700", darkest="#5e3800")
+"""The same button, where what it will give is not worth much."""
 PLAIN = ""
 """A button in Slicer's own style."""
 MARKED = '<span style="background-color: #ffe9a8; color: #3f3000">&nbsp;{}&nbsp;</span>'
 """Rich text that catches the eye: what is assumed, wrong or out of range."""
+_EDGE = "QFrame#verdictFrame {{ border: none; border-left: 5px solid {colour}; background-color: rgba(128, 128, 128, 28); }}"
+LEVEL_COLOURS = {Level.GOOD: "#2e9e5b", Level.CAUTION: "#d08a00", Level.DO_NOT_USE: "#d03c3c"}
+LEVEL_ICONS = {Level.GOOD: "✔", Level.CAUTION: "⚠", Level.DO_NOT_USE: "✖"}
+
+
+def edge(level: Level) -> str:
+    """The style of the frame of a verdict."""
+    return _EDGE.format(colour=LEVEL_COLOURS[level])

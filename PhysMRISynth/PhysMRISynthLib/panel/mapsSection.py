@@ -18,7 +18,7 @@ from .section import Section, showMessage, toldIn
 from .statisticsText import statisticsHtml
 
 _CONTRAST = ""
-"""Instead of a map: the contrast of the protocol."""
+"""Instead of a map: the synthetic contrast."""
 
 
 def quantityTitle(name: str) -> str:
@@ -51,14 +51,18 @@ class MapsSection(Section):
         ui.histogramT1Button.connect("clicked(bool)", lambda checked: self.showHistogram("T1"))
         ui.histogramT2Button.connect("clicked(bool)", lambda checked: self.showHistogram("T2"))
         ui.tableButton.connect("clicked(bool)", self.showTable)
+        ui.valuesButton.connect("toggled(bool)", self._showValues)
         ui.exportDicomButton.connect("clicked(bool)", self.exportDicom)
+
+    def _showValues(self, pressed: bool) -> None:
+        self.ui.valuesWidget.visible = pressed
 
     def update(self) -> None:
         """Show the chosen quantity and how it is displayed."""
         if self.parameters is None:
             return
         maps = self.panel.maps
-        self.quantities.fill([(_("Contrast of the protocol"), _CONTRAST), *((quantityTitle(n), n) for n in (maps.names() if maps else ()))])
+        self.quantities.fill([(_("Synthetic contrast"), _CONTRAST), *((quantityTitle(n), n) for n in (maps.names() if maps else ()))])
         self.quantities.show(self.parameters.quantity)
         node = maps.volume(self.parameters.quantity) if maps and self.parameters.quantity else None
         for widget in (self.ui.colorCheckBox, self.ui.legendCheckBox):
@@ -66,13 +70,18 @@ class MapsSection(Section):
         if node is not None:
             self.ui.colorCheckBox.checked, self.ui.legendCheckBox.checked = isColored(node), legendShown(node)
         buttons = (self.ui.tableButton, self.ui.histogramT1Button, self.ui.histogramT2Button, self.ui.exportDicomButton)
-        for widget in (self.ui.quantityComboBox, *buttons):
+        for widget in (self.ui.quantityComboBox, self.ui.valuesButton, *buttons):
             widget.enabled = maps is not None
 
     def mapsChanged(self) -> None:
         """Other tissue maps are selected."""
         self.update()
         showMessage(self.ui.statisticsLabel, statisticsHtml(self.panel.report))
+
+    def showQuantity(self, quantity: str) -> None:
+        """Show a map as if the user had chosen it."""
+        self._chosen(quantity)
+        self.update()
 
     def _chosen(self, quantity: str) -> None:
         with toldIn(self.ui.mapsMessageLabel):
@@ -81,6 +90,7 @@ class MapsSection(Section):
                 self.panel.protocol.render()
             elif self.panel.maps is not None:
                 showInSlices(self.panel.maps.volume(quantity))
+            self.panel.labels.update()
 
     def contrastShown(self) -> None:
         """The slice views show the protocol's contrast again, because a slider moved."""

@@ -11,11 +11,14 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from ..errors import PhysMRISynthError
+from ..mrml.annotation import SyntheticLabels
 from ..mrml.mapNodes import TissueMapNodes
 from .advancedSection import AdvancedSection
+from .designSection import DesignSection
 from .estimateSection import EstimateSection
 from .inputsSection import InputsSection
 from .installation import ensureInstalled, ensureSampling
+from .keyboard import WheelGuard
 from .mapsSection import MapsSection
 from .protocolSection import NOISE, ProtocolSection
 from .sampleSection import SampleSection
@@ -41,12 +44,15 @@ class Panel(VTKObservationMixin):
         self._guiTag: Any = None
         self._observerTag: Any = None
         self._values: dict[str, Any] = {}
+        self.guard, self.labels = WheelGuard(), SyntheticLabels()
         self.inputs = InputsSection(ui, self)
         self.estimate = EstimateSection(ui, self)
         self.sample = SampleSection(ui, self)
-        self.protocol = ProtocolSection(ui, self)
         self.mapsSection = MapsSection(ui, self)
+        self.protocol = ProtocolSection(ui, self)
+        self.design = DesignSection(ui, self)
         self.advanced = AdvancedSection(ui, self)
+        self.guard.watchBelow(ui.PhysMRISynth)
         self.setParameterNode(parameterNode)
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self._nodeAdded)
 
@@ -56,7 +62,7 @@ class Panel(VTKObservationMixin):
     @property
     def sections(self) -> tuple[Section, ...]:
         """In the order of work."""
-        return self.inputs, self.estimate, self.sample, self.protocol, self.mapsSection, self.advanced
+        return self.inputs, self.estimate, self.mapsSection, self.protocol, self.design, self.sample, self.advanced
 
     def setParameterNode(self, node: Any) -> None:
         """Show another parameter node from now on; None: none."""
@@ -100,14 +106,15 @@ class Panel(VTKObservationMixin):
             self.log(str(error))
         self.estimate.showResult()
         self.protocol.mapsChanged()
+        self.design.mapsChanged()
         self.mapsSection.mapsChanged()
         self.advanced.mapsChanged()
 
     def useMaps(self, node: Any) -> None:
-        """Select tissue maps that have just been made, and show their contrast."""
+        """Select tissue maps that have just been made, and show their T1."""
         if self.parameterNode is not None and node is not None:
             self.parameterNode.maps = node
-            self.protocol.render()
+            self.mapsSection.showQuantity("T1")
 
     def update(self) -> None:
         """Let every section show the parameter node's values."""
@@ -130,17 +137,21 @@ class Panel(VTKObservationMixin):
     def enter(self) -> None:
         """The user opened the module: select inputs when none are."""
         self.shown = True
+        self.protocol.enableKeys(True)
         self.inputs.chooseDefaults()
         self.update()
 
     def exit(self) -> None:
         """The user went to another module: a running estimate goes on."""
         self.shown = False
+        self.protocol.enableKeys(False)
+        self.protocol.enableKeys(False)
 
     def cleanup(self) -> None:
         """The panel is about to be destroyed."""
         self.setParameterNode(None)
         self.removeObservers()
+        self.labels.remove()
         for section in self.sections:
             section.cleanup()
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import slicer
 
-from ..physics.presets import load_presets
-from ..physics.protocol import Protocol
-from ..physics.sequences import SEQUENCES, Sequence
+from ..errors import ProtocolError
+from ..physics.contrast import TissuePoint
+from ..physics.presets import Preset, adapted, all_presets
+from ..physics.protocol import Protocol, parse_protocol
+from ..physics.sequences import OWN_SEQUENCES, SEQUENCES, Sequence, sequence_named
 from ..workflow.live import Noise
 
 FIRST_PRESET = "synthetic-flair"
@@ -27,16 +29,24 @@ class ProtocolState:
     values: Mapping[str, float]
 
     @classmethod
-    def ofPreset(cls, name: str) -> ProtocolState:
-        """A preset's values."""
-        protocol = load_presets()[name].protocol
+    def ofPreset(cls, name: str, points: Mapping[str, TissuePoint] | None = None) -> ProtocolState:
+        """A preset's values: what it nulls is nulled in the head of these ``points``; without them, or where it cannot be, in the tissue
+        table's."""
+        preset = all_presets()[name]
+        protocol = preset.protocol if points is None else _solved(preset, points)
         return cls(protocol.sequence.name, name, dict(protocol.values))
 
     @classmethod
-    def ofSequence(cls, name: str) -> ProtocolState:
+    def ofSequence(cls, name: str, points: Mapping[str, TissuePoint] | None = None) -> ProtocolState:
         """A sequence's first preset, or its defaults where it has none."""
-        named = next((preset.name for preset in load_presets().values() if preset.protocol.sequence.name == name), None)
-        return cls.ofPreset(named) if named else cls(name, "", dict(Protocol.of(name).values))
+        named = next((preset.name for preset in all_presets().values() if preset.protocol.sequence.name == name), None)
+        return cls.ofPreset(named, points) if named else cls(name, "", dict(Protocol.of(name).values))
+
+    @classmethod
+    def ofSpec(cls, spec: str) -> ProtocolState:
+        """The values of ``sequence,TR=…``. Raises ProtocolError for what cannot be understood."""
+        protocol = parse_protocol(spec, "panel")
+        return cls(protocol.sequence.name, "", dict(protocol.values))
 
     @classmethod
     def read(cls, parameters: Any) -> ProtocolState:
@@ -45,8 +55,8 @@ class ProtocolState:
             values = {name: float(value) for name, value in json.loads(parameters.values or "{}").items()}
         except (ValueError, TypeError, AttributeError):
             return cls.ofPreset(FIRST_PRESET)
-        if parameters.sequence not in SEQUENCES or not values:
-            return cls.ofPreset(parameters.preset if parameters.preset in load_presets() else FIRST_PRESET)
+        if parameters.sequence not in (*SEQUENCES, *OWN_SEQUENCES) or not values:
+            return cls.ofPreset(parameters.preset if parameters.preset in all_presets() else FIRST_PRESET)
         return cls(parameters.sequence, parameters.preset, values)
 
     def write(self, parameters: Any) -> None:
@@ -62,7 +72,7 @@ class ProtocolState:
     @property
     def equation(self) -> Sequence:
         """The sequence itself."""
-        return SEQUENCES[self.sequence]
+        return sequence_named(self.sequence)
 
     def protocol(self) -> Protocol:
         """The protocol. Raises ProtocolError when values contradict each other."""
@@ -72,3 +82,10 @@ class ProtocolState:
 def noiseOf(parameters: Any) -> Noise | None:
     """The noise that the parameter node asks for, or None."""
     return Noise(parameters.snr, parameters.noiseSeed) if parameters.noisy else None
+
+
+def _solved(preset: Preset, points: Mapping[str, TissuePoint]) -> Protocol:
+    try:
+        return adapted(preset, points)
+    except ProtocolError:
+        return preset.protocol

@@ -11,26 +11,39 @@ from ..physics.protocol import Protocol, is_assumed
 from ..physics.sequences import Parameter
 from .look import MARKED
 
+THIN_SPACE, NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
+
 
 def number(value: float) -> str:
-    """A value of a protocol with at most five digits, which is more than scanners' own displays show."""
-    return f"{value:.5g}"
+    """Whole from 10 on, with a thin space in thousands from five digits on; one decimal below."""
+    if abs(value) < 9.95:
+        return f"{value:.1f}".removesuffix(".0")
+    grouped = f"{value:,.0f}"
+    return grouped.replace(",", THIN_SPACE if abs(value) >= 9999.5 else "")
+
+
+def parameterTitle(name: str) -> str:
+    """What a reader calls a parameter: TR, TE, TI and FA as they are, the readout in words."""
+    words = {"L": _("Echo train"), "ESP": _("Echo spacing"), "N": _("Pulses"), "FA": _("Flip angle")}
+    return words.get(name, name)
 
 
 def withUnit(parameter: Parameter, value: float) -> str:
-    """``TR 2400 ms``, ``FA 8°``, ``N 176``."""
-    gap = "" if parameter.unit in ("", "°") else "\N{NO-BREAK SPACE}"
-    return f"{parameter.name}\N{NO-BREAK SPACE}{number(value)}{gap}{parameter.unit}"
+    """``TR 2400 ms``, ``Flip angle 8°``, ``Pulses 176``."""
+    gap = "" if parameter.unit in ("", "°") else NO_BREAK_SPACE
+    return f"{parameterTitle(parameter.name)}{NO_BREAK_SPACE}{number(value)}{gap}{parameter.unit}"
 
 
 def sourceText(source: str) -> str:
     """A source of values as the panel names it: ``sidecar sub-1_T1w.json`` is long and shortens to ``sidecar``."""
     kind = source.partition(" ")[0]
-    return {"sidecar": _("sidecar"), "typed": _("typed"), "preset": _("preset"), "DICOM": "DICOM"}.get(kind, source)
+    return {"sidecar": _("sidecar"), "typed": _("entered"), "preset": _("preset"), "DICOM": "DICOM"}.get(kind, source)
 
 
 def valuesHtml(protocol: Protocol) -> str:
     """The sequence and its values, a line for each source; assumed ones are marked. Rich text for a label."""
+    if all(is_assumed(protocol.sources.get(name, "assumed")) for name in protocol.values):
+        return _nothingKnown(protocol)
     grouped: dict[str, list[str]] = {}
     for name, value in protocol.values.items():
         source = protocol.sources.get(name, "assumed")
@@ -41,6 +54,15 @@ def valuesHtml(protocol: Protocol) -> str:
         named = MARKED.format(escape(source)) if source == _("assumed") else f"{escape(source)}:"
         lines.append(f"{named} {escape(', '.join(grouped[source]))}")
     return "<br>".join([*lines, *(f"<i>{_breakable(escape(note))}</i>" for note in protocol.notes)])
+
+
+def _nothingKnown(protocol: Protocol) -> str:
+    values = ", ".join(withUnit(protocol.sequence.parameter(n), v) for n, v in protocol.values.items() if n.startswith(("TR", "TE", "TI")))
+    told = _(
+        "No acquisition parameters found. {marked} typical values: {sequence}, {values}. T1 and T2 may be wrong by half or more. "
+        "Choose <b>Enter values…</b> above."
+    )
+    return told.format(marked=MARKED.format(_("Assumed")), sequence=escape(protocol.sequence.title), values=escape(values))
 
 
 def _breakable(text: str) -> str:

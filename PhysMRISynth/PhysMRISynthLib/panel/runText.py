@@ -44,7 +44,7 @@ def deviceText(prior: str, device: str) -> str:
     cores = os.cpu_count() or 1
     cpu = _("CPU, {cores} cores").format(cores=cores) if cores > 1 else _("CPU")
     if not usesNetwork(prior):
-        return _("{cpu} (literature prior)").format(cpu=cpu)
+        return _("{cpu} (atlas only)").format(cpu=cpu)
     names = {
         "auto": _("graphics card if one works, else {cpu}").format(cpu=cpu),
         "cpu": cpu,
@@ -63,29 +63,24 @@ def durationText(seconds: float) -> str:
 def stageText(stage: str, remaining: float | None) -> str:
     """The present stage and, where it can be told, the time that is left."""
     words = stage.replace("_", " ")
-    named = words[:1].upper() + words[1:]
+    named = _stages().get(words, words[:1].upper() + words[1:])
     if remaining is None or not math.isfinite(remaining):
         return f"{named} …"
     return _("{stage} … about {time} left").format(stage=named, time=durationText(remaining))
 
 
-def resultText(report: Mapping[str, Any]) -> str:
-    """Time and quality of an estimate in one line, from its report, and how uncertain it is in the tissue that readers know best."""
-    parts = [_("Done in {time}").format(time=durationText(sum(report.get("seconds", {}).values())))]
-    residuals = {name: told["residual_rms_percent"] for name, told in report.get("inputs", {}).items()}
-    if residuals:
-        worst = max(residuals, key=lambda name: residuals[name])
-        parts.append(_("worst residual {value:.1f} % ({name})").format(value=residuals[worst], name=ROLE_TITLES.get(worst, worst)))
-    white = report.get("tissue_medians", {}).get("white_matter")
-    if white:
-        parts.append(_("white matter T1 {value:.0f} ± {sd:.0f} ms").format(value=white["T1"], sd=white["T1_sd"]))
-    if "applicability" in report:
-        score = report["applicability"]["score"]
-        suits = _("suits the method ({score:.2f}, limit 1)") if score <= 1.0 else _("does not suit the method ({score:.2f}, limit 1)")
-        parts.append(suits.format(score=score))
-    network = report.get("network")
-    parts.append(_("network on {device}").format(device=network["device"]) if network else _("literature prior"))
-    return " · ".join(parts)
+def _stages() -> dict[str, str]:
+    """What a reader calls a stage, where its own name is a developer's."""
+    return {
+        "align": _("Aligning the images"),
+        "find the head": _("Finding the head"),
+        "place the atlas": _("Placing the atlas"),
+        "expect tissues": _("Recognising tissues"),
+        "fit tissues, gains and fields": _("Fitting tissue values"),
+        "fit voxels": _("Fitting each voxel"),
+        "check the fit": _("Checking the fit"),
+        "make the volumes": _("Loading the results"),
+    }
 
 
 def memoryText(report: Mapping[str, Any]) -> str:
@@ -95,4 +90,4 @@ def memoryText(report: Mapping[str, Any]) -> str:
         parts.append(_("{total:.0f} GB in this computer").format(total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9))
     if report.get("peak_memory_gb"):
         parts.append(_("the estimate used up to {peak:.1f} GB").format(peak=report["peak_memory_gb"]))
-    return ", ".join(parts) or _("not told by this system")
+    return ", ".join(parts) or _("unknown on this system")

@@ -1,4 +1,4 @@
-"""Sampling heads that do not exist."""
+"""Virtual heads, for teaching."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class SampleSection(Section):
         """Say whether a head can be sampled, and why not."""
         reason = self._whyNot()
         self.ui.sampleButton.enabled = reason is None
-        self.ui.sampleButton.toolTip = reason or _("Make tissue maps of a head that does not exist; the seed decides which.")
+        told = _("Generate an artificial head. It belongs to no person. The same number always gives the same head.")
+        self.ui.sampleButton.toolTip = reason or told
         self.ui.sampleReasonLabel.text = reason or ""
         self.ui.sampleReasonLabel.visible = reason is not None
 

@@ -9,6 +9,9 @@ from ..errors import ProtocolError
 from .dual import Array, Dual, exp
 from .sequences import Sequence, sequence_named
 
+_LIKE_SECONDS = 20.0
+"""ms: no inversion time of practice is shorter."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -100,7 +103,20 @@ def parse_protocol(text: str, source: str = "command line") -> Protocol:
             values[key.upper()] = float(number)
         except ValueError:
             raise ProtocolError(f"'{number}' is not a number for {key} in protocol '{text}' (ms or degrees).") from None
-    return Protocol.of(name, source, **values)
+    protocol = Protocol.of(name, source, **values)
+    note = _meant_seconds(protocol, values)
+    return protocol if note is None else replace(protocol, notes=(*protocol.notes, note))
+
+
+def _meant_seconds(protocol: Protocol, given: Mapping[str, float]) -> str | None:
+    """A note where an inversion time or the TR of an inversion sequence is so short that seconds may have been meant."""
+    if not any(p.name.startswith("TI") for p in protocol.sequence.parameters):
+        return None
+    short = [name for name, value in given.items() if name.startswith(("TI", "TR")) and value < _LIKE_SECONDS]
+    if not short:
+        return None
+    name = short[0]
+    return f"{name}={given[name]:g} means {given[name]:g} ms. Did you mean {name}={1000 * given[name]:g} ({given[name]:g} s)?"
 
 
 def _shortest(value: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ..errors import ProtocolError
 from . import equations
@@ -102,7 +103,7 @@ class Sequence:
                 unit = f" {p.unit}" if p.unit else ""
                 raise ProtocolError(
                     f"{self.name}: {name}={value:g}{unit} is out of bounds: {p.title.lower()} must lie between "
-                    f"{p.minimum:g} and {p.maximum:g}{unit}."
+                    f"{p.minimum:g} and {p.maximum:g}{unit}.{_meant_seconds(p, value)}"
                 )
         for holds, sentence in self.checks:
             if not holds(values):
@@ -115,6 +116,14 @@ class Sequence:
             p.name: math.radians(values[p.name]) * b1 if p.unit == "°" else values[p.name] for p in self.parameters if p.name in values
         }
         return self.equation(r1, r2, **arguments)
+
+
+def _meant_seconds(parameter: Parameter, value: float) -> str:
+    """A question where a time is out of bounds in milliseconds, but not in seconds."""
+    milliseconds = 1000.0 * value
+    if parameter.unit != "ms" or not parameter.minimum <= milliseconds <= parameter.maximum:
+        return ""
+    return f" Did you mean {milliseconds:g} ms ({value:g} s)?"
 
 
 def _te_before_tr(v: Mapping[str, float]) -> bool:
@@ -212,9 +221,20 @@ SEQUENCES: dict[str, Sequence] = {sequence.name: sequence for sequence in _ALL}
 """Every sequence by its name on the command line."""
 
 
+OWN_SEQUENCES: dict[str, Sequence] = {}
+"""Sequences that the user wrote, by name: for rendering; the network and the fit know only SEQUENCES."""
+
+
 def sequence_named(name: str) -> Sequence:
     """The sequence of that name (any case). Raises ProtocolError that lists the names there are."""
+    known = {**SEQUENCES, **OWN_SEQUENCES}
     try:
-        return SEQUENCES[name.strip().lower()]
+        return known[name.strip().lower()]
     except KeyError:
-        raise ProtocolError(f"Unknown sequence '{name}': use one of {', '.join(SEQUENCES)}.") from None
+        raise ProtocolError(f"Unknown sequence '{name}': use one of {', '.join(known)}.{meant(name, known)}") from None
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'flair'?`` where a known name is like the one given, else nothing."""
+    close = get_close_matches(name.strip().lower(), list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -18,7 +18,7 @@ from ..imaging.acquisition import Acquisition
 from ..imaging.tissue_maps import PER_CENT
 from ..imaging.volumes import TEMPORARY, write_image
 from .estimate import Estimate
-from .figure import write_figure
+from .html_report import write_pages
 from .outputs import is_taken, write_json
 from .report import estimate_report
 from .tissue_output import estimated_labels, write_labels
@@ -28,7 +28,7 @@ REPORT = "report.json"
 """How the name of a visit's report ends."""
 _NAME = "PhysMRISynth"
 _BIDS_VERSION = "1.10.0"
-_IGNORED = ("*_report.json", "*_report.png", "cohort.tsv", "index.html")
+_IGNORED = ("*_report.json", "*_report.png", "*_report.html", "*_report.pdf", "cohort.tsv", "index.html")
 """What BIDS has no names for."""
 _MAPS = {
     "T1map": ("T1", "s", 1e-3, "Longitudinal relaxation time"),
@@ -64,8 +64,9 @@ def write_derivative(
         _write(maps.image(mask.astype(np.uint8)), told, folder / f"{name}_desc-{desc}_mask")
     write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
     write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
-    write_figure(estimate, field_strength, folder / f"{name}_report.png")
-    return estimate_report(estimate, acquisitions, field_strength)
+    report = estimate_report(estimate, acquisitions, field_strength)
+    write_pages(estimate, report, field_strength, folder, f"{name}_report")
+    return report
 
 
 def _write(image: sitk.Image, told: Mapping[str, Any], path: Path) -> None:

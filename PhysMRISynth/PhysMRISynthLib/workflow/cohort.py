@@ -16,6 +16,7 @@ from ..errors import ImageError
 from ..imaging.sessions import Session, find_sessions
 from ..imaging.volumes import TEMPORARY
 from .bids_derivatives import begin_dataset, write_text
+from .cohort_index import INDEX, index_html
 from .cohort_processes import in_processes, on_cluster
 from .cohort_visit import FAILED, Make, Options, Row, Task, Visit, make_derivative
 
@@ -81,7 +82,9 @@ def run_visits(
     rows.sort(key=lambda row: (row.participant, row.session or ""))
     try:
         with _alone_at_table(out):
-            write_text(table(rows, None if participants is None else _earlier(out / TABLE)), out / TABLE)
+            text = table(rows, None if participants is None else _earlier(out / TABLE))
+            write_text(text, out / TABLE)
+            write_text(index_html(text, out), out / INDEX)
     except OSError as error:
         raise ImageError(f"{out / TABLE} could not be written ({error.strerror or error}). Check free space and permissions.") from error
     return rows

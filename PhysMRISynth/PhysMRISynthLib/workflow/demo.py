@@ -8,11 +8,13 @@ from pathlib import Path
 from ..imaging.acquisition import Acquisition
 from ..imaging.known_head import KnownHead, coverage, map_errors
 from ..imaging.volumes import volume_from_image, write_image
-from ..physics.presets import load_presets
 from ..physics.protocol import Protocol
+from .contrast_choice import clinical_protocols
 from .estimate import Estimate
 from .example import example_head
 from .figure import write_contrasts
+from .head_points import head_points
+from .medians import outer_medians
 from .outputs import save_estimate, whole_folder, write_report
 from .render import render
 from .simulate import simulate
@@ -36,12 +38,13 @@ def write_demo(
     estimate: Estimate, acquisitions: Sequence[Acquisition], truth: KnownHead | None, field_strength: float, out: Path, overwrite: bool
 ) -> list[str]:
     """Write the estimate, the rendered contrasts, and the inputs and truth of a simulated example; returns lines for the user."""
-    contrasts = {name: render(estimate.maps, p, scale=1000.0) for name, p in synthetic_set().items()}
+    protocols = synthetic_set(estimate)
+    contrasts = {name: render(estimate.maps, protocol, scale=1000.0) for name, protocol in protocols.items()}
     with whole_folder(out, overwrite) as folder:
         save_estimate(estimate, acquisitions, field_strength, folder)
         for name, image in contrasts.items():
             write_image(estimate.maps.image(image), folder / f"rendered_{name}.nii.gz")
-        write_contrasts(estimate, contrasts, folder / "contrasts.png")
+        write_contrasts(estimate, contrasts, protocols, folder / "contrasts.png")
         if truth is not None:
             for acquisition in acquisitions:
                 write_image(acquisition.volume.image, folder / f"input_{acquisition.name}.nii.gz")
@@ -49,12 +52,14 @@ def write_demo(
                 write_image(file, folder / f"truth_{name}")
         write_report(estimate, acquisitions, field_strength, folder, out)
     lines = [] if truth is None else _comparison(estimate, truth)
-    return [*lines, f"Maps, rendered contrasts, report.json, report.png and contrasts.png are in {out}."]
+    return [*lines, f"Maps, report.html, rendered contrasts and contrasts.png are in {out}."]
 
 
-def synthetic_set() -> Mapping[str, Protocol]:
-    """The contrasts of synthetic MRI by short name."""
-    return {name.removeprefix("synthetic-"): preset.protocol for name, preset in load_presets().items() if name.startswith("synthetic-")}
+def synthetic_set(estimate: Estimate) -> Mapping[str, Protocol]:
+    """The clinical contrasts by short name; what they null is nulled in this head."""
+    report = {"field_strength_tesla": estimate.head.field_strength, "tissue_medians": estimate.medians}
+    points = head_points(estimate.maps, {**report, "outer_medians": outer_medians(estimate.maps, estimate.tissue)})
+    return {name.removeprefix("synthetic-"): protocol for name, protocol in clinical_protocols(points).items()}
 
 
 def _comparison(estimate: Estimate, truth: KnownHead) -> list[str]:

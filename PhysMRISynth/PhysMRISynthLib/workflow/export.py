@@ -19,6 +19,7 @@ from ..imaging.map_files import find_map_files
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
 from ..imaging.volumes import same_grid
 from ..physics.protocol import Protocol
+from .knowledge import Knowledge
 from .outputs import REPORT, check_free, whole_folder, write_json
 from .render import render
 
@@ -53,6 +54,8 @@ def export_dicom(
     """
     _check_packages()
     check_export(out, overwrite, source)
+    if maps.provenance.get("protocols") == Knowledge.UNKNOWN:
+        origin = f"{origin}; acquisition parameters assumed"
     identity = anonymous_identity() if source is None else source_identity(source, maps.grid)
     warnings = _source_warnings(identity, maps)
     with whole_folder(out, overwrite) as folder:

@@ -1,98 +1,160 @@
-"""The picture of an estimate: maps, uncertainties, inputs, residuals, and T1/T2 histograms with the literature's ranges."""
+"""The pictures of an estimate: a page for readers, a page for those who want to know more, and rendered contrasts."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..imaging.tissue_maps import PER_CENT
-from ..imaging.volumes import image_like
+from ..physics.protocol import Protocol
 from ..physics.tissues import acceptance_ranges, tissue_table
+from .contrast_choice import caption
 from .estimate import Estimate
+from .planes import PLANES, brain_centre, draw_sides, plane, tissue_window
+from .report_text import LEVEL_COLOURS, header_lines, table_rows, verdict_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MAPS = (("PD", "PD (% of water)", "gray", 0, 110), ("T1", "T1 (ms)", "inferno", 0, 3000), ("T2", "T2 (ms)", "viridis", 0, 250))
+_READERS_MAPS = (("T1", "inferno", 0, 2500), ("T2", "viridis", 0, 200))
 _SHOWN_TISSUES = ("white_matter", "cortex")
 _COLOURS = {"white_matter": "#c98a2b", "cortex": "#4477aa"}
+_A4 = (11.69, 8.27)
+_DPI = 110
 
 
-def axial_plane(voxels: np.ndarray, grid: sitk.Image, centre: tuple[float, float, float]) -> np.ndarray:
-    """The axial plane through a point (LPS, mm) at 1 mm, 220 mm wide: front up, patient's left on the right."""
-    image = image_like(voxels.astype(np.float32), grid)
-    size, origin = (220, 220, 1), (centre[0] - 110.0, centre[1] - 110.0, centre[2])
-    plane = sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, origin, (1.0, 1.0, 1.0), (1, 0, 0, 0, 1, 0, 0, 0, 1), 0.0)
-    return sitk.GetArrayFromImage(plane)[0]
+def first_page(estimate: Estimate, report: Mapping[str, Any]) -> Figure:
+    """For readers, A4 landscape: who and how, the verdict, T1 and T2 in three planes, tissue values, what the maps leave unexplained."""
+    figure = new_figure(_A4)
+    rows: Any = figure.subfigures(3, 1, height_ratios=(1.15, 2.5, 2.45))
+    head, maps, rest = rows
+    _draw_header(head.add_axes((0.02, 0.0, 0.96, 1.0)), report)
+    draw_maps(maps, estimate)
+    table, residuals = rest.subfigures(1, 2, width_ratios=(1.45, 1.0))
+    _draw_table(table.add_axes((0.03, 0.0, 0.96, 0.95)), report)
+    draw_residuals(residuals, estimate)
+    return figure
 
 
-def _brain_centre(estimate: Estimate) -> tuple[float, float, float]:
-    where = np.argwhere(estimate.brain if estimate.brain.any() else estimate.maps.mask)
-    x, y, z = estimate.maps.grid.TransformContinuousIndexToPhysicalPoint(np.median(where, axis=0)[::-1].tolist())
-    return x, y, z + 8.0  # through the basal ganglia and the lateral ventricles
+def second_page(estimate: Estimate, field_strength: float) -> Figure:
+    """For those who want to know more: PD, uncertainties, distributions, and each input beside its image from the maps."""
+    rows = 3 + len(estimate.fits)
+    figure = new_figure((11, 3.1 * rows))
+    axes = figure.subplots(rows, 3)
+    centre = brain_centre(estimate)
+    voxels = {"PD": estimate.maps.pd * PER_CENT, "T1": estimate.maps.t1, "T2": estimate.maps.t2}
+    for column, (name, title, colours, low, high) in enumerate(_MAPS):
+        _show(axes[0, column], plane(voxels[name], estimate.maps.grid, centre), title, colours, low, high)
+        scale = PER_CENT if name == "PD" else 1.0
+        relative = np.divide(estimate.maps.sd[name] * scale, voxels[name], where=voxels[name] > 0, out=np.zeros_like(voxels[name]))
+        shown = plane(100 * relative, estimate.maps.grid, centre)
+        _show(axes[1, column], shown, f"Voxel uncertainty of {name} (SD, % of value)", "magma", 0, 40)
+        _histogram(axes[2, column], estimate, name, voxels[name], field_strength)
+    for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
+        _input_row(axes[row], estimate, name, fit, centre)
+    figure.suptitle("Research only, not for diagnosis: tissue maps from weighted images are estimates", fontsize=9)
+    return figure
 
 
-def write_figure(estimate: Estimate, field_strength: float, path: Path) -> None:
-    """Draw the report's picture into a PNG file."""
+def draw_maps(parent: Any, estimate: Estimate) -> None:
+    """T1 and T2 in three planes each, with the patient's sides."""
+    axes = parent.subplots(1, 6, gridspec_kw={"wspace": 0.02, "left": 0.02, "right": 0.98, "top": 0.9, "bottom": 0.12})
+    centre = brain_centre(estimate)
+    for group, (name, colours, low, high) in enumerate(_READERS_MAPS):
+        voxels = {"T1": estimate.maps.t1, "T2": estimate.maps.t2}[name]
+        row = axes[3 * group : 3 * group + 3]
+        for ax, kind in zip(row, PLANES, strict=True):
+            drawn = _picture(ax, plane(voxels, estimate.maps.grid, centre, kind), f"{name}, {kind}", colours, low, high)
+            draw_sides(ax, kind)
+        parent.colorbar(drawn, ax=list(row), orientation="horizontal", fraction=0.05, pad=0.02, label=f"{name} (ms)")
+
+
+def draw_residuals(parent: Any, estimate: Estimate) -> None:
+    """What the maps leave unexplained of each input, as one mosaic."""
+    axes = parent.subplots(1, len(estimate.fits), squeeze=False)[0]
+    centre = brain_centre(estimate)
+    for ax, (name, fit) in zip(axes, estimate.fits.items(), strict=True):
+        residual = _residual(estimate, name, fit)
+        title = f"{name}: residual\nRMS {estimate.checks[name].rms_percent:.1f} %"
+        drawn = _picture(ax, plane(residual, estimate.maps.grid, centre), title, "RdBu_r", -10, 10)
+        draw_sides(ax, "axial", "black")
+    parent.colorbar(drawn, ax=list(axes), orientation="horizontal", fraction=0.06, pad=0.03, label="% of bright tissue")
+
+
+def _draw_header(ax: Axes, report: Mapping[str, Any]) -> None:
+    ax.axis("off")
+    title, *lines = header_lines(report)
+    ax.text(0.0, 0.97, title, fontsize=13, weight="bold", va="top")
+    ax.text(1.0, 0.97, "Research only, not for diagnosis", fontsize=9, va="top", ha="right")
+    ax.text(0.0, 0.72, "\n".join(textwrap.shorten(line, 170, placeholder=" …") for line in lines), fontsize=8, va="top", linespacing=1.35)
+    colour = LEVEL_COLOURS.get(str(report.get("verdict")), "#777777")
+    told = textwrap.fill(textwrap.shorten(verdict_line(report), 300, placeholder=" …"), 150)
+    box = {"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": colour, "linewidth": 2.5}
+    ax.text(0.005, 0.06, told, fontsize=9, va="bottom", bbox=box)
+
+
+def _draw_table(ax: Axes, report: Mapping[str, Any]) -> None:
+    ax.axis("off")
+    head, *rows = table_rows(report)
+    if rows:
+        widths = [0.2, *(0.08, 0.105, 0.085) * 3, 0.06]
+        table = ax.table(cellText=rows, colLabels=head, colWidths=widths, loc="upper left", cellLoc="right", edges="horizontal")
+        for row in range(len(rows) + 1):
+            table[row, 0].set_text_props(ha="left")
+        table.auto_set_font_size(False)
+        table.set_fontsize(7)
+        table.scale(1.0, 1.35)
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure (inches) without a window; pages are laid out by hand, others by themselves."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = 3 + len(estimate.fits)
-    figure = Figure(figsize=(11, 3.1 * rows), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained" if size != _A4 else None)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 3)
-    centre = _brain_centre(estimate)
-    voxels = {"PD": estimate.maps.pd * PER_CENT, "T1": estimate.maps.t1, "T2": estimate.maps.t2}
-    for column, (name, title, colours, low, high) in enumerate(_MAPS):
-        _show(axes[0, column], axial_plane(voxels[name], estimate.maps.grid, centre), title, colours, low, high)
-        relative = np.divide(
-            estimate.maps.sd[name] * (PER_CENT if name == "PD" else 1.0),
-            voxels[name],
-            where=voxels[name] > 0,
-            out=np.zeros_like(voxels[name]),
-        )
-        _show(axes[1, column], axial_plane(100 * relative, estimate.maps.grid, centre), f"SD of {name} (% of value)", "magma", 0, 40)
-    for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
-        _input_row(axes[row], estimate, name, fit, centre)
-    for column, (name, *_) in enumerate(_MAPS):
-        _histogram(axes[2, column], estimate, name, voxels[name], field_strength)
-    figure.suptitle("Research only: tissue maps from weighted images are semi-quantitative", fontsize=9)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
-def _show(axes: Axes, plane: np.ndarray, title: str, colours: str, low: float, high: float) -> None:
-    axes.set_facecolor("black")
-    drawn = axes.imshow(np.ma.masked_equal(plane, 0.0) if low == 0 else plane, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-    axes.set_title(title, fontsize=9)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+def _picture(ax: Axes, shown: np.ndarray, title: str, colours: str, low: float, high: float) -> Any:
+    ax.set_facecolor("black")
+    drawn = ax.imshow(np.ma.masked_equal(shown, 0.0) if low == 0 else shown, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    ax.set_title(title, fontsize=8)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    return drawn
+
+
+def _show(ax: Axes, shown: np.ndarray, title: str, colours: str, low: float, high: float) -> None:
+    drawn = _picture(ax, shown, title, colours, low, high)
+    draw_sides(ax, "axial")
+    ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
+
+
+def _residual(estimate: Estimate, name: str, fit: np.ndarray) -> np.ndarray:
+    """In % of the input's bright tissue, where the input was seen."""
+    observed = estimate.inputs[name]
+    scale = float(np.percentile(observed[estimate.maps.mask], 99.5)) or 1.0
+    seen = estimate.maps.mask & estimate.alignments[name].covered
+    return np.where(seen, observed - fit, 0.0) / scale * 100
 
 
 def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre: tuple[float, float, float]) -> None:
-    observed = estimate.inputs[name]
-    scale = float(np.percentile(observed[estimate.maps.mask], 99.5))
-    seen = estimate.maps.mask & estimate.alignments[name].covered
-    residual = np.where(seen, observed - fit, 0.0) / scale * 100
-    darkest = -scale if observed.min() < 0 else 0.0
-    check = estimate.checks[name]
-    _show(axes[0], axial_plane(observed, estimate.maps.grid, centre), f"{name}: input", "gray", darkest, scale)
-    _show(axes[1], axial_plane(fit, estimate.maps.grid, centre), f"{name}: from the maps", "gray", darkest, scale)
-    _show(
-        axes[2],
-        axial_plane(residual, estimate.maps.grid, centre),
-        f"residual (%), RMS {check.rms_percent:.1f} in the brain",
-        "RdBu_r",
-        -10,
-        10,
-    )
+    observed, check = estimate.inputs[name], estimate.checks[name]
+    low, high = tissue_window(observed, estimate)
+    _show(axes[0], plane(observed, estimate.maps.grid, centre), f"{name}: acquired", "gray", low, high)
+    _show(axes[1], plane(fit, estimate.maps.grid, centre), f"{name}: from the maps (synthetic)", "gray", low, high)
+    residual = plane(_residual(estimate, name, fit), estimate.maps.grid, centre)
+    _show(axes[2], residual, f"residual (%), RMS {check.rms_percent:.1f} in the brain", "RdBu_r", -10, 10)
 
 
-def _histogram(axes: Axes, estimate: Estimate, name: str, voxels: np.ndarray, field_strength: float) -> None:
+def _histogram(ax: Axes, estimate: Estimate, name: str, voxels: np.ndarray, field_strength: float) -> None:
     """Distribution of a map in white matter and cortex; bars on top mark the published ranges of group means."""
     names = [tissue.name for tissue in tissue_table()]
     limit = {"PD": 110.0, "T1": 3000.0, "T2": 250.0}[name]
@@ -100,34 +162,31 @@ def _histogram(axes: Axes, estimate: Estimate, name: str, voxels: np.ndarray, fi
     for tissue in _SHOWN_TISSUES:
         where = (estimate.tissue == names.index(tissue)) & estimate.brain & (voxels <= limit)
         if where.any():
-            axes.hist(
-                voxels[where], bins=120, range=(0, limit), density=True, color=_COLOURS[tissue], alpha=0.7, label=tissue.replace("_", " ")
-            )
+            label, colour = tissue.replace("_", " "), _COLOURS[tissue]
+            ax.hist(voxels[where], bins=120, range=(0, limit), density=True, color=colour, alpha=0.7, label=label)
         low, high = ranges[tissue][name]
-        axes.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
-    axes.set_yticks([])
-    axes.tick_params(labelsize=7)
-    axes.set_title(f"{name} (bars: published group means)", fontsize=9)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper right", fontsize=7, frameon=False)
+        ax.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
+    ax.set_yticks([])
+    ax.tick_params(labelsize=7)
+    ax.set_xlabel(f"{name} ({'%' if name == 'PD' else 'ms'})", fontsize=8)
+    ax.set_title("by tissue (bars: published group means)", fontsize=9)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper left", fontsize=7, frameon=False)
 
 
-def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], path: Path) -> None:
-    """Draw one axial plane of every rendered contrast into a PNG file; signed images (PSIR) are centred on zero."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], protocols: Mapping[str, Protocol], path: Path) -> None:
+    """Draw one axial plane of every rendered contrast into a PNG file, each with its protocol and that it is synthetic."""
     columns = 4
     rows = -(-len(contrasts) // columns)
-    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained", facecolor="black")
-    FigureCanvasAgg(figure)
+    figure = new_figure((3.0 * columns, 3.2 * rows))
+    figure.set_facecolor("black")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    centre = _brain_centre(estimate)
+    centre = brain_centre(estimate)
     for ax, (name, image) in zip(axes, contrasts.items(), strict=False):
-        shown = estimate.brain if estimate.brain.any() else estimate.maps.mask
-        high = float(np.percentile(np.abs(image[shown]), 99.5))
-        ax.imshow(axial_plane(image, estimate.maps.grid, centre), cmap="gray", vmin=-high if image.min() < 0 else 0, vmax=high)
-        ax.set_title(name, color="white", fontsize=9)
+        low, high = tissue_window(image, estimate)
+        inside = np.where(estimate.maps.mask, image, np.float32(low))  # around a head, a signed image is 0: grey
+        ax.imshow(np.maximum(plane(inside - np.float32(low), estimate.maps.grid, centre) + low, low), cmap="gray", vmin=low, vmax=high)
+        ax.set_title(f"{textwrap.fill(caption(protocols[name]), 40)}\nsynthetic", color="white", fontsize=8)
     for ax in axes:
         ax.axis("off")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=_DPI)

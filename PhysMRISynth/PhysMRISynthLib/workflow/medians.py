@@ -14,6 +14,7 @@ UNITS = {"PD": "% of water", "T1": "ms", "T2": "ms"}
 FROM_LITERATURE = {"csf": ("T2",)}
 """What no usual protocol can tell: T2 of fluid is longer than any echo time. Its value is the prior's."""
 _LEAST_VOXELS = 50
+_OUTER = ("fat", "muscle")
 _NONE = np.uint8(255)
 _CONTRAST = (1.3, 1.9)
 """Published T1 of cortex over that of white matter (same sources as the ranges)."""
@@ -30,6 +31,17 @@ def tissue_medians(maps: TissueMaps, tissue: np.ndarray, brain: np.ndarray) -> d
     scaled = {name: (array, PER_CENT if name.startswith("PD") else 1.0) for name, array in values.items()}
     voxel_ml = float(np.prod(maps.grid.GetSpacing())) / 1000.0
     return medians_by_tissue(scaled, np.where(brain, tissue, _NONE), voxel_ml)
+
+
+def outer_medians(maps: TissueMaps, tissue: np.ndarray) -> dict[str, dict[str, float]]:
+    """Median PD (%), T1 and T2 (ms) of the tissues around the brain that a contrast may suppress (fat) or be measured by (muscle)."""
+    found = {}
+    for row, entry in enumerate(tissue_table()):
+        where = thinned(np.flatnonzero(tissue == row)) if entry.name in _OUTER else np.zeros(0, int)
+        if where.size >= _LEAST_VOXELS:
+            values = (("PD", maps.pd, PER_CENT), ("T1", maps.t1, 1.0), ("T2", maps.t2, 1.0))
+            found[entry.name] = {name: round(scale * float(np.median(array.reshape(-1)[where])), 1) for name, array, scale in values}
+    return found
 
 
 def medians_by_tissue(

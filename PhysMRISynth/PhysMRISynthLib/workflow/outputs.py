@@ -23,7 +23,7 @@ from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import TEMPORARY, check_name, write_image
 from ..physics.protocol import Protocol
 from .estimate import Estimate
-from .figure import write_figure
+from .html_report import write_pages
 from .report import estimate_report
 from .tissue_output import estimated_labels, write_labels
 from .unfamiliar import FILE as UNFAMILIAR
@@ -163,7 +163,7 @@ def check_free(out: Path, overwrite: bool) -> None:
 def write_estimate(
     estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, out: Path, overwrite: bool = False
 ) -> None:
-    """Write maps, SDs, mask, fits, ``report.json`` and ``report.png`` into the folder ``out``, all or nothing."""
+    """Write maps, SDs, mask, fits, and the report (JSON, HTML, PDF, PNG) into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
         save_estimate(estimate, acquisitions, field_strength, folder)
         write_report(estimate, acquisitions, field_strength, folder, out)
@@ -177,14 +177,15 @@ def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field
     for name, image in images.items():
         write_image(image, folder / name)
     write_labels(estimated_labels(estimate), folder)
-    write_figure(estimate, field_strength, folder / "report.png")
 
 
 def write_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, out: Path) -> None:
-    """Write ``report.json`` beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
+    """Write the report (JSON, HTML, PDF, PNG) beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
+    report = estimate_report(estimate, acquisitions, field_strength)
+    write_pages(estimate, report, field_strength, folder)
     names = sorted([REPORT, *(file.name for file in folder.iterdir())])
     _check_inputs_survive(acquisitions, out, names)
-    write_json({**estimate_report(estimate, acquisitions, field_strength), "files": names}, folder / REPORT)
+    write_json({**report, "files": names}, folder / REPORT)
 
 
 def write_simulation(

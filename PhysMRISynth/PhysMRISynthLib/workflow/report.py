@@ -12,10 +12,12 @@ import SimpleITK as sitk
 
 from .. import __version__
 from ..imaging.acquisition import Acquisition
+from ..imaging.tissue_maps import PER_CENT
 from ..physics.protocol import Protocol
-from ..physics.tissues import acceptance_ranges
+from ..physics.tissues import PROPERTIES, acceptance_ranges, tissue_table
 from .estimate import Estimate
-from .medians import FROM_LITERATURE, UNITS
+from .knowledge import knowledge_of, worst
+from .medians import FROM_LITERATURE, UNITS, outer_medians
 from .shared_errors import KEY, shared_errors
 
 
@@ -25,6 +27,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "software": software_report(),
         "prior": "literature" if estimate.network is None else "network",
         "network": None if estimate.network is None else {"sha256": estimate.network.sha256, "device": estimate.network.device},
+        "protocols": worst(knowledge_of(a.protocol) for a in acquisitions).value,
         "field_strength_tesla": field_strength,
         "reference": estimate.reference,
         "equation_error_times_expected": round(estimate.head.equation_error, 2),
@@ -34,10 +37,11 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "skull_stripped": estimate.placement.skull_stripped,
         "inputs": {a.name: _input(estimate, a, i) for i, a in enumerate(acquisitions)},
         "tissue_medians": estimate.medians,
+        "outer_medians": outer_medians(estimate.maps, estimate.tissue),
         "fluid": _fluid(estimate),
         "from_literature": FROM_LITERATURE,
         KEY: shared_errors(estimate).report(),
-        "published_ranges": acceptance_ranges(field_strength),
+        "published_ranges": published_ranges(field_strength),
         "verdict": estimate.verdict.level.value,
         "reasons": [reason.report() for reason in estimate.verdict.reasons],
         "warnings": list(estimate.warnings),
@@ -46,6 +50,19 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "units": UNITS,
         "notice": "Research only. T1, T2 and PD from weighted images are semi-quantitative: use them with their SD maps.",
     }
+
+
+def published_ranges(field_strength: float) -> dict[str, dict[str, tuple[float, float]]]:
+    """Ranges of published group means (PD %, T1 and T2 ms) by brain tissue: those that estimates are checked against, else what the tissue
+    table gives, its value and two SDs from head to head."""
+    found = {}
+    for tissue in tissue_table(field_strength):
+        if tissue.region == "brain":
+            low, high = (np.exp(tissue.theta + sign * 2.0 * tissue.between_heads) for sign in (-1.0, 1.0))
+            scales = np.array([PER_CENT, 1.0, 1.0])
+            limits = zip(np.rint(scales * low).tolist(), np.rint(scales * high).tolist(), strict=True)
+            found[tissue.name] = dict(zip(PROPERTIES, limits, strict=True))
+    return {**found, **acceptance_ranges(field_strength)}
 
 
 def software_report() -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...imaging.masks import bounding_box
-from ...workflow.figure import axial_plane
+from ...workflow.planes import plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,8 +72,8 @@ class View:
     def __init__(self, brain: np.ndarray, shown: np.ndarray, grid: sitk.Image) -> None:
         x, y, z = grid.TransformContinuousIndexToPhysicalPoint(np.median(np.argwhere(brain), axis=0)[::-1].tolist())
         self._grid, self._centre = grid, (x, y, z + _ABOVE_CENTRE_MM)
-        self._window = bounding_box(axial_plane(shown, grid, self._centre) > 0.5) or ...
+        self._window = bounding_box(plane(shown, grid, self._centre) > 0.5) or ...
 
     def plane(self, voxels: np.ndarray) -> np.ndarray:
         """The plane of a volume (z, y, x), at 1 mm: front up, patient's left on the right."""
-        return axial_plane(voxels, self._grid, self._centre)[self._window]
+        return plane(voxels, self._grid, self._centre)[self._window]

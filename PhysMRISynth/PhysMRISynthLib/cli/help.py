@@ -1,0 +1,93 @@
+"""What ``--help`` says about each command, and suggestions for mistyped names."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+HELP = {
+    "estimate": ("tissue maps from a patient's images", [
+        "physmrisynth estimate --t1w t1.nii.gz --flair flair.nii.gz --out maps",
+        "physmrisynth estimate --session sub-01/ses-1 --dry-run --out maps",
+        "physmrisynth estimate --t1w t1.nii.gz --t1w-protocol se,TR=600,TE=15 --field-strength 1.5 --out maps",
+    ]),
+    "render": ("the image of any protocol from tissue maps", [
+        "physmrisynth render --maps maps --protocol synthetic-dir --out dir.nii.gz",
+        "physmrisynth render --maps maps --null white_matter,csf --out dir.nii.gz",
+        "physmrisynth render --maps maps --protocol flair,TR=9000,TE=120,TI=2500 --snr 30 --out flair.nii.gz",
+    ]),
+    "design": ("the protocol at which two tissues differ most", [
+        "physmrisynth design --maps maps --maximise lesion/white_matter --sequence dir --max-tr 11000",
+        "physmrisynth design --maps maps --maximise cortex/white_matter --sequence flair --dark csf=5 --out mine.json",
+        "physmrisynth design --maps maps --maximise mark/white_matter --region mark=lesion.nii.gz --sequence flair",
+    ]),
+    "export": ("tissue maps and rendered contrasts as DICOM", [
+        "physmrisynth export --maps maps --protocol synthetic-dir synthetic-flair --source dicom/ --out dicom-out",
+    ]),
+    "sweep": ("a film of one parameter of a protocol", [
+        "physmrisynth sweep --help",
+    ]),
+    "import": ("tissue maps of measured ones, whatever their units", ["physmrisynth import --help"]),
+    "measure": ("PD, T1, T2 of regions, with the uncertainty of each mean", [
+        "physmrisynth measure --maps maps --regions labels.nii.gz --out regions.tsv",
+    ]),
+    "volumes": ("volumes of the brain and its tissues", ["physmrisynth volumes --help"]),
+    "compare": ("what changed between two visits of a patient", ["physmrisynth compare --help"]),
+    "complete": ("the contrasts that a cohort's visits lack, from their maps", [
+        "physmrisynth complete --bids raw --maps derivatives --out completed",
+    ]),
+    "match": ("the protocol whose rendering is nearest to a given image", [
+        "physmrisynth match --image target.nii.gz --maps maps --sequence flair",
+    ]),
+    "sample": ("tissue maps of synthetic heads", ["physmrisynth sample --seed 7 --count 3 --out heads"]),
+    "simulate": ("T1w, T2w and FLAIR of known maps, with noise, gains and receive fields", [
+        "physmrisynth simulate --maps maps --snr 50 --out simulated",
+    ]),
+    "presets": ("list the protocols known by name", [
+        "physmrisynth presets --role flair",
+        "physmrisynth presets --maps maps",
+    ]),
+    "info": ("versions, sequences with their parameters, and what this installation can do", ["physmrisynth info"]),
+    "train": ("train a network on label maps", []),
+    "evaluate": ("measure maps and rendered images on simulated heads and real scans", []),
+    "demo": ("the whole path on an embedded example, or on your files", ["physmrisynth demo --out demo"]),
+}  # fmt: skip
+"""By command: one line, and examples that run."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what may have been meant by a command or an option that does not exist."""
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse does, with a suggestion."""
+        super().error(message + _suggestion(message, self))
+
+
+def add_command(commands: Any, name: str) -> argparse.ArgumentParser:
+    """The parser of one command, with its description and examples."""
+    line, examples = HELP[name]
+    epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=line, description=f"{line[:1].upper()}{line[1:]}.", epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    return parser
+
+
+def _suggestion(message: str, parser: argparse.ArgumentParser) -> str:
+    """What is like the name that a message of argparse complains about; nothing where nothing is."""
+    if found := re.search(r"invalid choice: '([^']+)'", message):
+        known = list(HELP)
+    elif found := re.search(r"unrecognized arguments: (--[a-z0-9-]+)", message):
+        known = [option for action in parser._actions for option in action.option_strings]
+        known += [option for child in _children(parser) for action in child._actions for option in action.option_strings]
+    else:
+        return ""
+    close = get_close_matches(found[1], known, n=1)
+    return f". Did you mean {close[0]}?" if close else ""
+
+
+def _children(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return [child for group in groups for child in group.choices.values()]
