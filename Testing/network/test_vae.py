@@ -281,7 +281,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str, message:
 
 
 def test_every_protocol_has_a_condition_and_no_two_the_same() -> None:
-    protocols = {name: (preset.protocol, preset.field_strength) for name, preset in load_presets().items()}
+    protocols = {name: (preset.protocol, preset.field_strength or 3.0) for name, preset in load_presets().items()}
     protocols |= {f"{name} at {strength} T": (Protocol.of(name), strength) for name in SEQUENCES for strength in (1.5, 3.0)}
     conditions: dict[tuple[str, float], np.ndarray] = {}
     for name, (protocol, strength) in protocols.items():

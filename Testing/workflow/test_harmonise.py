@@ -77,7 +77,7 @@ def test_only_missing_contrasts_are_made_and_never_among_the_acquired(tmp_path: 
 def test_a_visit_without_maps_is_a_row(tmp_path: Path) -> None:
     raw = touch(tmp_path / "raw", "01", "02")
     rows = complete_cohort(raw, write_derivative_maps(tmp_path / "maps", "01"), tmp_path / "out")
-    assert statuses(rows) == {"sub-01": ESTIMATED, "sub-02": FAILED} and "Estimate it first" in rows[1].reason
+    assert statuses(rows) == {"sub-01": ESTIMATED, "sub-02": FAILED} and "Estimate the data set first" in rows[1].reason
 
 
 @pytest.mark.parametrize(("specs", "told"), [(["epi"], "neither a preset"), (["mprage", "se,TR=500,TE=10"], "Two of the .* are T1w")])

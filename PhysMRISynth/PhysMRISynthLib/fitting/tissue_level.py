@@ -27,7 +27,7 @@ ECHO_TIME_SD = 0.15
 """Log-SD of an effective echo time that is known only by convention."""
 COMMON_SD, OWN_SD = {"T1": 0.06, "T2": 0.05}, {"T1": 0.06, "T2": 0.06}
 """Log-SDs: what all solid tissues of a head share (age, field strength, method of the table), and what each has of its own."""
-FLUID_T1_SD = 0.04
+FLUID_T1_SD = 0.025
 """Of fluid's log T1: it is nearly water at every field strength and age (Rooney et al., Magn Reson Med 57:308, 2007)."""
 _GAIN_SD = 5.0
 _NUDGE = 1e-4

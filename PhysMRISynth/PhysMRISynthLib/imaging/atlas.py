@@ -86,7 +86,7 @@ def place_atlas(
         raise RegistrationError(_NOT_FOUND)
     pictures = [expected_picture(protocol, field_strength, brain_only) for brain_only in (False, True)]
     upright = [(shift, _UPRIGHT) for shift in _STARTS_MM]
-    found = _best(fixed, pictures, upright, lambda candidate: candidate.similarity, progress)
+    found = _best(fixed, pictures, upright, lambda candidate: candidate.similarity, lambda done: progress(0.5 * done))
     if found is None or found.likeness < LEAST_LIKENESS:  # a head that is tilted, or whose neck and shoulders draw the centre of mass down
         found = max((c for c in (found, _tilted(fixed, pictures, progress)) if c is not None), key=lambda c: c.likeness, default=None)
     if found is None:
@@ -96,7 +96,7 @@ def place_atlas(
 
 def _tilted(fixed: sitk.Image, pictures: list[sitk.Image], progress: Callable[[float], None]) -> AtlasPlacement | None:
     starts = [(_crown(fixed, pictures[0]), turn) for turn in (_UPRIGHT, *_TURNS)]
-    return _best(fixed, pictures, starts, lambda candidate: candidate.likeness, progress)
+    return _best(fixed, pictures, starts, lambda candidate: candidate.likeness, lambda done: progress(0.5 + 0.5 * done))
 
 
 def _best(

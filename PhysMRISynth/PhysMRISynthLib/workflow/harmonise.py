@@ -29,7 +29,7 @@ _SUFFIXES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "pd": "PDw"}
 _SEQUENCES = {"mprage": "t1w", "mprage_simple": "t1w", "spgr": "t1w", "flair": "flair"}
 _LONG_TE, _SHORT_TR = 60.0, 1200.0
 """ms; a spin echo of longer TE is T2-weighted, else of shorter TR T1-weighted, else PD-weighted."""
-_NO_MAPS = "The maps of this visit are not in {}. Estimate it first: physmrisynth estimate --bids."
+_NO_MAPS = "The maps of this visit are not in {}. Estimate the data set first."
 _COMPLETE = "has all contrasts"
 
 
@@ -125,7 +125,7 @@ def _run(derivatives: Path, out: Path, tasks: list[Task], rows: list[Row], how: 
 def visits_with_maps(derivatives: Path, participants: Sequence[str] | None) -> tuple[list[Visit], list[Row]]:
     """The visits of a derivative that have maps, and rows of ``participants`` who have none. Raises ImageError when nobody has."""
     if not derivatives.is_dir():
-        raise ImageError(f"{derivatives} is not a folder. Give the derivatives that 'physmrisynth estimate --bids' wrote.")
+        raise ImageError(f"{derivatives} is not a folder. Give the folder of derivatives that the estimate of the data set wrote.")
     found = []
     for path in sorted({path for levels in ("*/", "*/*/") for path in derivatives.glob(f"sub-{levels}anat/*{_END}")}):
         name = path.name.removesuffix(_END)

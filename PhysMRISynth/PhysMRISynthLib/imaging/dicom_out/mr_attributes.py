@@ -25,6 +25,9 @@ _FAMILIES = {
     "mp2rage": _GRADIENT_INVERSION,
     "se": _Family(("SE",), ("NONE",), "2D"),
     "tse": _Family(("SE",), ("NONE",), "2D"),
+    "tse_rf": _Family(("SE",), ("NONE",), "2D"),
+    "space": _Family(("SE",), ("NONE",), "3D"),
+    "space_flair": _Family(("SE", "IR"), ("MP",), "3D"),
     "ir": _SPIN_INVERSION,
     "flair": _SPIN_INVERSION,
     "stir": _SPIN_INVERSION,
@@ -43,7 +46,7 @@ def mr_attributes(protocol: Protocol) -> dict[str, Any]:
     """
     family = _FAMILIES[protocol.sequence.name]
     values = protocol.values
-    train = "SE" in family.scanning and values.get("L", 0.0) > 0
+    train = "SE" in family.scanning and (values.get("L", 0.0) > 0 or "ETL" in values)
     variant = family.variant
     if train:
         variant = ("SK", *(name for name in variant if name != "NONE"))
@@ -54,7 +57,7 @@ def mr_attributes(protocol: Protocol) -> dict[str, Any]:
         "MRAcquisitionType": family.acquisition,
         "RepetitionTime": values["TR"],
         "EchoTime": values.get("TE"),
-        "EchoTrainLength": None if train else 1,
+        "EchoTrainLength": round(values["ETL"]) if "ETL" in values else None if train else 1,
         "SequenceName": protocol.sequence.name,
     }
     if "IR" in family.scanning:
