@@ -1,4 +1,4 @@
-"""Motion between images on one grid is measured, mirrored images and motion between interleaved passes are recognised."""
+"""Motion between images on one grid is measured, mirrored images are recognised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from imaging.phantoms import grid, head, rotation
-from PhysMRISynthLib.imaging.misfit import Misfit, interleaved_motion, measure_misfit
+from PhysMRISynthLib.imaging.misfit import Misfit, measure_misfit
 from PhysMRISynthLib.imaging.volumes import image_like
 
 ON = grid((80, 96, 84), (2.5, 2.2, 2.4), rotation(4, -6, 8))
@@ -44,15 +44,3 @@ def test_left_and_right_exchanged_is_recognised() -> None:
 
 def test_too_little_in_common_is_not_measured() -> None:
     assert measure_misfit(T1W, T1W, np.zeros_like(SHOWN)) is None
-
-
-def interleaved(step: int) -> np.ndarray:
-    voxels, late = (sitk.GetArrayFromImage(head(ON, 1, motion)) for motion in (None, moved(3.5, 0.0)))
-    voxels[:, 1::step] = late[:, 1::step]
-    return voxels
-
-
-def test_motion_between_interleaved_passes_is_recognised() -> None:
-    assert interleaved_motion(interleaved(2))
-    assert not interleaved_motion(sitk.GetArrayFromImage(T1W))
-    assert not interleaved_motion(sitk.GetArrayFromImage(head(ON, 1, noise=0.2)))

@@ -29,7 +29,7 @@ _COMPRESSED = 2.5
 """Noise of tissue over that of air: 3 to 10 in scans (structure counts as noise), less where a power or a logarithm evened it out."""
 _SOME_CLIPPED, _MUCH_CLIPPED, _MUCH_ZERO = 0.003, 0.03, 0.03
 """Shares of the brain at the image's highest value, and at exactly 0."""
-_HIGHEST = 0.9995
+HIGHEST = 0.9995
 """Of the highest value: voxels that interpolation left at it."""
 
 
@@ -67,7 +67,7 @@ def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding 
 
 def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
     """What was cut off of the brain's ``signal`` (N,) in an image whose highest value is ``highest``, or None."""
-    top, bottom = float((signal >= _HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - _HIGHEST) * highest).mean())
+    top, bottom = float((signal >= HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - HIGHEST) * highest).mean())
     if top > _SOME_CLIPPED and bottom > _SOME_CLIPPED:
         return Finding(
             "The intensities were rescaled between two percentiles and cut off at both: zero is not no signal. Give the image as the "
@@ -161,7 +161,7 @@ def _air(voxels: np.ndarray, bright: float) -> Finding | None:
         return None
     if mean > _BRIGHT_AIR * bright:
         return Finding(
-            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image "
+            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image of a head "
             "(a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
             hopeless=True,
         )

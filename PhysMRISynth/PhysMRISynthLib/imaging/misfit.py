@@ -24,8 +24,6 @@ _MIRRORED_STEPS_MM = (4.0, 2.0, 1.0)
 _MIRRORED_GAIN = 0.05
 """Nats by which the mirrored image must tell more of the reference than the image as it is."""
 
-_INTERLEAVED, _ONE_AXIS = 0.9, 1.15
-
 
 @dataclass(frozen=True)
 class Misfit:
@@ -129,24 +127,6 @@ def _rotation(vector: np.ndarray) -> np.ndarray:
     z, y, x = vector / angle
     cross = np.array([[0.0, -x, y], [x, 0.0, -z], [-y, z, 0.0]])
     return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-
-
-def interleaved_motion(voxels: np.ndarray) -> bool:
-    """Whether neighbouring slices of an image (z, y, x) differ as much as every second one does, along one axis only: the patient moved
-    between the passes in which odd and even slices were acquired. (Anatomy gives 0.6 to 0.8, noise 1 along every axis.)"""
-    if not (voxels > 0.0).any():
-        return False
-    bright = voxels > _BRIGHT * np.percentile(voxels[voxels > 0.0][::31], 99)
-    ratios = []
-    for axis in range(3):
-        lines, seen = (np.moveaxis(array, axis, 0)[:, ::2, ::2] for array in (voxels, bright))
-        inside = seen[:-2] & seen[1:-1] & seen[2:]
-        if inside.sum() < _LEAST_POINTS:
-            return False
-        near = np.abs(lines[:-2] - lines[1:-1])[inside].mean() + np.abs(lines[1:-1] - lines[2:])[inside].mean()
-        ratios.append(float(near / max(2.0 * np.abs(lines[:-2] - lines[2:])[inside].mean(), 1e-9)))
-    _, middle, worst = sorted(ratios)
-    return worst > max(_INTERLEAVED, _ONE_AXIS * middle)
 
 
 def _shrunk(voxels: np.ndarray, factors: list[int]) -> np.ndarray:

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 from ..errors import RegistrationError
 from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import SAME_GRID, Alignment, align
-from ..imaging.misfit import Misfit, interleaved_motion, measure_misfit
+from ..imaging.misfit import Misfit, measure_misfit
+from ..imaging.slices import SliceFaults, slice_faults
 from .verdict import Cause, Level, Reason
 
 _WORST_MISFIT_VOXELS, _LEAST_MISFIT_MM = 0.5, 0.4
@@ -39,9 +40,10 @@ def align_inputs(
     reasons: list[Reason] = []
     with ThreadPoolExecutor(max_workers=2) as pool:
         misfits = pool.map(lambda a: _misfit(alignments[a.name], fixed), others)
-        moving = pool.map(lambda a: interleaved_motion(sitk.GetArrayFromImage(a.volume.image)), acquisitions)
+        faults = pool.map(lambda a: slice_faults(a.volume.voxels), acquisitions)
         measured = dict(zip((a.name for a in others), misfits, strict=True))
-        reasons += [_interleaved(a.name) for a, interleaved in zip(acquisitions, moving, strict=True) if interleaved]
+        for a, found in zip(acquisitions, faults, strict=True):
+            reasons += _slice_reasons(a.name, found)
     worst = _worst_misfit(grid)
     for a in others:
         misfit = measured[a.name]
@@ -100,9 +102,16 @@ def _judged(name: str, reference: str, misfit: Misfit | None, worst: float, regi
     return [Reason(Cause.IMAGES, Level.DO_NOT_USE if useless else Level.CAUTION, text, name)]
 
 
-def _interleaved(name: str) -> Reason:
-    text = (
-        "Odd and even slices do not fit each other: the patient moved between the passes of the scan. The maps are blurred there; "
-        "leave this image out if another one can replace it."
-    )
-    return Reason(Cause.IMAGES, Level.CAUTION, text, name)
+def _slice_reasons(name: str, faults: SliceFaults) -> list[Reason]:
+    texts = []
+    if faults.interleaved:
+        texts.append(
+            "Odd and even slices do not fit each other: the patient moved between the passes of the scan. The maps are blurred there; "
+            "leave this image out if another one can replace it."
+        )
+    if faults.interpolated:
+        texts.append(
+            "Most slices were interpolated between thicker ones: edges between tissues are blurred, and their values with them. Give the "
+            "image with the slices that the scanner made."
+        )
+    return [Reason(Cause.IMAGES, Level.CAUTION, text, name) for text in texts]

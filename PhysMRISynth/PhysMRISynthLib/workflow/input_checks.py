@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import EstimationError
 from ..fitting.observation import Observation
 from ..imaging.acquisition import Acquisition
-from ..imaging.intensities import Finding, cut_off, processed
+from ..imaging.intensities import HIGHEST, Finding, cut_off, processed
 from ..imaging.tissue_maps import TissueMaps
 from ..imaging.volumes import same_grid
 from .verdict import Cause, Level, Reason
@@ -49,9 +49,11 @@ def check_brain_intensities(
     """What was cut off of the intensities in the ``brain`` (N,) of the magnitude images."""
     magnitudes = {a.name: a for a in _magnitudes(acquisitions)}
     for observation in observations:
-        shown = brain & observation.covered
-        if observation.name in magnitudes and shown.any():
-            highest = float(magnitudes[observation.name].volume.voxels.max())
+        if observation.name not in magnitudes:
+            continue
+        highest = float(magnitudes[observation.name].volume.voxels.max())
+        shown = brain & (observation.covered | (observation.signal >= HIGHEST * highest))  # what was cut off counts as not covered
+        if shown.any():
             finding = cut_off(observation.signal[shown], highest)
             if finding is not None:
                 yield _reason(finding, observation.name)
