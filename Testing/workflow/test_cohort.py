@@ -26,6 +26,7 @@ from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.workflow import bids_derivatives, cohort, cohort_processes, cohort_visit
 from PhysMRISynthLib.workflow.bids_derivatives import begin_dataset
 from PhysMRISynthLib.workflow.cohort import TABLE, estimate_cohort, plan
+from PhysMRISynthLib.workflow.cohort_index import INDEX
 from PhysMRISynthLib.workflow.cohort_visit import ESTIMATED, FAILED, KEPT, Options, Row
 from PhysMRISynthLib.workflow.export import with_deviations
 from PhysMRISynthLib.workflow.small_head import small_head
@@ -83,7 +84,7 @@ def test_twenty_visits_killed_in_the_middle_go_on_where_they_were(tmp_path: Path
     after = complete(out)
     assert {name: after[name] for name in before} == before
     assert sorted(made(root)[len(worked) :]) == sorted(set(after) - set(before))
-    assert {path.name for path in out.iterdir()} == {f"sub-{n}" for n in TWENTY} | {TABLE, "dataset_description.json", ".bidsignore"}
+    assert {path.name for path in out.iterdir()} == {f"sub-{n}" for n in TWENTY} | {TABLE, INDEX, "dataset_description.json", ".bidsignore"}
     files = {f"sub-07_{suffix}.nii.gz" for suffix in SUFFIXES} | {"sub-07_report.json"}
     assert {path.name for path in (out / "sub-07" / "anat").iterdir()} == files
 
@@ -105,7 +106,7 @@ def test_whatever_happens_to_a_visit_is_its_row_and_stops_no_other(tmp_path: Pat
     assert len(table) == 6
     assert table["sub-good", "ses-a"]["white_matter_T1"] == "850.0" and table["sub-good", "ses-a"]["inputs"] == "t1w,flair"
     assert table["sub-bad", "n/a"]["reason"] == told["sub-bad"]
-    assert {path.name for path in out.iterdir()} == {"sub-good", TABLE, "dataset_description.json", ".bidsignore"}
+    assert {path.name for path in out.iterdir()} == {"sub-good", TABLE, INDEX, "dataset_description.json", ".bidsignore"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

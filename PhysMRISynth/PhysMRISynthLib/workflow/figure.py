@@ -81,10 +81,10 @@ def draw_residuals(parent: Any, estimate: Estimate) -> None:
     centre = brain_centre(estimate)
     for ax, (name, fit) in zip(axes, estimate.fits.items(), strict=True):
         residual = _residual(estimate, name, fit)
-        title = f"{name}: residual\nRMS {estimate.checks[name].rms_percent:.1f} %"
+        title = f"{name}: residual (%)\nRMS {estimate.checks[name].rms_percent:.1f} %"
         drawn = _picture(ax, plane(residual, estimate.maps.grid, centre), title, "RdBu_r", -10, 10)
         draw_sides(ax, "axial", "black")
-    parent.colorbar(drawn, ax=list(axes), orientation="horizontal", fraction=0.06, pad=0.03, label="% of bright tissue")
+    parent.colorbar(drawn, ax=list(axes), orientation="horizontal", fraction=0.06, pad=0.03)
 
 
 def _draw_header(ax: Axes, report: Mapping[str, Any]) -> None:
