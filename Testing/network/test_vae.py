@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PhysMRISynthLib.errors import PhysMRISynthError, ProtocolError
-from PhysMRISynthLib.network.condition import CONDITION_SIZE, EVIDENCE, protocol_condition
+from PhysMRISynthLib.network.condition import CONDITION_SIZE, EVIDENCE, FAMILIES, protocol_condition
 from PhysMRISynthLib.network.config import CONFIGURATIONS, NetworkConfig, read_configuration
 from PhysMRISynthLib.network.device import fastest_precision
 from PhysMRISynthLib.network.vae import CLASSES, Posterior, TissueEvidence, TissuePrediction, TissueVAE, product_of_experts
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
-from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.training.train_vae import TrainingConfig
 from torch import Tensor
@@ -282,7 +281,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str, message:
 
 def test_every_protocol_has_a_condition_and_no_two_the_same() -> None:
     protocols = {name: (preset.protocol, preset.field_strength or 3.0) for name, preset in load_presets().items()}
-    protocols |= {f"{name} at {strength} T": (Protocol.of(name), strength) for name in SEQUENCES for strength in (1.5, 3.0)}
+    protocols |= {f"{name} at {strength} T": (Protocol.of(name), strength) for name in FAMILIES for strength in (1.5, 3.0)}
     conditions: dict[tuple[str, float], np.ndarray] = {}
     for name, (protocol, strength) in protocols.items():
         condition = protocol_condition(protocol, strength)

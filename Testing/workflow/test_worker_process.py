@@ -44,7 +44,7 @@ def shared_client() -> Iterator[Client]:
     client = Client(lambda: ProcessTransport(COMMAND))
     yield client
     client.close()
-    wait_until(lambda: not psutil.Process().children(), "a child is left")
+    wait_until(lambda: not psutil.Process().children(), f"a child is left: {[c.cmdline() for c in psutil.Process().children()]}")
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_ctrl_c_in_the_terminal_is_not_the_childs(client: Client) -> None:
 
 
 def test_the_command_is_this_python_and_slicers_where_the_program_is_slicer(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert worker_command() == [sys.executable, "-m", "PhysMRISynthLib.workflow.worker.child"]
+    assert worker_command() == [sys.executable, "-P", "-m", "PhysMRISynthLib.workflow.worker.child"]
     monkeypatch.setattr(sys, "executable", "/opt/Slicer/bin/SlicerApp-real")
     monkeypatch.setattr("shutil.which", lambda name: f"/opt/Slicer/bin/{name}")
     assert worker_command()[0] == "/opt/Slicer/bin/PythonSlicer"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ImageError
+from ..fitting.tissue_level import literature_level
 from ..physics.tissues import PROPERTIES, tissue_table
 from .calibration import sd_factors
 
@@ -78,7 +79,7 @@ def shared_errors(estimate: Estimate) -> SharedErrors:
     size = len(brain) * len(PROPERTIES)
     factors = np.tile(sd_factors(len(estimate.inputs)), len(brain))
     covariance = np.asarray(estimate.head.level.covariance, dtype=float)[:size, :size]
-    prior = np.diag(np.concatenate([tissue.between_heads for tissue in brain]) ** 2)
+    prior = literature_level(np.zeros(0), {}, estimate.head.field_strength).covariance
     scale = np.outer(factors, factors)
     return SharedErrors(tuple(tissue.name for tissue in brain), covariance * scale, prior * scale)
 
