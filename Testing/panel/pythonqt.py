@@ -42,9 +42,9 @@ class PythonQtManners:
             return functools.partial(PythonQtManners._find, self, name)
         if name == "name":
             name = "objectName"
-        if name in _properties(type(self)):
+        if not name.startswith("_") and _object.metaObject(self).indexOfProperty(name) >= 0:
             return _object.property(self, name)
-        return _object.__getattribute__(self, name)
+        return super().__getattribute__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "name":
@@ -55,9 +55,10 @@ class PythonQtManners:
             return
         if Loader.loading:  # PySide makes every named child an attribute
             return
-        if name not in _properties(kind) or name in kind._hidden or name in _NOT_PROPERTIES.get(kind.__name__, ()):
+        index = _object.metaObject(self).indexOfProperty(name)
+        if index < 0 or name in kind._hidden or name in _NOT_PROPERTIES.get(kind.__name__, ()):
             raise AttributeError(f"{kind.__name__} has no property '{name}': creating new attributes on C++ objects is not allowed")
-        if not _properties(kind)[name]:
+        if not _object.metaObject(self).property(index).isWritable():
             raise AttributeError(f"property '{name}' of {kind.__name__} is not writable")
         if isinstance(value, enum.Enum):  # PySide has no conversion for enumerations and flags, their setters take them
             super().__getattribute__(f"set{name[0].upper()}{name[1:]}")(value)
@@ -81,14 +82,6 @@ class PythonQtManners:
         found = [c for c in _object.findChildren(self, _object) if isinstance(c, getattr(kind, "_qtClass", kind))]
         found = [c for c in found if not name or _object.objectName(c) == name]
         return found if function == "findChildren" else (found or [None])[0]
-
-
-@functools.cache
-def _properties(kind: Any) -> dict[str, bool]:
-    """The properties of a class by name, and whether each can be written. An object's own metaObject() would ask Python for an override,
-    and so on without end."""
-    found = (kind.staticMetaObject.property(index) for index in range(kind.staticMetaObject.propertyCount()))
-    return {entry.name(): entry.isWritable() for entry in found}
 
 
 def accepted(slot: Callable[..., Any], count: int) -> int:
