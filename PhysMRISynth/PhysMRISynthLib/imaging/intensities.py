@@ -161,8 +161,8 @@ def _air(voxels: np.ndarray, bright: float) -> Finding | None:
         return None
     if mean > _BRIGHT_AIR * bright:
         return Finding(
-            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image of a head "
-            "(a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
+            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image "
+            "of a head (a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
             hopeless=True,
         )
     if mean > _RAYLEIGH * sd and _tissue_noise(voxels, bright) < _COMPRESSED * sd:
