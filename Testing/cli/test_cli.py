@@ -100,7 +100,7 @@ def test_regions_of_an_estimate_are_within_their_uncertainty(estimated: Path, he
     out = tmp_path / "regions.tsv"
     assert main(["measure", "--maps", str(estimated), "--regions", str(tmp_path / "labels.nii.gz"), "--out", str(out)]) == 0
     rows = rows_of(out)
-    assert [row["region"] for row in rows] == ["White"] * 5 + ["Cortex"] * 5
+    assert [row["region"] for row in rows] == ["White"] * 6 + ["Cortex"] * 6
     truth = {"PD": 100 * head.maps.pd, "T1": head.maps.t1, "T2": head.maps.t2}
     for row in (row for row in rows if row["quantity"] in truth):
         true = truth[row["quantity"]][head.tissue == int(row["label"]) - 1].mean()

@@ -100,7 +100,7 @@ GEOMETRY = (
 
 PAIRS = (
     Fault("T1w and T2w exchanged", both(scan("t1w", "t2w.nii.gz"), scan("t2w", "t1w.nii.gz")), PAIR + STATED,
-          r"contradict the given protocols .*Check the sequences", 0, written=PAIR_MAPS),
+          r"do not lie where a brain has them\. .*no contrasts are exchanged", 0, written=PAIR_MAPS),
     Fault("one file given twice", scan("t1w"), "estimate --t1w {here}/t1w.nii.gz --t2w {here}/t1w.nii.gz" + _END,
           r"t1w and t2w are the same image\. Give"),
     Fault("the same image under two names", both(scan("t1w"), scan("t1w", "t2w.nii.gz")), PAIR, r"t1w and t2w are the same image\. Give"),

@@ -290,7 +290,7 @@ def test_every_protocol_has_a_condition_and_no_two_the_same() -> None:
         conditions[protocol.spec, strength] = condition
     values = np.stack(list(conditions.values()))
     distance = np.abs(values[:, None] - values[None]).max(axis=-1) + np.eye(len(values))
-    assert len(values) > 30 and distance.min() > 1e-3
+    assert len(values) > 30 and distance.min() > 5e-4  # a preset may differ from its sequence by 1 ms
 
 
 @pytest.mark.parametrize("changed", ["TR=2600", "TI=900", "FA=9", "TE=4"])

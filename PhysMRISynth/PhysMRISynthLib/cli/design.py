@@ -90,7 +90,7 @@ def _regions(texts: list[str], maps: TissueMaps) -> dict[str, TissuePoint]:
         name, equals, file = text.partition("=")
         if not equals:
             raise ProtocolError(f"'{text}' is not NAME=FILE, for example --region lesion1=mask.nii.gz.")
-        volume = read_volume(Path(file))
+        volume = read_volume(Path(file), constant=True)
         if not same_grid(volume.image, maps.grid):
             raise ProtocolError(f"{file} is not on the grid of the maps. Resample the mask to it.")
         found[name.strip().lower()] = region_point(maps, volume.voxels > 0.5, name.strip())

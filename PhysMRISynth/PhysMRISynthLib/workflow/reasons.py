@@ -86,6 +86,6 @@ def anatomy_reasons(placement: AtlasPlacement, reference: str, mask: np.ndarray,
     if placement.likeness < LEAST_LIKENESS:
         text = (
             "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
-            "and that they show the whole head of an adult."
+            "that no contrasts are exchanged, and that they show the whole head of an adult."
         )
         yield Reason(Cause.ANATOMY, Level.DO_NOT_USE, text, reference)

@@ -46,7 +46,7 @@ def beside(labels: Path) -> Path | None:
 
 
 def _regions(head: MapSet, labels: Path, resample: bool) -> np.ndarray:
-    volume = read_volume(labels)
+    volume = read_volume(labels, constant=True)  # a region may reach the image's corners
     voxels = volume.voxels
     if (voxels != np.round(voxels)).any() or voxels.min() < 0:
         raise ImageError(f"{labels} is not a label map: it has values that are no whole numbers from 0 on. Give a segmentation.")
