@@ -23,8 +23,8 @@ _CORNER = 0.08
 """Of each side of the volume: the blocks in its corners show air."""
 _BRIGHT_AIR, _GREY_AIR = 0.25, 0.04
 """Air over the 99th percentile of the signal: beyond the first it is as bright as tissue, beyond the second it may be shifted."""
-_RAYLEIGH = 2.4
-"""Mean over SD of the noise in air is 1.9 in a magnitude image of one receive channel."""
+_RAYLEIGH, _MANY_CHANNELS = 2.4, 12.0
+"""Mean over SD of the noise in air is 1.9 in a magnitude image of one receive channel, 11 in one of 64 added up."""
 _COMPRESSED = 2.5
 """Noise of tissue over that of air: 3 to 10 in scans (structure counts as noise), less where a power or a logarithm evened it out."""
 _SOME_CLIPPED, _MUCH_CLIPPED, _MUCH_ZERO = 0.003, 0.03, 0.03
@@ -165,7 +165,7 @@ def _air(voxels: np.ndarray, bright: float) -> Finding | None:
             "of a head (a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
             hopeless=True,
         )
-    if mean > _RAYLEIGH * sd and _tissue_noise(voxels, bright) < _COMPRESSED * sd:
+    if mean > _MANY_CHANNELS * sd or (mean > _RAYLEIGH * sd and _tissue_noise(voxels, bright) < _COMPRESSED * sd):
         return Finding(
             f"The air around the head is too bright for its noise ({_per_cent(mean / bright)} of the bright signal): a display gamma or an "
             "offset was applied. Give the image as the scanner made it."
