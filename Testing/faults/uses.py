@@ -104,7 +104,7 @@ COHORTS = (
     Fault("a cohort with one broken visit", broken_visit, COHORT, r"1 of 2 visits failed; the table says why\. Run again",
           written=ONE_OF_TWO),
     Fault("a cohort without maps", folder("maps"), COHORT, r"There are no maps in .*Expected are sub-"),
-    Fault("no cohort", nothing, COHORT, r"is not a folder\. Give the derivatives"),
+    Fault("no cohort", nothing, COHORT, r"is not a folder\. Give the folder of derivatives"),
     Fault("a cohort in an unknown contrast", visits("01"), COHORT.replace("se,TR=500,TE=15", "epi"), r"neither a preset"),
     Fault("a cohort rendered over its maps", visits("01"), COHORT.replace("{out}/se", "{here}/maps"), r"is the data set itself\. Choose"),
     Fault("a noisy cohort", visits("01"), COHORT + " --snr 20", r"--snr is for one image\. Leave it out"),
