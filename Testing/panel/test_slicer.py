@@ -38,7 +38,7 @@ def test_what_a_script_sets_stays_as_it_is(driven: DrivenPanel, client: FakeClie
 
 def test_noise_that_a_script_asks_for_is_rendered(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client)
-    driven.choose("presetComboBox", "Synthetic T1w")
+    driven.choose("presetComboBox", "T1w")
     driven.settle(400)
     before = voxels(driven.panel.protocol.live.preview.node).copy()
     driven.parameters.noisy = True
@@ -55,7 +55,7 @@ def test_a_move_of_a_slider_reads_no_file_and_asks_for_no_package(
     driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estimated(driven, client)
-    driven.choose("presetComboBox", "Synthetic T1w")
+    driven.choose("presetComboBox", "T1w")
     driven.settle(400)
     with monkeypatch.context() as watched:
         watched.setattr(Path, "read_text", lambda *arguments, **named: pytest.fail("a file was read"))
@@ -111,7 +111,7 @@ def test_a_new_head_in_an_empty_scene_fills_the_views(driven: DrivenPanel, clien
     assert 150.0 < width < 500.0, "the head is a dot in the view"
     assert (driven.slicer.picture("Red")[..., :3].max(axis=2) > 20).mean() > 0.15
     driven.slicer.views["Red"].GetSliceNode().SetFieldOfView(50.0, 50.0, 1.0)
-    driven.choose("presetComboBox", "Synthetic T2w")  # where something was shown, the user's zoom stays
+    driven.choose("presetComboBox", "T2w")  # where something was shown, the user's zoom stays
     assert driven.slicer.views["Red"].GetSliceNode().GetFieldOfView()[0] == 50.0
 
 

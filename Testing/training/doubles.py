@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from PhysMRISynthLib.fitting.fields import PolynomialBasis
 from PhysMRISynthLib.fitting.head import HeadModel
-from PhysMRISynthLib.fitting.mixture import literature_classes
+from PhysMRISynthLib.fitting.mixture import ClassSignals, literature_classes
 from PhysMRISynthLib.fitting.tissue_level import literature_level
 from PhysMRISynthLib.imaging.acquisition import Acquisition
 from PhysMRISynthLib.imaging.known_head import KnownHead
@@ -50,7 +50,10 @@ def head_model(maps: TissueMaps, gains: Sequence[float], echo_times: dict[str, f
     positions = np.argwhere(maps.mask) * np.array(maps.grid.GetSpacing()[::-1])
     basis = PolynomialBasis.around(positions)
     level = literature_level(np.log(gains), echo_times or {}, 3.0)
-    return HeadModel(basis, np.zeros((len(gains), len(basis.orders))), level, literature_classes(3.0), 3.0)
+    classes, tissues = literature_classes(3.0), len(level.theta)
+    looks = ClassSignals(*(np.zeros((len(classes.names), *(len(gains),) * dims)) for dims in (1, 2, 2)))
+    coefficients, corrections = np.zeros((len(gains), len(basis.orders))), np.zeros((tissues, len(gains)))
+    return HeadModel(basis, coefficients, level, classes, 3.0, looks, corrections, (0.0,))
 
 
 def estimate_of(maps: TissueMaps, inputs: Sequence[Acquisition], gains: Sequence[float] = (1.0, 2.0, 3.0), **others: Any) -> Estimate:

@@ -73,7 +73,8 @@ def align(
 def _data(image: sitk.Image, missing: np.ndarray | None) -> np.ndarray:
     """Where an image has data, bool (z, y, x)."""
     unseen = [mask for mask in (missing, has_no_data(sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1])) if mask is not None]
-    return ~np.logical_or.reduce(unseen) if unseen else np.ones(image.GetSize()[::-1], dtype=bool)
+    seen = ~np.logical_or.reduce(unseen) if unseen else np.ones(image.GetSize()[::-1], dtype=bool)
+    return seen if seen.any() else np.ones_like(seen)  # an image of nothing but zeros is empty, not missing
 
 
 def _resampled(image: sitk.Image, data: np.ndarray, reference: sitk.Image, to_image: sitk.Transform, method: str) -> Alignment:

@@ -75,9 +75,14 @@ def expected_picture(protocol: Protocol, field_strength: float, brain_only: bool
 
 
 def place_atlas(
-    image: sitk.Image, protocol: Protocol, field_strength: float, progress: Callable[[float], None] = lambda fraction: None
+    image: sitk.Image,
+    protocol: Protocol,
+    field_strength: float,
+    progress: Callable[[float], None] = lambda fraction: None,
+    upright: bool = False,
 ) -> AtlasPlacement:
-    """Align the atlas to a head's image of known protocol by mutual information, from several starts.
+    """Align the atlas to a head's image of known protocol by mutual information, from several starts; those of tilted heads are left out
+    where the head is known to be ``upright``.
 
     ``progress`` is told the fraction done. Raises RegistrationError when the image is empty or no start leads to an overlap.
     """
@@ -85,9 +90,10 @@ def place_atlas(
     if not sitk.GetArrayViewFromImage(fixed).any():  # it has no centre of mass
         raise RegistrationError(_NOT_FOUND)
     pictures = [expected_picture(protocol, field_strength, brain_only) for brain_only in (False, True)]
-    upright = [(shift, _UPRIGHT) for shift in _STARTS_MM]
-    found = _best(fixed, pictures, upright, lambda candidate: candidate.similarity, lambda done: progress(0.5 * done))
-    if found is None or found.likeness < LEAST_LIKENESS:  # a head that is tilted, or whose neck and shoulders draw the centre of mass down
+    starts = [(shift, _UPRIGHT) for shift in _STARTS_MM]
+    found = _best(fixed, pictures, starts, lambda candidate: candidate.similarity, lambda done: progress(0.5 * done))
+    # a head that is tilted, or whose neck and shoulders draw the centre of mass down
+    if not upright and (found is None or found.likeness < LEAST_LIKENESS):
         found = max((c for c in (found, _tilted(fixed, pictures, progress)) if c is not None), key=lambda c: c.likeness, default=None)
     if found is None:
         raise RegistrationError(_NOT_FOUND)
@@ -143,7 +149,7 @@ def _correlation(seen: np.ndarray, expected: np.ndarray, where: np.ndarray) -> f
 def place_tissues(tissue: sitk.Image, progress: Callable[[float], None] = lambda fraction: None) -> AtlasPlacement:
     """Align the atlas to a map of rows of the tissue table (what lies beyond it, as lesions do, counts as white matter), as
     :func:`place_atlas` does, which also says what it raises."""
-    return place_atlas(tissue_picture(tissue), _TISSUE_PROTOCOL, _TISSUE_FIELD_STRENGTH, progress)
+    return place_atlas(tissue_picture(tissue), _TISSUE_PROTOCOL, _TISSUE_FIELD_STRENGTH, progress, upright=True)
 
 
 def tissue_picture(tissue: sitk.Image) -> sitk.Image:

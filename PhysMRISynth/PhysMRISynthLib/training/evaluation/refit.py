@@ -35,7 +35,7 @@ def fitted_protocol(acquisition: Acquisition, estimate: Estimate) -> Protocol:
     """The input's protocol, with the echo time that was fitted for it where that was in doubt."""
     nothing = np.empty(0, dtype=np.float32)
     observation = Observation(acquisition.name, acquisition.protocol, nothing, 0.0, nothing.astype(bool))
-    return estimate.head.adapted([observation])[0].protocol
+    return estimate.head.level.adapt([observation])[0].protocol
 
 
 def expected_images(estimate: Estimate, acquisitions: Sequence[Acquisition]) -> dict[str, np.ndarray]:
