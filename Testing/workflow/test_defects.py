@@ -20,7 +20,7 @@ from validation.defects import DEFECTS, acquisitions, clean_scans, known_head
 
 STEP_MM = 4.0
 PAIRS = int(os.environ.get("PHYSMRISYNTH_DEFECT_PAIRS", "20"))
-SHARDS = 4
+SHARDS = 8
 TOLERANCE, MARGIN = 2.0, 1.0
 
 
@@ -65,4 +65,4 @@ def test_two_defects_are_harmless_or_told(shard: int) -> None:
 
 
 def test_nothing_speaks_against_the_clean_head_but_its_coarse_voxels() -> None:
-    assert {cause for cause, _level, _image in told(clean())} <= {Cause.FIT} and (errors(clean()) < 5.0).all()
+    assert {cause for cause, _level, _image in told(clean())} <= {Cause.FIT} and (errors(clean()) < 10.0).all()

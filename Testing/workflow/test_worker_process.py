@@ -38,13 +38,18 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def children() -> list[psutil.Process]:
+    """Of this process, but Python's own tracker of shared memory, which earlier tests may have started."""
+    return [child for child in psutil.Process().children() if "multiprocessing.resource_tracker" not in " ".join(child.cmdline())]
+
+
 @pytest.fixture(scope="module")
 def shared_client() -> Iterator[Client]:
     """One for all tests, as starting a child takes most of their time; no process is left behind."""
     client = Client(lambda: ProcessTransport(COMMAND))
     yield client
     client.close()
-    wait_until(lambda: not psutil.Process().children(), f"a child is left: {[c.cmdline() for c in psutil.Process().children()]}")
+    wait_until(lambda: not children(), "a child is left")
 
 
 @pytest.fixture
