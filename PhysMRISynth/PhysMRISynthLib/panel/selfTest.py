@@ -169,7 +169,7 @@ class SelfTest:
         _expect(error < _LARGEST_ERROR, f"T1 is wrong by {100 * error:.0f} %")
 
     def _slidersChangeThePreview(self) -> None:
-        self.panel.ui.presetComboBox.setCurrentIndex(1)
+        self.panel.protocol.choosePreset("synthetic-t2w")
         _waitFor(lambda: self.panel.protocol.live.preview.node is not None, "no contrast is shown")
         _wait(0.5)
         before = slicer.util.arrayFromVolume(self.panel.protocol.live.preview.node).copy()
