@@ -162,10 +162,10 @@ def _shared_step(objective: Objective, state: SharedState, statistics: Statistic
     """A Gauss–Newton step of the means and the level together, and the curvature it was taken with."""
     level = state.level
     means, unknowns = state.means.size, level.vector.size
-    by_all = np.zeros((*looks.means.shape, means + unknowns))
-    by_all[..., :means] = looks.by_means.reshape(*looks.means.shape, means)
-    gradient = np.einsum("kip,ki->p", by_all, statistics.pull)
-    curvature = np.einsum("kip,kij,kjq->pq", by_all, statistics.weight, by_all, optimize=True)
+    by_means = looks.by_means.reshape(*looks.means.shape, means)
+    gradient, curvature = np.zeros(means + unknowns), np.zeros((means + unknowns, means + unknowns))
+    gradient[:means] = np.einsum("kip,ki->p", by_means, statistics.pull)
+    curvature[:means, :means] = np.einsum("kip,kij,kjq->pq", by_means, statistics.weight, by_means, optimize=True)
     predicted, slopes = predicted_means(level, objective.observations)
     errors = EquationErrors.of(state.means, predicted, objective.shares)
     precision = errors.precision.ravel()

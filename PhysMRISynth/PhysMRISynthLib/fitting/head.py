@@ -24,7 +24,7 @@ from .tissue_level import (
     fluid_row,
     literature_level,
     predicted_means,
-)  # fmt: skip
+)
 from .uncertainty import level_uncertainty
 
 FIELD_DEGREE = 6
@@ -81,8 +81,7 @@ class HeadModel:
 
     def adapted(self, observations: Sequence[Observation]) -> list[Observation]:
         """The inputs with fitted echo times where those were in doubt, and the equations trusted as far as the head bears them out."""
-        errors = _model_errors(self.level)
-        return [replace(o, model_error=float(e)) for o, e in zip(self.level.adapt(observations), errors, strict=True)]
+        return _adapted(self.level, observations)
 
     def corrected(self, assigned: np.ndarray) -> np.ndarray:
         """What the equations are multiplied by (n, N) in voxels of these class probabilities (K, N), so that a voxel with a tissue's mean
@@ -168,12 +167,16 @@ def _model_errors(level: TissueLevel) -> np.ndarray:
     return np.minimum(np.hypot(MODEL_ERROR, level.equation_errors), LARGEST_EQUATION_ERROR)
 
 
+def _adapted(level: TissueLevel, observations: Sequence[Observation]) -> list[Observation]:
+    """The inputs with the level's echo times, and its trust in their equations."""
+    return [replace(o, model_error=float(e)) for o, e in zip(level.adapt(observations), _model_errors(level), strict=True)]
+
+
 def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, field_strength: float) -> HeadModel:
     """What the voxels need of the best peak, with the tissue level averaged over all peaks."""
     best = peaks[0]
     level = _averaged(peaks)
     mean_field = best.state.coefficients @ centre  # the basis was centred on the sample
-    adapted = level.adapt(objective.observations)
     errors = _model_errors(level)
     classes = objective.classes.at_theta(brain_rows(), level.theta)
     looks = objective.looks(replace(best.state, level=level))
@@ -185,9 +188,8 @@ def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, fie
     ratio = np.maximum(np.abs(best.state.means), 1e-9) / np.maximum(np.abs(predicted), 1e-9)
     corrections = np.clip(np.log(ratio), -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
     gains = level.log_gains - mean_field * objective.fielded
-    observed = [replace(o, model_error=float(e)) for o, e in zip(adapted, errors, strict=True)]
     classes = classes.with_spread(_spread_scales(objective, best.state, level, classes))
-    classes = level_uncertainty(classes, level, observed)
+    classes = level_uncertainty(classes, level, _adapted(level, objective.observations))
     level = replace(level, log_gains=gains)
     return HeadModel(
         objective.basis, best.state.coefficients, level, classes, field_strength,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..physics.tissues import Tissue, tissue_table
-from .observation import Observation
+from .observation import Observation, coverage_patterns
 from .voxelwise import invert_symmetric, predict, signed_signal
 
 WITHIN_CORRELATION = 0.5
@@ -187,25 +187,43 @@ def class_signals(classes: TissueClasses, observations: Sequence[Observation], g
 
     Their spread is the tissue's, the noise's and the equation's, and a relative ``slack`` while gains and fields are still in doubt.
     """
-    slopes = np.zeros((len(classes.names), len(observations), 3))
-    means, signed = np.zeros((2, len(classes.names), len(observations)))
+    signals = tissue_signals(classes.means, classes.covariances, observations, gains, slack)
+    signed = np.stack([signed_signal(o, classes.means.T, np.asarray(g)) for o, g in zip(observations, gains, strict=True)], axis=1)
+    put_mixtures(classes, signals.means, signals.covariances, signed, observations)
+    return signals
+
+
+def tissue_signals(
+    theta: np.ndarray, covariances: np.ndarray, observations: Sequence[Observation], gains: np.ndarray, slack: float = 0.0
+) -> ClassSignals:
+    """:func:`class_signals` of single tissues: ``theta`` (K, 3) and its ``covariances`` (K, 3, 3)."""
+    slopes, means = np.zeros((len(theta), len(observations), 3)), np.zeros((len(theta), len(observations)))
     for i, (observation, gain) in enumerate(zip(observations, gains, strict=True)):
-        means[:, i], derivatives = predict(observation, classes.means.T, np.asarray(gain))
-        signed[:, i] = signed_signal(observation, classes.means.T, np.asarray(gain))
+        means[:, i], derivatives = predict(observation, theta.T, np.asarray(gain))
         for j, derivative in enumerate(derivatives):
             if derivative is not None:
                 slopes[:, i, j] = derivative
     noise = np.array([o.noise**2 for o in observations])
     errors = np.array([o.model_error for o in observations])
-    spreads = slopes @ classes.covariances @ slopes.transpose(0, 2, 1)
-    covariances = spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2)
+    spreads = slopes @ covariances @ slopes.transpose(0, 2, 1)
+    return ClassSignals(means, spreads + _diagonals(noise + ((2.0 * errors + slack) * means) ** 2), spreads)
+
+
+def put_mixtures(
+    classes: TissueClasses, means: np.ndarray, covariances: np.ndarray, signed: np.ndarray, observations: Sequence[Observation]
+) -> list[np.ndarray]:
+    """Write the signals of the mixtures into ``means`` (K, n) and ``covariances`` (K, n, n), from those of the single tissues, which are
+    there, and their ``signed`` signals. Returns each mixture's derivative (n,) by its signed mean; 0 in ratio images."""
     adds = np.array([o.protocol.sequence.uses_pd for o in observations])  # the ratio of two images does not: it stays one tissue's
+    both, neither = np.outer(adds, adds), np.outer(~adds, ~adds)
+    slopes = []
     for row, mixture in enumerate(classes.mixtures, start=classes.pure):
-        mean, covariance, _ = mixed_signals(mixture, signed, observations)
+        mean, covariance, slope = mixed_signals(mixture, signed, observations)
         means[row] = np.where(adds, mean, means[row])
-        both = np.where(np.outer(adds, adds), mixture.of(covariances) + covariance, 0.0)
-        covariances[row] = both + np.where(np.outer(~adds, ~adds), covariances[row], 0.0)
-    return ClassSignals(means, covariances, spreads)
+        summed = np.where(both, mixture.of(covariances) + covariance, 0.0)
+        covariances[row] = summed + np.where(neither, covariances[row], 0.0)
+        slopes.append(adds * slope)
+    return slopes
 
 
 def mixed_signals(mixture: Mixture, signed: np.ndarray, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -242,21 +260,17 @@ def responsibilities(
     """
     flat = np.stack([o.signal / f for o, f in zip(observations, fields, strict=True)])
     covered = np.stack([o.covered for o in observations])
-    pattern = (covered * (1 << np.arange(len(observations)))[:, None]).sum(axis=0)
     logs = np.log(weights)
-    for bits in np.unique(pattern):
-        seen = [i for i in range(len(observations)) if bits >> i & 1]
-        if seen:
-            where = np.flatnonzero(pattern == bits)
-            logs[:, where] += _log_densities(signals, flat[seen][:, where], seen)
+    for seen, where in coverage_patterns(covered):
+        logs[:, where] += _log_densities(signals, flat[seen][:, where], seen)
     logs -= logs.max(axis=0)
     probabilities = np.exp(logs)
     # relative to the likeliest: a broad class's long shot must not widen a voxel that the inputs have spoken about
-    probabilities[(probabilities < _NEGLIGIBLE) & (pattern > 0)] = 0.0
+    probabilities[(probabilities < _NEGLIGIBLE) & covered.any(axis=0)] = 0.0
     return probabilities / probabilities.sum(axis=0)
 
 
-def _log_densities(signals: ClassSignals, values: np.ndarray, seen: list[int]) -> np.ndarray:
+def _log_densities(signals: ClassSignals, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Gaussian log-density of each class (K, N) at ``values`` (n seen inputs, N)."""
     logs = np.empty((len(signals.means), values.shape[1]), dtype=np.float32)
     for k, (mean, covariance) in enumerate(zip(signals.means[:, seen], signals.covariances[:, seen][:, :, seen], strict=True)):

@@ -6,7 +6,7 @@ that are not the brain's like Gaussians that follow from these and from the equa
 
     J = w Σ_v [ log Σ_k π_kv p_k(z_v; μ, Σ, θ, g) − Σ_i log F_iv ]          voxels; w: neighbours err together
       + m Σ_k log γ_k                          π_kv ∝ γ_k atlas_kv: voxels that were chosen are not as frequent as the atlas's
-      + Σ_i log t(δ_·i; EQUATION_ERROR)       δ_ki = (μ_ki − g_i f_i(θ_k))/a_ki, the relative errors of the equations
+      + Σ_ki log h(δ_ki; EQUATION_ERROR)      h: pseudo-Huber; δ_ki = (μ_ki − g_i f_i(θ_k))/a_ki, the relative errors of the equations
       − ½ (x − x₀)ᵀ C⁻¹ (x − x₀)               x = (θ, log g, echo times in doubt), the literature's values and spread
       − ν/2 Σ_k [ tr(Ψ_k Σ_k⁻¹) − log|Ψ_k Σ_k⁻¹| ]    Ψ_k: the spread inside a tissue as the literature and the noise have it
       − ½ Σ_ij (c_ij/s_j)²                    receive fields are smooth
@@ -24,8 +24,8 @@ from math import lgamma
 import numpy as np
 
 from .fields import PolynomialBasis
-from .mixture import ClassSignals, TissueClasses, class_signals, mixed_signals
-from .observation import MODEL_ERROR, Observation
+from .mixture import ClassSignals, TissueClasses, class_signals, put_mixtures, tissue_signals
+from .observation import MODEL_ERROR, Observation, coverage_patterns
 from .tissue_level import EquationErrors, TissueLevel, brain_rows, predicted_means
 from .voxelwise import signed_signal
 
@@ -101,19 +101,10 @@ class Objective:
         self.terms = terms
         self.signal = np.stack([o.signal for o in observations]).astype(np.float32)
         self.fielded = np.array([o.protocol.sequence.uses_pd for o in observations])
-        covered = np.stack([o.covered for o in observations])
-        pattern = (covered * (1 << np.arange(len(observations)))[:, None]).sum(axis=0)
-        self.patterns = [
-            (np.flatnonzero(covered_bits(bits, len(observations))), np.flatnonzero(pattern == bits)) for bits in np.unique(pattern) if bits
-        ]
+        self.patterns = coverage_patterns(np.stack([o.covered for o in observations]))
         self.rows = np.array(brain_rows())
         self.shares = weights[self.rows].mean(axis=1) / weights[self.rows].mean(axis=1).sum()
         self.prior_precision = np.linalg.inv(prior.covariance)
-
-    @cached_property
-    def adds(self) -> np.ndarray:
-        """Which inputs show the sum of what a voxel holds (n,): ratios of two images do not."""
-        return np.array([o.protocol.sequence.uses_pd for o in self.observations])
 
     def looks(self, state: SharedState, slack: float = 0.0) -> Looks:
         """All classes in a ``state``; ``slack`` is a relative doubt that widens them at the start of a search.
@@ -122,7 +113,7 @@ class Objective:
         known of them is too little to say anything about the gains.
         """
         seen = state.level.adapt(self.observations)
-        rows, inputs, adds = self.rows, len(seen), self.adds
+        rows, inputs = self.rows, len(seen)
         means, covariances = self._others.means.copy(), self._others.covariances.copy()
         by_means = np.zeros((*means.shape, len(rows), inputs))
         diagonal = np.arange(inputs)
@@ -134,14 +125,11 @@ class Objective:
         sign = np.where(np.signbit(self._signed(state.level, seen)), -1.0, 1.0)
         signed[rows] = np.where([o.protocol.sequence.signed for o in seen], state.means, sign * np.abs(state.means))
         brain = {row: b for b, row in enumerate(rows)}
-        for k, mixture in enumerate(self.classes.mixtures, start=self.classes.pure):
-            mean, covariance, slope = mixed_signals(mixture, signed, seen)
-            means[k] = np.where(adds, mean, means[k])
-            both = np.where(np.outer(adds, adds), mixture.of(covariances) + covariance, 0.0)
-            covariances[k] = both + np.where(np.outer(~adds, ~adds), covariances[k], 0.0)
+        slopes = put_mixtures(self.classes, means, covariances, signed, seen)
+        for k, (mixture, slope) in enumerate(zip(self.classes.mixtures, slopes, strict=True), start=self.classes.pure):
             for row, share in ((mixture.first, mixture.share), (mixture.second, 1.0 - mixture.share)):
                 if row in brain:
-                    by_means[k, diagonal, brain[row], diagonal] = adds * slope * share * sign[brain[row]]
+                    by_means[k, diagonal, brain[row], diagonal] = slope * share * sign[brain[row]]
         covariances += (slack * means)[..., None] ** 2 * np.eye(inputs)
         return Looks(means, covariances, by_means)
 
@@ -172,8 +160,8 @@ class Objective:
     def spread_parts(self, level: TissueLevel) -> tuple[np.ndarray, np.ndarray]:
         """Ψ in two parts (B, n, n): the tissue's own spread, and that of the noise and the equations."""
         seen = [replace(o, model_error=MODEL_ERROR) for o in level.adapt(self.observations)]
-        signals = class_signals(self.classes.at_theta(self.rows.tolist(), level.theta), seen, np.exp(level.log_gains))
-        return signals.spreads[self.rows], (signals.covariances - signals.spreads)[self.rows]
+        signals = tissue_signals(level.theta, self.classes.covariances[self.rows], seen, np.exp(level.log_gains))
+        return signals.spreads, signals.covariances - signals.spreads
 
     def penalty(self, state: SharedState) -> float:
         """All of J but the voxels."""
@@ -225,11 +213,6 @@ class Objective:
             hessian = np.stack([((self.terms * (row * np.float32(w))[:, None]).T @ self.terms).astype(float) for row in curved])
         value = w * total + self.penalty(state)
         return Statistics(value, w * pull, w * weight, w * count, w * scatter, gradient, w * found, w * expected, hessian), looks
-
-
-def covered_bits(bits: int, inputs: int) -> np.ndarray:
-    """Which of the inputs a pattern of coverage has, (inputs,)."""
-    return np.array([bool(bits >> i & 1) for i in range(inputs)])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,13 @@ MODEL_ERROR = 0.015
 """Relative error of a signal equation that knows its parameters: sets how closely the fit follows high signal."""
 
 
+def coverage_patterns(covered: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of voxels that some of n inputs cover (n, N; bool): which inputs, and which voxels these and no others cover, both as indices."""
+    places = 1 << np.arange(len(covered))
+    pattern = (covered * places[:, None]).sum(axis=0)
+    return [(np.flatnonzero(bits & places), np.flatnonzero(pattern == bits)) for bits in np.unique(pattern) if bits]
+
+
 @dataclass(frozen=True)
 class Observation:
     """One input at N voxels.

@@ -1,7 +1,7 @@
 """One head's own tissue values, gains and nuisances of its protocols: their prior, and what they predict of each tissue's mean signal.
 
-The equations are not exact. How far each tissue's mean may lie from its prediction is itself unknown: the relative errors of one input's
-equation follow a Student t distribution around :data:`EQUATION_ERROR`, so that one wrong protocol is distrusted and the others are not.
+The equations are not exact. How far each tissue's mean may lie from its prediction has the tails of a pseudo-Huber density around
+:data:`EQUATION_ERROR`, so that one wrong protocol is distrusted and the others are not.
 """
 
 from __future__ import annotations

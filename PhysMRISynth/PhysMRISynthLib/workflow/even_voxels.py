@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..fitting.objective import LARGEST_SAMPLE
 from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows, fluid_row
 from .head_voxels import HeadVoxels
@@ -16,7 +17,6 @@ _SHARE_OF_FLUID = 0.25
 """Most fluid lies in sulci, next to tissue: where the atlas is surest of it are the ventricles, whose fluid is pure."""
 _LEAST = 300
 """Of each tissue, as far as there are."""
-_LARGEST_SAMPLE = 70_000
 _BRAIN = 127
 """Of 255: where the atlas expects brain."""
 
@@ -49,7 +49,7 @@ def even_voxels(observations: Sequence[Observation], voxels: HeadVoxels, reaches
             chosen.append(members[np.argsort(roughness[members], kind="stable")[:count]])
     found = np.concatenate(chosen)
     found = brain[found[np.argsort(roughness[found], kind="stable")]]
-    return found[:: max(1, found.size // _LARGEST_SAMPLE)]
+    return found[:: max(1, found.size // LARGEST_SAMPLE)]
 
 
 def _surest(members: np.ndarray, probability: np.ndarray) -> np.ndarray:
