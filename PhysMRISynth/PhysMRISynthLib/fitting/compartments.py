@@ -36,11 +36,12 @@ class FluidShares:
 
 
 def fit_fluid_shares(
-    head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray], gains: Sequence[np.ndarray], assigned: np.ndarray
+    head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray], assigned: np.ndarray
 ) -> FluidShares:
     """Fit the voxels that may hold tissue and fluid.
 
-    ``fields`` and ``gains`` (gain times field) of each input are (N,), ``assigned`` (K, N) the probabilities of the classes.
+    ``fields`` of each input are (N,), ``assigned`` (K, N) the probabilities of the classes. The tissue's part has its tissue's correction
+    of the equations, whatever the voxel's share of fluid.
     """
     rows, tissues, shares, widths = _mixtures(head)
     probability = assigned[rows].sum(axis=0)
@@ -53,7 +54,7 @@ def fit_fluid_shares(
         of_tissue[tissue] += part
     prior_mean, prior_precision = gaussian_prior(head.classes, of_tissue)
     seen = [o.at(where) for o in observations]
-    own = [g[where] for g in gains]
+    own = [np.float32(g) * f[where] * c for g, f, c in zip(head.gains, fields, head.corrected(of_tissue), strict=True)]
     fluid = [signal * f[where] for signal, f in zip(_fluid_signals(head, observations), fields, strict=True)]
     share, theta = mean.astype(np.float32), prior_mean
     for _ in range(_ROUNDS):

@@ -110,7 +110,8 @@ def fit_head(
     terms = basis.evaluate(positions)
     centre = terms.mean(axis=0)
     terms -= centre
-    prior = literature_level(_first_log_gains(observations, classes, weights), dict(doubtful_echo_times or {}), field_strength)
+    first = _first_log_gains(observations, classes, weights)
+    prior = literature_level(first, observations, dict(doubtful_echo_times or {}), field_strength)
 
     def objective(count: int) -> Objective:
         every = slice(None, None, max(1, len(terms) // count))
@@ -187,6 +188,7 @@ def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, fie
     predicted, _ = predicted_means(level, objective.observations)
     ratio = np.maximum(np.abs(best.state.means), 1e-9) / np.maximum(np.abs(predicted), 1e-9)
     corrections = np.clip(np.log(ratio), -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
+    corrections += np.log(level.kept_by_bound_pool(objective.observations))
     gains = level.log_gains - mean_field * objective.fielded
     classes = classes.with_spread(_spread_scales(objective, best.state, level, classes))
     classes = level_uncertainty(classes, level, _adapted(level, objective.observations))

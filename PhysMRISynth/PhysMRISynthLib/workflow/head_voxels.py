@@ -97,7 +97,7 @@ def fit_all_voxels(
         covariance += mean_uncertainty(head.classes, assigned)
         predicted = np.stack([predict(o, theta, g)[0] for o, g in zip(seen, gains, strict=True)])
         fluid = assigned[brain_rows()[fluid_row()]].copy()
-        two = fit_fluid_shares(head, seen, fields, gains, assigned)
+        two = fit_fluid_shares(head, seen, fields, assigned)
         theta[:, two.where] += two.probability * (two.theta - theta[:, two.where])
         predicted[:, two.where] += two.probability * (two.predicted - predicted[:, two.where])
         fluid[two.where] += two.probability * two.share
