@@ -108,8 +108,8 @@ def fit_head(
     terms = basis.evaluate(positions)
     centre = terms.mean(axis=0)
     terms -= centre
-    first = _first_log_gains(observations, classes, weights)
-    prior = literature_level(first, observations, dict(doubtful_echo_times or {}), field_strength)
+    prior = literature_level(np.zeros(len(observations)), observations, dict(doubtful_echo_times or {}), field_strength)
+    prior = replace(prior, log_gains=_first_log_gains(prior, observations, classes, weights))
 
     def objective(count: int) -> Objective:
         every = slice(None, None, max(1, len(terms) // count))
@@ -149,13 +149,16 @@ def _distinct(climbs: Sequence[Climb]) -> list[Climb]:
     return peaks
 
 
-def _first_log_gains(observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray) -> np.ndarray:
+def _first_log_gains(
+    prior: TissueLevel, observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray
+) -> np.ndarray:
     """Log gains that give the brain the mean signal of the atlas's tissues at literature values (0 for ratio images)."""
     pd, t1, t2 = np.exp(classes.means.T)
+    kept = prior.kept_by_bound_pool(observations, classes.names)
     logs = []
-    for observation in observations:
+    for observation, left in zip(prior.adapt(observations), kept.T, strict=True):
         where = observation.covered
-        expected = float(weights[:, where].mean(axis=1) @ np.abs(observation.protocol.signal(pd, t1, t2)))
+        expected = float(weights[:, where].mean(axis=1) @ np.abs(left * observation.protocol.signal(pd, t1, t2)))
         measured = float(np.abs(observation.signal[where]).mean())
         logs.append(np.log(max(measured, 1e-9) / max(expected, 1e-9)) if observation.protocol.sequence.uses_pd else 0.0)
     return np.array(logs)

@@ -107,7 +107,7 @@ def literature_level(
     sd[~solid, PROPERTIES.index("T1")] = FLUID_T1_SD
     for name, own in OWN_SD.items():
         sd[solid, PROPERTIES.index(name)] = own
-    known = {(o.name, n.name): (n.mean, n.sd) for o in observations for n in nuisances_of(o.protocol.sequence.name)}
+    known = {(o.name, n.name): (n.mean, n.sd) for o in observations for n in nuisances_of(o.protocol)}
     known |= {(name, ECHO_TIME): (float(np.log(value)), ECHO_TIME_SD) for name, value in nominal_echo_times.items()}
     rest = np.array([_GAIN_SD] * len(log_gains) + [sd_known for _, sd_known in known.values()])
     covariance = np.diag(np.concatenate([sd.ravel(), rest]) ** 2)

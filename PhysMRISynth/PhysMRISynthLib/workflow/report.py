@@ -115,7 +115,7 @@ def _input(estimate: Estimate, acquisition: Acquisition, position: int) -> dict[
             "known": {"mean": nuisance.mean, "sd": nuisance.sd, "source": nuisance.source},
             "fitted": dict(zip(("mean", "sd"), (round(value, 4) for value in posterior[nuisance.name]), strict=True)),
         }
-        for nuisance in nuisances_of(acquisition.protocol.sequence.name)
+        for nuisance in nuisances_of(acquisition.protocol)
     }
     return told
 
