@@ -149,9 +149,7 @@ def _distinct(climbs: Sequence[Climb]) -> list[Climb]:
     return peaks
 
 
-def _first_log_gains(
-    prior: TissueLevel, observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray
-) -> np.ndarray:
+def _first_log_gains(prior: TissueLevel, observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray) -> np.ndarray:
     """Log gains that give the brain the mean signal of the atlas's tissues at literature values (0 for ratio images)."""
     pd, t1, t2 = np.exp(classes.means.T)
     kept = prior.kept_by_bound_pool(observations, classes.names)
