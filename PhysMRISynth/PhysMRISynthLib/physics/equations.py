@@ -1,5 +1,7 @@
 """The signal equations: steady-state signal per unit of M = gain · PD, sign kept.
 
+``inversion_efficiency`` (1: a perfect inversion) and ``t2_star_ratio`` (T2*/T2) are what a scanner does that no header states.
+
 Every function takes the relaxation rates ``r1`` = 1/T1 and ``r2`` = 1/T2 in 1/ms (arrays, tensors or
 :class:`~PhysMRISynthLib.physics.dual.Dual`), times in ms and flip angles in radians, and returns the transverse magnetisation at
 the echo. Each is tested against a brute-force Bloch recursion. E(t) = exp(-t/T1) throughout.
@@ -15,8 +17,8 @@ from .dual import Array, cos, exp, log, sin
 from .echo_train import train_response
 
 T2_STAR_RATIO = 0.65
-"""T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2, about that of white and grey matter at 3 T (53/79 and
-66/110 ms, Wansapura et al., JMRI 9:531, 1999)."""
+"""T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2 unless told otherwise, about that of white and grey matter at 3 T
+(53/79 and 66/110 ms, Wansapura et al., JMRI 9:531, 1999)."""
 
 
 def mprage_simple(r1: Array, r2: Array, *, TR: float, TI: float) -> Array:
@@ -34,42 +36,47 @@ def turbo_spin_echo(r1: Array, r2: Array, *, TR: float, TE: float, L: float) -> 
     return (1.0 - exp(-(TR - L) * r1)) * exp(-TE * r2)
 
 
-def inversion_recovery(r1: Array, r2: Array, *, TR: float, TE: float, TI: float, L: float | None = None) -> Array:
+def inversion_recovery(
+    r1: Array, r2: Array, *, TR: float, TE: float, TI: float, L: float | None = None, inversion_efficiency: float = 1.0
+) -> Array:
     """Inversion recovery: IR, FLAIR, STIR, PSIR. With a spin-echo readout, or a TSE train of length ``L`` when that is given."""
-    if L is None:
-        recovery = 1.0 - 2.0 * exp(-TI * r1) + 2.0 * exp(-(TR - TE / 2.0) * r1) - exp(-TR * r1)
-    else:
-        recovery = 1.0 - 2.0 * exp(-TI * r1) + exp(-(TR - L) * r1)
-    return recovery * exp(-TE * r2)
+    left = 2.0 * exp(-(TR - TE / 2.0) * r1) - exp(-TR * r1) if L is None else exp(-(TR - L) * r1)
+    return (1.0 - (1.0 + inversion_efficiency) * exp(-TI * r1) + inversion_efficiency * left) * exp(-TE * r2)
 
 
 def refocused_spin_echo(
-    r1: Array, r2: Array, *, TR: float, TE: float, ETL: float, ESP: float, TI: float | None = None, RFA: float | None = None
-) -> Array:
+    r1: Array, r2: Array, *, TR: float, TE: float, ETL: float, ESP: float, TI: float | None = None, RFA: float | None = None,
+    inversion_efficiency: float = 1.0, transmit: float = 1.0,
+) -> Array:  # fmt: skip
     """A train of ``ETL`` echoes ``ESP`` apart whose refocusing pulses turn by ``RFA`` (None: by the variable angles of SPACE, CUBE and
-    VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given.
+    VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given. ``transmit`` scales
+    the refocusing angles.
 
     Extended phase graphs (:mod:`.echo_train`); the longitudinal magnetisation that has recovered at the train's end goes on from there.
     """
-    train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)))
+    train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)), transmit)
     recovered, length = train.recovered(r1, r2), ETL * ESP
     if TI is None:
         before = 1.0 - (1.0 - recovered) * exp(-(TR - length) * r1)
     else:
-        before = 1.0 - 2.0 * exp(-TI * r1) + (1.0 - recovered) * exp(-(TR - length) * r1)
+        left = (1.0 - recovered) * exp(-(TR - length) * r1)
+        before = 1.0 - (1.0 + inversion_efficiency) * exp(-TI * r1) + inversion_efficiency * left
     return before * train.echo(r1, r2)
 
 
-def double_inversion_recovery(r1: Array, r2: Array, *, TR: float, TE: float, TI1: float, TI2: float) -> Array:
+def double_inversion_recovery(
+    r1: Array, r2: Array, *, TR: float, TE: float, TI1: float, TI2: float, inversion_efficiency: float = 1.0
+) -> Array:
     """Two inversions, ``TI1`` and ``TI2`` before the excitation (TI1 > TI2), spin-echo readout (Redpath & Smith, BJR 67:1258, 1994)."""
+    e = inversion_efficiency
     echo = 2.0 * exp(-(TR - TE / 2.0) * r1) - exp(-TR * r1)
-    return (1.0 - 2.0 * exp(-TI2 * r1) + 2.0 * exp(-TI1 * r1) - echo) * exp(-TE * r2)
+    return (1.0 - (1.0 + e) * exp(-TI2 * r1) + e * (1.0 + e) * exp(-TI1 * r1) - e * e * echo) * exp(-TE * r2)
 
 
-def spoiled_gradient_echo(r1: Array, r2: Array, *, TR: float, TE: float, FA: Array) -> Array:
+def spoiled_gradient_echo(r1: Array, r2: Array, *, TR: float, TE: float, FA: Array, t2_star_ratio: float = T2_STAR_RATIO) -> Array:
     """SPGR/FLASH: the Ernst equation with T2* decay."""
     e1 = exp(-TR * r1)
-    return sin(FA) * (1.0 - e1) / (1.0 - cos(FA) * e1) * exp(-TE / T2_STAR_RATIO * r2)
+    return sin(FA) * (1.0 - e1) / (1.0 - cos(FA) * e1) * exp(-TE / t2_star_ratio * r2)
 
 
 def balanced_ssfp(r1: Array, r2: Array, *, TR: float, TE: float, FA: Array) -> Array:
@@ -109,28 +116,34 @@ def _pulse_train(r1: Array, FA: Array, ESP: float, count: float) -> _Step:
     return _Step(keep, m0_star * (1.0 - keep))
 
 
-def mprage(r1: Array, r2: Array, *, TR: float, TI: float, TE: float, FA: Array, ESP: float, N: float, centre: float = 0.5) -> Array:
+def mprage(
+    r1: Array, r2: Array, *, TR: float, TI: float, TE: float, FA: Array, ESP: float, N: float, centre: float = 0.5,
+    inversion_efficiency: float = 1.0, t2_star_ratio: float = T2_STAR_RATIO,
+) -> Array:  # fmt: skip
     """MPRAGE with its readout train (Deichmann et al., NeuroImage 12:112, 2000): ``N`` pulses, ``ESP`` apart, k-space centre after
-    the fraction ``centre`` of them; ``TI`` runs from the inversion (efficiency 1) to the k-space centre, ``TR`` between inversions.
+    the fraction ``centre`` of them; ``TI`` runs from the inversion to the k-space centre, ``TR`` between inversions.
     """
     to_centre = _pulse_train(r1, FA, ESP, centre * N)
     after = _pulse_train(r1, FA, ESP, (1.0 - centre) * N)
     wait = _recovery(r1, TI - centre * N * ESP)
-    inversion = _Step(-1.0, 0.0)
+    inversion = _Step(-inversion_efficiency, 0.0)
     rest = _recovery(r1, TR - TI - (1.0 - centre) * N * ESP)
     before_centre = inversion.then(wait).then(to_centre)
     start = before_centre.then(after).then(rest).steady_state()
-    return sin(FA) * before_centre.apply(start) * exp(-TE / T2_STAR_RATIO * r2)
+    return sin(FA) * before_centre.apply(start) * exp(-TE / t2_star_ratio * r2)
 
 
-def mp2rage_uni(r1: Array, r2: Array, *, TR: float, TI1: float, TI2: float, FA1: Array, FA2: Array, ESP: float, N: float) -> Array:
+def mp2rage_uni(
+    r1: Array, r2: Array, *, TR: float, TI1: float, TI2: float, FA1: Array, FA2: Array, ESP: float, N: float,
+    inversion_efficiency: float = 1.0,
+) -> Array:  # fmt: skip
     """MP2RAGE's uniform image S1·S2/(S1² + S2²), from −0.5 to 0.5 (Marques et al., NeuroImage 49:1271, 2010).
 
     PD, T2* and the receive field cancel. ``TI1`` and ``TI2`` run from the inversion to each train's k-space centre.
     """
     half = N * ESP / 2.0
     first, second = _pulse_train(r1, FA1, ESP, N / 2.0), _pulse_train(r1, FA2, ESP, N / 2.0)
-    to_first = _Step(-1.0, 0.0).then(_recovery(r1, TI1 - half)).then(first)
+    to_first = _Step(-inversion_efficiency, 0.0).then(_recovery(r1, TI1 - half)).then(first)
     to_second = first.then(_recovery(r1, TI2 - TI1 - 2.0 * half)).then(second)
     rest = second.then(_recovery(r1, TR - TI2 - half))
     mz1 = to_first.apply(to_first.then(to_second).then(rest).steady_state())

@@ -110,12 +110,15 @@ class Sequence:
                 listed = ", ".join(f"{k}={v:g}" for k, v in values.items())
                 raise ProtocolError(f"{self.name}: {sentence} Given: {listed}.")
 
-    def signal(self, r1: Array, r2: Array, values: Mapping[str, float], b1: Array = 1.0) -> Array:
-        """Signed signal per unit of gain · PD at the rates ``r1``, ``r2`` (1/ms); ``b1`` scales every flip angle (1: as prescribed)."""
+    def signal(
+        self, r1: Array, r2: Array, values: Mapping[str, float], b1: Array = 1.0, imperfections: Mapping[str, float] | None = None
+    ) -> Array:
+        """Signed signal per unit of gain · PD at the rates ``r1``, ``r2`` (1/ms); ``b1`` scales every flip angle (1: as prescribed),
+        ``imperfections`` are further arguments of the equation by name, such as ``inversion_efficiency``."""
         arguments = {
             p.name: math.radians(values[p.name]) * b1 if p.unit == "°" else values[p.name] for p in self.parameters if p.name in values
         }
-        return self.equation(r1, r2, **arguments)
+        return self.equation(r1, r2, **arguments, **(imperfections or {}))
 
 
 def _meant_seconds(parameter: Parameter, value: float) -> str:

@@ -41,7 +41,7 @@ SUITES = {
     "retest": Suite(retest.check, retest.measure),
     "distributions": Suite(distributions.check, distributions.measure, ("heads", "step")),
     "reconstruction": Suite(reconstruction.check, reconstruction.measure, ("heads", "step")),
-    "maps": Suite(maps.check, maps.measure, ("heads", "noise_percent", "seeds", "step")),
+    "maps": Suite(maps.check, maps.measure, ("heads", "acquisitions", "noise_percent", "seeds", "step")),
     "volumes": Suite(volumes.check, volumes.measure, ("heads",)),
     "harmonise": Suite(harmonise.check, harmonise.measure),
     "visits": Suite(visits.check, visits.measure, ("seeds",)),
