@@ -38,6 +38,8 @@ class Plan:
     ``seeds`` times and seen at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile, by
     the test ``acquisitions``.
 
+    ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people, which ``register`` brings together (None:
+    where their grids differ).
     ``sampler`` loads the sampling model, which draws so many ``samples``; ``condenser`` is the checkpoint of that whose codes it draws.
     ``sha256`` identifies the network, where there is one, and ``notes`` tell what a reader of the results must know.
     """
@@ -54,6 +56,9 @@ class Plan:
     samples: int = 20
     condenser: Path | None = None
     acquisitions: tuple[str, ...] = (STANDARD,)
+    scans: Path | None = None
+    maps: Path | None = None
+    register: bool | None = None
 
     def file(self, name: str) -> Path:
         """The file ``name`` of the data folder. Raises PhysMRISynthError when there is no such file."""
