@@ -42,8 +42,8 @@ def fit_fluid_shares(
 ) -> FluidShares:
     """Fit the voxels that may hold tissue and fluid.
 
-    ``fields`` of each input are (N,), ``expected`` and ``assigned`` (K, N) the probabilities of the classes before and after the inputs were
-    seen. The tissue's part has its tissue's correction of the equations, whatever the voxel's share of fluid.
+    ``fields`` of each input are (N,), ``expected`` and ``assigned`` (K, N) the probabilities of the classes before and after the inputs
+    were seen. The tissue's part has its tissue's correction of the equations, whatever the voxel's share of fluid.
     """
     rows, tissues, shares, widths = _mixtures(head)
     mixed = assigned[rows]

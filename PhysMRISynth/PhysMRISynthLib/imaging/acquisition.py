@@ -79,23 +79,21 @@ def _variable_train(protocol: Protocol, fields: Mapping[str, Any]) -> Protocol |
         return None
     nominal = protocol.values["TE"]
     note = (
-        f"The echo time of {nominal:g} ms is the nominal one of a variable-flip train, whose angles no header states. They are taken from the "
-        "published design of such trains; the effective echo time is fitted."
+        f"The echo time of {nominal:g} ms is the nominal one of a variable-flip train, whose angles no header states. They are taken "
+        "from the published design of such trains; the effective echo time is fitted."
     )
-    times = {name: protocol.values[name] for name in ("TR", "TE", "TI") if name in protocol.values}
-    train = Protocol.of(_VARIABLE_TRAINS[protocol.sequence.name], "assumed: usual of such trains")
-    echoes = number_of(fields, "EchoTrainLength") or 0.0
-    spacing = train.values["ESP"]
+    train = Protocol.of(_VARIABLE_TRAINS[protocol.sequence.name])
+    echoes, spacing = number_of(fields, "EchoTrainLength") or 0.0, train.values["ESP"]
     stated = nominal <= echoes * spacing
-    train_length = {"ETL": echoes if stated else np.ceil(2.0 * nominal / spacing)}
+    values = {name: protocol.values[name] for name in ("TR", "TE", "TI") if name in protocol.values}
+    sources = {name: protocol.sources.get(name, "script") for name in values}
+    values["ETL"] = echoes if stated else float(np.ceil(2.0 * nominal / spacing))
+    sources["ETL"] = "header" if stated else "assumed: k-space centre in the middle of the train"
     try:
-        return replace(
-            train.changed("assumed: k-space centre in the middle of the train", note, **times, **train_length),
-            sources={**train.sources, **({"ETL": "header"} if stated else {}), **{name: protocol.sources.get(name, "script") for name in times}},
-            notes=(*protocol.notes, note),
-        )
+        train = train.changed("", **values)
     except ProtocolError:
         return None
+    return replace(train, sources={**train.sources, **sources}, notes=(*protocol.notes, note))
 
 
 def _conventional_train(protocol: Protocol) -> Protocol:
