@@ -90,10 +90,9 @@ def _variable_train(protocol: Protocol, fields: Mapping[str, Any]) -> Protocol |
     values["ETL"] = echoes if stated else float(np.ceil(2.0 * nominal / spacing))
     sources["ETL"] = "header" if stated else "assumed: k-space centre in the middle of the train"
     try:
-        train = train.changed("", **values)
-    except ProtocolError:
+        return replace(train, values={**train.values, **values}, sources={**train.sources, **sources}, notes=(*protocol.notes, note))
+    except ProtocolError:  # no such train fits into TR
         return None
-    return replace(train, sources={**train.sources, **sources}, notes=(*protocol.notes, note))
 
 
 def _conventional_train(protocol: Protocol) -> Protocol:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from ..fitting.check import LARGEST_GOOD_RESIDUAL, FitCheck
+from ..fitting.check import FitCheck
 from ..imaging.acquisition import Acquisition
 from ..imaging.atlas import LEAST_LIKENESS, AtlasPlacement
 from ..imaging.masks import head_size
