@@ -151,7 +151,7 @@ def test_a_nominal_echo_time_is_not_taken_at_its_word(from_dicom: Callable[..., 
         SeriesDescription="t2_space_sag",
     )  # fmt: skip
     made = acquisitionFromNode(from_dicom(database(tmp_path, header)), "t2w")
-    assert made.conventional_echo_time == 95.0 and made.protocol.values["TE"] == 95.0
+    assert made.conventional_echo_time == 409.0 and made.protocol.sequence.name == "space"
 
 
 def with_file(folder: Path, name: str, sidecar: dict | str | None) -> Any:
