@@ -75,6 +75,26 @@ def test_without_the_network_there_is_no_ratio(toy_plan: Plan) -> None:
     assert not any("literature" in column for column in table.columns)
 
 
+def test_acquisitions_stand_beside_each_other(toy_plan: Plan, tmp_path: Path) -> None:
+    truth, seen = simulated_head(toy_plan, "16", 0).truth.maps, []
+
+    def literature(inputs: Sequence[Acquisition]) -> Estimate:
+        seen.append({a.name: a.protocol.sequence.name for a in inputs})
+        return estimate_of(scaled(truth, 1.01 if len(seen) == 1 else 1.03, 0.02), inputs)
+
+    plan = replace(
+        toy_plan, estimators={"literature": always(literature)}, acquisitions=("standard", "oasis3"), noise_percent=(1.0,), seeds=1
+    )
+    found = maps.measure(plan, [tuple(PROTOCOLS)])
+    assert seen[0] == {"t1w": "mprage", "t2w": "tse", "flair": "flair"} and seen[1]["t2w"] == "space"
+    assert [r["acquisition"] for r in found.records] == ["standard", "oasis3"]
+    titles = [table.title for table in found.tables if table.title.startswith("Brain tissue")]
+    assert titles == ["Brain tissue, head 16", "Brain tissue, head 16, acquisition oasis3"]
+    assert [float(table.rows[0][3]) for table in found.tables[::2]] == pytest.approx([1.0, 3.0], abs=0.05)
+    found.draw(tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_scans_of_a_draw_differ_in_noise_alone_and_draws_differ(toy_plan: Plan) -> None:
     first = simulated_head(toy_plan, "16", 0)
     quiet, same, loud = (first.scan(noise).acquisitions[0].volume.voxels for noise in (1e-6, 1e-6, 2.0))
