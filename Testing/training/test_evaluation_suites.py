@@ -18,6 +18,7 @@ from PhysMRISynthLib.training.evaluation.plan import Estimator, Plan
 from PhysMRISynthLib.training.evaluation.subjects import Subject, simulated_head
 from PhysMRISynthLib.training.standard_test import INFORMATION_BOUND, PROTOCOLS
 from PhysMRISynthLib.workflow.estimate import Estimate
+from PhysMRISynthLib.workflow.render import render
 from training.doubles import estimate_of, head_model, scans, small_head
 from training.heads import toy_labels, write_label_map
 
@@ -139,6 +140,19 @@ def test_perfect_maps_give_the_left_out_contrast_which_no_estimator_is_shown() -
     assert row[:2] == ("t1w", "literature")
     gap = scores["t1w", "literature"]["psnr"] - scores["t1w", contrasts.ORACLE]["psnr"]
     assert float(row[3]) == pytest.approx(gap, abs=0.01)
+
+
+def test_tissue_and_fluid_of_a_voxel_are_rendered_apart() -> None:
+    truth = small_head().maps
+    share = np.where(truth.mask, np.float32(0.5), np.float32(0.0))
+    mixed = replace(truth, fluid_fraction=share * truth.pd, fluid=(1.0, 4200.0, 2000.0))
+    inputs = tuple(
+        replace(a, volume=replace(a.volume, image=mixed.image(render(mixed, a.protocol)))) if a.name == "flair" else a for a in scans(truth)
+    )
+    plan = Plan({"literature": always(lambda given: estimate_of(mixed, given))})
+    found = contrasts.leave_one_out(plan, Subject("nobody", inputs, brain=truth.mask))
+    score = next(r["psnr"] for r in found.records if r["contrast"] == "flair" and r["method"] == "literature")
+    assert score > 100
 
 
 # --- retest ---------------------------------------------------------------------------------------------------------------------
