@@ -43,9 +43,8 @@ def _fitted(model: HeadModel, seen: list[Observation]):
     fields = [np.ones(count, np.float32)] * len(seen)
     atlas = np.full((len(NAMES), count), 0.01, np.float32)
     atlas[[CORTEX, FLUID]] = 0.45
-    assigned = responsibilities(model.looks, adapted, fields, model.classes.weights(atlas, settled=True))
-    gains = [np.float32(g) * f for g, f in zip(model.gains, fields, strict=True)]
-    return fit_fluid_shares(model, adapted, fields, gains, assigned)
+    expected = model.classes.weights(atlas, settled=True)
+    return fit_fluid_shares(model, adapted, fields, expected, responsibilities(model.looks, adapted, fields, expected))
 
 
 def test_the_share_of_fluid_is_found(model: HeadModel) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fitting.balls import NAMES, Head
 from PhysMRISynthLib.fitting.head import fit_head
 from PhysMRISynthLib.fitting.observation import Observation
-from PhysMRISynthLib.fitting.tissue_level import brain_rows
+from PhysMRISynthLib.fitting.tissue_level import ECHO_TIME, brain_rows
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.training.standard_test import PROTOCOLS
 
@@ -47,7 +47,7 @@ def test_every_subset_of_inputs_gives_a_head_model(names: tuple[str, ...]) -> No
     assert np.abs(model.level.theta - LITERATURE).max() < 0.5
     assert (np.linalg.eigvalsh(model.level.covariance) > 0).all()
     assert (np.linalg.eigvalsh(model.classes.extra) > -1e-12).all()
-    assert model.adapted(observations)[0].protocol == observations[0].protocol  # no echo time was in doubt
+    assert model.adapted(observations)[0].protocol.spec == observations[0].protocol.spec  # no echo time was in doubt
 
 
 @pytest.mark.parametrize("echo_time", [80.0, 110.0])
@@ -60,11 +60,11 @@ def test_an_echo_time_in_doubt_is_found(echo_time: float) -> None:
         observations, _ = head.seen(truth, seed)
         told = [o if o.name != "t2w" else o.with_echo_time(95.0) for o in observations]
         model = fit_head(told, head.positions, head.atlas, 3.0, {"t2w": 95.0})
-        found = float(np.exp(model.level.log_echo_times["t2w"]))
+        found = float(np.exp(model.level.nuisances["t2w", ECHO_TIME]))
         errors.append(abs(found - echo_time))
         adapted = {o.name: o.protocol for o in model.adapted(told)}
         assert adapted["t2w"].values["TE"] == pytest.approx(found)
-        assert adapted["t1w"] == PROTOCOLS["t1w"]
+        assert adapted["t1w"].spec == PROTOCOLS["t1w"].spec
     assert np.median(errors) < 0.5 * abs(95.0 - echo_time), errors
 
 

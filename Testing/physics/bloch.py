@@ -37,9 +37,11 @@ class Spins:
         """An instantaneous pulse; at the default phase it turns +z towards +x."""
         self.m = (rotation(flip, phase) @ self.m.reshape(3, -1)).reshape(self.m.shape)
 
+    inversion_efficiency = 1.0
+
     def invert(self) -> None:
-        """A perfect inversion pulse; what little is transverse is spoiled."""
-        self.pulse(180.0, phase=0.0)
+        """An inversion pulse, as perfect as ``inversion_efficiency``; what is transverse after it is spoiled."""
+        self.pulse(float(np.degrees(np.arccos(-self.inversion_efficiency))), phase=0.0)
         self.spoil()
 
     def refocus(self) -> None:

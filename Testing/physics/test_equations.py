@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,28 @@ def test_signal_is_what_the_bloch_recursion_gives(spec: str) -> None:
     protocol = protocol_of(spec)
     expected = RECURSION[protocol.sequence.name](T1, T2, dict(protocol.values))
     np.testing.assert_allclose(signed(protocol, T1, T2), expected, rtol=0, atol=CLOSE)
+
+
+INVERTING = [spec for spec in PROTOCOLS if spec.partition(",")[0] in ("mprage", "ir", "flair", "stir", "psir", "dir", "mp2rage")]
+
+
+@pytest.mark.parametrize("spec", INVERTING)
+def test_an_inversion_that_is_not_perfect(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol = protocol_of(spec)
+    monkeypatch.setattr(bloch.Spins, "inversion_efficiency", 0.94)
+    expected = RECURSION[protocol.sequence.name](T1, T2, dict(protocol.values))
+    found = protocol.sequence.signal(1.0 / T1, 1.0 / T2, protocol.values, 1.0, {"inversion_efficiency": 0.94})
+    np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE)
+    assert np.abs(signed(protocol, T1, T2) - expected).max() > 2 * CLOSE  # it matters
+
+
+def test_imperfections_reach_the_image() -> None:
+    protocol = replace(protocol_of("mprage"), imperfections={"transmit_field": 0.9, "t2_star_ratio": 0.5, "inversion_efficiency": 0.95})
+    values = {**protocol.values, "FA": 0.9 * protocol.values["FA"]}
+    beside = {"t2_star_ratio": 0.5, "inversion_efficiency": 0.95}
+    expected = np.abs(protocol.sequence.signal(1 / T1, 1 / T2, values, 1.0, beside))
+    np.testing.assert_allclose(protocol.signal(1.0, T1, T2), expected)
+    np.testing.assert_allclose(np.abs(protocol.signal_and_derivatives(theta_of(np.ones_like(T1)))[0]), expected)
 
 
 PLAIN = sorted(set(RECURSION) - {"mprage", "mp2rage"})

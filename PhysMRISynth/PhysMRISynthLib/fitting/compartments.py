@@ -21,6 +21,8 @@ _ROUNDS, _STEPS = 4, 3
 _LEAST_PROBABILITY = 0.02
 """Below, a voxel is fitted as one compartment; what two would change counts by their probability, which is as little there."""
 _LEAST_SD = 0.03
+_FLUID_OF_OTHERS = 0.6
+"""What is no tissue may hold fluid up to this share where fluid is near."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,19 @@ class FluidShares:
 
 
 def fit_fluid_shares(
-    head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray], gains: Sequence[np.ndarray], assigned: np.ndarray
+    head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray], expected: np.ndarray, assigned: np.ndarray
 ) -> FluidShares:
     """Fit the voxels that may hold tissue and fluid.
 
-    ``fields`` and ``gains`` (gain times field) of each input are (N,), ``assigned`` (K, N) the probabilities of the classes.
+    ``fields`` of each input are (N,), ``expected`` and ``assigned`` (K, N) the probabilities of the classes before and after the inputs
+    were seen. The tissue's part has its tissue's correction of the equations, whatever the voxel's share of fluid.
     """
     rows, tissues, shares, widths = _mixtures(head)
-    probability = assigned[rows].sum(axis=0)
+    mixed = assigned[rows]
+    mixed[-1] *= _near_fluid(head, expected)
+    probability = mixed.sum(axis=0)
     where = np.flatnonzero(probability > _LEAST_PROBABILITY)
-    inside = assigned[rows][:, where] / probability[where]
+    inside = mixed[:, where] / probability[where]
     mean = shares @ inside
     variance = (shares**2 + widths**2 / 12.0) @ inside - mean**2 + np.float32(_LEAST_SD**2)
     of_tissue = np.zeros((len(head.classes.names), where.size), dtype=np.float32)
@@ -53,7 +58,7 @@ def fit_fluid_shares(
         of_tissue[tissue] += part
     prior_mean, prior_precision = gaussian_prior(head.classes, of_tissue)
     seen = [o.at(where) for o in observations]
-    own = [g[where] for g in gains]
+    own = [np.float32(g) * f[where] * c for g, f, c in zip(head.gains, fields, head.corrected(of_tissue), strict=True)]
     fluid = [signal * f[where] for signal, f in zip(_fluid_signals(head, observations), fields, strict=True)]
     share, theta = mean.astype(np.float32), prior_mean
     for _ in range(_ROUNDS):
@@ -85,8 +90,19 @@ def _mixtures(head: HeadModel) -> tuple[list[int], list[int], np.ndarray, np.nda
     for row, mixture in enumerate(head.classes.mixtures, start=head.classes.pure):
         if mixture.second == fluid and mixture.first in brain_rows():
             found.append((row, mixture.first, 1.0 - mixture.share, mixture.width))
+    other = len(head.classes.names) - 1
+    found.append((other, other, _FLUID_OF_OTHERS / 2.0, _FLUID_OF_OTHERS))
     rows, tissues, shares, widths = zip(*found, strict=True)
     return list(rows), list(tissues), np.array(shares, dtype=np.float32), np.array(widths, dtype=np.float32)
+
+
+def _near_fluid(head: HeadModel, expected: np.ndarray) -> np.ndarray:
+    """How far what is no tissue (N,) is fluid with something else, as at the brain's surface, rather than a lesion: whether fluid is
+    ``expected`` there, or a lesion."""
+    fluid = head.classes.shares([brain_rows()[fluid_row()]])
+    fluid[-1] = 0.0
+    wet = fluid.astype(np.float32) @ expected
+    return wet / (wet + expected[-1])
 
 
 def _fluid_signals(head: HeadModel, observations: Sequence[Observation]) -> list[np.float32]:

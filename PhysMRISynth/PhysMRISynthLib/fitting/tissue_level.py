@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
+from ..physics.nuisances import MAGNETIZATION_TRANSFER, bound_pool, nuisances_of
 from ..physics.tissues import PROPERTIES, tissue_table
 from .observation import Observation
 from .voxelwise import predict
@@ -23,11 +25,13 @@ stays log-concave, so that it makes no second solution."""
 IMPLAUSIBLE_EQUATION_ERROR = 0.03
 """Beyond this the errors' tails fall off as a Gaussian's: a fit that needs much more has mistaken one tissue for another."""
 LARGEST_EQUATION_ERROR = 0.1
-ECHO_TIME_SD = 0.15
+ECHO_TIME = "log_echo_time"
+"""The nuisance that is the logarithm of an effective echo time in ms."""
+ECHO_TIME_SD = 0.12
 """Log-SD of an effective echo time that is known only by convention."""
-COMMON_SD, OWN_SD = {"T1": 0.06, "T2": 0.05}, {"T1": 0.06, "T2": 0.06}
+COMMON_SD, OWN_SD = {"T1": 0.07, "T2": 0.06}, {"T1": 0.06, "T2": 0.06}
 """Log-SDs: what all solid tissues of a head share (age, field strength, method of the table), and what each has of its own."""
-FLUID_T1_SD = 0.025
+FLUID_T1_SD = 0.02
 """Of fluid's log T1: it is nearly water at every field strength and age (Rooney et al., Magn Reson Med 57:308, 2007)."""
 _GAIN_SD = 5.0
 _NUDGE = 1e-4
@@ -45,35 +49,55 @@ def fluid_row() -> int:
 
 @dataclass(frozen=True)
 class TissueLevel:
-    """The shared unknowns: the brain tissues' ``theta`` (tissues, 3), ``log_gains`` (n,), ``log_echo_times`` in doubt by input's name.
+    """The shared unknowns: the brain tissues' ``theta`` (tissues, 3), ``log_gains`` (n,), ``nuisances`` by (input, name): what the scanner
+    does beside the prescription, and echo times in doubt.
 
     ``covariance`` is that of all of them in this order, flattened. ``equation_errors`` (n,) is each input's relative error of its equation.
     """
 
     theta: np.ndarray
     log_gains: np.ndarray
-    log_echo_times: dict[str, float]
+    nuisances: dict[tuple[str, str], float]
     covariance: np.ndarray
     equation_errors: np.ndarray
 
     @property
     def vector(self) -> np.ndarray:
         """All unknowns in one vector."""
-        return np.concatenate([self.theta.ravel(), self.log_gains, list(self.log_echo_times.values())])
+        return np.concatenate([self.theta.ravel(), self.log_gains, list(self.nuisances.values())])
 
     def at(self, vector: np.ndarray) -> TissueLevel:
         """The level at other values of the unknowns."""
         tissues, gains = self.theta.size, self.theta.size + len(self.log_gains)
-        echo_times = dict(zip(self.log_echo_times, vector[gains:].tolist(), strict=True))
-        return replace(self, theta=vector[:tissues].reshape(-1, 3), log_gains=vector[tissues:gains], log_echo_times=echo_times)
+        nuisances = dict(zip(self.nuisances, vector[gains:].tolist(), strict=True))
+        return replace(self, theta=vector[:tissues].reshape(-1, 3), log_gains=vector[tissues:gains], nuisances=nuisances)
 
     def adapt(self, observations: Sequence[Observation]) -> list[Observation]:
-        """The inputs with the echo times fitted for them, where those were in doubt."""
-        return [with_echo_time(o, self.log_echo_times) for o in observations]
+        """The inputs with what was fitted of their scanner and of echo times in doubt."""
+        return [with_nuisances(o, self.nuisances) for o in observations]
+
+    def posterior(self, name: str) -> dict[str, tuple[float, float]]:
+        """Mean and SD of the nuisances of the input of that name."""
+        first, sds = self.theta.size + len(self.log_gains), np.sqrt(np.diag(self.covariance))
+        found = enumerate(self.nuisances.items(), start=first)
+        return {kind: (value, float(sds[row])) for row, ((owner, kind), value) in found if owner == name}
+
+    def kept_by_bound_pool(self, observations: Sequence[Observation], tissues: tuple[str, ...] | None = None) -> np.ndarray:
+        """What magnetization transfer leaves of the signals of ``tissues`` (names; None: the brain's), (tissues, n)."""
+        lost = np.array([self.nuisances.get((o.name, MAGNETIZATION_TRANSFER), 0.0) for o in observations])
+        return 1.0 - np.outer(_bound_pools() if tissues is None else bound_pool(tissues), lost)
 
 
-def literature_level(log_gains: np.ndarray, nominal_echo_times: Mapping[str, float], field_strength: float) -> TissueLevel:
-    """Where the fit starts, which is also its prior: literature values, almost free gains, conventional echo times (ms).
+@cache
+def _bound_pools() -> np.ndarray:
+    return bound_pool([tissue_table()[row].name for row in brain_rows()])
+
+
+def literature_level(
+    log_gains: np.ndarray, observations: Sequence[Observation], nominal_echo_times: Mapping[str, float], field_strength: float
+) -> TissueLevel:
+    """Where the fit starts, which is also its prior: literature values, almost free gains, conventional echo times (ms) of the inputs whose
+    names ``nominal_echo_times`` has, and what is known of each sequence beside its prescription.
 
     T1 and T2 of the solid tissues are correlated: age, field strength and the method of the table move all of them together.
     """
@@ -83,41 +107,51 @@ def literature_level(log_gains: np.ndarray, nominal_echo_times: Mapping[str, flo
     sd[~solid, PROPERTIES.index("T1")] = FLUID_T1_SD
     for name, own in OWN_SD.items():
         sd[solid, PROPERTIES.index(name)] = own
-    rest = np.array([_GAIN_SD] * len(log_gains) + [ECHO_TIME_SD] * len(nominal_echo_times))
+    known = {(o.name, n.name): (n.mean, n.sd) for o in observations for n in nuisances_of(o.protocol)}
+    known |= {(name, ECHO_TIME): (float(np.log(value)), ECHO_TIME_SD) for name, value in nominal_echo_times.items()}
+    rest = np.array([_GAIN_SD] * len(log_gains) + [sd_known for _, sd_known in known.values()])
     covariance = np.diag(np.concatenate([sd.ravel(), rest]) ** 2)
     for name, common in COMMON_SD.items():
         shared = np.zeros_like(sd)
         shared[solid, PROPERTIES.index(name)] = common
         covariance[: sd.size, : sd.size] += np.outer(shared, shared)
-    echo_times = {name: float(np.log(value)) for name, value in nominal_echo_times.items()}
     errors = np.full(len(log_gains), EQUATION_ERROR)
-    return TissueLevel(np.stack([tissue.theta for tissue in table]), log_gains, echo_times, covariance, errors)
+    means = {key: mean for key, (mean, _) in known.items()}
+    return TissueLevel(np.stack([tissue.theta for tissue in table]), log_gains, means, covariance, errors)
 
 
-def with_echo_time(observation: Observation, log_echo_times: Mapping[str, float]) -> Observation:
-    """The input with the echo time fitted for it, where one was in doubt."""
-    if observation.name not in log_echo_times:
-        return observation
-    return observation.with_echo_time(float(np.exp(log_echo_times[observation.name])))
+def with_nuisances(observation: Observation, nuisances: Mapping[tuple[str, str], float]) -> Observation:
+    """The input with the echo time and the scanner's imperfections fitted for it, as far as they are arguments of its equation."""
+    own = {kind: value for (name, kind), value in nuisances.items() if name == observation.name and kind != MAGNETIZATION_TRANSFER}
+    echo_time = own.pop(ECHO_TIME, None)
+    if echo_time is not None:
+        observation = observation.with_echo_time(float(np.exp(echo_time)))
+    return replace(observation, protocol=replace(observation.protocol, imperfections=own)) if own else observation
 
 
 def predicted_means(level: TissueLevel, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
     """Mean signal (tissues, n) of every brain tissue in every input, and its derivatives by the level's vector (tissues, n, unknowns)."""
     tissues, inputs = len(level.theta), len(observations)
     means, slopes = np.zeros((tissues, inputs)), np.zeros((tissues, inputs, level.vector.size))
-    names, rows = list(level.log_echo_times), np.arange(tissues)
+    rows, kept = np.arange(tissues), level.kept_by_bound_pool(observations)
+    columns = {key: 3 * tissues + inputs + place for place, key in enumerate(level.nuisances)}
     for i, observation in enumerate(observations):
-        gain = np.exp(level.log_gains[i])
-        means[:, i], derivatives = predict(with_echo_time(observation, level.log_echo_times), level.theta.T, gain)
+        gain = np.exp(level.log_gains[i]) * kept[:, i]
+        means[:, i], derivatives = predict(with_nuisances(observation, level.nuisances), level.theta.T, gain)
         for j, derivative in enumerate(derivatives):
             if derivative is not None:
                 slopes[rows, i, 3 * rows + j] = derivative
+        by_log_gain = slopes[rows, i, 3 * rows]  # the gain acts as the proton density does
         if observation.protocol.sequence.uses_pd:
-            slopes[:, i, 3 * tissues + i] = slopes[rows, i, 3 * rows]  # the gain acts as the proton density does
-        if observation.name in names:
-            column = 3 * tissues + inputs + names.index(observation.name)
-            nudged = {**level.log_echo_times, observation.name: level.log_echo_times[observation.name] + _NUDGE}
-            later, _ = predict(with_echo_time(observation, nudged), level.theta.T, gain)
+            slopes[:, i, 3 * tissues + i] = by_log_gain
+        for (name, kind), column in columns.items():
+            if name != observation.name:
+                continue
+            if kind == MAGNETIZATION_TRANSFER:
+                slopes[:, i, column] = -by_log_gain * _bound_pools() / kept[:, i]
+                continue
+            nudged = {**level.nuisances, (name, kind): level.nuisances[name, kind] + _NUDGE}
+            later, _ = predict(with_nuisances(observation, nudged), level.theta.T, gain)
             slopes[:, i, column] = (later - means[:, i]) / _NUDGE
     return means, slopes
 

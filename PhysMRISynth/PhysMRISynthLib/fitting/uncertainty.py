@@ -19,28 +19,28 @@ FIELD_ERROR = 0.004
 def level_uncertainty(classes: TissueClasses, level: TissueLevel, observations: Sequence[Observation]) -> TissueClasses:
     """The classes with what the uncertainty of the ``level`` adds to a voxel's θ (``extra``).
 
-    A voxel of class c with posterior gain matrix K errs by (I − K·J)·δθ_c − K·m·δlog g, J and m its signals' slopes and values.
+    The equations are corrected so that a voxel with the mean signals of a tissue of the brain gets that tissue's θ: it errs as the
+    level's θ does, and by what the fields leave. Elsewhere nothing ties gains to values: a voxel of posterior gain matrix K errs by
+    (I − K·J)·δθ − K·m·δlog g, J and m its signals' slopes and values.
     """
     rows, inputs = brain_rows(), len(observations)
+    gains = slice(level.theta.size, level.theta.size + inputs)
+    fields = FIELD_ERROR**2 * np.eye(inputs)
     extra = np.empty((classes.pure, 3, 3))
     for k in range(classes.pure):
-        joint = np.zeros((3 + inputs, 3 + inputs))
-        gains = slice(level.theta.size, level.theta.size + inputs)
-        joint[3:, 3:] = level.covariance[gains, gains] + FIELD_ERROR**2 * np.eye(inputs)
+        by_theta, by_gains = _reach(classes.means[k], classes.covariances[k], level, observations)
         if k in rows:
             own = slice(3 * rows.index(k), 3 * rows.index(k) + 3)
-            joint[:3, :3] = level.covariance[own, own]
-            joint[:3, 3:] = level.covariance[own, gains]
-            joint[3:, :3] = joint[:3, 3:].T
+            extra[k] = level.covariance[own, own] + by_gains @ fields @ by_gains.T
         else:
-            joint[:3, :3] = np.diag(tissue_table()[k].between_heads ** 2)
-        extra[k] = _reach(classes.means[k], classes.covariances[k], level, observations, joint)
-    joint[:3] = joint[:, :3] = 0.0  # lesions have no level of their own, but share the gains
-    lesions = _reach(classes.means[-1], classes.covariances[-1], level, observations, joint)
-    return classes.with_means(classes.means[: classes.pure], extra, lesions)
+            strangers = by_theta @ np.diag(tissue_table()[k].between_heads ** 2) @ by_theta.T
+            extra[k] = strangers + by_gains @ (level.covariance[gains, gains] + fields) @ by_gains.T
+    _, by_gains = _reach(classes.means[-1], classes.covariances[-1], level, observations)  # lesions share the gains alone
+    return classes.with_means(classes.means[: classes.pure], extra, by_gains @ (level.covariance[gains, gains] + fields) @ by_gains.T)
 
 
-def _reach(theta: np.ndarray, within: np.ndarray, level: TissueLevel, observations: Sequence[Observation], joint: np.ndarray) -> np.ndarray:
+def _reach(theta: np.ndarray, within: np.ndarray, level: TissueLevel, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
+    """I − K·J (3, 3) and −K·m (3, n): what an error of a class's θ and of each log gain does to a voxel's θ."""
     signal, slopes, weight = np.zeros(len(observations)), np.zeros((len(observations), 3)), np.zeros(len(observations))
     for i, observation in enumerate(observations):
         value, derivatives = predict(observation, theta[:, None], np.exp(level.log_gains[i : i + 1]))
@@ -49,5 +49,4 @@ def _reach(theta: np.ndarray, within: np.ndarray, level: TissueLevel, observatio
         weight[i] = 1.0 / (observation.noise**2 + (observation.model_error * value[0]) ** 2)
     posterior = np.linalg.inv(np.linalg.inv(within) + (slopes.T * weight) @ slopes)
     gain_matrix = posterior @ (slopes.T * weight)
-    lever = np.concatenate([np.eye(3) - gain_matrix @ slopes, -gain_matrix * signal], axis=1)
-    return lever @ joint @ lever.T
+    return np.eye(3) - gain_matrix @ slopes, -gain_matrix * signal

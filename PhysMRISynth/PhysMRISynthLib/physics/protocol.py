@@ -9,6 +9,8 @@ from ..errors import ProtocolError
 from .dual import Array, Dual, exp
 from .sequences import Sequence, sequence_named
 
+TRANSMIT_FIELD = "transmit_field"
+"""The imperfection that scales every flip angle; all others are arguments of the equations."""
 _LIKE_SECONDS = 20.0
 """ms: no inversion time of practice is shorter."""
 
@@ -18,7 +20,8 @@ class Protocol:
     """A sequence's parameter values (ms, degrees) and the source of each ("command line", "preset …", "sidecar …",
     "default", "assumed: why").
 
-    ``notes`` are things a user must be told, for example that a nominal echo time was replaced.
+    ``notes`` are things a user must be told, for example that a nominal echo time was replaced. ``imperfections`` are what a fit found of
+    the scanner beside the prescription, by name (:mod:`.nuisances`).
     Raises ProtocolError when a value is out of bounds or values contradict each other.
     """
 
@@ -26,6 +29,7 @@ class Protocol:
     values: Mapping[str, float]
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    imperfections: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sequence.validate(self.values)
@@ -67,7 +71,7 @@ class Protocol:
 
         ``pd`` fraction of water, ``t1`` and ``t2`` in ms; NumPy arrays or torch tensors of one shape, which the result has too.
         """
-        signal = self.sequence.signal(1.0 / t1, 1.0 / t2, self.values, b1)
+        signal = self._relative(1.0 / t1, 1.0 / t2, b1)
         if self.sequence.uses_pd:
             signal = pd * signal
         return signal if self.sequence.signed else abs(signal)
@@ -75,13 +79,18 @@ class Protocol:
     def signal_and_derivatives(self, theta: Array) -> tuple[Array, tuple[Array | None, Array | None, Array | None]]:
         """Signed signal at ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …), and its three derivatives (None: zero)."""
         r1, r2 = exp(-theta[1]), exp(-theta[2])
-        relative = self.sequence.signal(Dual(r1, d1=-r1), Dual(r2, d2=-r2), self.values)
+        relative = self._relative(Dual(r1, d1=-r1), Dual(r2, d2=-r2), 1.0)
         if not isinstance(relative, Dual):
             raise TypeError(f"sequence {self.sequence.name} lost its derivatives")
         if not self.sequence.uses_pd:
             return relative.value, (None, relative.d1, relative.d2)
         signal = relative * exp(theta[0])
         return signal.value, (signal.value, signal.d1, signal.d2)
+
+    def _relative(self, r1: Array, r2: Array, b1: Array) -> Array:
+        """Signed signal per unit of gain · PD."""
+        beside = dict(self.imperfections)
+        return self.sequence.signal(r1, r2, self.values, b1 * beside.pop(TRANSMIT_FIELD, 1.0), beside)
 
 
 def is_assumed(source: str) -> bool:

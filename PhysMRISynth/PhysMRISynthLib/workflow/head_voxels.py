@@ -90,14 +90,15 @@ def fit_all_voxels(
     def work(piece: slice) -> None:
         seen = [o.at(piece) for o in adapted]
         fields = head.fields(head.basis.evaluate(voxels.positions(piece)))
-        assigned = responsibilities(head.looks, seen, fields, head.classes.weights(voxels.fractions(piece), settled=True))
+        expected = head.classes.weights(voxels.fractions(piece), settled=True)
+        assigned = responsibilities(head.looks, seen, fields, expected)
         mean, precision = gaussian_prior(head.classes, assigned)
         gains = [np.float32(g) * f * c for g, f, c in zip(head.gains, fields, head.corrected(assigned), strict=True)]
         theta, covariance = fit_voxels(seen, gains, mean, precision)
         covariance += mean_uncertainty(head.classes, assigned)
         predicted = np.stack([predict(o, theta, g)[0] for o, g in zip(seen, gains, strict=True)])
         fluid = assigned[brain_rows()[fluid_row()]].copy()
-        two = fit_fluid_shares(head, seen, fields, gains, assigned)
+        two = fit_fluid_shares(head, seen, fields, expected, assigned)
         theta[:, two.where] += two.probability * (two.theta - theta[:, two.where])
         predicted[:, two.where] += two.probability * (two.predicted - predicted[:, two.where])
         fluid[two.where] += two.probability * two.share

@@ -12,8 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from .. import __version__
+from ..fitting.tissue_level import ECHO_TIME
 from ..imaging.acquisition import Acquisition
 from ..imaging.tissue_maps import PER_CENT
+from ..physics.nuisances import nuisances_of
 from ..physics.protocol import Protocol
 from ..physics.tissues import PROPERTIES, acceptance_ranges, published_by_method, tissue_table
 from .estimate import Estimate
@@ -111,8 +113,17 @@ def _input(estimate: Estimate, acquisition: Acquisition, position: int) -> dict[
             "rotation_degrees": round(alignment.rotation_degrees, 3),
         },
     }
-    if acquisition.name in level.log_echo_times:
-        told["fitted_echo_time"] = round(float(np.exp(level.log_echo_times[acquisition.name])), 1)
+    posterior = level.posterior(acquisition.name)
+    if ECHO_TIME in posterior:
+        told["fitted_echo_time"] = round(float(np.exp(posterior.pop(ECHO_TIME)[0])), 1)
+    told["nuisances"] = {
+        nuisance.name: {
+            "title": nuisance.title,
+            "known": {"mean": nuisance.mean, "sd": nuisance.sd, "source": nuisance.source},
+            "fitted": dict(zip(("mean", "sd"), (round(value, 4) for value in posterior[nuisance.name]), strict=True)),
+        }
+        for nuisance in nuisances_of(acquisition.protocol)
+    }
     return told
 
 

@@ -79,7 +79,7 @@ def shared_errors(estimate: Estimate) -> SharedErrors:
     size = len(brain) * len(PROPERTIES)
     factors = np.tile(sd_factors(len(estimate.inputs)), len(brain))
     covariance = np.asarray(estimate.head.level.covariance, dtype=float)[:size, :size]
-    prior = literature_level(np.zeros(0), {}, estimate.head.field_strength).covariance
+    prior = literature_level(np.zeros(0), (), {}, estimate.head.field_strength).covariance
     scale = np.outer(factors, factors)
     return SharedErrors(tuple(tissue.name for tissue in brain), covariance * scale, prior * scale)
 

@@ -1,0 +1,58 @@
+"""What scanners do beside the prescription: inversions that are not perfect, flip angles that are off, T2*, magnetization transfer.
+
+No header states these, and three images of one head cannot tell them apart from its tissues. What is known of them belongs to the sequence:
+a mean and an SD, tight, with a source. The fit marginalises over them; none is a free knob.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from .protocol import Protocol
+
+_FILE = Path(__file__).parent.parent / "resources" / "nuisances.json"
+MAGNETIZATION_TRANSFER = "magnetization_transfer"
+"""The nuisance that is no argument of an equation: it takes a share of each tissue's signal, in proportion to its bound pool."""
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """One nuisance of one sequence: its ``name``, a ``title``, ``mean`` and ``sd``, and where these come from."""
+
+    name: str
+    title: str
+    mean: float
+    sd: float
+    source: str
+
+
+def nuisances_of(protocol: Protocol) -> tuple[Nuisance, ...]:
+    """The nuisances of a protocol's sequence, without those whose value the protocol states."""
+    return tuple(nuisance for nuisance in _nuisances(protocol.sequence.name) if nuisance.name not in protocol.values)
+
+
+@cache
+def _nuisances(sequence: str) -> tuple[Nuisance, ...]:
+    found = []
+    for row in _knowledge()["nuisances"]:
+        if sequence in row["sequences"]:
+            mean, sd = row["sequences"][sequence]
+            found.append(Nuisance(row["name"], row["title"], mean, sd, row["source"]))
+    return tuple(found)
+
+
+def bound_pool(tissues: Sequence[str]) -> np.ndarray:
+    """Bound pool of ``tissues`` (names of the table) relative to white matter's; 0 where nothing is known."""
+    known = _knowledge()["bound_pool"]["tissues"]
+    return np.array([known.get(tissue, 0.0) for tissue in tissues])
+
+
+@cache
+def _knowledge() -> dict:
+    return json.loads(_FILE.read_text(encoding="utf-8"))
