@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .dual import Array, exp, sqrt
+from .dual import Array, clip, exp, sqrt
 
 _ORDERS = 64
 """Dephasing orders that are followed; what goes beyond does not come back within a train's echo that matters (tested)."""
@@ -116,7 +116,7 @@ class TrainResponse:
 def _scaled(rate: Array, shortest: float, longest: float) -> Array:
     """−1 to 1 from the longest to the shortest time, even in the square root of the rate."""
     low, high = longest**-0.5, shortest**-0.5
-    return (sqrt(rate) - low) * (2.0 / (high - low)) - 1.0
+    return (sqrt(clip(rate, 1.0 / longest, 1.0 / shortest)) - low) * (2.0 / (high - low)) - 1.0
 
 
 def _polynomial(coefficients: np.ndarray, x: Array, y: Array) -> Array:
