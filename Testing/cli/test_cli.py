@@ -37,9 +37,7 @@ def head() -> KnownHead:
     step = slice(None, None, 2)
     half = (step, step, step)
     maps = full.maps
-    return KnownHead(
-        TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half]
-    )
+    return KnownHead(TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half])
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ BELOW = {
     "training": {"workflow", "imaging", "network", "fitting", "physics"},
     "mrml": {"workflow", "imaging", "network", "fitting", "physics"},
     "panel": {"mrml", "workflow", "imaging", "network", "fitting", "physics"},
+    "api": {"workflow", "imaging", "physics"},
     "cli": {"workflow", "training", "imaging", "network", "fitting", "physics"},
 }
 """What each part of the library may import besides itself and what is free for all."""

@@ -160,9 +160,7 @@ def _boxes(shape: Sequence[int], tile: int, multiple: int) -> list[tuple[slice, 
         step = max(multiple, (size - _OVERLAP) // multiple * multiple)
         firsts = list(range(0, max(n - size, 0) + step, step)) if n > size else [0]
         starts.append([(min(first, max(n - size, 0)), min(size, n)) for first in firsts])
-    return [
-        (slice(a, a + i), slice(b, b + j), slice(c, c + k)) for a, i in starts[0] for b, j in starts[1] for c, k in starts[2]
-    ]
+    return [(slice(a, a + i), slice(b, b + j), slice(c, c + k)) for a, i in starts[0] for b, j in starts[1] for c, k in starts[2]]
 
 
 def _taper(shape: Sequence[int], overlap: int) -> np.ndarray:

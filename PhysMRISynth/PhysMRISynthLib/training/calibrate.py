@@ -38,9 +38,7 @@ _VOXELS = 20_000
 _SEED = 4242
 
 
-def scores_of(
-    head: KnownHead, rng: np.random.Generator, prior: str, counts: Sequence[int] = COUNTS
-) -> dict[tuple[str, ...], np.ndarray]:
+def scores_of(head: KnownHead, rng: np.random.Generator, prior: str, counts: Sequence[int] = COUNTS) -> dict[tuple[str, ...], np.ndarray]:
     """How many SDs the truth is away (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs of one of these ``counts``."""
     images = standard_acquisition(head.maps, rng)
     inputs = {name: Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()}
