@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from .workflow.estimate import Estimate, estimate_tissue_maps
 from .workflow.export import Export, with_deviations
 from .workflow.export import export_dicom as write_dicom
 from .workflow.inputs import field_strength_of, read_acquisitions
-from .workflow.outputs import REPORT, check_free, check_rendering, whole_folder, write_estimate, write_json, write_rendering
+from .workflow.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.render import render as render_voxels
+from .workflow.report import estimate_report
 from .workflow.sample import ATTEMPTS, STEPS, Order, SampledHead, installed_sampler
 
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ def estimate(
     result = estimate_tissue_maps(acquisitions, reference, register, strength, progress, prior, device, spacing_mm=spacing)
     if out is not None:
         write_estimate(result, acquisitions, strength, Path(out), overwrite)
-    return result
+    report = finite(estimate_report(result, acquisitions, strength))
+    return replace(result, maps=replace(result.maps, provenance=report))  # so that presets are solved for this head, as after load_maps
 
 
 def load_maps(folder: File) -> TissueMaps:

@@ -92,7 +92,7 @@ def read_header(path: Path) -> NiftiHeader:
     spacing = header.spacing[1:]
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         shown = " × ".join(f"{s:g}" for s in spacing)
-        raise ImageError(f"{path}: the header's voxel spacing of {shown} is none. Correct the header, or convert the image again.")
+        raise ImageError(f"{path}: the header's voxel spacing of {shown} is invalid. Correct the header, or convert the image again.")
     slope, intercept = header.scaling
     if math.isinf(slope) or (slope and not math.isnan(slope) and not math.isfinite(intercept)):  # 0 and NaN stand for no scaling
         raise ImageError(f"{path}: slope {slope:g} and intercept {intercept:g} cannot scale voxels. Convert the image again.")

@@ -44,12 +44,12 @@ their voxels."""
 MOST_STEPS, MOST_ATTEMPTS = 1000, 50
 Progress = Callable[[float], None]
 """Told the fraction that is done; may raise to stop."""
-STAGE = "draw heads"
+STAGE = "sample heads"
 """What a progress bar calls it."""
 _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
 """Usual shares of an attempt's time, and of a head's that attempts have."""
-_BROKEN = "The midline of this head is outside the limits that label maps of adults set (draws: {made}): {flaws}. Draw another seed."
-_NOT_FOUND = "This head was not found in the atlas (draws: {made}): its midline is not known. Look at it, or draw another seed."
+_BROKEN = "The midline of this head is outside the limits that label maps of adults set (attempts: {made}): {flaws}. Sample another seed."
+_NOT_FOUND = "This head was not found in the atlas (attempts: {made}): its midline is not known. Look at it, or sample another seed."
 _LEAST_VOXELS = 50
 
 
@@ -214,7 +214,7 @@ class Sampler:
             "midline": None if drawn.midline is None else asdict(drawn.midline),
             "warnings": drawn.warnings,
             "units": UNITS,
-            "notice": "This head does not exist: it was drawn at random by a model of simulated heads. Research only.",
+            "notice": "This is a synthetic head: it was sampled at random from a model of simulated heads. Research only.",
         }  # fmt: skip
 
 
