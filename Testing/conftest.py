@@ -15,7 +15,7 @@ _REPOSITORY = Path(__file__).parent.parent
 _SLOWEST = (
     "workflow/test_standard_heads", "workflow/test_defects", "workflow/test_strangers", "cli/test_cli", "training/test_evaluation_samples",
     "workflow/test_shipped_sampler", "workflow/test_geometry", "workflow/test_cohort", "workflow/test_compare", "faults/test_faults",
-    "console/test_slicer_console", "imaging/test_alignment", "workflow/test_lesion", "training/test_signal_training", "training/test_halves",
+    "console/test_slicer_console", "imaging/test_alignment", "workflow/test_lesion", "training/test_halves",
 )  # fmt: skip
 """Files that take longest come first, so that two processes end at about the same time."""
 _REMEDY = "set PHYSMRISYNTH_DATA to the folder that holds it"

@@ -15,6 +15,7 @@ from PhysMRISynthLib.workflow.simulate import simulate
 from PhysMRISynthLib.workflow.small_head import small_head
 from workflow.map_folders import head
 
+FIELD_STRENGTH = 1.5
 SPECS = {"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}
 
 
@@ -22,7 +23,7 @@ SPECS = {"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """T1w, T2w and FLAIR of the small head."""
     folder = tmp_path_factory.mktemp("images")
-    maps = small_head().maps
+    maps = small_head(FIELD_STRENGTH).maps
     images = simulate(maps, {role: protocol_from_spec(spec) for role, spec in SPECS.items()}, 100.0, 0.1, 1)
     for role, image in images.items():
         sitk.WriteImage(maps.image(image), str(folder / f"{role}.nii.gz"))
@@ -32,15 +33,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_an_estimate_is_written_and_read_back(files: dict[str, Path], tmp_path: Path) -> None:
     stages: list[str] = []
     estimate = pms.estimate(
-        **{role: str(file) for role, file in files.items()}, protocols=SPECS, prior="literature", field_strength=1.5,
+        **{role: str(file) for role, file in files.items()}, protocols=SPECS, prior="literature", field_strength=FIELD_STRENGTH,
         out=tmp_path / "maps", progress=lambda stage, done: stages.append(stage),
     )  # fmt: skip
-    brain = small_head().brain_tissue()
-    assert np.median(np.abs(estimate.maps.t1[brain] / small_head().maps.t1[brain] - 1.0)) < 0.1
+    truth = small_head(FIELD_STRENGTH)
+    brain = truth.brain_tissue()
+    assert np.median(np.abs(estimate.maps.t1[brain] / truth.maps.t1[brain] - 1.0)) < 0.1
     read = pms.load_maps(str(tmp_path / "maps"))
     np.testing.assert_allclose(read.t1, estimate.maps.t1, rtol=1e-5)
     np.testing.assert_allclose(read.sd["PD"], estimate.maps.sd["PD"], rtol=1e-4, atol=1e-6)
-    assert read.provenance["field_strength_tesla"] == 1.5 and len(set(stages)) > 3
+    assert read.provenance["field_strength_tesla"] == FIELD_STRENGTH and len(set(stages)) > 3
     for preset in ("synthetic-dir", "synthetic-flair"):  # solved for this head in either case
         own, again = (sitk.GetArrayFromImage(pms.render(maps, preset)) for maps in (estimate.maps, read))
         np.testing.assert_allclose(own, again, rtol=1e-3, atol=0.5)

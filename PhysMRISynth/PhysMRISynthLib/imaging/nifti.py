@@ -105,7 +105,7 @@ def _check_place(header: NiftiHeader, path: Path) -> None:
     qform, sform = (code > 0 for code in header.codes)
     stated = ([*header.quaternion, *header.shift] if qform else []) + (header.sform.ravel().tolist() if sform else [])
     if not np.isfinite(stated).all() or (qform and math.hypot(*header.quaternion) > 1.0 + 1e-3):
-        raise ImageError(f"{path}: the header places the voxels nowhere (qform or sform is damaged). Convert the image again.")
+        raise ImageError(f"{path}: the header gives an invalid position (qform or sform is damaged). Convert the image again.")
     own = np.linalg.norm(header.sform[:, :3], axis=0)
     if sform and not qform and np.abs(own / header.spacing[1:] - 1.0).max() > _SAME_SPACING:
         shown = (" × ".join(f"{s:.4g}" for s in values) for values in (header.spacing[1:], own))

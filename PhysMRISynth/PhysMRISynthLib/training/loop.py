@@ -63,7 +63,7 @@ def average_into(average: nn.Module, network: nn.Module, decay: float, step: int
 
 @contextmanager
 def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM into a wish to stop, so that the last step is saved."""
+    """Turn SIGTERM into a stop request, so that the last step is saved."""
     asked = False
 
     def ask(number: int, frame: object) -> None:
