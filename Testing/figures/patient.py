@@ -19,8 +19,8 @@ from PhysMRISynthLib.workflow.planes import brain_centre, draw_sides, plane
 OUT = Path(__file__).resolve().parents[2] / "Resources" / "patient.png"
 PROTOCOLS = {"t1w": "se,TR=600,TE=15", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=11000,TE=140,TI=2800"}
 """As published for the study; the files state none."""
-INCHES, DPI = (9.6, 3.5), 100
-CROP = np.s_[8:212, 22:198]
+INCHES, DPI = (9.6, 3.9), 100
+CROP = np.s_[0:212, 22:198]
 """Of a plane of 220 mm, without most of the air."""
 PALETTE_COLOURS = 200
 

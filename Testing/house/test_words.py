@@ -30,7 +30,8 @@ INSTEAD = {
     r"\bhas told\b|\bis told\b|\bare told\b|\bwas told\b|\btold (the|that|to|of|by)\b": "state, name, give",
 }
 """Patterns that are not to stand in a text for users, and what to say instead."""
-CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
+CODE = re.compile(r"```.*?```|`[^`]*`|'physmrisynth [^']*'", re.DOTALL)
+"""Names of commands and in programs are what they are."""
 
 
 def found_in(text: str) -> list[str]:
