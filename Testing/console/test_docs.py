@@ -14,7 +14,7 @@ from mrml.scene import headless_slicer
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.imaging.volumes import write_image
 from PhysMRISynthLib.mrml.segmentation import tissueSegmentation
-from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.physics.presets import OWN_PRESETS, protocol_from_spec
 from PhysMRISynthLib.workflow.render import render
 from PhysMRISynthLib.workflow.simulate import simulate
 from workflow.cohorts import touch
@@ -23,7 +23,7 @@ from workflow.test_compare import visit
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("tissues", "regions", "two-visits", "cohorts", "measured-maps", "contrasts")
-WITH_COMMANDS = (*PAGES, "command-line", "dicom")
+WITH_COMMANDS = (*PAGES, "command-line", "contrast-design", "dicom")
 WITH_SNIPPETS = (*PAGES, "python", "dicom")
 IMAGES = {"t1w": "mprage,TR=2400,TI=1000,TE=3.16,FA=8", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=9000,TE=90,TI=2500"}
 
@@ -50,6 +50,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for role, image in simulate(maps, {role: protocol_from_spec(spec) for role, spec in IMAGES.items()}, 100.0, 0.1, 1).items():
         write_image(maps.image(image), root / "images" / f"{role}.nii.gz")
     return root
+
+
+@pytest.fixture(autouse=True)
+def nothing_own() -> Iterator[None]:
+    """Presets of one's own that a page loads are gone afterwards."""
+    yield
+    OWN_PRESETS.clear()
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS)

@@ -155,7 +155,7 @@ def test_what_is_no_expander_is_refused(tmp_path: Path) -> None:
         ({"reading": [16, 24]}, "widths of multiples"),
         ({"writing": [16]}, "as many widths as blocks"),
         ({"noise": -0.1}, "noise from 0"),
-        ({"colour": 1}, "Unknown field of a condenser: colour"),
+        ({"colour": 1}, "Unknown field of a second stage: colour"),
         ({"fold": None}, "whole numbers"),
     ),
     ids=str,
