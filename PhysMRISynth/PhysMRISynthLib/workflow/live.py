@@ -1,4 +1,4 @@
-"""Interactive rendering: one set of tissue maps under one protocol after another, whole or only in the visible slices."""
+"""Rendering under the finger: one set of tissue maps, shown under protocol after protocol, whole or only where views look."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class LiveRenderer:
     def render(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> None:
         """Fill ``out``, float32 (z, y, x), with the image in units of ``scale`` · the equation's signal.
 
-        Raises ImageError when ``out`` is no float32 array of the maps' shape, ProtocolError when the noise is invalid.
+        Raises ImageError when ``out`` is no float32 array of the maps' shape, ProtocolError when the noise has no sense.
         """
         for _ in self.steps(protocol, out, noise, scale):
             pass
@@ -101,7 +101,7 @@ class LiveRenderer:
         return noise is None or (self._drawn is not None and self._drawn[0] == noise.seed)
 
     def sigma(self, protocol: Protocol, noise: Noise, scale: float = 1.0) -> float:
-        """The SD of the noise in the units of the image. Raises ProtocolError when the noise is invalid."""
+        """The SD of the noise in the units of the image. Raises ProtocolError when the noise has no sense."""
         return sigma_for_snr(self._sample.rendered(protocol, scale), noise.snr)
 
     def render_region(self, protocol: Protocol, out: np.ndarray, region: Region, noise: Noise | None = None, scale: float = 1.0) -> None:
