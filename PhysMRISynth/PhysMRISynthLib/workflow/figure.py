@@ -66,7 +66,7 @@ def second_page(estimate: Estimate, field_strength: float) -> Figure:
 
 def draw_maps(parent: Any, estimate: Estimate) -> None:
     """T1 and T2 in three planes each, with the patient's sides."""
-    axes = parent.subplots(1, 6, gridspec_kw={"wspace": 0.02, "left": 0.02, "right": 0.98, "top": 0.92, "bottom": 0.18})
+    axes = parent.subplots(1, 6, gridspec_kw={"wspace": 0.02, "left": 0.02, "right": 0.98, "top": 0.92, "bottom": 0.28})
     centre = brain_centre(estimate)
     for group, (name, colours, low, high) in enumerate(_READERS_MAPS):
         voxels = {"T1": estimate.maps.t1, "T2": estimate.maps.t2}[name]
