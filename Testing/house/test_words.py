@@ -17,7 +17,7 @@ INSTEAD = {
     r"do(es)? not exist before|heads? that (do|does|did) not exist|this head does not exist|nobody's": "synthetic head",
     r"drawn heads?|heads? that (is|are|was|were) drawn|head is drawn|draw (a |another |new )?(heads?|seed)|drawn (again|anew)": "sample",
     r"\bwish(es|ed)?\b|told at will": "condition, target",
-    r"\b(is|are|and) none\b[.,]": "is a computed image; is invalid",
+    r"\b(which|and|that) is none\b|\bis none\.": "is a computed image; is invalid",
     r"\bnevertheless\b": "anyway",
     r"stated by nobody|nobody stated|nobody told": "assumed",
     r"\bfamiliarity\b|suits? the method": "out-of-distribution score, input check",
