@@ -256,7 +256,7 @@ def test_an_image_that_is_as_its_sequence_makes_it_is_left_alone(spec: str, low:
 
 @pytest.mark.parametrize("low", (0, 5))
 def test_a_psir_image_that_lost_its_sign_is_refused_with_a_remedy(low: float) -> None:
-    remedy = r"t1w has next to no negative voxels.*Export .* with its sign, or give the magnitude image as 'ir'"
+    remedy = r"t1w has hardly any negative voxels.*Export .* with its sign, or give the magnitude image as 'ir'"
     with pytest.raises(ImageError, match=remedy):
         acquisition("t1w", volume_of(low, 4095), parse_protocol("psir"))
 

@@ -185,7 +185,7 @@ def test_a_t1w_after_a_contrast_agent_is_taken_where_that_is_allowed(driven: Dri
     driven.parameters.t1w = node
     driven.click("applyButton")
     assert client.jobs == []
-    assert "'Allow contrast agent' takes it nevertheless" in driven.message("estimateWarningLabel")
+    assert "Use 'Allow contrast agent' to accept it anyway" in driven.message("estimateWarningLabel")
     driven.click("allowContrastAgentCheckBox")
     driven.click("applyButton")
     assert "contrast agent" in client.jobs[0].acquisitions[0].protocol.notes[0]

@@ -1,4 +1,4 @@
-"""The synthetic contrast under the user's finger: presets, sliders, preview, undo, compare, save."""
+"""The section of the synthetic contrast: presets, sliders, preview, undo, compare, save."""
 
 from __future__ import annotations
 
