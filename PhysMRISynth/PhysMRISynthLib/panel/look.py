@@ -17,7 +17,9 @@ PLAIN = ""
 MARKED = '<span style="background-color: #ffe9a8; color: #3f3000">&nbsp;{}&nbsp;</span>'
 """Rich text that catches the eye: what is assumed, wrong or out of range."""
 _EDGE = "QFrame#verdictFrame {{ border: none; border-left: 5px solid {colour}; background-color: rgba(128, 128, 128, 28); }}"
-LEVEL_COLOURS = {Level.GOOD: "#2e9e5b", Level.CAUTION: "#d08a00", Level.DO_NOT_USE: "#d03c3c"}
+LEVEL_COLOURS = {Level.GOOD: "#1f7a45", Level.CAUTION: "#8f5600", Level.DO_NOT_USE: "#b02a2a"}
+BADGE = '<span style="background-color: {colour}; color: white"><b>&nbsp;{icon} {title}&nbsp;</b></span>'
+"""Rich text for the verdict in a few words."""
 LEVEL_ICONS = {Level.GOOD: "✔", Level.CAUTION: "⚠", Level.DO_NOT_USE: "✖"}
 
 

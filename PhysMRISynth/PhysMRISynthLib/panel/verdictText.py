@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from ..workflow.knowledge import Knowledge, knowledge_in, worst
 from ..workflow.verdict import Cause, Level
-from .look import LEVEL_COLOURS, LEVEL_ICONS
+from .look import BADGE, LEVEL_COLOURS, LEVEL_ICONS
 from .runText import ROLE_TITLES, durationText
 
 _ROLE = re.compile(r"\b(t1w|t2w|flair)\b")
@@ -35,7 +35,7 @@ def verdictHtml(report: Mapping[str, Any]) -> str:
     level = levelOf(report)
     if level is None:
         return ""
-    head = f'<b><span style="color: {LEVEL_COLOURS[level]}">{LEVEL_ICONS[level]}</span> {levelTitle(level)}.</b>'
+    head = BADGE.format(colour=LEVEL_COLOURS[level], icon=LEVEL_ICONS[level], title=f"{levelTitle(level)}.")
     reasons = _counted(report)
     first = _reason(reasons[0]) if reasons else _("Nothing was found that speaks against these maps.")
     return " ".join((head, escape(first), _whiteMatter(report))).strip()
