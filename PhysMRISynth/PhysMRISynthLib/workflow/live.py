@@ -19,6 +19,8 @@ from .voxel_sample import SAMPLE, sampled_voxels
 
 _CHUNK = 1 << 16
 """Voxels at a time: the buffers of a thread stay in its core's cache, and threads seldom wait for one another."""
+_FEW = 1 << 18
+"""Voxels that are done sooner than threads have started: those of three slices."""
 _SLAB = 1 << 20
 """Voxels of one step of a whole image: some ten milliseconds."""
 _SAMPLE = SAMPLE
@@ -205,7 +207,11 @@ class _Tissue:
             values = (signal if protocol.sequence.signed else abs(signal)).value
             image[self.position[piece]] = values if scale == 1.0 else np.multiply(values, np.float32(scale), out=values)
 
-        for_each_chunk(self.pd.size, _CHUNK, work)
+        if self.pd.size <= _FEW:
+            for piece in chunks(self.pd.size, _CHUNK):
+                work(piece)
+        else:
+            for_each_chunk(self.pd.size, _CHUNK, work)
 
 
 @dataclass(frozen=True)

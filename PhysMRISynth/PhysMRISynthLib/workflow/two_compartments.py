@@ -37,12 +37,13 @@ def compartments(pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, fraction: np.nd
     water, fluid_t1, fluid_t2 = fluid
     of_fluid = fraction * np.float32(water)
     of_tissue = np.maximum(pd - of_fluid, np.float32(0.0))
-    times = []
-    with np.errstate(all="ignore"):  # air has no times, and what is all fluid has no tissue
-        for whole, own, (shortest, longest) in ((t1, fluid_t1, _T1_RANGE), (t2, fluid_t2, _T2_RANGE)):
-            left = of_tissue / (pd / whole - of_fluid / np.float32(own))
-            times.append(np.clip(np.where(left > 0, left, longest), shortest, longest).astype(np.float32))
-    return Compartments(of_tissue, *times, of_fluid)
+
+    def left(whole: np.ndarray, own: float, shortest: float, longest: float) -> np.ndarray:
+        with np.errstate(all="ignore"):  # air has no times, and what is all fluid has no tissue
+            time = of_tissue / (pd / whole - of_fluid / np.float32(own))
+        return np.clip(np.where(time > 0, time, longest), shortest, longest).astype(np.float32)
+
+    return Compartments(of_tissue, left(t1, fluid_t1, *_T1_RANGE), left(t2, fluid_t2, *_T2_RANGE), of_fluid)
 
 
 def with_sign(protocol: Protocol) -> Protocol:
