@@ -57,7 +57,7 @@ def amiss_in_public(root: Path) -> list[str]:
     """What the index would miss in the published repository: the topic, and addresses that do not open as pictures."""
     stated, entry = _stated(root), _entry(root)
     owner, name = entry["scm_url"].removesuffix(".git").split("/")[-2:]
-    problems = []
+    problems: list[str] = []
     topics = _fetched(f"https://api.github.com/repos/{owner}/{name}/topics", problems)
     if topics is not None and TOPIC not in json.loads(topics).get("names", ()):
         problems.append(f"the repository on GitHub has no topic '{TOPIC}': add it there, beside About")

@@ -18,6 +18,7 @@ from ..mrml.sideBySide import SideBySide
 from ..physics.protocol import Protocol, parse_protocol
 from ..workflow.contrast_choice import caption
 from .choices import Choices
+from .look import PRESSED
 from .protocolState import noiseOf
 from .runText import ROLE_TITLES
 from .section import showMessage, toldIn
@@ -37,6 +38,8 @@ class Comparison:
         self.choices = Choices(self.ui.compareComboBox, self._chosen)
         self.ui.compareButton.connect("toggled(bool)", self._flip)
         self.ui.sideBySideButton.connect("toggled(bool)", self._side)
+        for button in (self.ui.compareButton, self.ui.sideBySideButton):
+            button.setStyleSheet(PRESSED)
         self.ui.setBButton.connect("clicked(bool)", lambda checked: self.setB())
         self._views: SideBySide | None = None
         self._rendered: Any = None
