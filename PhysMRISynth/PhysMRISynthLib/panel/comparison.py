@@ -98,8 +98,10 @@ class Comparison:
 
     def _visit(self, choice: str) -> TissueMapNodes | None:
         """The other maps where B is the present contrast of these."""
-        node = slicer.mrmlScene.GetNodeByID(choice.removeprefix(_VISIT)) if choice.startswith(_VISIT) else None
-        return TissueMapNodes.wrap(node) if node is not None else None
+        if not choice.startswith(_VISIT):
+            return None
+        wanted = choice.removeprefix(_VISIT)
+        return next((maps for maps in TissueMapNodes.all(slicer.mrmlScene) if maps.node.GetID() == wanted), None)
 
     def _chosen(self, value: str) -> None:
         self.section.parameters.compareWith = value
