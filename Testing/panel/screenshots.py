@@ -152,7 +152,7 @@ def _estimate(driven: DrivenPanel, client: FakeClient, files: Path) -> None:
     driven.click("applyButton")
     finish(driven, client, roles=tuple(_HEADERS), warnings=(_WARNING,), known=head)
     driven.panel.protocol.buttons["synthetic-dir"].click()
-    driven.settle(400)
+    driven.waitFor(lambda: driven.parameters.quantity == "")  # the whole contrast is there
 
 
 def _openOthers(driven: DrivenPanel) -> None:
