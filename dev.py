@@ -10,6 +10,7 @@
     python3 dev.py bench [LABELS]      every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
     python3 dev.py release --check     measure what would be published as Slicer's Extensions Index does, and check its other rules
     python3 dev.py release             the same, and leave a repository of one commit and the extension's archive in dist
+    python3 dev.py release --published see whether topic and pictures of the repository on GitHub are as the index wants them
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
 The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.

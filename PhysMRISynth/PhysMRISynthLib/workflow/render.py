@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,11 +12,10 @@ from ..physics.noise import add_noise, sigma_for_snr
 from ..physics.protocol import Protocol
 from ..physics.scratch import Scratch, Workspace
 from .chunks import for_each_chunk
+from .two_compartments import are_apart, compartments, fluid_signal, with_sign
 
 _CHUNK = 1 << 18
 """Voxels at a time: enough for threads not to wait for one another."""
-_T1_RANGE, _T2_RANGE = (50.0, 8000.0), (5.0, 4000.0)
-"""ms: of a voxel's tissue beside its fluid."""
 
 
 def render_arrays(protocol: Protocol, pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -57,21 +55,12 @@ def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarra
 
 
 def _noise_free(maps: TissueMaps, protocol: Protocol) -> np.ndarray:
-    """The image of ``maps``: where their share of fluid is known, tissue and fluid add up with their signs, so that half
-    nulled fluid is not taken for something between fluid and tissue."""
-    if maps.fluid_fraction is None or maps.fluid is None or not protocol.sequence.uses_pd:
+    """The image of ``maps``; where their share of fluid is known, tissue and fluid are rendered apart."""
+    if not are_apart(maps, protocol) or maps.fluid_fraction is None or maps.fluid is None:
         return render_arrays(protocol, maps.pd, maps.t1, maps.t2)
-    keeps_sign = replace(protocol, sequence=replace(protocol.sequence, signed=True))
-    water, t1, t2 = maps.fluid
-    of_fluid = maps.fluid_fraction * np.float32(water)
-    of_tissue = np.maximum(maps.pd - of_fluid, np.float32(0.0))
-    times = []
-    with np.errstate(all="ignore"):  # air has no times, and what is all fluid has no tissue
-        for whole, own, (shortest, longest) in ((maps.t1, t1, _T1_RANGE), (maps.t2, t2, _T2_RANGE)):
-            left = of_tissue / (maps.pd / whole - of_fluid / np.float32(own))
-            times.append(np.clip(np.where(left > 0, left, longest), shortest, longest).astype(np.float32))
-    image = render_arrays(keeps_sign, of_tissue, *times)
-    image += of_fluid * np.float32(keeps_sign.signal(np.array(1.0), np.array(t1), np.array(t2)))
+    apart = compartments(maps.pd, maps.t1, maps.t2, maps.fluid_fraction, maps.fluid)
+    image = render_arrays(with_sign(protocol), apart.pd, apart.t1, apart.t2)
+    image += apart.fluid * np.float32(fluid_signal(protocol, maps.fluid))
     return image if protocol.sequence.signed else np.abs(image)
 
 
