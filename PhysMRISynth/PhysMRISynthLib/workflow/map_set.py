@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import ImageError
 from ..imaging.map_files import MapFiles, find_map_files
 from ..imaging.tissue_labels import tissue_labels
-from ..imaging.tissue_maps import TissueMaps, read_tissue_maps
+from ..imaging.tissue_maps import PER_CENT, TissueMaps, read_tissue_maps
 from ..imaging.volumes import Volume, read_volume, same_grid
-from .export import with_deviations
+from ..physics.tissues import PROPERTIES
 
 _FRACTION = "fluid_fraction"
 _RESIDUALS = "residual_*.nii.gz"
@@ -59,6 +59,20 @@ def read_map_set(folder: Path) -> MapSet:
     others = [path for path in (Path(folder) / f"{_FRACTION}.nii.gz", *sorted(Path(folder).glob(_RESIDUALS))) if path.is_file()]
     extra = {path.name.removesuffix(".nii.gz"): _on_grid(read_volume(path, constant=True), maps, files) for path in others}
     return MapSet(maps, labels, extra)
+
+
+def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
+    """``maps`` with the SDs that lie beside them in ``folder``. Raises ImageError when one is on another grid or negative in the head."""
+    deviations, files = {}, find_map_files(folder)
+    for name in PROPERTIES:
+        file = files.path(f"{name}_sd")
+        if not file.exists():
+            continue
+        volume = files.read(f"{name}_sd")
+        if not same_grid(volume.image, maps.grid) or volume.voxels[maps.mask].min() < 0:
+            raise ImageError(f"{file} is not the SD of the maps beside it. Give maps of one estimate.")
+        deviations[name] = volume.voxels / np.float32(PER_CENT) if name == "PD" else volume.voxels
+    return replace(maps, sd=deviations)
 
 
 def _on_grid(volume: Volume, maps: TissueMaps, files: MapFiles) -> np.ndarray:

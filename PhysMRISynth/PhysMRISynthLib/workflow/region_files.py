@@ -10,6 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
+from ..imaging.dicom_out.measurement_report import QUANTITY_CODES, Finding, Value
+from ..imaging.tissue_labels import tissue_labels
 from ..imaging.volumes import read_volume, same_grid
 from .map_set import MapSet
 from .regions import Region, measure_regions
@@ -29,9 +31,7 @@ def measure_file(
     return measure_regions(head, *read_regions(head, labels, names, resample), only)
 
 
-def read_regions(
-    head: MapSet, labels: Path, names: Path | None = None, resample: bool = False
-) -> tuple[np.ndarray, Mapping[int, str]]:
+def read_regions(head: MapSet, labels: Path, names: Path | None = None, resample: bool = False) -> tuple[np.ndarray, Mapping[int, str]]:
     """The label map (z, y, x) of a file on the grid of the maps, and its names, as :func:`measure_file` takes them. Raises ImageError."""
     regions = _regions(head, labels, resample)
     table = names or beside(labels)
@@ -79,3 +79,14 @@ def region_rows(regions: Sequence[Region]) -> list[dict[str, Any]]:
                 "source": "literature" if m.from_literature else "images",
             })  # fmt: skip
     return rows
+
+
+def findings_of(regions: Sequence[Region]) -> list[Finding]:
+    """The measurements as a DICOM report states them; regions without a voxel in the head are left out."""
+    codes = {label.title: label.code for label in tissue_labels()}
+    found = []
+    for region in regions:
+        values = [Value(m.quantity, m.mean, m.mean_sd, m.median) for m in region.measurements.values() if m.quantity in QUANTITY_CODES]
+        if values:
+            found.append(Finding(region.label, region.name, codes.get(region.name), region.volume_ml, tuple(values)))
+    return found
