@@ -17,6 +17,7 @@ from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
 from ..workflow.sweep import swept, write_film
 from .choices import Choices
+from .regionsSection import chosenMaps
 from .section import Section, showMessage, toldIn
 
 _SEPARATOR = ","
@@ -87,19 +88,19 @@ class ContrastsSection(Section):
         self.parameters.contrasts = _SEPARATOR.join(names)
 
     def _protocols(self) -> list[Protocol]:
-        return [protocolOf(self.panel.maps, name) for name in self.ticked]
+        return [protocolOf(chosenMaps(self), name) for name in self.ticked]
 
     def make(self) -> None:
         """Compute the ticked contrasts as volumes."""
         with toldIn(self.ui.contrastsMessageLabel), slicer.util.WaitCursor():
-            made = renderContrasts(self.panel.maps, self._protocols())
+            made = renderContrasts(chosenMaps(self), self._protocols())
             told = _("{count} volumes in the folder of the maps (Data module): {names}")
             showMessage(self.ui.contrastsMessageLabel, told.format(count=len(made), names=", ".join(node.GetName() for node in made)))
 
     def toDatabase(self) -> None:
         """Put maps, ticked contrasts and measurements into the DICOM database."""
         with toldIn(self.ui.contrastsMessageLabel), slicer.util.WaitCursor():
-            done = addToDatabase(self.panel.maps, self._protocols(), self.parameters.regions)
+            done = addToDatabase(chosenMaps(self), self._protocols(), self.parameters.regions)
             count = sum(name.endswith(".dcm") for name in done.files)
             told = _("{count} files in Slicer's DICOM database. Not for diagnosis.").format(count=count)
             showMessage(self.ui.contrastsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
@@ -108,7 +109,7 @@ class ContrastsSection(Section):
         """A range around the present value, within what the sequence allows."""
         state = self.panel.protocol.state
         known = state.equation.parameter(name)
-        value = state.values.get(name, known.default)
+        value = state.values.get(name, known.default) or known.minimum
         self.ui.sweepFromSpinBox.value, self.ui.sweepToSpinBox.value = max(known.minimum, _FROM * value), min(known.maximum, _TO * value)
 
     def _values(self) -> list[float]:
@@ -119,7 +120,7 @@ class ContrastsSection(Section):
         with toldIn(self.ui.contrastsMessageLabel), slicer.util.WaitCursor():
             self.ui.sweepPlayButton.checked = False
             name = self.parameter.value or ""
-            self.browser = sweepParameter(self.panel.maps, self.panel.protocol.state.protocol(), name, self._values())
+            self.browser = sweepParameter(chosenMaps(self), self.panel.protocol.state.protocol(), name, self._values())
             told = _("Sequence {name}: play it here or in the Sequences module.").format(name=self.browser.GetName())
             showMessage(self.ui.contrastsMessageLabel, told)
         self.update()
@@ -136,7 +137,7 @@ class ContrastsSection(Section):
             with toldIn(self.ui.contrastsMessageLabel), slicer.util.WaitCursor():
                 name = self.parameter.value or ""
                 protocols = swept(self.panel.protocol.state.protocol(), name, self._values())
-                write_film(self.panel.maps.shownMaps(), protocols, name, Path(chosen))
+                write_film(chosenMaps(self).shownMaps(), protocols, name, Path(chosen))
                 showMessage(self.ui.contrastsMessageLabel, _("{count} frames in {file}.").format(count=len(protocols), file=chosen))
 
     def sceneClosing(self) -> None:

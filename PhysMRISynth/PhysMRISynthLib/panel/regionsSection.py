@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.regions import measureRegions, measureVolumes
 from ..mrml.segmentation import tissueSegmentation
 from .section import Section, showMessage, toldIn
@@ -18,6 +19,12 @@ def showTable(table: Any) -> None:
     manager.setLayout(slicer.modules.tables.logic().GetLayoutWithTable(manager.layout))
     application.GetSelectionNode().SetActiveTableID(table.GetID())
     application.PropagateTableSelection()
+
+
+def chosenMaps(section: Section) -> TissueMapNodes:
+    """The selected maps. Raises ImageError when there are none."""
+    maps = section.panel.maps
+    return maps if maps is not None else TissueMapNodes.wrap(None)
 
 
 class RegionsSection(Section):
@@ -40,14 +47,14 @@ class RegionsSection(Section):
     def segment(self) -> None:
         """Make the segmentation of the tissues, and choose it."""
         with toldIn(self.ui.regionsMessageLabel), slicer.util.WaitCursor():
-            node = tissueSegmentation(self.panel.maps)
+            node = tissueSegmentation(chosenMaps(self))
             self.parameters.regions = node
             showMessage(self.ui.regionsMessageLabel, _("Segmentation of the tissues: {name}.").format(name=node.GetName()))
 
     def measure(self) -> None:
         """Measure the chosen segmentation into a table."""
         with toldIn(self.ui.regionsMessageLabel), slicer.util.WaitCursor():
-            table = measureRegions(self.panel.maps, self.parameters.regions)
+            table = measureRegions(chosenMaps(self), self.parameters.regions)
             showTable(table)
             told = _("Measured into the table {name}. The uncertainty is that of each mean; the maps are estimates.")
             showMessage(self.ui.regionsMessageLabel, told.format(name=table.GetName()))
@@ -55,7 +62,7 @@ class RegionsSection(Section):
     def volumes(self) -> None:
         """Measure the volumes into a table."""
         with toldIn(self.ui.regionsMessageLabel), slicer.util.WaitCursor():
-            table = measureVolumes(self.panel.maps)
+            table = measureVolumes(chosenMaps(self))
             showTable(table)
             showMessage(self.ui.regionsMessageLabel, _("Volumes in the table {name}.").format(name=table.GetName()))
 

@@ -32,9 +32,9 @@ def measured_tissues(maps: TissueMaps, measured: Sequence[str], field_strength: 
     values = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}
     columns = [PROPERTIES.index(name) for name in measured]
     theta = np.log(np.maximum(np.stack([values[name].reshape(-1)[where] for name in measured]), np.float32(1e-3)))
-    for row, tissue in enumerate(tissue_table(field_strength)):
-        sd = np.sqrt(tissue.between_heads**2 + tissue.within_head**2 + _METHOD_SD**2)[columns, None]
-        distance = (theta - tissue.theta[columns, None]) / sd
+    for row, entry in enumerate(tissue_table(field_strength)):
+        sd = np.sqrt(entry.between_heads**2 + entry.within_head**2 + _METHOD_SD**2)[columns, None]
+        distance = (theta - entry.theta[columns, None]) / sd
         weights[row] *= np.exp(-0.5 * (distance**2).sum(axis=0)) / np.prod(sd)
     weights /= np.maximum(weights.sum(axis=0), np.float32(1e-30))
     tissue = np.full(maps.mask.shape, 255, dtype=np.uint8)
