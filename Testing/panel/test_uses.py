@@ -71,7 +71,7 @@ def test_two_visits_are_compared_and_shown_side_by_side(ready: DrivenPanel) -> N
     ready.settle()
     ready.click("compareVisitsButton")
     told = ready.message("visitsMessageLabel")
-    assert "spots of change" in told and "Not for diagnosis" in told
+    assert "Spots of change: 1" in told and "Not for diagnosis" in told
     red = ready.slicer.views["Red"].GetSliceCompositeNode()
     assert slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID()).GetAttribute("PhysMRISynth.Quantity") == "z_T1"
     ready.choose("visitsShowComboBox", "T2: later minus earlier")

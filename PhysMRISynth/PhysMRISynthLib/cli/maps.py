@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import ProtocolError
+from ..errors import ImageError, ProtocolError
 from ..imaging.roles import ROLES
 from ..training.commands import natural
 from .harmonise import add_cohort_options, render_data_set
@@ -105,6 +105,8 @@ def _export(options: argparse.Namespace) -> None:
     from ..workflow.region_files import measure_file
 
     load_own(options)
+    if options.names is not None and options.regions is None:
+        raise ImageError("--names is given without --regions. Give the label file too, or leave the names out.")
     check_export(options.out, options.overwrite, options.source)
     head = read_map_set(options.maps)
     protocols = [protocol_of(head.maps, spec) for spec in options.protocol]

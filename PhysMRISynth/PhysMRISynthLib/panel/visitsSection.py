@@ -70,7 +70,7 @@ class VisitsSection(Section):
         lines = [f"{c.region}: {c.quantity} {c.difference:+.1f} ± {c.sd:.1f} {c.unit} (z {c.z:+.1f})" for c in notable]
         spots = found.comparison.spots
         volume = f"{sum(spot.volume_ml for spot in spots):.2f}"
-        lines.append(_("{count} spots of change, {volume} ml.").format(count=len(spots), volume=volume))
+        lines.append(_("Spots of change: {count}, {volume} ml in all.").format(count=len(spots), volume=volume))
         if not notable:
             lines.insert(0, _("No tissue changed by more than twice its uncertainty."))
         return "\n".join((*lines, *(f"⚠ {text}" for text in found.warnings), _("Not for diagnosis.")))

@@ -23,11 +23,13 @@ _DO_NOT_USE = "do_not_use"
 @dataclass(frozen=True)
 class MapSet:
     """``maps`` with the SDs that are known; ``labels`` (z, y, x; as tissue_labels numbers them), None where there is no label map;
-    ``extra`` maps (z, y, x) by name: the fraction of fluid, residuals, as far as the folder has them."""
+    ``extra`` maps (z, y, x) by name: the fraction of fluid, residuals, as far as the folder has them; ``visit`` is how BIDS names the files
+    (sub-01_ses-a), empty where they have plain names."""
 
     maps: TissueMaps
     labels: np.ndarray | None = None
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    visit: str = ""
 
     @property
     def field_strength(self) -> float:
@@ -58,7 +60,7 @@ def read_map_set(folder: Path) -> MapSet:
         raise ImageError(f"{files.path('tissues')} has labels that stand for no tissue. Restore it, or delete it.")
     others = [path for path in (Path(folder) / f"{_FRACTION}.nii.gz", *sorted(Path(folder).glob(_RESIDUALS))) if path.is_file()]
     extra = {path.name.removesuffix(".nii.gz"): _on_grid(read_volume(path, constant=True), maps, files) for path in others}
-    return MapSet(maps, labels, extra)
+    return MapSet(maps, labels, extra, files.bids or "")
 
 
 def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:

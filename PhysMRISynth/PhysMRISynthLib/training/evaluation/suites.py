@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import PhysMRISynthError
-from . import contrasts, distributions, harmonise, maps, reconstruction, retest, visits, volumes
+from . import contrasts, distributions, harmonise, inputs, maps, reconstruction, retest, visits, volumes
 from .plan import Plan
 from .results import Findings, read_results, write_findings
 
@@ -44,11 +44,12 @@ SUITES = {
     "maps": Suite(maps.check, maps.measure, ("heads", "noise_percent", "seeds", "step")),
     "volumes": Suite(volumes.check, volumes.measure, ("heads",)),
     "harmonise": Suite(harmonise.check, harmonise.measure),
+    "inputs": Suite(inputs.check, inputs.measure, ("heads", "seeds", "step")),
     "visits": Suite(visits.check, visits.measure, ("seeds",)),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL, _APART = "all", ("volumes", "harmonise", "visits", "samples")
+ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "samples")
 
 
 def suites_named(name: str) -> list[str]:
