@@ -43,7 +43,13 @@ class BrainVolumes:
     parenchymal_percent: float
     parenchymal_sd: float
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be measured, and why."""
+        return () if "ventricles" in self.volumes else (_NO_VENTRICLES,)
 
+
+_NO_VENTRICLES = "The brain was not found in the atlas: ventricles were not measured. Check that the maps show a whole brain, upright."
 _TITLES = {
     "intracranial": "Intracranial space", "brain": "Brain tissue without fluid", "white_matter": "White matter",
     "cortical_grey": "Cortical grey matter", "deep_grey": "Deep grey matter and thalamus", "csf": "Cerebrospinal fluid",
