@@ -47,7 +47,7 @@ def test_the_command_fits_them_beside_the_others(files: Path, tmp_path: Path, ca
     assert "pdw" in capsys.readouterr().out
     assert main(command) == 0, capsys.readouterr().err
     written = {path.name for path in (tmp_path / "maps").iterdir()}
-    assert {"residual_pdw.nii.gz", "residual_t1w_2.nii.gz", "T1.nii.gz"} <= written
+    assert {"fit_pdw.nii.gz", "fit_t1w_2.nii.gz", "T1.nii.gz"} <= written
 
 
 def test_the_suite_compares_sets_of_inputs(tmp_path: Path) -> None:
