@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTextNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTextNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -78,6 +78,8 @@ class PhysMRISynthParameterNode:
     live - render while a slider moves
     sampleSeed, sampleCount - for new heads
     quantity - the map that is shown
+    regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
+    measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
     """
 
     t1w: vtkMRMLScalarVolumeNode
@@ -107,6 +109,13 @@ class PhysMRISynthParameterNode:
     sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
     sampleCount: Annotated[int, WithinRange(1, 100)] = 1
     quantity: str = ""
+    regions: vtkMRMLSegmentationNode
+    earlierMaps: vtkMRMLTextNode
+    laterMaps: vtkMRMLTextNode
+    measuredPD: vtkMRMLScalarVolumeNode
+    measuredT1: vtkMRMLScalarVolumeNode
+    measuredT2: vtkMRMLScalarVolumeNode
+    contrasts: str = ""
 
 
 class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -121,10 +130,12 @@ class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         """Called when the user opens the module for the first time."""
         from PhysMRISynthLib.panel.panel import Panel
+        from PhysMRISynthLib.panel.usesPart import insertUses
 
         ScriptedLoadableModuleWidget.setup(self)
         widget = slicer.util.loadUI(self.resourcePath("UI/PhysMRISynth.ui"))
         self.layout.addWidget(widget)
+        insertUses(widget, slicer.util.loadUI(self.resourcePath("UI/PhysMRISynthUses.ui")), slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(widget)
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = PhysMRISynthLogic()
@@ -265,19 +276,39 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
 
     def exportDicom(
-        self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False
-    ) -> Export:
+        self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False,
+        regions: Any = None,
+    ) -> Export:  # fmt: skip
         """Write PD, T1, T2 and their SDs as Parametric Maps into ``folder``, and return the names of its ``files`` and ``warnings``.
 
         :param maps: the text node that stands for the maps
         :param source: folder of DICOM images whose patient, study and frame of reference these are; None: an anonymous patient
         :param protocols: also these contrasts (presets, ``sequence,TR=…`` or Protocols), each as a series of MR images
         :param overwrite: replace an earlier export in ``folder``
+        :param regions: a segmentation or label volume whose measurements become a Structured Report
         """
         from PhysMRISynthLib.mrml.dicomExport import exportDicom
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 
-        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite)
+        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite, regions)
+
+    def mapUses(self, maps: Any) -> Any:
+        """What can be done with maps, as methods: measureRegions, measureVolumes, changesUntil, renderContrasts, sweepParameter …
+
+        :param maps: the text node that stands for the maps
+        """
+        from PhysMRISynthLib.mrml.uses import MapUses
+
+        return MapUses(maps)
+
+    def importMeasuredMaps(self, pd: Any = None, t1: Any = None, t2: Any = None, units: Any = None, fieldStrength: float = 3.0) -> Any:
+        """Make tissue maps of volume nodes that were measured otherwise (T1 or T2 at least), and return their text node.
+
+        :param units: by "PD", "T1", "T2": %, fraction, relative; ms, s, 1/s, 1/ms; else what the nodes or their values tell
+        """
+        from PhysMRISynthLib.mrml.measured import importMeasured
+
+        return importMeasured({"PD": pd, "T1": t1, "T2": t2}, units, fieldStrength).node
 
     def loadSession(self, folder: str | Path) -> dict[str, Any]:
         """Load the T1w, T2w and FLAIR volumes of one visit (BIDS, OASIS-3, a folder with telling names, or DICOM); nodes by role.

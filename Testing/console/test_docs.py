@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mrml.results import map_nodes
+from mrml.results import map_nodes, visit_nodes
 from mrml.scene import headless_slicer
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.imaging.volumes import write_image
@@ -38,6 +38,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     (root / "images").mkdir()
     write_maps(root / "maps")
+    for role, spec in (("t1w", "mprage"), ("t2w", "tse"), ("pdw", "tse,TR=3000,TE=14")):
+        write_image(head().maps.image(render(head().maps, protocol_from_spec(spec), snr=100.0, scale=1000.0)), root / f"{role}.nii.gz")
     for number in (1, 2):
         found = visit(number)
         write_maps(root / f"visit{number}", found.maps)
@@ -87,8 +89,15 @@ def scene() -> Iterator[Any]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any("mrml" in block for block in blocks(page, "python"))])
 def test_snippets_for_slicer_run_as_they_stand(page: str, scene: Any) -> None:
-    names: dict[str, Any] = {"maps": map_nodes(scene)}
+    names: dict[str, Any] = {"maps": map_nodes(scene), "earlier": visit_nodes(scene, 1).node, "later": visit_nodes(scene, 2).node}
     names["segmentation"] = tissueSegmentation(names["maps"])
+    names |= {"t1": names["maps"].volume("T1"), "t2": names["maps"].volume("T2")}
     for snippet in (block for block in blocks(page, "python") if "mrml" in block):
         exec(snippet, names)
     assert {"table", "browser"} & set(names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_has_a_picture(page: str) -> None:
+    found = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (DOCS / f"{page}.md").read_text(encoding="utf-8"))
+    assert found and all(5_000 < (DOCS / name).stat().st_size < 200_000 for name in found)

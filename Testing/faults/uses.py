@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,16 @@ MEASURE = "measure --maps {here}/maps --regions {here}/labels.nii.gz --out {out}
 VOLUMES = "volumes --maps {here}/maps --out {out}/volumes.tsv"
 COMPARE = "compare {here}/a {here}/b --out {out}/changes"
 NAMES = " --names {here}/names.tsv"
+
+
+@contextmanager
+def no_programs() -> Iterator[None]:
+    """The system finds no program."""
+    before, os.environ["PATH"] = os.environ.get("PATH", ""), ""
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def labels(change: object = None) -> Make:
@@ -104,9 +117,14 @@ VISITS = (
         r"holds the maps that are to be used\. Choose",
     ),
     Fault("a comparison in an unknown contrast", both(head_maps("a"), head_maps("b")), COMPARE + " --protocol epi", r"neither a preset"),
-    Fault(
-        "scans in place of visits", both(scan("t1w", "a/t1w.nii.gz"), scan("t1w", "b/t1w.nii.gz")), COMPARE, r"PD\.nii\.gz does not exist"
-    ),
+    Fault("visits of two patients", lambda here: write_derivative_maps(here, "01/1", "02/1"), "compare {here}/sub-01/ses-1/anat "
+          "{here}/sub-02/ses-1/anat --out {out}/changes", r"two participants, sub-01 and sub-02\. Give two visits of one"),
+    Fault("visits swapped", lambda here: write_derivative_maps(here, "01/1", "01/2"), "compare {here}/sub-01/ses-2/anat "
+          "{here}/sub-01/ses-1/anat --out {out}/changes", r"ses-2 is given as the earlier visit .*Exchange the two"),
+    Fault("visits with regions of another grid", both(head_maps("a"), head_maps("b"), other_grid), COMPARE
+          + " --regions {here}/labels.nii.gz", r"different grids\. Add --resample if .*else register"),
+    Fault("scans in place of visits", both(scan("t1w", "a/t1w.nii.gz"), scan("t1w", "b/t1w.nii.gz")), COMPARE,
+          r"PD\.nii\.gz does not exist"),
 )
 
 COHORT = "render --bids {here}/maps --protocol se,TR=500,TE=15 --out {out}/se"
@@ -183,14 +201,35 @@ MEASURED = (
     Fault("measured maps over other files", maps(), IMPORT, r"exists already\. Choose", before=content("mine/a", b"x")),
 )
 
+EXPORT = "export --maps {here}/maps --regions {here}/labels.nii.gz --out {out}/dicom"
+ALSO = "estimate --t1w {here}/t1w.nii.gz --t1w-protocol mprage --out {out}/maps --also "
+MORE = (
+    Fault("a report of regions on another grid", both(maps(), other_grid), EXPORT, r"different grids\. Add --resample if .*else register"),
+    Fault("a report of regions beside the head", both(maps(), labels(lambda v: np.where(toy().mask, 0, 1))), EXPORT,
+          r"None of the regions lies in the head\. Check"),
+    Fault("a report of no regions", maps(), EXPORT, r"labels\.nii\.gz does not exist\. Check the path"),
+    Fault("names of no regions", both(maps(), labels()), EXPORT.replace("--regions {here}/labels.nii.gz", "--names {here}/names.tsv"),
+          r"--names is given without --regions"),
+    Fault("a further input that nobody knows", scan("t1w"), ALSO + "swi {here}/t1w.nii.gz se", r"'swi' is no further input\. Use one of"),
+    Fault("two further inputs of one role", scan("t1w"), ALSO + "pdw {here}/t1w.nii.gz se --also pdw {here}/t1w.nii.gz se",
+          r"Two images are given as pdw\. Give each"),
+    Fault("a further input that is gone", scan("t1w"), ALSO + "pdw {here}/pd.nii.gz se", r"pd\.nii\.gz does not exist"),
+    Fault("a further input in an unknown protocol", scan("t1w"), ALSO + "pdw {here}/t1w.nii.gz epi", r"neither a preset"),
+    Fault("a further input given twice", scan("t1w"), ALSO + "t1w_2 {here}/t1w.nii.gz mprage", r"are the same image\. Give each contrast"),
+    Fault("further inputs of a data set", folder("raw"), "estimate --bids {here}/raw --out {out}/maps --also pdw {here}/pd.nii.gz se",
+          r"--also is for one visit"),
+)
+
 SWEEP = "sweep --maps {here}/maps --protocol ir --parameter TI --from 100 --to 900 --frames 3 --out {out}/ti.gif"
 FILMS = (
     Fault("a film of no maps", nothing, SWEEP, r"is not a folder\. Give the folder that"),
-    Fault("a film that is no GIF", maps(), SWEEP.replace(".gif", ".mp4"), r"ends in \.gif"),
+    Fault("a film of an unknown kind", maps(), SWEEP.replace(".gif", ".avi"), r"ends in \.gif or \.mp4"),
+    Fault("an MP4 without ffmpeg", maps(), SWEEP.replace(".gif", ".mp4"), r"needs the program ffmpeg.*ends in \.gif", during=no_programs),
     Fault("a film of an unknown parameter", maps(), SWEEP.replace("TI ", "XY "), r"no parameter 'XY': it takes TR, TE, TI"),
     Fault("a film beyond what the sequence allows", maps(), SWEEP.replace("900", "90000"), r"out of bounds"),
     Fault("a film of one frame", maps(), SWEEP.replace("frames 3", "frames 1"), r"has 2 to 500 frames"),
     Fault("a film over a file", maps(), SWEEP, r"exists already\. Choose", before=content("ti.gif", b"x")),
 )
 
-USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED, *FILMS)
+USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED, *MORE, *FILMS)
+

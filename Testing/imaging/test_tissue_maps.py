@@ -13,7 +13,7 @@ from imaging.phantoms import grid, rotation
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid, write_image
-from PhysMRISynthLib.workflow.export import with_deviations
+from PhysMRISynthLib.workflow.map_set import with_deviations
 
 SIZE = (12, 10, 8)
 

@@ -69,3 +69,13 @@ def map_nodes(scene: Any) -> TissueMapNodes:
     """The result's nodes, estimated from :func:`input_nodes`."""
     nodes = input_nodes(scene)
     return TissueMapNodes.create(small_result(), nodes["t1w"], nodes, scene)
+
+
+def visit_nodes(scene: Any, number: int, lesion: bool = False) -> TissueMapNodes:
+    """The small head at a visit, moved at the second one, with the errors that its voxels share in its report."""
+    from workflow.test_compare import visit
+
+    known, head = small_head(), visit(number, moved=number > 1, lesion=lesion)
+    brain = np.isin(known.tissue, [row for row, entry in enumerate(tissue_table()) if entry.region == "brain"])
+    result = Result(head.maps, {}, {}, known.tissue, brain, dict(head.maps.provenance))
+    return TissueMapNodes.create(result, None, {}, scene, f"Tissue maps of visit {number}")

@@ -28,7 +28,7 @@ from PhysMRISynthLib.workflow.bids_derivatives import begin_dataset
 from PhysMRISynthLib.workflow.cohort import TABLE, estimate_cohort, plan
 from PhysMRISynthLib.workflow.cohort_index import INDEX
 from PhysMRISynthLib.workflow.cohort_visit import ESTIMATED, FAILED, KEPT, Options, Row
-from PhysMRISynthLib.workflow.export import with_deviations
+from PhysMRISynthLib.workflow.map_set import with_deviations
 from PhysMRISynthLib.workflow.small_head import small_head
 from workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
 

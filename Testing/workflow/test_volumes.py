@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.errors import ImageError, RegistrationError
 from PhysMRISynthLib.imaging.tissue_labels import labels_of, labels_table, rows_of, tissue_labels
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import tissue_table
@@ -60,6 +60,16 @@ def test_a_known_head_has_its_volumes() -> None:
         assert found[name].ml == pytest.approx(value, rel=0.03), name
     assert found["brain"].ml + found["csf"].ml == pytest.approx(found["intracranial"].ml, rel=1e-3)
     assert 0 < found["ventricles"].ml < found["csf"].ml and all(volume.sd_ml > 0 for volume in found.values() if volume.ml)
+
+
+def test_a_brain_that_is_not_found_has_no_ventricles_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_found(*given: object) -> np.ndarray:
+        raise RegistrationError("not found")
+
+    assert brain_volumes(head()).warnings == ()
+    monkeypatch.setattr("PhysMRISynthLib.workflow.volumes.ventricle_mask", not_found)
+    found = brain_volumes(head())
+    assert "ventricles" not in found.volumes and "not found in the atlas" in found.warnings[0]
 
 
 def test_lesions_are_counted_as_white_matter_and_by_themselves() -> None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 def add_estimate(parser: argparse.ArgumentParser) -> None:
     """The options of ``estimate``, which sets ``command`` to what runs it."""
     _add_inputs(parser)
+    parser.add_argument(
+        "--also", nargs=3, action="append", default=[], metavar=("ROLE", "FILE", "SPEC"),
+        help="a further input: pdw, t1w_2, t2w_2 or flair_2, with its protocol; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
     parser.add_argument("--out", type=Path, help="folder for the maps, or of the derivatives")
     parser.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
@@ -70,12 +74,15 @@ def _estimate(options: argparse.Namespace) -> int:
     if options.out is None and not options.dry_run:
         raise EstimationError("Give the folder for the maps with --out.")
     if options.bids is not None:
+        if options.also:
+            raise EstimationError("--also is for one visit. Leave it out with --bids.")
         return estimate_data_set(options)
     if options.participants or options.scheduler or options.jobs > 1:
         raise EstimationError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
     if options.dry_run:
         return show_visit(_files(options), options)
     from ..workflow.inputs import read_acquisitions
+    from ..workflow.more_inputs import read_more
     from ..workflow.outputs import check_free, write_estimate
 
     check_free(options.out, options.overwrite)
@@ -85,6 +92,8 @@ def _estimate(options: argparse.Namespace) -> int:
         bar("read the images", 0.0)
         specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
         acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
+        more = [(role, Path(file), spec) for role, file, spec in options.also]
+        acquisitions += read_more(more, options.allow_contrast_agent, options.field_strength)
     estimate = _run(acquisitions, options)
     with progress_bar() as bar:
         bar("write the maps", 0.0)

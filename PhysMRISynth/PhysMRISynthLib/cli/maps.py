@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import ProtocolError
+from ..errors import ImageError, ProtocolError
 from ..imaging.roles import ROLES
 from ..training.commands import natural
 from .harmonise import add_cohort_options, render_data_set
@@ -55,6 +55,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the DICOM files")
     parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also these contrasts, each as a series of MR images")
     add_presets_option(parser)
+    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also a report of the measurements of these regions")
+    parser.add_argument("--names", type=Path, metavar="TSV", help="their names: columns index and name; else the table beside LABELS")
     parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study these are (else anonymous)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_export)
@@ -97,17 +99,21 @@ def _render(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ..imaging.tissue_maps import read_tissue_maps
     from ..workflow.contrast_choice import protocol_of
-    from ..workflow.export import check_export, export_dicom, with_deviations
+    from ..workflow.export import check_export, export_dicom
+    from ..workflow.map_set import read_map_set
+    from ..workflow.region_files import measure_file
 
     load_own(options)
+    if options.names is not None and options.regions is None:
+        raise ImageError("--names is given without --regions. Give the label file too, or leave the names out.")
     check_export(options.out, options.overwrite, options.source)
-    maps = with_deviations(read_tissue_maps(options.maps), options.maps)
-    protocols = [protocol_of(maps, spec) for spec in options.protocol]
+    head = read_map_set(options.maps)
+    protocols = [protocol_of(head.maps, spec) for spec in options.protocol]
+    regions = [] if options.regions is None else measure_file(head, options.regions, options.names)
     with progress_bar() as bar:
         bar("write DICOM", 0.0)
-        export = export_dicom(maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name))
+        export = export_dicom(head.maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name), regions)
     for warning in export.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     print(f"{len(export.files)} files in {options.out}. Not for diagnosis.")

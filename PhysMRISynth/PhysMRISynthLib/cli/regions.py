@@ -89,7 +89,7 @@ def _volumes(options: argparse.Namespace) -> None:
                 for name, image in probability_maps(head).items():
                     write_image(image, folder / f"{name}.nii.gz")
         write_table(volume_rows(volumes), options.out)
-    for warning in head.doubts:
+    for warning in (*head.doubts, *volumes.warnings):
         print(f"Warning: {warning}", file=sys.stderr)
     for volume in volumes.volumes.values():
         print(f"{volume.title:<32} {volume.ml:7.{_decimals(volume.ml)}f} ± {volume.sd_ml:.{_decimals(volume.sd_ml)}f} ml")

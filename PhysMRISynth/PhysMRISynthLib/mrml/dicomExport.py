@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..errors import PhysMRISynthError
 from ..physics.protocol import Protocol
@@ -11,6 +12,7 @@ from ..workflow.export import Export, export_dicom
 from .mapNodes import TissueMapNodes
 from .messages import withoutOptions
 from .preview import protocolOf
+from .regions import regionsOf
 
 
 def exportDicom(
@@ -19,14 +21,17 @@ def exportDicom(
     source: str | Path | None = None,
     protocols: Iterable[str | Protocol] = (),
     overwrite: bool = False,
+    regions: Any = None,
 ) -> Export:
     """As :func:`~PhysMRISynthLib.workflow.export.export_dicom`, of the maps as they are now: an edited map counts.
 
-    ``protocols`` as presets, ``sequence,TR=…`` (ms, degrees) or Protocols. Raises a PhysMRISynthError with cause and next step.
+    ``protocols`` as presets, ``sequence,TR=…`` (ms, degrees) or Protocols; ``regions`` is a segmentation node or a label volume on the grid
+    of the maps, whose measurements become a Structured Report. Raises a PhysMRISynthError with cause and next step.
     """
     chosen = [protocolOf(maps, protocol) for protocol in protocols]
     images = None if source is None else Path(source)
     try:
-        return export_dicom(maps.tissueMaps(), Path(folder), chosen, images, overwrite, maps.title)
+        measured = [] if regions is None else regionsOf(maps, regions)
+        return export_dicom(maps.tissueMaps(), Path(folder), chosen, images, overwrite, maps.title, measured)
     except PhysMRISynthError as error:
         raise type(error)(withoutOptions(str(error))) from error

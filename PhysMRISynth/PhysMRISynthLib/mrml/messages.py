@@ -15,7 +15,7 @@ _WORDS = {
     "pip install 'physmrisynth[dicom]'": "slicer.util.pip_install('highdicom')",
 }
 """Options and commands by what they are called in the panel and in the logic; other options lose their dashes."""
-_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+_OPTION = re.compile(r"--([a-z0-9]+(?:-[a-z0-9]+)*)")
 
 
 def withoutOptions(text: str) -> str:

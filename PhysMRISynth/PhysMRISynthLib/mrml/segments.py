@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import slicer
 import slicer.util
+import vtk
 
 from ..errors import ImageError
+from ..imaging.volumes import same_grid
 from ..physics.contrast import TissuePoint
 from ..workflow.head_points import region_point
 from .mapNodes import TissueMapNodes
+from .segmentation import temporaryLabels
+from .volumes import arrayOf, gridOf, titleOf
 
 _MARK = "segment:"
 
@@ -42,3 +48,59 @@ def segmentPoint(key: str, maps: TissueMapNodes) -> TissuePoint:
     if mask is None:
         raise ImageError("The segment has no voxels on the grid of the maps. Draw it inside the head.")
     return region_point(maps.shownMaps(), mask > 0, node.GetSegmentation().GetSegment(segment).GetName())
+
+
+def isSegmentation(node: Any) -> bool:
+    """Whether a node is a segmentation."""
+    return node is not None and bool(node.IsA("vtkMRMLSegmentationNode"))
+
+
+def labelsOf(maps: TissueMapNodes, node: Any) -> tuple[np.ndarray, Mapping[int, str]]:
+    """The label map (z, y, x) of a segmentation or of a label volume on the grid of the maps, and the names of its labels.
+
+    Where segments overlap, the last one counts. Raises ImageError for other nodes, empty segmentations and other grids.
+    """
+    if isSegmentation(node):
+        return labelsOfMasks(segmentMasks(maps, node))
+    if node is None or not node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise ImageError("Regions are those of a segmentation or of a label volume. Choose one.")
+    if not same_grid(gridOf(node), gridOf(maps.volume("T1"))):
+        raise ImageError(f"{titleOf(node)} and the maps lie on different grids. Import it into a segmentation first.")
+    return np.array(arrayOf(node), dtype=np.int64), _colourNames(node)
+
+
+def labelsOfMasks(masks: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Mapping[int, str]]:
+    """Masks (z, y, x) by name as one label map, and the names of its labels."""
+    labels = np.zeros(next(iter(masks.values())).shape, dtype=np.int64)
+    for number, mask in enumerate(masks.values(), start=1):
+        labels[mask] = number
+    return labels, dict(enumerate(masks, start=1))
+
+
+def segmentMasks(maps: TissueMapNodes, node: Any) -> dict[str, np.ndarray]:
+    """The mask (z, y, x) of every segment on the grid of the maps, by name. Raises ImageError when there is none."""
+    segmentation, reference = node.GetSegmentation(), maps.volume("T1")
+    masks = {}
+    for index in range(segmentation.GetNumberOfSegments()):
+        identifier = segmentation.GetNthSegmentID(index)
+        wanted = vtk.vtkStringArray()
+        wanted.InsertNextValue(identifier)
+        name = segmentation.GetSegment(identifier).GetName()
+        with temporaryLabels(np.zeros(arrayOf(reference).shape, dtype=np.uint8), reference) as labels:
+            export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
+            if not export(node, wanted, labels, reference):
+                raise ImageError(f"The segment {name} could not be read. Check its geometry.")
+            masks[name if name not in masks else f"{name} ({index + 1})"] = arrayOf(labels) > 0
+    if not masks:
+        raise ImageError(f"{titleOf(node)} has no segment. Draw one, or choose another segmentation.")
+    return masks
+
+
+def _colourNames(node: Any) -> Mapping[int, str]:
+    """Names of labels from the volume's colour table, as far as it names them."""
+    shown = node.GetDisplayNode()
+    colours = shown.GetColorNode() if shown is not None else None
+    if colours is None:
+        return {}
+    present = [int(label) for label in np.unique(arrayOf(node)) if label > 0]
+    return {label: colours.GetColorName(label) for label in present if 0 < label < colours.GetNumberOfColors()}

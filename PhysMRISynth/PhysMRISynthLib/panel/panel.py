@@ -14,15 +14,19 @@ from ..errors import PhysMRISynthError
 from ..mrml.annotation import SyntheticLabels
 from ..mrml.mapNodes import TissueMapNodes
 from .advancedSection import AdvancedSection
+from .contrastsSection import ContrastsSection
 from .designSection import DesignSection
 from .estimateSection import EstimateSection
 from .inputsSection import InputsSection
 from .installation import ensureInstalled, ensureSampling
 from .keyboard import WheelGuard
 from .mapsSection import MapsSection
+from .measuredSection import MeasuredSection
 from .protocolSection import NOISE, ProtocolSection
+from .regionsSection import RegionsSection
 from .sampleSection import SampleSection
 from .section import Section
+from .visitsSection import VisitsSection
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Panel(VTKObservationMixin):
         self.mapsSection = MapsSection(ui, self)
         self.protocol = ProtocolSection(ui, self)
         self.design = DesignSection(ui, self)
+        self.uses = (RegionsSection(ui, self), VisitsSection(ui, self), ContrastsSection(ui, self), MeasuredSection(ui, self))
         self.advanced = AdvancedSection(ui, self)
         self.guard.watchBelow(ui.PhysMRISynth)
         self.setParameterNode(parameterNode)
@@ -62,7 +67,7 @@ class Panel(VTKObservationMixin):
     @property
     def sections(self) -> tuple[Section, ...]:
         """In the order of work."""
-        return self.inputs, self.estimate, self.mapsSection, self.protocol, self.design, self.sample, self.advanced
+        return self.inputs, self.estimate, self.mapsSection, self.protocol, self.design, *self.uses, self.sample, self.advanced
 
     def setParameterNode(self, node: Any) -> None:
         """Show another parameter node from now on; None: none."""

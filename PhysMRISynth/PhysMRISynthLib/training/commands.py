@@ -73,11 +73,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--precision", default="auto", choices=PRECISIONS)
 
 
+_SUITES = "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, samples"
+
+
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of ``evaluate``, which sets ``command`` to what runs it."""
-    parser.add_argument(
-        "--suite", required=True, help="maps, contrasts, retest, distributions, reconstruction, all of these, measured, or samples"
-    )
+    parser.add_argument("--suite", required=True, help=_SUITES)
     parser.add_argument("--data", type=Path, help="folder with head_labels and real (the example alone needs none)")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
     parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suite measured, in BIDS' names")

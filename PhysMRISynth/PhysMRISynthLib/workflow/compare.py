@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ _RIM_MM = 3.0
 _CORE_VOXELS = 200
 """A tissue is compared away from its borders, where so many voxels are left."""
 _MOST_T1 = 3000.0
+_NUMBERED = re.compile(r"(\D*)(\d+)")
+"""A session's label that ends in its number: 02, d0757."""
 _LEAST_OVERLAP = 0.9
 
 
@@ -112,6 +115,7 @@ def compare_visits(first: MapSet, second: MapSet, regions: np.ndarray | None = N
 
 def _shared(first: MapSet, second: MapSet) -> tuple[SharedErrors, SharedErrors, SharedErrors]:
     """Each visit's shared errors, and those of the difference."""
+    _check_order(first.visit, second.visit)
     for head, title in ((first, "first"), (second, "second")):
         if head.labels is None or any(name not in head.maps.sd for name in PROPERTIES):
             raise ImageError(f"The maps of the {title} visit lack SDs or tissues.nii.gz. Estimate them again with this version.")
@@ -122,6 +126,17 @@ def _shared(first: MapSet, second: MapSet) -> tuple[SharedErrors, SharedErrors, 
     if one is None or other is None:
         raise ImageError("The report of a visit does not tell the errors that its voxels share. Estimate the maps again with this version.")
     return one, other, one.of_difference(other)
+
+
+def _check_order(first: str, second: str) -> None:
+    """Refuse visits whose BIDS names are of two participants, or whose numbered sessions are exchanged. Raises ImageError."""
+    entities = [dict(part.split("-", 1) for part in visit.split("_") if "-" in part) for visit in (first, second)]
+    subjects, sessions = ([entity.get(key, "") for entity in entities] for key in ("sub", "ses"))
+    if all(subjects) and subjects[0] != subjects[1]:
+        raise ImageError(f"The visits are of two participants, sub-{subjects[0]} and sub-{subjects[1]}. Give two visits of one.")
+    numbers = [_NUMBERED.fullmatch(session) for session in sessions]
+    if numbers[0] and numbers[1] and numbers[0][1] == numbers[1][1] and int(numbers[0][2]) > int(numbers[1][2]):
+        raise ImageError(f"ses-{sessions[0]} is given as the earlier visit and ses-{sessions[1]} as the later one. Exchange the two.")
 
 
 def _labels(head: MapSet) -> np.ndarray:

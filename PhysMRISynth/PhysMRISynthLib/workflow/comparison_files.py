@@ -37,12 +37,15 @@ def write_comparison(
         write_json({**_report(found, visits), "protocols": [protocol.spec for protocol in protocols], "files": names}, folder / REPORT)
 
 
+def spot_rows(found: Comparison) -> list[dict[str, Any]]:
+    """A row for each spot of change: its place (mm), volume, mean differences and greatest |z|."""
+    places = (dict(zip(_PLACE, spot.centre_ras, strict=True)) for spot in found.spots)
+    return [{**at, "volume_ml": s.volume_ml, **s.differences, "z": s.z} for at, s in zip(places, found.spots, strict=True)]
+
+
 def _spots_text(found: Comparison) -> str:
     """The table of the spots; its header alone where there is none."""
-    rows = []
-    for spot in found.spots:
-        place = dict(zip(_PLACE, spot.centre_ras, strict=True))
-        rows.append({**place, "volume_ml": spot.volume_ml, **spot.differences, "z": spot.z})
+    rows = spot_rows(found)
     nothing = dict.fromkeys((*_PLACE, "volume_ml", *found.difference, "z"))
     return table_text(rows) if rows else f"{table_text([nothing]).splitlines()[0]}\n"
 

@@ -6,24 +6,26 @@ import importlib.util
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ImageError
 from ..imaging.dicom_out.identity import Identity, anonymous_identity, share_within, source_identity
+from ..imaging.dicom_out.measurement_report import write_measurement_report
 from ..imaging.dicom_out.mr_series import write_mr_series
 from ..imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
-from ..imaging.map_files import find_map_files
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
-from ..imaging.volumes import same_grid
 from ..physics.protocol import Protocol
 from .knowledge import Knowledge
 from .outputs import REPORT, check_free, whole_folder, write_json
+from .region_files import findings_of
+from .regions import Region
 from .render import render
 
 _KIND = "DICOM export"
+_MEASUREMENTS = "measurements.dcm"
 _NOTICE = "Estimated maps and synthetic images. Not for diagnosis."
 _LEAST_SHARE = 0.5
 """Of the head that the source's images show, when the maps came from them or from a scan of the same session."""
@@ -44,8 +46,10 @@ def export_dicom(
     source: Path | None = None,
     overwrite: bool = False,
     origin: str = "PD, T1, T2",
+    regions: Sequence[Region] = (),
 ) -> Export:
-    """Write PD, T1, T2 and their SDs as Parametric Maps and each protocol's contrast as an MR series.
+    """Write PD, T1, T2 and their SDs as Parametric Maps, each protocol's contrast as an MR series, and the measurements of ``regions``
+    (where there are any) as a Structured Report.
 
     With ``source``, a folder of DICOM images, patient, study and frame of reference are theirs, and results refer to the series on the
     maps' grid, or to the only one; without, the patient is anonymous.
@@ -60,6 +64,10 @@ def export_dicom(
     warnings = _source_warnings(identity, maps)
     with whole_folder(out, overwrite) as folder:
         number = _write_maps(maps, identity, folder)
+        if regions:
+            sources = {name: folder / f"{name}.dcm" for name in QUANTITIES}
+            write_measurement_report(findings_of(regions), sources, number, folder / _MEASUREMENTS)
+            number += 1
         steps = _write_contrasts(maps, protocols, identity, number, folder, origin)
         names = sorted([REPORT, *(file.name for file in folder.iterdir())])
         told = {"kind": _KIND, "notice": _NOTICE, "warnings": warnings, "anonymous": source is None, "quantisation_steps": steps}
@@ -81,20 +89,6 @@ def _source_warnings(identity: Identity, maps: TissueMaps) -> tuple[str, ...]:
             "Give the folder of that series if they are to."
         )
     return tuple(told)
-
-
-def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
-    """``maps`` with the SDs that lie beside them in ``folder``. Raises ImageError when one is on another grid or negative in the head."""
-    deviations, files = {}, find_map_files(folder)
-    for name in QUANTITIES:
-        file = files.path(f"{name}_sd")
-        if not file.exists():
-            continue
-        volume = files.read(f"{name}_sd")
-        if not same_grid(volume.image, maps.grid) or volume.voxels[maps.mask].min() < 0:
-            raise ImageError(f"{file} is not the SD of the maps beside it. Give maps of one estimate.")
-        deviations[name] = volume.voxels / np.float32(PER_CENT) if name == "PD" else volume.voxels
-    return replace(maps, sd=deviations)
 
 
 def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None:

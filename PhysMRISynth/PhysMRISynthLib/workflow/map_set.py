@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import ImageError
 from ..imaging.map_files import MapFiles, find_map_files
 from ..imaging.tissue_labels import tissue_labels
-from ..imaging.tissue_maps import TissueMaps, read_tissue_maps
+from ..imaging.tissue_maps import PER_CENT, TissueMaps, read_tissue_maps
 from ..imaging.volumes import Volume, read_volume, same_grid
-from .export import with_deviations
+from ..physics.tissues import PROPERTIES
 
 _FRACTION = "fluid_fraction"
 _RESIDUALS = "residual_*.nii.gz"
@@ -23,11 +23,13 @@ _DO_NOT_USE = "do_not_use"
 @dataclass(frozen=True)
 class MapSet:
     """``maps`` with the SDs that are known; ``labels`` (z, y, x; as tissue_labels numbers them), None where there is no label map;
-    ``extra`` maps (z, y, x) by name: the fraction of fluid, residuals, as far as the folder has them."""
+    ``extra`` maps (z, y, x) by name: the fraction of fluid, residuals, as far as the folder has them; ``visit`` is how BIDS names the files
+    (sub-01_ses-a), empty where they have plain names."""
 
     maps: TissueMaps
     labels: np.ndarray | None = None
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    visit: str = ""
 
     @property
     def field_strength(self) -> float:
@@ -58,7 +60,21 @@ def read_map_set(folder: Path) -> MapSet:
         raise ImageError(f"{files.path('tissues')} has labels that stand for no tissue. Restore it, or delete it.")
     others = [path for path in (Path(folder) / f"{_FRACTION}.nii.gz", *sorted(Path(folder).glob(_RESIDUALS))) if path.is_file()]
     extra = {path.name.removesuffix(".nii.gz"): _on_grid(read_volume(path, constant=True), maps, files) for path in others}
-    return MapSet(maps, labels, extra)
+    return MapSet(maps, labels, extra, files.bids or "")
+
+
+def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
+    """``maps`` with the SDs that lie beside them in ``folder``. Raises ImageError when one is on another grid or negative in the head."""
+    deviations, files = {}, find_map_files(folder)
+    for name in PROPERTIES:
+        file = files.path(f"{name}_sd")
+        if not file.exists():
+            continue
+        volume = files.read(f"{name}_sd")
+        if not same_grid(volume.image, maps.grid) or volume.voxels[maps.mask].min() < 0:
+            raise ImageError(f"{file} is not the SD of the maps beside it. Give maps of one estimate.")
+        deviations[name] = volume.voxels / np.float32(PER_CENT) if name == "PD" else volume.voxels
+    return replace(maps, sd=deviations)
 
 
 def _on_grid(volume: Volume, maps: TissueMaps, files: MapFiles) -> np.ndarray:

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import ImageError
+from ..errors import ImageError, RegistrationError
 from ..imaging.alignment import align
 from ..imaging.masks import largest_piece
 from ..imaging.sidecar import sidecar_path
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
 from ..imaging.volumes import Volume, read_volume, write_image
 from ..physics.tissues import BRAIN_TISSUE, PROPERTIES, Tissue, tissue_table
+from .measured_tissues import measured_tissues
 from .outputs import REPORT, whole_folder, write_json
 from .report import software_report
+from .tissue_output import labels_image, write_labels
 
 _MS_PER_S = 1000.0
 UNITS = {"PD": ("%", "fraction", "relative"), "T1": ("ms", "s", "1/s", "1/ms"), "T2": ("ms", "s", "1/s", "1/ms")}
@@ -34,6 +36,9 @@ _RANGES = {
 }
 """Of the median over the head, by unit; T1 in s and its rate in 1/s have the same range, so that somebody must say which."""
 _KIND = "measured maps"
+_NO_TISSUES = (
+    "The head was not found in the maps, so that there is no label map of the tissues. Check that they show a whole brain, upright."
+)
 _POSSIBLE_MS = {"T1": (50.0, 6000.0), "T2": (5.0, 4000.0)}
 _POSSIBLE_MEDIAN = {"T1": (100.0, 8000.0), "T2": (10.0, 4000.0)}
 """ms, of a map's positive voxels."""
@@ -60,31 +65,39 @@ class Measured:
 
 @dataclass(frozen=True)
 class Imported:
-    """``maps`` with SDs of what was ``filled``, and ``warnings`` for the user."""
+    """``maps`` with SDs of what was ``filled``, and ``warnings`` for the user; ``tissue`` (z, y, x; row of the tissue table, 255: none
+    is likelier than not) and the ``brain`` mask are None where the head was not found in the atlas."""
 
     maps: TissueMaps
     filled: tuple[str, ...]
     warnings: tuple[str, ...]
+    tissue: np.ndarray | None = None
+    brain: np.ndarray | None = None
 
 
 def read_measured(quantity: str, path: Path, unit: str | None = None) -> Measured:
     """Read the map of "PD", "T1" or "T2" (or of a rate, 1/T1) from a file whose ``unit`` is given, in its sidecar or BIDS name, or plain
     from its values. Raises ImageError when the file cannot be read or its unit is not known."""
     volume = read_volume(path)
-    if unit is not None:
-        if unit not in UNITS[quantity]:
-            raise ImageError(f"{quantity} in units of '{unit}' is not known. Use {', '.join(UNITS[quantity])}.")
-        return Measured(volume, unit, "given")
-    stated = _stated(path)
+    stated = _stated(path) if unit is None else None
     if stated is not None:
         known = _SIDECAR_UNITS.get(stated, stated)
         if known not in UNITS[quantity]:
             raise UnknownUnitError(f"{sidecar_path(path)}: {quantity} in units of '{stated}' is not known.", quantity)
         return _possible(quantity, Measured(volume, known, "sidecar"), path)
     suffix = path.name.partition(".")[0].rpartition("_")[2]
-    if suffix in _SUFFIXES and "_" in path.name:
+    if unit is None and suffix in _SUFFIXES and "_" in path.name:
         return _possible(quantity, Measured(volume, _SUFFIXES[suffix], "file name"), path)
-    return Measured(volume, _unit_of_values(quantity, volume, path), "values")
+    return measured_of(quantity, volume, unit, str(path))
+
+
+def measured_of(quantity: str, volume: Volume, unit: str | None, title: str) -> Measured:
+    """A map that is in memory, in its ``unit`` or the one that its values tell; ``title`` names it in messages. Raises ImageError."""
+    if unit is None:
+        return Measured(volume, _unit_of_values(quantity, volume, title), "values")
+    if unit not in UNITS[quantity]:
+        raise UnknownUnitError(f"{quantity} in units of '{unit}' is not known.", quantity)
+    return Measured(volume, unit, "given")
 
 
 def _stated(path: Path) -> str | None:
@@ -110,19 +123,19 @@ def _possible(quantity: str, measured: Measured, path: Path) -> Measured:
     return measured
 
 
-def _unit_of_values(quantity: str, volume: Volume, path: Path) -> str:
+def _unit_of_values(quantity: str, volume: Volume, title: str) -> str:
     inside = volume.voxels[volume.voxels > 0]
     middle = float(np.median(inside)) if inside.size else 0.0
     for unit, low, high in _RANGES[quantity]:
         if low <= middle <= high:
             return unit
-    raise UnknownUnitError(f"{path}: a median of {middle:.3g} does not tell the unit of {quantity}.", quantity)
+    raise UnknownUnitError(f"{title}: a median of {middle:.3g} does not tell the unit of {quantity}.", quantity)
 
 
 def import_maps(measured: Mapping[str, Measured], field_strength: float, register: bool | None = None) -> Imported:
     """Tissue maps of measured ones, on the grid of the first of T1, T2 and PD that there is.
 
-    What is missing is the tissue table's at a voxel's T1 (else T2), with its spread as SD. ``register`` as in
+    What is missing is the tissue table's at a voxel's T1 (else T2), with its spread as SD. The atlas finds the tissues. ``register`` as in
     :func:`~PhysMRISynthLib.imaging.alignment.align`. Raises ImageError when neither T1 nor T2 is given or values cannot be theirs,
     RegistrationError when the maps do not overlap.
     """
@@ -143,7 +156,17 @@ def import_maps(measured: Mapping[str, Measured], field_strength: float, registe
     report = _report(measured, tuple(filled), field_strength)
     sd = {name: deviation for name, (_, deviation) in filled.items()}
     maps = TissueMaps(pd.astype(np.float32), t1, t2, inside, reference, sd, report)
-    return Imported(maps, tuple(filled), _warnings(maps, tuple(filled), tissues))
+    return _with_tissues(Imported(maps, tuple(filled), _warnings(maps, tuple(filled), tissues)), field_strength)
+
+
+def _with_tissues(found: Imported, field_strength: float) -> Imported:
+    """The same with the tissues that the measured values tell at each place of the head."""
+    told = [name for name in PROPERTIES if name not in found.filled]
+    try:
+        tissue, brain = measured_tissues(found.maps, told, field_strength)
+    except RegistrationError:
+        return replace(found, warnings=(*found.warnings, _NO_TISSUES))
+    return replace(found, tissue=tissue, brain=brain)
 
 
 def _aligned(measured: Measured, reference: sitk.Image, register: bool | None) -> np.ndarray:
@@ -207,10 +230,13 @@ def _report(measured: Mapping[str, Measured], filled: tuple[str, ...], field_str
 
 
 def write_imported(found: Imported, out: Path, overwrite: bool = False) -> None:
-    """Write the maps and ``report.json`` into the folder ``out``, all or nothing. Raises ImageError."""
+    """Write the maps, the label map of the tissues and ``report.json`` into the folder ``out``, all or nothing. Raises ImageError."""
     with whole_folder(out, overwrite) as folder:
         for name, image in found.maps.files().items():
             write_image(image, folder / name)
+        if found.tissue is not None and found.brain is not None:
+            strength = float(found.maps.provenance["field_strength_tesla"])
+            write_labels(labels_image(found.maps, found.tissue, found.brain, strength), folder)
         names = sorted([REPORT, *(file.name for file in folder.iterdir())])
         write_json({**found.maps.provenance, "warnings": list(found.warnings), "files": names}, folder / REPORT)
 

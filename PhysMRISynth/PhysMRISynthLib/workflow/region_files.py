@@ -10,6 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
+from ..imaging.dicom_out.measurement_report import QUANTITY_CODES, Finding, Value
+from ..imaging.tissue_labels import tissue_labels
 from ..imaging.volumes import read_volume, same_grid
 from .map_set import MapSet
 from .regions import Region, measure_regions
@@ -77,3 +79,14 @@ def region_rows(regions: Sequence[Region]) -> list[dict[str, Any]]:
                 "source": "literature" if m.from_literature else "images",
             })  # fmt: skip
     return rows
+
+
+def findings_of(regions: Sequence[Region]) -> list[Finding]:
+    """The measurements as a DICOM report states them; regions without a voxel in the head are left out."""
+    codes = {label.title: label.code for label in tissue_labels()}
+    found = []
+    for region in regions:
+        values = [Value(m.quantity, m.mean, m.mean_sd, m.median) for m in region.measurements.values() if m.quantity in QUANTITY_CODES]
+        if values:
+            found.append(Finding(region.label, region.name, codes.get(region.name), region.volume_ml, tuple(values)))
+    return found

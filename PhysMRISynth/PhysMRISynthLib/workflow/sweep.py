@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,15 @@ from .outputs import whole_folder
 from .render import render_arrays
 from .thumbnails import axial_plane
 
+if TYPE_CHECKING:
+    from matplotlib.animation import AbstractMovieWriter
+
 _MOST_FRAMES = 500
 _WIDTH = 4.0
 """Inches."""
 _FRAMES_PER_SECOND = 8
+_EVEN = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
+"""Players want even sides."""
 
 
 def swept(protocol: Protocol, parameter: str, values: Sequence[float]) -> list[Protocol]:
@@ -29,13 +35,14 @@ def swept(protocol: Protocol, parameter: str, values: Sequence[float]) -> list[P
 
 
 def write_film(maps: TissueMaps, protocols: Sequence[Protocol], parameter: str, out: Path) -> None:
-    """Write a GIF of the middle axial plane under each of the protocols, all in one window, as the file ``out``. Raises ImageError."""
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    """Write a GIF, or an MP4 where ffmpeg is installed, of the middle axial plane under each of the protocols, all in one window.
+
+    ``out`` is the file. Raises ImageError."""
+    from matplotlib.animation import FuncAnimation
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if out.suffix.lower() != ".gif":
-        raise ImageError(f"{out.name} is not the name of a film. Give --out a name that ends in .gif.")
+    writer = _writer(out)
     planes = _planes(maps, protocols)
     high = float(np.percentile(np.abs(planes), 99.5)) or 1.0
     low = -high if protocols[0].sequence.signed else 0.0
@@ -53,7 +60,20 @@ def write_film(maps: TissueMaps, protocols: Sequence[Protocol], parameter: str, 
 
     film = FuncAnimation(figure, show, len(planes))
     with whole_folder(out.parent, overwrite=True) as folder:
-        film.save(folder / out.name, PillowWriter(fps=_FRAMES_PER_SECOND))
+        film.save(folder / out.name, writer)
+
+
+def _writer(out: Path) -> AbstractMovieWriter:
+    """What writes a film of that name. Raises ImageError for other names, and for an MP4 without ffmpeg."""
+    from matplotlib.animation import FFMpegWriter, PillowWriter
+
+    if out.suffix.lower() == ".gif":
+        return PillowWriter(fps=_FRAMES_PER_SECOND)
+    if out.suffix.lower() != ".mp4":
+        raise ImageError(f"{out.name} is not the name of a film. Give --out a name that ends in .gif or .mp4.")
+    if not FFMpegWriter.isAvailable():
+        raise ImageError("An MP4 film needs the program ffmpeg, which was not found. Install it, or give --out a name that ends in .gif.")
+    return FFMpegWriter(fps=_FRAMES_PER_SECOND, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-vf", _EVEN])
 
 
 def _planes(maps: TissueMaps, protocols: Sequence[Protocol]) -> np.ndarray:

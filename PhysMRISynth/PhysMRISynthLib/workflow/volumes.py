@@ -9,24 +9,20 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import ImageError
-from ..imaging.head_volumes import LESION, PARENCHYMA, ventricles
+from ..errors import ImageError, RegistrationError
+from ..imaging.head_volumes import LESION, PARENCHYMA
 from ..imaging.tissue_labels import rows_of, tissue_labels
-from ..imaging.volumes import image_like
+from ..imaging.ventricles import ventricle_mask
 from ..physics.tissues import tissue_table
 from .map_set import MapSet
 from .tissue_fractions import BRAIN_ROWS, brain_of, tissue_fractions
 
-_SPACING_MM = 1.5
-"""Of the isotropic grid on which the ventricles are told from other fluid."""
 _NAMES = [tissue.name for tissue in tissue_table()]
 RELATIVE_SD = {
-    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.06, "csf": 0.03, "ventricles": 0.10,
+    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.15, "csf": 0.08, "ventricles": 0.05,
     "lesions": 0.30,
 }  # fmt: skip
 """Relative error of each volume, from simulated heads of known volumes (docs/tissues.md): for good scans of the whole head."""
-_CISTERNS_ML = 6.0
-"""Fluid of deep cisterns that counts to the ventricles, measured likewise."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +43,32 @@ class BrainVolumes:
     parenchymal_percent: float
     parenchymal_sd: float
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be measured, and why."""
+        return () if "ventricles" in self.volumes else (_NO_VENTRICLES,)
 
+
+_NO_VENTRICLES = "The brain was not found in the atlas: ventricles were not measured. Check that the maps show a whole brain, upright."
 _TITLES = {
     "intracranial": "Intracranial space", "brain": "Brain tissue without fluid", "white_matter": "White matter",
     "cortical_grey": "Cortical grey matter", "deep_grey": "Deep grey matter and thalamus", "csf": "Cerebrospinal fluid",
-    "ventricles": "Ventricles and deep cisterns", "lesions": "Lesions",
+    "ventricles": "Ventricles", "lesions": "Lesions",
 }  # fmt: skip
 
 
 def brain_volumes(head: MapSet) -> BrainVolumes:
     """Volumes of a head from its maps and its tissue labels; each voxel counts with its fractions of white matter, grey matter and fluid.
 
-    Lesions are counted where the network marked some. Raises ImageError when there is no label map of the tissues, or no brain in it.
+    Lesions are counted where the network marked some; ventricles are left out where the brain is not found in the atlas. Raises ImageError
+    when there is no label map of the tissues, or no brain in it.
     """
     tissue, brain, fractions = fractions_of(head)
     voxel_ml = float(np.prod(head.maps.grid.GetSpacing())) / 1000.0
     by_row = dict(zip(BRAIN_ROWS, fractions.sum(axis=1, dtype=np.float64) * voxel_ml, strict=True))
     fluid = np.zeros(brain.shape, dtype=np.float32)
     fluid[brain] = fractions[BRAIN_ROWS.index(_NAMES.index("csf"))]
-    inside = ventricle_mask(tissue, brain, head.maps.grid)
+    inside = _ventricles(tissue, brain, fluid, head)
     ml = {
         "intracranial": float(brain.sum()) * voxel_ml,
         "brain": sum(by_row[row] for row in PARENCHYMA),
@@ -73,10 +76,11 @@ def brain_volumes(head: MapSet) -> BrainVolumes:
         "cortical_grey": by_row[_NAMES.index("cortex")],
         "deep_grey": by_row[_NAMES.index("deep_grey")] + by_row[_NAMES.index("thalamus")],
         "csf": by_row[_NAMES.index("csf")],
-        "ventricles": float(fluid[inside].sum(dtype=np.float64)) * voxel_ml,
         "lesions": by_row[LESION],
     }
-    volumes = {name: Volume(name, _TITLES[name], value, _deviation(name, value)) for name, value in ml.items()}
+    if inside is not None:
+        ml["ventricles"] = float(fluid[inside].sum(dtype=np.float64)) * voxel_ml
+    volumes = {name: Volume(name, title, ml[name], RELATIVE_SD[name] * ml[name]) for name, title in _TITLES.items() if name in ml}
     percent = 100.0 * ml["brain"] / ml["intracranial"]
     return BrainVolumes(volumes, percent, percent * RELATIVE_SD["brain"])
 
@@ -88,9 +92,11 @@ def volume_rows(found: BrainVolumes) -> list[dict[str, Any]]:
     return [*rows, {"name": "parenchymal_fraction", "title": "Brain parenchymal fraction", **fraction}]
 
 
-def _deviation(name: str, ml: float) -> float:
-    """Uncertainty of a volume in ml."""
-    return float(np.hypot(RELATIVE_SD[name] * ml, _CISTERNS_ML if name == "ventricles" else 0.0))
+def _ventricles(tissue: np.ndarray, brain: np.ndarray, fluid: np.ndarray, head: MapSet) -> np.ndarray | None:
+    try:
+        return ventricle_mask(tissue, brain, fluid, head.maps.grid)
+    except RegistrationError:
+        return None
 
 
 def fractions_of(head: MapSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,20 +107,6 @@ def fractions_of(head: MapSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not brain.any():
         raise ImageError("The label map of the tissues has no brain. Estimate the maps again.")
     return tissue, brain, tissue_fractions(head.maps, tissue, brain, head.field_strength)
-
-
-def ventricle_mask(tissue: np.ndarray, brain: np.ndarray, grid: sitk.Image) -> np.ndarray:
-    """The ventricles (z, y, x): fluid deep in the brain, found on an isotropic grid over the same extent."""
-    air = np.uint8(_NAMES.index("air"))
-    image = image_like(np.where(brain, tissue, air), grid)
-    size = [max(4, round(n * s / _SPACING_MM)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    spacing = [n * s / m for n, s, m in zip(image.GetSize(), image.GetSpacing(), size, strict=True)]
-    first = [(s / own - 1.0) / 2.0 for s, own in zip(spacing, image.GetSpacing(), strict=True)]
-    corner = image.TransformContinuousIndexToPhysicalPoint(first)
-    even = sitk.Resample(image, size, sitk.Transform(), sitk.sitkNearestNeighbor, corner, spacing, image.GetDirection(), int(air))
-    found = ventricles(sitk.GetArrayFromImage(even), float(np.prod(spacing)) / 1000.0)
-    back = sitk.Resample(image_like(found.astype(np.uint8), even), image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    return (sitk.GetArrayFromImage(back) > 0) & brain
 
 
 def probability_maps(head: MapSet) -> Mapping[str, sitk.Image]:

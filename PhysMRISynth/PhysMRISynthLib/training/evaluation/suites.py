@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import PhysMRISynthError
-from . import contrasts, distributions, harmonise, maps, measured, reconstruction, retest, series, visits, volumes
+from . import contrasts, distributions, harmonise, inputs, maps, measured, reconstruction, retest, series, visits, volumes
 from .plan import Plan
 from .results import Findings, read_results, write_findings
 
@@ -44,13 +44,14 @@ SUITES = {
     "maps": Suite(maps.check, maps.measure, ("heads", "acquisitions", "noise_percent", "seeds", "step")),
     "volumes": Suite(volumes.check, volumes.measure, ("heads",)),
     "harmonise": Suite(harmonise.check, harmonise.measure),
+    "inputs": Suite(inputs.check, inputs.measure, ("heads", "seeds", "step")),
     "visits": Suite(visits.check, visits.measure, ("seeds",)),
     "series": Suite(series.check, series.measure),
     "measured": Suite(measured.check, measured.measure),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL, _APART = "all", ("volumes", "harmonise", "visits", "series", "measured", "samples")
+ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "series", "measured", "samples")
 
 
 def suites_named(name: str) -> list[str]:

@@ -22,6 +22,7 @@ from ...workflow.map_set import MapSet
 from ...workflow.tissue_output import estimated_labels
 from ...workflow.volumes import brain_volumes
 from ..standard_test import FIELD, GAIN_SPREAD, NOISE, PROTOCOLS, known_head
+from ..ventricles import VENTRICLES
 from .drawing import COLOURS, page, save
 from .plan import EXAMPLE, Plan, progress_bar
 from .results import Findings, Table
@@ -31,7 +32,6 @@ TEST_PEOPLE = ("06", "12", "24", "30", "42", "48", "60", "66")
 _FACTOR = 2
 """Voxels of the label maps along each side of a voxel of the images."""
 _NAMES = [tissue.name for tissue in tissue_table()]
-_VENTRICLES = (4, 43, 5, 44, 14, 15)
 _TISSUES = ("white_matter", "cortex", "deep_grey", "thalamus", "csf")
 _WITHIN_PERCENT = 5.0
 _NOTES = (
@@ -111,12 +111,12 @@ def _record(scanned: Scanned, prior: str, estimate: Estimate) -> Record:
     true = {
         "intracranial": sum(of[name] for name in _TISSUES), "brain": sum(of[name] for name in _TISSUES[:-1]),
         "white_matter": of["white_matter"], "cortical_grey": of["cortex"], "deep_grey": of["deep_grey"] + of["thalamus"], "csf": of["csf"],
-        "ventricles": float(np.isin(scanned.labels, _VENTRICLES).sum()) * float(np.prod(scanned.truth.maps.grid.GetSpacing())) / 1e3,
+        "ventricles": float(np.isin(scanned.labels, VENTRICLES).sum()) * float(np.prod(scanned.truth.maps.grid.GetSpacing())) / 1e3,
     }  # fmt: skip
     fractions = np.stack([_shrunk(scanned.truth.tissue == row) for row in range(len(_TISSUES))])
     largest = np.where(fractions.sum(axis=0) > 0.5, fractions.argmax(axis=0), 255)
     rows = rows_of(head.labels)
-    true = {name: value for name, value in true.items() if value > 0}
+    true = {name: value for name, value in true.items() if value > 0 and name in found.volumes}
     return {
         "head": scanned.name, "prior": prior, "true_ml": true,
         "error_percent": {name: 100.0 * (found.volumes[name].ml / value - 1.0) for name, value in true.items()},

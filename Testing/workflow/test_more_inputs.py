@@ -1,0 +1,75 @@
+"""Further inputs: roles are data, each needs a protocol, and the fit takes what they add."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.errors import EstimationError
+from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.volumes import write_image
+from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.training.evaluation import inputs
+from PhysMRISynthLib.training.evaluation.plan import Plan
+from PhysMRISynthLib.workflow.estimate import Estimate
+from PhysMRISynthLib.workflow.more_inputs import MORE_ROLES, read_more
+from PhysMRISynthLib.workflow.simulate import simulate
+from PhysMRISynthLib.workflow.small_head import small_head
+
+SPECS = {"t1w": "mprage", "t2w": "tse,TR=4500,TE=100", "pdw": "tse,TR=3000,TE=14", "t1w_2": "spgr,TR=50,TE=4,FA=30"}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of the small head under each protocol."""
+    folder, maps = tmp_path_factory.mktemp("scans"), small_head().maps
+    for role, image in simulate(maps, {role: protocol_from_spec(spec) for role, spec in SPECS.items()}, 100.0, 0.1, 1).items():
+        write_image(maps.image(image), folder / f"{role}.nii.gz")
+    return folder
+
+
+def test_further_inputs_have_their_role_and_protocol(files: Path) -> None:
+    found = read_more([(role, files / f"{role}.nii.gz", SPECS[role]) for role in ("pdw", "t1w_2")], False, None)
+    assert [(a.name, a.protocol.sequence.name) for a in found] == [("pdw", "tse"), ("t1w_2", "spgr")]
+    assert set(MORE_ROLES) == {"pdw", "t1w_2", "t2w_2", "flair_2"}
+    with pytest.raises(EstimationError, match="no further input"):
+        read_more([("t2star", files / "pdw.nii.gz", "se")], False, None)
+
+
+def test_the_command_fits_them_beside_the_others(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [f"--{role}={files}/{role}.nii.gz" for role in ("t1w", "t2w")] + [f"--{r}-protocol={SPECS[r]}" for r in ("t1w", "t2w")]
+    also = ["--also", "pdw", f"{files}/pdw.nii.gz", SPECS["pdw"], "--also", "t1w_2", f"{files}/t1w_2.nii.gz", SPECS["t1w_2"]]
+    command = ["estimate", *given, *also, "--field-strength", "3", "--prior", "literature", "--out", str(tmp_path / "maps")]
+    assert main([*command, "--dry-run"]) == 0
+    assert "pdw" in capsys.readouterr().out
+    assert main(command) == 0, capsys.readouterr().err
+    written = {path.name for path in (tmp_path / "maps").iterdir()}
+    assert {"fit_pdw.nii.gz", "fit_t1w_2.nii.gz", "T1.nii.gz"} <= written
+
+
+def test_the_suite_compares_sets_of_inputs(tmp_path: Path) -> None:
+    def estimate(given: list[Acquisition], field_strength: float) -> Estimate:
+        """Maps that err by 10 % over the number of inputs."""
+        from training.doubles import estimate_of
+
+        truth = made[-1].truth
+        factor = np.float32(1.0 + 0.1 / len(given))
+        return estimate_of(replace(truth.maps, t1=truth.maps.t1 * factor), given, tissue=truth.tissue, brain=truth.maps.mask, medians={})
+
+    made = []
+    simulated = inputs.simulated_head
+
+    def remembered(*given: object) -> object:
+        made.append(simulated(*given))  # type: ignore[arg-type]
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "simulated_head", remembered)
+        found = inputs.measure(Plan({"literature": estimate}, None, ("example",), step=6))  # type: ignore[dict-item]
+    rows = {row[1]: float(row[3]) for row in found.tables[0].rows}
+    assert rows["t1w + t2w"] == pytest.approx(5.0, abs=0.05) and rows["t1w + t2w + flair + pdw"] == pytest.approx(2.5, abs=0.05)
+    found.draw(tmp_path / "inputs.png")
+    assert (tmp_path / "inputs.png").stat().st_size > 1000
