@@ -40,7 +40,7 @@ def input_reasons(acquisitions: Sequence[Acquisition]) -> Iterator[Reason]:
             f"{len(acquisitions)} of {_UNKNOWNS} contrasts given for {_UNKNOWNS} unknowns: what they cannot tell is literature; "
             "look at the SD maps."
         )
-        yield Reason(Cause.IMAGES, Level.CAUTION if len(acquisitions) == 1 else Level.GOOD, text)
+        yield Reason(Cause.FIT, Level.CAUTION if len(acquisitions) == 1 else Level.GOOD, text)
 
 
 def _assumed(protocol: Protocol) -> tuple[Level, str] | None:
