@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PhysMRISynthLib.imaging.known_head import map_errors
+from PhysMRISynthLib.imaging.volumes import read_volume
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.outputs import save_estimate
 from PhysMRISynthLib.workflow.small_head import small_head
 from PhysMRISynthLib.workflow.verdict import Level
 from validation.anatomies import ANATOMIES, Anatomy
@@ -38,6 +41,13 @@ def test_a_region_that_is_no_tissue_is_marked_and_its_sds_hold_the_truth(anatomy
     assert all(share >= WITHIN_TWO_SD for share in held(known, found, known.strange & found.unfamiliar).values())
     assert found.verdict.level is Level.CAUTION and "look like no tissue" in found.verdict.reasons[0].text
     assert (found.tissue[found.unfamiliar] == 255).all() and (map_errors(found.maps, known.head)["brain"]["T1"]) < 3.0
+
+
+def test_the_region_is_written_beside_the_maps(tmp_path: Path) -> None:
+    _, found = estimated("tumour")
+    save_estimate(found, [], 3.0, tmp_path)
+    assert found.unfamiliar is not None
+    assert (read_volume(tmp_path / "unfamiliar.nii.gz").voxels > 0).sum() == found.unfamiliar.sum()
 
 
 def test_wide_ventricles_are_fluid() -> None:

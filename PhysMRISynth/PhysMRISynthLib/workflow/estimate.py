@@ -54,7 +54,8 @@ class Estimate:
     """Tissue maps with what supports them.
 
     ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
-    ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``agreement`` as in
+    ``inputs`` are on the maps' grid, divided by receive fields that are too strong for the fit; ``fits`` are they re-rendered from the
+    maps; ``agreement`` as in
     :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``warnings`` are all that was
     found, in words, and the ``verdict`` what follows from them; ``seconds`` per stage.
     """
