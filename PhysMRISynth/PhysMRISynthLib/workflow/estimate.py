@@ -179,12 +179,12 @@ def _placed_without_fields(
     field_strength: float,
 ) -> tuple[AtlasPlacement, dict[str, StrongField]]:
     """The atlas's placement, a new one where the reference's receive field was in its way, and the fields that are strong."""
-    fields = strong_fields(acquisitions, alignments, placement, mask, grid)
+    fields = strong_fields(acquisitions, alignments, placement, mask, grid, field_strength)
     if chosen.name in fields and placement.likeness < LEAST_LIKENESS:
         again = place_atlas(without(fields, alignments)[chosen.name].image, chosen.protocol, field_strength)
         if again.likeness > placement.likeness:
             placement = again
-            fields = strong_fields(acquisitions, alignments, placement, mask, grid)
+            fields = strong_fields(acquisitions, alignments, placement, mask, grid, field_strength)
     return placement, fields if placement.likeness >= LEAST_LIKENESS else {}
 
 

@@ -1,8 +1,8 @@
-"""Receive fields of coils without prescan normalisation: told from white matter, and divided out before the fit.
+"""Receive fields of coils without prescan normalisation: told from the brain's solid tissue, and divided out before the fit.
 
 The fit's own fields are smooth and weak: with a scalp that is several times as bright as the centre, white matter at the surface would
-look like grey matter in the middle. Where the atlas expects white matter, a polynomial of second order follows the signal's logarithm;
-what it leaves is as weak as other fields.
+look like grey matter in the middle. In the brain's solid tissue a polynomial of second order follows the logarithm of the signal over that
+of the atlas at literature values; what it leaves is as weak as other fields.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _WORKING_MM = 3.0
 _DEGREE, _ROUNDS, _OUTLIER = 2, 8, 2.0
 """Of the polynomial, since more would go astray where there is no white matter; fits in which voxels that are so many robust SDs off count
 less."""
-_SURE, _LIKELY, _LEAST_VOXELS = 200, 127, 500
-"""Of 255: where the atlas gives white matter, and the brain, more. Fewer voxels of white matter tell no field."""
-_STRONG, _VERY_STRONG = 1.6, 3.0
-"""Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 1.4 with prescan normalisation: beyond the first it is
+_SURE, _LIKELY, _LEAST_VOXELS = 230, 127, 500
+"""Of 255: where the atlas gives solid tissue of the brain, and the brain with its fluid, more. Fewer voxels of tissue tell no field."""
+_STRONG, _VERY_STRONG = 1.75, 3.0
+"""Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 1.7 with prescan normalisation: beyond the first it is
 divided out, beyond the second what is left of it may still show."""
 
 
@@ -44,7 +44,12 @@ class StrongField:
 
 
 def strong_fields(
-    acquisitions: Sequence[Acquisition], alignments: Mapping[str, Alignment], placement: AtlasPlacement, mask: np.ndarray, grid: sitk.Image
+    acquisitions: Sequence[Acquisition],
+    alignments: Mapping[str, Alignment],
+    placement: AtlasPlacement,
+    mask: np.ndarray,
+    grid: sitk.Image,
+    field_strength: float,
 ) -> dict[str, StrongField]:
     """The receive fields, by input, that are too strong for the fit; of magnitude images alone, since the others have none.
 
@@ -53,16 +58,19 @@ def strong_fields(
     x, y, z = (max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing())
     every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
     voxels = HeadVoxels.inside(mask[every], grid[::x, ::y, ::z], placement)
-    white = [tissue.name for tissue in tissue_table()].index("white_matter")
-    sure = np.flatnonzero(voxels.atlas[white] > _SURE)
+    table = tissue_table(field_strength)
+    solid_rows = [row for row in brain_rows() if table[row].name != "csf"]
+    solid = np.flatnonzero(voxels.atlas[solid_rows].sum(axis=0, dtype=np.int32) > _SURE)
     brain = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _LIKELY)
+    values = np.exp(np.stack([tissue.theta for tissue in table], axis=1))
     found = {}
     for a in acquisitions:
-        if sure.size < _LEAST_VOXELS or a.protocol.sequence.signed or not a.protocol.sequence.uses_pd:
+        if a.protocol.sequence.signed or not a.protocol.sequence.uses_pd:
             continue
-        shown = sure[alignments[a.name].covered[every].reshape(-1)[voxels.index[sure]]]
+        shown = solid[alignments[a.name].covered[every].reshape(-1)[voxels.index[solid]]]
         signal = sitk.GetArrayViewFromImage(alignments[a.name].image)[every].reshape(-1)[voxels.index[shown]]
-        strong = _strong_field(signal, voxels.positions(shown), voxels.positions(brain), grid)
+        expected = np.abs(a.protocol.signal(*values)) @ voxels.atlas[:, shown]
+        strong = _strong_field(signal / np.maximum(expected, 1e-9), voxels.positions(shown), voxels.positions(brain), grid)
         if strong is not None:
             found[a.name] = strong
     return found
@@ -95,8 +103,8 @@ def field_reasons(fields: Mapping[str, StrongField]) -> Iterator[Reason]:
 
 
 def _strong_field(signal: np.ndarray, positions: np.ndarray, brain: np.ndarray, grid: sitk.Image) -> StrongField | None:
-    """The field that the ``signal`` (N,) of white matter, or what is mostly that, at ``positions`` (N, 3; mm) tells, if it is strong in
-    the ``brain`` (M, 3). A robust fit, since some voxels are lesions or another tissue."""
+    """The field that a ``signal`` (N,) over the expected one tells at ``positions`` (N, 3; mm), if it is strong in the ``brain`` (M, 3). A
+    robust fit, since some voxels are lesions or another tissue."""
     if np.count_nonzero(signal > 0.0) < _LEAST_VOXELS:
         return None
     basis = PolynomialBasis.around(brain, _DEGREE)
