@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-import SimpleITK as sitk
 from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.small_head import small_head
@@ -34,23 +33,12 @@ def told(found: Estimate) -> list[str]:
 @pytest.mark.parametrize(("strength", "roles"), ((1.5, ("t1w",)), (4.0, ROLES)))
 def test_a_strong_field_costs_hardly_anything_and_is_told(strength: float, roles: tuple[str, ...]) -> None:
     clean, found = estimated(0.0, roles), estimated(strength, roles)
-    assert not told(clean) and told(found) == list(roles), found.warnings
+    assert not told(clean) and set(told(found)) == set(roles), found.warnings
     least, errors = (map_errors(one.maps, head())["brain"] for one in (clean, found))
     assert all(errors[name] <= TOLERANCE * least[name] + MARGIN for name in errors), (least, errors)
     assert strength > 2.0 or found.verdict == clean.verdict
 
 
-def test_a_very_strong_field_is_a_caution_and_n4_mends_it() -> None:
-    scans = coil_field(4.0)(clean_scans(head()), head())
-    found = estimate_tissue_maps(acquisitions({"t1w": scans["t1w"]}), prior="literature")
-    reason = found.verdict.reasons[0]
+def test_a_very_strong_field_is_a_caution_that_names_the_remedy() -> None:
+    reason = estimated(4.0, ROLES).verdict.reasons[0]
     assert reason.level is Level.CAUTION and reason.image == "t1w" and "correct it with N4" in reason.text
-    corrected = estimate_tissue_maps(acquisitions({"t1w": n4(scans["t1w"])}), prior="literature")
-    assert not any("N4" in r.text for r in corrected.verdict.reasons)
-
-
-def n4(image: sitk.Image) -> sitk.Image:
-    """As Slicer's module does it."""
-    filter_ = sitk.N4BiasFieldCorrectionImageFilter()
-    filter_.SetMaximumNumberOfIterations([50, 50])
-    return filter_.Execute(image + 1.0, sitk.OtsuThreshold(image, 0, 1))
