@@ -21,7 +21,7 @@ PRESETS = load_presets()
 WANTED = {
     "paper-t1w", "paper-t2w", "paper-flair", "oasis3-t1w", "oasis3-t2w", "oasis3-flair", "adni-t1w", "ukb-t1w", "ukb-flair", "ixi-t1w",
     "ixi-t2w", "ixi-pd", "synthetic-t1w", "synthetic-t2w", "synthetic-pdw", "synthetic-flair", "synthetic-stir", "synthetic-dir",
-    "synthetic-psir", "synthetic-wmn",
+    "synthetic-psir", "synthetic-wmn", "oasis3-t1w-2300", "oasis3-flair-76", "oasis3-flair-space",
 }  # fmt: skip
 
 

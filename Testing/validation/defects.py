@@ -23,8 +23,8 @@ ROLES = ("t1w", "t2w", "flair")
 
 @dataclass(frozen=True)
 class Defect:
-    """``change`` makes the trouble; ``told`` are words of the verdict's first reason or of the refusal, empty where the maps are to be
-    as good as without it."""
+    """``change`` makes the trouble; ``told`` are words of the verdict's first reason or of the refusal, which name the true cause; empty
+    where the maps are to be as good as without it."""
 
     name: str
     change: Change
@@ -101,6 +101,19 @@ def _cut(v: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.where(where, np.float32(0.0), v)
 
 
+def coil_field(strength: float, *roles: str) -> Change:
+    """Receive coils around the head: brighter by 1 + ``strength`` r³ towards the surface (r = 1), as without prescan normalisation."""
+
+    def changed(scans: Scans, head: KnownHead) -> Scans:
+        places = np.argwhere(head.maps.mask)
+        low, high = places.min(axis=0), places.max(axis=0)
+        axes = np.ogrid[tuple(slice(0, n) for n in head.maps.mask.shape)]
+        r2 = sum(((axis - (a + b) / 2) / ((b - a) / 2)) ** 2 for axis, a, b in zip(axes, low, high, strict=True))
+        return voxels(lambda v: v * (1.0 + strength * np.minimum(r2, 1.5) ** 1.5), *roles)(scans, head)
+
+    return changed
+
+
 def lower(share: float) -> Callable[[np.ndarray], np.ndarray]:
     """The lower share of the slices is 0: beyond the field of view of an image that was resampled."""
     return lambda v: _cut(v, (np.arange(len(v)) < share * len(v))[:, None, None])
@@ -167,6 +180,9 @@ DEFECTS = (
     Defect("scaled between percentiles", in_brain(_between_percentiles), "two percentiles"),
     Defect("T1w wrapped at 16 bits", voxels(_wrapped, "t1w"), "wrapped"),
     Defect("T2w clipped in its fluid", in_brain(lambda v, b: np.minimum(v, 1.3 * np.percentile(v[b], 60)), "t2w"), "highest value"),
+    Defect("T1w clipped in its white matter", in_brain(lambda v, b: np.minimum(v, np.percentile(v[b], 75)), "t1w"), "highest value"),
+    Defect("no prescan normalisation, scalp 5 times the centre", coil_field(4.0), "receive field"),
+    Defect("no prescan normalisation of T2w, scalp 3 times the centre", coil_field(2.0, "t2w"), ""),
     Defect("FLAIR's noise floor subtracted", in_brain(lambda v, b: np.maximum(v - np.percentile(v[b], 8), 0), "flair"), "exactly 0"),
     Defect("offset added", voxels(lambda v: v + 0.1 * np.percentile(v, 99)), "offset"),
     Defect("nodded by 40°", _tilted(40.0), ""),

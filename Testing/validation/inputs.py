@@ -1,4 +1,5 @@
-"""The table of ``docs/validation/inputs.md``: what becomes of each defect, errors against the truth, and the first reason that is given.
+"""The table of ``docs/validation/inputs.md``: what becomes of each defect and of heads that no atlas expects, errors against the truth, the
+first reason that is given, and in how many cases that names the true cause.
 
 ``PYTHONPATH=PhysMRISynth:Testing python Testing/validation/inputs.py [--step 2] [--prior literature] [--only WORDS]`` prints the table as
 Markdown. It also runs on versions without a verdict, whose first warning then stands in the last column.
@@ -9,24 +10,56 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-from validation.defects import DEFECTS, Defect, acquisitions, clean_scans, known_head
+from validation.anatomies import ANATOMIES
+from validation.defects import DEFECTS, Defect, Scans, acquisitions, clean_scans, known_head
 
 _SHOWN = 110
 
 
-def outcome(defect: Defect, head: KnownHead, prior: str) -> tuple[str, str, str]:
+STRANGE = {"tumour": "look like no tissue", "cavity": "look like no tissue", "hydrocephalus": "", "newborn": "smaller than an adult's"}
+"""Words of the first reason that name the true cause, by anatomy; empty where there is nothing to tell."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Scans of a known head, and the words that must be ``told`` first."""
+
+    name: str
+    head: KnownHead
+    scans: Callable[[], Scans]
+    told: str
+
+
+def cases(step_mm: float) -> Iterator[Case]:
+    """Every defect on one head, then heads of other anatomies."""
+    head = known_head(step_mm)
+    for defect in DEFECTS:
+        yield Case(defect.name, head, partial(_changed, defect, head), defect.told)
+    for name, told in STRANGE.items():
+        strange = ANATOMIES[name](head).head
+        yield Case(name, strange, partial(clean_scans, strange), told)
+
+
+def _changed(defect: Defect, head: KnownHead) -> Scans:
+    return defect.change(clean_scans(head), head)
+
+
+def outcome(case: Case, prior: str) -> tuple[str, str, str]:
     """Errors (median of brain tissue in %, T1 T2 PD), verdict, and what is said first."""
     try:
-        found: Any = estimate_tissue_maps(acquisitions(defect.change(clean_scans(head), head)), prior=prior)
+        found: Any = estimate_tissue_maps(acquisitions(case.scans()), prior=prior)
     except PhysMRISynthError as error:
         return "–", "refused", str(error)
-    errors = map_errors(found.maps, head)["brain"]
+    errors = map_errors(found.maps, case.head)["brain"]
     shown = " ".join(f"{errors[name]:.1f}" for name in ("T1", "T2", "PD"))
     if not all(np.isfinite(errors[name]) for name in ("T1", "T2", "PD")):
         shown = "NaN"
@@ -43,15 +76,18 @@ def main() -> None:
     parser.add_argument("--only", help="only defects with these words in their name")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
-    head = known_head(options.step)
-    print("| defect | errors T1 T2 PD, % | verdict | said first | seconds |\n|---|---|---|---|---|")
-    for defect in DEFECTS:
-        if options.only and options.only not in defect.name:
+    print("| case | errors T1 T2 PD, % | verdict | said first | true cause | seconds |\n|---|---|---|---|---|---|")
+    right = []
+    for case in cases(options.step):
+        if options.only and options.only not in case.name:
             continue
         start = time.perf_counter()
-        errors, verdict, told = outcome(defect, head, options.prior)
-        told = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
-        print(f"| {defect.name} | {errors} | {verdict} | {told} | {time.perf_counter() - start:.0f} |", flush=True)
+        errors, verdict, told = outcome(case, options.prior)
+        right.append(case.told in told if case.told else not told)
+        shown = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
+        mark = "yes" if right[-1] else "no"
+        print(f"| {case.name} | {errors} | {verdict} | {shown} | {mark} | {time.perf_counter() - start:.0f} |", flush=True)
+    print(f"\nThe true cause, or nothing where there is none, is said first in {sum(right)} of {len(right)} cases.")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ _COMPARED = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "Flip
 _STIR = re.compile("stir", re.IGNORECASE)
 """Names no role by itself, but has an equation as a T2w image."""
 _ALIKE = 0.01
-_SHORTEST_T2_WEIGHTING = 0.04
+_SHORTEST_T2_WEIGHTING, _SHORTEST_REPETITION = 0.04, 0.6
+"""s: of the echo and of the repetition of a T2w spin echo."""
 
 
 def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
@@ -38,6 +39,9 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     echo_time = number_of(fields, "EchoTime")
     if role == "t2w" and timed is None and echo_time is not None and 0.0 < echo_time < _SHORTEST_T2_WEIGHTING:
         notes.append(f"An echo time of {1000 * echo_time:g} ms is short for a T2w image: is this one proton density weighted?")
+    repetition = number_of(fields, "RepetitionTime")
+    if role == "t2w" and repetition is not None and echo_time is not None and repetition < _SHORTEST_REPETITION < 20.0 * echo_time:
+        notes.append(f"A repetition time of {1000 * repetition:g} ms is short for a T2w image: is this a localizer or a gradient echo?")
     if role == "flair" and timed is None and text_of(fields, "ScanningSequence") and not is_inverted(fields):
         notes.append("The header tells no inversion, which a FLAIR image has. Check that it is the right file.")
     return tuple(notes)

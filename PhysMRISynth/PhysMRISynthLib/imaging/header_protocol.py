@@ -15,6 +15,7 @@ from .contrast_agent import AGENT_FIELDS
 from .header_values import Values, has_timing, one_of, repetition_times, stated_number, times
 from .mprage_timing import mprage_timing
 from .sequence_family import NAMES, Family, has_variable_flip_train, sequence_family
+from .usual_inversion import usual_inversion_time
 
 SPEC_KEY = "PhysMRISynthProtocol"
 """Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
@@ -66,6 +67,7 @@ def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
     flip_angle = stated_number(fields, "FlipAngle")
     if flip_angle is not None:
         values["FA"] = flip_angle, source
+    values.update(_usual_inversion(family.sequence, role, values, fields, source))
     if family.sequence == "mprage":
         timing, told = mprage_timing(fields, values, source)
     else:
@@ -73,6 +75,15 @@ def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
         timing.update(_readout_train(family.sequence, {**values, **timing}, fields))
     protocol = _complete(family.sequence, {**values, **timing}, source)
     return replace(protocol, notes=(*notes, *_concluded(family), *told))
+
+
+def _usual_inversion(sequence: str, role: str, values: Values, fields: Mapping[str, Any], source: str) -> Values:
+    """The inversion time where the header states none, but a repetition and an echo time of which it is known."""
+    long, _short = repetition_times(fields, source)
+    if "TI" in values or "TE" not in values or not long or sequence not in ("mprage", "flair"):
+        return {}
+    usual = usual_inversion_time(role, next(iter(long.values()))[0], values["TE"][0])
+    return {} if usual is None else {"TI": usual}
 
 
 def _complete(name: str, values: Values, source: str) -> Protocol:

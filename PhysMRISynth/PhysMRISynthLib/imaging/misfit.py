@@ -21,8 +21,9 @@ _RADIUS_MM = 60.0
 """Where a rotation counts as a displacement: about the brain's surface."""
 _STEPS_MM = (3.0, 2.0, 1.0, 0.5)
 _MIRRORED_STEPS_MM = (4.0, 2.0, 1.0)
-_MIRRORED_GAIN = 0.05
-"""Nats by which the mirrored image must tell more of the reference than the image as it is."""
+_MIRRORED_GAIN, _MIRRORED_RATIO = 0.05, 1.15
+"""Nats by which the mirrored image must tell more of the reference than the image as it is, and how many times as much: a head that is
+nearly symmetric tells as much either way."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def measure_misfit(image: sitk.Image, reference: sitk.Image, shown: np.ndarray) 
     told, motion = pair.fitted(_STEPS_MM, mirrored=False)
     told_mirrored, _ = pair.fitted(_MIRRORED_STEPS_MM, mirrored=True)
     shift, turn = float(np.linalg.norm(motion[:3])), float(np.linalg.norm(motion[3:]) / _RADIUS_MM)
-    return Misfit(shift, float(np.rad2deg(turn)), told_mirrored > told + _MIRRORED_GAIN)
+    return Misfit(shift, float(np.rad2deg(turn)), told_mirrored > max(told + _MIRRORED_GAIN, _MIRRORED_RATIO * told))
 
 
 @dataclass(frozen=True)

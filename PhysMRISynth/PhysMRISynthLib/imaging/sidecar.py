@@ -18,8 +18,8 @@ _FIELDS = {"TR": "RepetitionTime", "TE": "EchoTime", "TI": "InversionTime"}
 _TABLES = "*MR_json*.csv"
 """As OASIS-3 calls its table: a row for each scan, columns with the fields' names, and ``filename`` of the scan's JSON file."""
 _EMPTY = (None, "", "nan", "NaN", "N/A")
-_KIND_FOLDERS = ("nifti", "bids", "json", "jsons", "sidecars", "files", "nii")
-"""Folders that hold files of one kind, of one scan."""
+_KIND_FOLDERS = ("nifti", "bids", "files", "nii")
+"""Folders that hold files of one kind, of one scan, beside those for sidecars."""
 _KIND_LEVELS = 2
 _LEVELS = 4
 """Folders above an image in which its table and what it inherits are looked for (subject, session, anat, NIFTI)."""
@@ -88,19 +88,23 @@ def _sidecars(path: Path) -> list[Path]:
 
 def _in_sister_folder(path: Path) -> Path | None:
     """The sidecar of a volume's name in the folders of one scan, where archives keep files by their kind: NIFTI/….nii.gz, BIDS/….json
-    (OASIS-3), or resources/NIFTI/files/… and resources/BIDS/files/… (XNAT)."""
+    (OASIS-3), or resources/NIFTI/files/… and resources/BIDS/files/… (XNAT), or in a folder for sidecars beside the volume."""
     names = {f"{_stem(path)}.json", f"{_stem(path)}.json".replace("_sess-", "_ses-"), f"{_stem(path)}.json".replace("_ses-", "_sess-")}
     folder = path.absolute().parent
-    for _ in range(_KIND_LEVELS):
-        if folder.name.lower() not in _KIND_FOLDERS:
-            return None
-        folder = folder.parent
-        inside = (sister for sister in sorted(folder.iterdir()) if sister.is_dir() and sister.name.lower() in _KIND_FOLDERS)
+    for _ in range(_KIND_LEVELS + 1):
+        inside = (sister for sister in sorted(folder.iterdir()) if _holds_one_kind(sister))
         places = [place for sister in inside for place in (sister, sister / "files")]
         found = next((place / name for place in places for name in sorted(names) if (place / name).is_file()), None)
-        if found is not None:
+        if found is not None or not _holds_one_kind(folder):
             return found
+        folder = folder.parent
     return None
+
+
+def _holds_one_kind(folder: Path) -> bool:
+    """Whether a folder holds files of one kind, of one scan, by its name."""
+    name = folder.name.lower()
+    return (name in _KIND_FOLDERS or "json" in name or "sidecar" in name) and folder.is_dir()
 
 
 def _row(table: Path, stem: str) -> dict[str, Any] | None:

@@ -35,6 +35,8 @@ from .input_checks import check_brain_intensities, check_inputs, check_intensiti
 from .medians import Medians, implausible_medians, tissue_medians
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
+from .receive_field import StrongField, field_reasons, strong_fields, without, without_field
+from .unexplained import fit_unexplained, widened
 from .unfamiliar import unfamiliar_reasons, unfamiliar_region
 from .verdict import Level, Reason, Verdict, ordered
 
@@ -52,7 +54,8 @@ class Estimate:
     """Tissue maps with what supports them.
 
     ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
-    ``fits`` are the inputs re-rendered from the maps, in the inputs' own units; ``agreement`` as in
+    ``inputs`` are on the maps' grid, divided by receive fields that are too strong for the fit; ``fits`` are they re-rendered from the
+    maps; ``agreement`` as in
     :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``warnings`` are all that was
     found, in words, and the ``verdict`` what follows from them; ``seconds`` per stage.
     """
@@ -136,17 +139,20 @@ def estimate_tissue_maps(
     mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
     clock.stage("place the atlas")
     placement = place_atlas(chosen.volume.image, chosen.protocol, field_strength, clock.fraction)
+    placement, fields = _placed_without_fields(acquisitions, alignments, chosen, placement, mask, grid, field_strength)
     if placement.skull_stripped:  # what was cut away is not head
         mask &= np.any([filled_in_slices(sitk.GetArrayFromImage(alignment.image) != 0) for alignment in alignments.values()], axis=0)
     voxels = HeadVoxels.inside(mask, grid, placement)
     learned = None
     if weights is not None:
         clock.stage("expect tissues")
-        learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction)
+        learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction, fields)
         voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     cut_off = check_brain_intensities(acquisitions, observations, voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
-    before = (*processed, *cut_off, *misplaced, *anatomy_reasons(placement, chosen.name, mask, grid))
+    observations = [without_field(o, fields, voxels) for o in observations]
+    alignments = without(fields, alignments)
+    before = (*processed, *cut_off, *misplaced, *field_reasons(fields), *anatomy_reasons(placement, chosen.name, mask, grid))
     doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
@@ -155,7 +161,31 @@ def estimate_tissue_maps(
         clock.stage("fit voxels")
         fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
     clock.stage("check the fit")
-    return _assembled(acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, observations)
+    brain = brain_mask(voxels.volume(fitted.brain), grid)
+    unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
+    fitted = fit_unexplained(head, observations, voxels, fitted, unfamiliar)
+    return _assembled(
+        acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, brain, unfamiliar
+    )
+
+
+def _placed_without_fields(
+    acquisitions: Sequence[Acquisition],
+    alignments: Mapping[str, Alignment],
+    chosen: Acquisition,
+    placement: AtlasPlacement,
+    mask: np.ndarray,
+    grid: sitk.Image,
+    field_strength: float,
+) -> tuple[AtlasPlacement, dict[str, StrongField]]:
+    """The atlas's placement, a new one where the reference's receive field was in its way, and the fields that are strong."""
+    fields = strong_fields(acquisitions, alignments, placement, mask, grid, field_strength)
+    if chosen.name in fields and placement.likeness < LEAST_LIKENESS:
+        again = place_atlas(without(fields, alignments)[chosen.name].image, chosen.protocol, field_strength)
+        if again.likeness > placement.likeness:
+            placement = again
+            fields = strong_fields(acquisitions, alignments, placement, mask, grid, field_strength)
+    return placement, fields if placement.likeness >= LEAST_LIKENESS else {}
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -222,7 +252,8 @@ def _assembled(
     clock: _Clock,
     learned: NetworkPrior | None,
     before: tuple[Reason, ...],
-    observations: Sequence[Observation],
+    brain: np.ndarray,
+    unfamiliar: np.ndarray,
 ) -> Estimate:
     linear = np.exp(fitted.theta)
     spread = linear * fitted.sd * sd_factors(len(acquisitions)).astype(np.float32)[:, None]
@@ -238,7 +269,6 @@ def _assembled(
         fluid=head.fluid,
     )
     check_maps(maps)
-    brain = brain_mask(voxels.volume(fitted.brain), grid)
     tissue = voxels.volume(fitted.tissue, outside=NO_TISSUE)
     inputs = {name: sitk.GetArrayFromImage(alignment.image) for name, alignment in alignments.items()}
     fits = {a.name: voxels.volume(fitted.predicted[i]) for i, a in enumerate(acquisitions)}
@@ -250,15 +280,19 @@ def _assembled(
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
     known = placement.likeness >= LEAST_LIKENESS  # else nobody knows where the brain is
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
-    unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
     strange = unfamiliar_reasons(unfamiliar, grid) if known else ()
     explained = any(reason.level is Level.DO_NOT_USE for reason in before)
     misfits = fit_reasons(checks, head.equation_error, implausible, explained)
     found = ordered((*before, *input_reasons(acquisitions), *strange, *uncovered, *applicability.reasons, *misfits))
+    verdict = Verdict.of(found)
+    if verdict.level is Level.DO_NOT_USE:
+        maps = widened(maps, head)
+        medians = tissue_medians(maps, tissue, brain)
     clock.end()
     return Estimate(
         maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,
-        tuple(reason.sentence for reason in found), Verdict.of(found), clock.seconds, learned,
+        tuple(reason.sentence for reason in found), verdict, clock.seconds, learned,
+        unfamiliar if unfamiliar.any() else None,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import EstimationError
+from ..errors import EstimationError, ProtocolError
 from ..imaging.acquisition import Acquisition, acquisition
 from ..imaging.contradictions import contradictions, disagreements
 from ..imaging.contrast_agent import check_contrast_agent, contrast_agent
@@ -15,6 +15,7 @@ from ..imaging.dicom_header import dicom_fields, is_dicom
 from ..imaging.dicom_series import read_scan
 from ..imaging.header_protocol import default_protocol, protocol_from_sidecar, stated_field_strength
 from ..imaging.sidecar import fields_beside
+from ..imaging.volumes import Volume
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 from ..physics.protocol import Protocol
 
@@ -60,17 +61,27 @@ def read_acquisition(
     """
     path = Path(path)
     volume = read_scan(path)
-    header = read_header(path, volume.path)
+    header, unread = _readable_header(path, volume, spec)
     protocol = _protocol(role, header, spec)
     fields = header.fields if header else {}
     note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), allow_contrast_agent)
-    notes = (*((note,) if note else ()), *(header.notes if header else ()))
+    notes = (*unread, *((note,) if note else ()), *(header.notes if header else ()))
     read = acquisition(role, volume, replace(protocol, notes=(*notes, *protocol.notes)), fields)
     if spec is not None and echo_time_is_estimated(spec):
         read = replace(read, conventional_echo_time=protocol.values["TE"])
     if header is None or field_strength is not None:
         return replace(read, field_strength=field_strength)
     return replace(read, field_strength=stated_field_strength(fields, header.source))
+
+
+def _readable_header(path: Path, volume: Volume, spec: str | None) -> tuple[Header | None, tuple[str, ...]]:
+    """The header, or, where it is damaged and the protocol is given, none and a note."""
+    try:
+        return read_header(path, volume.path), ()
+    except ProtocolError as error:
+        if spec is None:
+            raise
+        return None, (f"What stands beside the image could not be read; the given protocol counts. ({error})",)
 
 
 def read_header(path: Path, first: Path | None = None) -> Header | None:

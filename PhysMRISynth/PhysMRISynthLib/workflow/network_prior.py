@@ -15,6 +15,7 @@ from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment
 from ..imaging.masks import bounding_box
 from ..imaging.volumes import image_like
+from .receive_field import StrongField
 
 if TYPE_CHECKING:
     from ..network.familiarity import Distances
@@ -73,10 +74,12 @@ def network_prior(
     field_strength: float,
     device: str,
     progress: Callable[[float], None] = lambda fraction: None,
+    fields: Mapping[str, StrongField] | None = None,
 ) -> NetworkPrior:
     """Run the network on the brain and combine its tissue probabilities with the atlas's at the voxels of ``mask`` (z, y, x) of ``grid``.
 
-    ``atlas`` (tissues, N; uint8) is what the placed atlas expects at the mask's N voxels; it says where the brain is.
+    ``atlas`` (tissues, N; uint8) is what the placed atlas expects at the mask's N voxels; it says where the brain is. Inputs are divided by
+    their strong receive ``fields``, which the network does not know.
     """
     from ..network.device import choose_device
     from ..network.familiarity import distances_of, head_numbers
@@ -89,6 +92,8 @@ def network_prior(
     for acquisition in acquisitions:
         # from the file's own voxels: nothing is interpolated twice
         seen = sitk.Resample(acquisition.volume.image, view, alignments[acquisition.name].to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+        if fields and acquisition.name in fields:
+            seen = seen / sitk.Resample(fields[acquisition.name].field, view, sitk.Transform(), sitk.sitkLinear, 1.0)
         images.append(np.abs(sitk.GetArrayFromImage(seen)))
     protocols = [acquisition.protocol for acquisition in acquisitions]
     found = infer(weights, images, protocols, field_strength, chosen, progress)

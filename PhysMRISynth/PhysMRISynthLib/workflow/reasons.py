@@ -11,6 +11,7 @@ from ..fitting.check import FitCheck
 from ..imaging.acquisition import Acquisition
 from ..imaging.atlas import LEAST_LIKENESS, AtlasPlacement
 from ..imaging.masks import head_size
+from ..imaging.usual_inversion import LOOKED_UP
 from ..physics.protocol import Protocol
 from ..physics.tissues import PROPERTIES
 from .verdict import Cause, Level, Reason
@@ -39,7 +40,7 @@ def input_reasons(acquisitions: Sequence[Acquisition]) -> Iterator[Reason]:
             f"{len(acquisitions)} of {_UNKNOWNS} contrasts given for {_UNKNOWNS} unknowns: what they cannot tell is literature; "
             "look at the SD maps."
         )
-        yield Reason(Cause.IMAGES, Level.CAUTION if len(acquisitions) == 1 else Level.GOOD, text)
+        yield Reason(Cause.FIT, Level.CAUTION if len(acquisitions) == 1 else Level.GOOD, text)
 
 
 def _assumed(protocol: Protocol) -> tuple[Level, str] | None:
@@ -48,7 +49,11 @@ def _assumed(protocol: Protocol) -> tuple[Level, str] | None:
     if not assumed or (protocol.notes and len(assumed) == len(protocol.values)):
         return None
     decisive = any(value.partition("=")[0] in _DECISIVE for value in assumed)
-    text = f"{', '.join(assumed)} {'is' if len(assumed) == 1 else 'are'} assumed, not stated. Give what is known with the protocol."
+    looked_up = {name: source.removeprefix(LOOKED_UP) for name, source in protocol.sources.items() if source.startswith(LOOKED_UP)}
+    listed = ", ".join(
+        f"{value} (as in {looked_up[name]})" if (name := value.partition("=")[0]) in looked_up else value for value in assumed
+    )
+    text = f"{listed} {'is' if len(assumed) == 1 else 'are'} assumed, not stated. Give what is known with the protocol."
     return Level.CAUTION if decisive else Level.GOOD, text
 
 

@@ -15,8 +15,9 @@ from .verdict import Cause, Level, Reason
 
 FILE = "unfamiliar.nii.gz"
 _WORKING_MM = 2.0
-_DISTANCE = 2.0
-"""SDs (root mean square over the inputs) from the nearest tissue's signals."""
+_DISTANCE, _GROWN_TO = 2.0, 1.2
+"""SDs (root mean square over the inputs) from the nearest tissue's signals: of what is a region for certain, and of what belongs to a
+region that it touches."""
 _OPENING_MM, _LEAST_ML = 4.0, 1.5
 """Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
 
@@ -32,21 +33,22 @@ def unfamiliar_region(
     places = np.unravel_index(voxels.index, voxels.shape)
     chosen = np.flatnonzero(np.logical_and.reduce([place % step == 0 for place, step in zip(places, steps, strict=True)]))
     chosen = chosen[brain.reshape(-1)[voxels.index[chosen]]]
-    far = np.zeros([-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], dtype=np.uint8)
-    far[tuple(place[chosen] // step for place, step in zip(places, steps, strict=True))] = _is_far(head, observations, voxels, chosen)
-    coarse = sitk.GetImageFromArray(far)
+    away = np.zeros([-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], dtype=np.float32)
+    away[tuple(place[chosen] // step for place, step in zip(places, steps, strict=True))] = _distance(head, observations, voxels, chosen)
+    coarse = sitk.GetImageFromArray(away)
     coarse.SetSpacing([step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True)])
     radius = [max(1, round(0.5 * _OPENING_MM / s)) for s in coarse.GetSpacing()]
-    pieces = sitk.ConnectedComponent(sitk.BinaryMorphologicalOpening(coarse, radius))
-    least = max(1, round(1000.0 * _LEAST_ML / float(np.prod(coarse.GetSpacing()))))
-    kept = sitk.GetArrayFromImage(sitk.RelabelComponent(pieces, minimumObjectSize=least)) > 0
+    core, whole = (sitk.BinaryMorphologicalOpening(coarse > least, radius) for least in (_DISTANCE, _GROWN_TO))
+    smallest = max(1, round(1000.0 * _LEAST_ML / float(np.prod(coarse.GetSpacing()))))
+    certain = sitk.RelabelComponent(sitk.ConnectedComponent(core), minimumObjectSize=smallest) > 0
+    kept = sitk.GetArrayFromImage(sitk.BinaryReconstructionByDilation(certain, whole, 1.0, 0.0)) > 0
     for axis, step in enumerate(steps):
         kept = np.repeat(kept, step, axis=axis)
     return kept[tuple(slice(0, n) for n in voxels.shape)] & brain
 
 
-def _is_far(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
-    """Whether voxels that every input covers lie far from the signals of every tissue of the brain."""
+def _distance(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
+    """How far (SDs) voxels lie from the signals of the nearest tissue of the brain; 0 where an input has no data."""
     adapted = head.adapted([observation.at(chosen) for observation in observations])
     fields = head.fields(head.basis.evaluate(voxels.positions(chosen)))
     flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
@@ -55,7 +57,7 @@ def _is_far(head: HeadModel, observations: Sequence[Observation], voxels: HeadVo
         away = flat - head.looks.means[row][:, None]
         nearest = np.minimum(nearest, np.einsum("nv,nm,mv->v", away, np.linalg.inv(head.looks.covariances[row]), away))
     covered = np.logical_and.reduce([o.covered for o in adapted])
-    return covered & (nearest > len(adapted) * _DISTANCE**2)
+    return np.where(covered, np.sqrt(nearest / len(adapted)), 0.0)
 
 
 def unfamiliar_reasons(region: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:

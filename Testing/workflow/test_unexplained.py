@@ -1,0 +1,62 @@
+"""What no tissue explains is marked, and its SDs hold the truth; a head of another anatomy is not taken for an adult's."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PhysMRISynthLib.imaging.known_head import map_errors
+from PhysMRISynthLib.imaging.volumes import read_volume
+from PhysMRISynthLib.physics.tissues import PROPERTIES
+from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.outputs import save_estimate
+from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.verdict import Level
+from validation.anatomies import ANATOMIES, Anatomy
+from validation.defects import ROLES, acquisitions, clean_scans, known_head
+
+WITHIN_TWO_SD = 0.9
+
+
+@cache
+def estimated(anatomy: str, roles: tuple[str, ...] = ROLES) -> tuple[Anatomy, Estimate]:
+    known = ANATOMIES[anatomy](known_head(4.0) if anatomy == "newborn" else small_head())  # whose skin reaches the image's faces
+    scans = clean_scans(known.head)
+    return known, estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), prior="literature")
+
+
+def held(known: Anatomy, found: Estimate, where: np.ndarray) -> dict[str, float]:
+    """Share of the voxels whose truth lies within two SDs."""
+    truth = known.head.maps
+    pairs = zip((truth.pd, truth.t1, truth.t2), (found.maps.pd, found.maps.t1, found.maps.t2), PROPERTIES, strict=True)
+    return {p: float((np.abs(t - f)[where] <= 2.0 * found.maps.sd[p][where]).mean()) for t, f, p in pairs}
+
+
+@pytest.mark.parametrize(("anatomy", "roles"), (("tumour", ROLES), ("tumour", ("t1w", "t2w")), ("cavity", ROLES)))
+def test_a_region_that_is_no_tissue_is_marked_and_its_sds_hold_the_truth(anatomy: str, roles: tuple[str, ...]) -> None:
+    known, found = estimated(anatomy, roles)
+    assert found.unfamiliar is not None and (found.unfamiliar & known.strange).sum() > 0.7 * known.strange.sum()
+    assert all(share >= WITHIN_TWO_SD for share in held(known, found, known.strange & found.unfamiliar).values())
+    assert found.verdict.level is Level.CAUTION and "look like no tissue" in found.verdict.reasons[0].text
+    assert (found.tissue[found.unfamiliar] == 255).all() and (map_errors(found.maps, known.head)["brain"]["T1"]) < 3.0
+
+
+def test_the_region_is_written_beside_the_maps(tmp_path: Path) -> None:
+    _, found = estimated("tumour")
+    save_estimate(found, [], 3.0, tmp_path)
+    assert found.unfamiliar is not None
+    assert (read_volume(tmp_path / "unfamiliar.nii.gz").voxels > 0).sum() == found.unfamiliar.sum()
+
+
+def test_wide_ventricles_are_fluid() -> None:
+    known, found = estimated("hydrocephalus")
+    assert all(share >= WITHIN_TWO_SD for share in held(known, found, known.strange).values())
+    assert found.verdict.level is Level.GOOD and found.unfamiliar is None
+
+
+def test_a_newborns_maps_are_not_to_be_used_and_their_sds_hold_the_truth() -> None:
+    known, found = estimated("newborn")
+    assert found.verdict.level is Level.DO_NOT_USE and "smaller than an adult's" in found.verdict.reasons[0].text
+    assert all(share >= WITHIN_TWO_SD for share in held(known, found, known.strange & found.maps.mask).values())
