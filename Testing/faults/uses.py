@@ -117,14 +117,27 @@ VISITS = (
         r"holds the maps that are to be used\. Choose",
     ),
     Fault("a comparison in an unknown contrast", both(head_maps("a"), head_maps("b")), COMPARE + " --protocol epi", r"neither a preset"),
-    Fault("visits of two patients", lambda here: write_derivative_maps(here, "01/1", "02/1"), "compare {here}/sub-01/ses-1/anat "
-          "{here}/sub-02/ses-1/anat --out {out}/changes", r"two participants, sub-01 and sub-02\. Give two visits of one"),
-    Fault("visits swapped", lambda here: write_derivative_maps(here, "01/1", "01/2"), "compare {here}/sub-01/ses-2/anat "
-          "{here}/sub-01/ses-1/anat --out {out}/changes", r"ses-2 is given as the earlier visit .*Exchange the two"),
-    Fault("visits with regions of another grid", both(head_maps("a"), head_maps("b"), other_grid), COMPARE
-          + " --regions {here}/labels.nii.gz", r"different grids\. Add --resample if .*else register"),
-    Fault("scans in place of visits", both(scan("t1w", "a/t1w.nii.gz"), scan("t1w", "b/t1w.nii.gz")), COMPARE,
-          r"PD\.nii\.gz does not exist"),
+    Fault(
+        "visits of two patients",
+        lambda here: write_derivative_maps(here, "01/1", "02/1"),
+        "compare {here}/sub-01/ses-1/anat {here}/sub-02/ses-1/anat --out {out}/changes",
+        r"two participants, sub-01 and sub-02\. Give two visits of one",
+    ),
+    Fault(
+        "visits swapped",
+        lambda here: write_derivative_maps(here, "01/1", "01/2"),
+        "compare {here}/sub-01/ses-2/anat {here}/sub-01/ses-1/anat --out {out}/changes",
+        r"ses-2 is given as the earlier visit .*Exchange the two",
+    ),
+    Fault(
+        "visits with regions of another grid",
+        both(head_maps("a"), head_maps("b"), other_grid),
+        COMPARE + " --regions {here}/labels.nii.gz",
+        r"different grids\. Add --resample if .*else register",
+    ),
+    Fault(
+        "scans in place of visits", both(scan("t1w", "a/t1w.nii.gz"), scan("t1w", "b/t1w.nii.gz")), COMPARE, r"PD\.nii\.gz does not exist"
+    ),
 )
 
 COHORT = "render --bids {here}/maps --protocol se,TR=500,TE=15 --out {out}/se"
@@ -205,19 +218,35 @@ EXPORT = "export --maps {here}/maps --regions {here}/labels.nii.gz --out {out}/d
 ALSO = "estimate --t1w {here}/t1w.nii.gz --t1w-protocol mprage --out {out}/maps --also "
 MORE = (
     Fault("a report of regions on another grid", both(maps(), other_grid), EXPORT, r"different grids\. Add --resample if .*else register"),
-    Fault("a report of regions beside the head", both(maps(), labels(lambda v: np.where(toy().mask, 0, 1))), EXPORT,
-          r"None of the regions lies in the head\. Check"),
+    Fault(
+        "a report of regions beside the head",
+        both(maps(), labels(lambda v: np.where(toy().mask, 0, 1))),
+        EXPORT,
+        r"None of the regions lies in the head\. Check",
+    ),
     Fault("a report of no regions", maps(), EXPORT, r"labels\.nii\.gz does not exist\. Check the path"),
-    Fault("names of no regions", both(maps(), labels()), EXPORT.replace("--regions {here}/labels.nii.gz", "--names {here}/names.tsv"),
-          r"--names is given without --regions"),
+    Fault(
+        "names of no regions",
+        both(maps(), labels()),
+        EXPORT.replace("--regions {here}/labels.nii.gz", "--names {here}/names.tsv"),
+        r"--names is given without --regions",
+    ),
     Fault("a further input that nobody knows", scan("t1w"), ALSO + "swi {here}/t1w.nii.gz se", r"'swi' is no further input\. Use one of"),
-    Fault("two further inputs of one role", scan("t1w"), ALSO + "pdw {here}/t1w.nii.gz se --also pdw {here}/t1w.nii.gz se",
-          r"Two images are given as pdw\. Give each"),
+    Fault(
+        "two further inputs of one role",
+        scan("t1w"),
+        ALSO + "pdw {here}/t1w.nii.gz se --also pdw {here}/t1w.nii.gz se",
+        r"Two images are given as pdw\. Give each",
+    ),
     Fault("a further input that is gone", scan("t1w"), ALSO + "pdw {here}/pd.nii.gz se", r"pd\.nii\.gz does not exist"),
     Fault("a further input in an unknown protocol", scan("t1w"), ALSO + "pdw {here}/t1w.nii.gz epi", r"neither a preset"),
     Fault("a further input given twice", scan("t1w"), ALSO + "t1w_2 {here}/t1w.nii.gz mprage", r"are the same image\. Give each contrast"),
-    Fault("further inputs of a data set", folder("raw"), "estimate --bids {here}/raw --out {out}/maps --also pdw {here}/pd.nii.gz se",
-          r"--also is for one visit"),
+    Fault(
+        "further inputs of a data set",
+        folder("raw"),
+        "estimate --bids {here}/raw --out {out}/maps --also pdw {here}/pd.nii.gz se",
+        r"--also is for one visit",
+    ),
 )
 
 SWEEP = "sweep --maps {here}/maps --protocol ir --parameter TI --from 100 --to 900 --frames 3 --out {out}/ti.gif"
@@ -232,4 +261,3 @@ FILMS = (
 )
 
 USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED, *MORE, *FILMS)
-

@@ -44,9 +44,7 @@ class VisitNodes:
         return self.comparison.warnings
 
 
-def compareVisits(
-    first: TissueMapNodes, second: TissueMapNodes, protocol: str | Protocol | None = None, regions: Any = None
-) -> VisitNodes:
+def compareVisits(first: TissueMapNodes, second: TissueMapNodes, protocol: str | Protocol | None = None, regions: Any = None) -> VisitNodes:
     """Compare the maps of two visits: second minus first, as :func:`~PhysMRISynthLib.workflow.compare.compare_visits` does.
 
     ``regions`` is a segmentation of the first visit; ``protocol`` (preset, ``sequence,TR=…`` or Protocol) is rendered of both. Nodes are

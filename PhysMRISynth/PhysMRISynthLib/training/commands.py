@@ -73,7 +73,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--precision", default="auto", choices=PRECISIONS)
 
 
-_SUITES = "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, samples"
+_SUITES = (
+    "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, samples"
+)
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -15,11 +15,9 @@ Not simulated: slices thicker than the head's grid, motion, flow of fluid.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,13 +26,13 @@ from ..imaging.acquisition import Acquisition, acquisition
 from ..imaging.header_protocol import protocol_from_sidecar
 from ..imaging.known_head import KnownHead
 from ..imaging.roles import ROLES
+from ..imaging.usual_inversion import counted_scans
 from ..imaging.volumes import volume_from_image
 from ..physics.noise import receive_field
 from ..physics.protocol import Protocol
 from ..physics.tissues import tissue_table
 from .standard_test import NOISE, as_scanned
 
-_TABLE = Path(__file__).parent.parent / "resources" / "oasis3_protocols.tsv"
 _FEWEST_SCANS = 2
 """Rows of a single scan are slips of the table: a T2w of TE 3.16 ms, a TR of 259 ms."""
 _LATE = 250.0
@@ -67,12 +65,7 @@ class Row:
 @cache
 def oasis3_rows() -> tuple[Row, ...]:
     """The whole table."""
-    lines = (line for line in _TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
-    return tuple(
-        Row(row["contrast"].lower(), float(row["TR_ms"]), float(row["TE_ms"]), float(row["TI_ms"]) if row["TI_ms"] else None,
-            int(row["scans"]))
-        for row in csv.DictReader(lines, delimiter="\t")
-    )  # fmt: skip
+    return tuple(Row(scan["role"], scan["TR"], scan["TE"], scan["TI"], scan["count"]) for scan in counted_scans())
 
 
 def draw_row(role: str, rng: np.random.Generator) -> Row:
