@@ -14,9 +14,10 @@ from .physics.presets import all_presets
 from .physics.protocol import Protocol
 from .workflow.contrast_choice import protocol_of
 from .workflow.estimate import Estimate, estimate_tissue_maps
-from .workflow.export import Export, with_deviations
+from .workflow.export import Export
 from .workflow.export import export_dicom as write_dicom
 from .workflow.inputs import field_strength_of, read_acquisitions
+from .workflow.map_set import with_deviations
 from .workflow.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.render import render as render_voxels
 from .workflow.report import estimate_report

@@ -48,10 +48,10 @@ def read(scan: dict[str, Any]) -> Acquisition:
 def test_every_counted_scan_has_a_protocol_and_only_the_misnamed_are_doubted(scan: dict[str, Any]) -> None:
     found = read(scan)
     protocol = found.protocol
-    assert protocol.sequence.name == {"t1w": "mprage", "t2w": "tse", "flair": "flair"}[scan["role"]]
-    assert protocol.values["TR"] == scan["TR"]
     nominal = scan["TE"] > 250
-    assert nominal == (found.conventional_echo_time is not None) and (nominal or protocol.values["TE"] == pytest.approx(scan["TE"]))
+    sequence = {"t1w": "mprage", "t2w": "space" if nominal else "tse", "flair": "space_flair" if nominal else "flair"}[scan["role"]]
+    assert protocol.sequence.name == sequence and protocol.values["TR"] == scan["TR"]
+    assert nominal == (found.conventional_echo_time is not None) and protocol.values["TE"] == pytest.approx(scan["TE"])
     doubts = [note for note in protocol.notes if "nominal" not in note]
     assert bool(doubts) == ((scan["role"], scan["TR"]) in MISNAMED), doubts
 
