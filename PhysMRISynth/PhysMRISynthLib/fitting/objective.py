@@ -103,7 +103,9 @@ class Objective:
         self.terms = move(np.ascontiguousarray(terms.T))
         self.signal = move(np.stack([o.signal for o in observations]).astype(np.float32))
         self.fielded = np.array([o.protocol.sequence.uses_pd for o in observations])
-        self.patterns = coverage_patterns(np.stack([o.covered for o in observations]))
+        covered = np.stack([o.covered for o in observations])
+        self.patterns = coverage_patterns(covered)
+        self.seen = move(covered.any(axis=0).astype(np.float32))
         self.rows = np.array(brain_rows())
         self.shares = weights[self.rows].mean(axis=1) / weights[self.rows].mean(axis=1).sum()
         self.prior_precision = np.linalg.inv(prior.covariance)
@@ -206,8 +208,8 @@ class Objective:
             scatter += part.scatter_of_all(looks, seen, self.rows)
             for row, own, bent in zip(seen, part.field_slope, part.field_curvature, strict=True):
                 slope[row, where], curved[row, where] = own, bent
-        likelihood -= float(total(xp.log(norm)))
-        expected = often * total(self.weights / norm)
+        likelihood -= float(total(xp.log(norm) * self.seen))
+        expected = often * on_host(self.weights @ (self.seen / norm))
         w = self.voxel_weight
         gradient = on_host(slope @ self.terms.T).astype(float) * w
         hessian = None
