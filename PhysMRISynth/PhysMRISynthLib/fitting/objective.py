@@ -98,7 +98,7 @@ class Objective:
         self.observations, self.basis, self.classes, self.prior = observations, basis, classes, prior
         count = terms.shape[0]
         self.voxel_weight = min(available or count, LARGEST_SAMPLE) / count / CORRELATED_VOXELS
-        self.weights = move(np.maximum(weights, np.float32(1e-12)))
+        self.weights = move(weights.clip(min=1e-12))
         self.log_weights = namespace(self.weights).log(self.weights)
         self.terms = move(np.ascontiguousarray(terms.T))
         self.signal = move(np.stack([o.signal for o in observations]).astype(np.float32))

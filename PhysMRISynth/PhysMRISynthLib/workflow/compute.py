@@ -100,10 +100,10 @@ class Compute:
     def _has_run_out(self, error: BaseException) -> bool:
         from ..network.device import free_memory, is_out_of_memory
 
-        if is_out_of_memory(error):
-            free_memory(self.device)
-            return True
-        return False
+        if self.device is None or not is_out_of_memory(error):
+            return False
+        free_memory(self.device)
+        return True
 
     def _give_up(self, error: BaseException) -> None:
         _log.warning("The device %s failed (%s): going on with the CPU.", self.device, (str(error) or type(error).__name__).splitlines()[0])

@@ -117,8 +117,8 @@ def estimate_tissue_maps(
     its extent at an isotropic ``spacing_mm``.
 
     ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla; ``prior`` "network", "literature" or
-    "auto" (the network where it is installed) and the ``device`` that it runs on (auto, cpu, cuda, mps); ``weights`` a network to use
-    instead of the installed one. Raises a PhysMRISynthError that
+    "auto" (the network where it is installed); ``device`` what network and fit run on (cpu, cuda, mps; auto: the network on a GPU that
+    works, the fit on the CPU); ``weights`` a network to use instead of the installed one. Raises a PhysMRISynthError that
     names cause and remedy when no trustworthy maps can be had.
     """
     clock = _Clock(progress)

@@ -119,7 +119,8 @@ def fit_all_voxels(
     compute.for_each_chunk(count, _CHUNK, work, lambda done: progress(_FIRST_PART * done))
     if candidates:
         parts = zip(*(candidates[start] for start in sorted(candidates)), strict=True)
-        _split_fluid(head, adapted, result, *(np.concatenate(part, axis=-1) for part in parts), compute)
+        where, mixed, fields = (np.concatenate(part, axis=-1) for part in parts)
+        _split_fluid(head, adapted, result, where, mixed, fields, compute)
     progress(1.0)
     return result
 
