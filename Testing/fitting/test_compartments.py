@@ -43,8 +43,8 @@ def _fitted(model: HeadModel, seen: list[Observation]):
     fields = [np.ones(count, np.float32)] * len(seen)
     atlas = np.full((len(NAMES), count), 0.01, np.float32)
     atlas[[CORTEX, FLUID]] = 0.45
-    assigned = responsibilities(model.looks, adapted, fields, model.classes.weights(atlas, settled=True))
-    where, mixed = mixed_with_fluid(model, assigned)
+    expected = model.classes.weights(atlas, settled=True)
+    where, mixed = mixed_with_fluid(model, expected, responsibilities(model.looks, adapted, fields, expected))
     return where, fit_fluid_shares(model, [o.at(where) for o in adapted], [f[where] for f in fields], mixed)
 
 

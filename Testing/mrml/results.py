@@ -13,7 +13,7 @@ from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import acceptance_ranges, tissue_table
 from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
 from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.report import protocol_report
+from PhysMRISynthLib.workflow.report import protocol_report, published_values
 from PhysMRISynthLib.workflow.small_head import small_head
 from PhysMRISynthLib.workflow.worker.jobs import Result
 
@@ -44,6 +44,7 @@ def small_result() -> Result:
         "tissue_medians": tissue_medians(maps, tissue, brain),
         "from_literature": FROM_LITERATURE,
         "published_ranges": acceptance_ranges(3.0),
+        "published_by_method": published_values(3.0),
         "warnings": ["t1w: größer als erwartet"],
     }
     return Result(maps, fits, residuals, tissue, brain, report)

@@ -33,6 +33,7 @@ def test_the_table_tells_volume_medians_spread_and_literature(headless: Headless
     assert float(told["PD (%)"][0]) == pytest.approx(100 * np.median(result.maps.pd[white]), abs=0.06)
     assert float(told["Volume (ml)"][0]) == pytest.approx(white.sum() * 0.064, abs=0.06)
     assert told["T1 published (ms)"][:3] == ["750–1100", "1150–1800", ""]
+    assert told["T1, Inversion recovery, RRSG 2024 (ms)"][:3] == ["822, 841 (783–908)", "1546 (1399–1703)", "1185"]
     assert told["From literature"] == ["", "", "", "", "T2"]
 
 

@@ -15,7 +15,7 @@ from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
 from PhysMRISynthLib.workflow.render import render_arrays
-from PhysMRISynthLib.workflow.report import protocol_report, published_ranges
+from PhysMRISynthLib.workflow.report import protocol_report, published_ranges, published_values
 from PhysMRISynthLib.workflow.small_head import small_head
 from PhysMRISynthLib.workflow.verdict import Cause, Level, Reason, Verdict
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Finished, Progress, Result
@@ -86,6 +86,7 @@ def _report(roles: tuple[str, ...], warnings: tuple[str, ...], fieldStrength: fl
         "applicability": {"score": 0.42, "limit": 1.0, "parts": {}},
         "from_literature": FROM_LITERATURE,
         "published_ranges": published_ranges(fieldStrength),
+        "published_by_method": published_values(fieldStrength),
         "warnings": list(warnings),
         "seconds": {"align": 8.0, "fit voxels": 30.0},
         "peak_memory_gb": 2.1,

@@ -58,6 +58,7 @@ def test_statistics_stand_beside_the_published_ranges(ready: DrivenPanel) -> Non
     white = told[told.index("White matter") : told.index("Cortical")]
     assert ">950<" in white and "±" not in told
     assert "750–1100" in white
+    assert "Inversion recovery, RRSG 2024" in white and "822, 841 (783–908)" in white
     assert "background-color" not in told
     fluid = told[told.index("Fluid in the brain mask") :]
     assert "measured" in fluid[fluid.index("3000–6000") :]

@@ -50,9 +50,9 @@ def head_model(maps: TissueMaps, gains: Sequence[float], echo_times: dict[str, f
     positions = np.argwhere(maps.mask) * np.array(maps.grid.GetSpacing()[::-1])
     basis = PolynomialBasis.around(positions)
     level = literature_level(np.log(gains), (), echo_times or {}, 3.0)
-    classes, tissues = literature_classes(3.0), len(level.theta)
+    classes = literature_classes(3.0)
     looks = ClassSignals(*(np.zeros((len(classes.names), *(len(gains),) * dims)) for dims in (1, 2, 2)))
-    coefficients, corrections = np.zeros((len(gains), len(basis.orders))), np.zeros((tissues, len(gains)))
+    coefficients, corrections = np.zeros((len(gains), len(basis.orders))), np.zeros((len(classes.names), len(gains)))
     return HeadModel(basis, coefficients, level, classes, 3.0, looks, corrections, (0.0,))
 
 

@@ -55,7 +55,7 @@ def test_only_the_counts_that_were_measured_change(tmp_path: Path, monkeypatch: 
     measured = runs_with_errors_of(TOO_SMALL)
     asked: list[list[int]] = []
 
-    def scores(head: object, rng: object, prior: str, counts: list[int]) -> dict[tuple[str, ...], np.ndarray]:
+    def scores(head: object, rng: object, prior: str, counts: list[int], acquisition: str) -> dict[tuple[str, ...], np.ndarray]:
         asked.append(counts)
         return {subset: found for subset, found in measured[len(asked) - 1].items() if len(subset) in counts}
 
@@ -69,7 +69,7 @@ def test_only_the_counts_that_were_measured_change(tmp_path: Path, monkeypatch: 
     calibrate.main()
     found = json.loads(out.read_text(encoding="utf-8"))
     assert asked == [[3], [3]]
-    assert found["made_from"]["3"] == {"heads": [1, 2], "draws": 1, "prior": "literature"}
+    assert found["made_from"]["3"] == {"heads": [1, 2], "draws": 1, "prior": "literature", "acquisitions": ["standard"]}
     for count in (1, 2):
         assert list(found["factors"][str(count)].values()) == pytest.approx(sd_factors(count).tolist(), abs=1e-3)
     assert found["factors"]["3"]["PD"] > 1.5 * sd_factors(3)[0]

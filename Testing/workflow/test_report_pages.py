@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PhysMRISynthLib.workflow.cohort_index import index_html
 from PhysMRISynthLib.workflow.html_report import render
-from PhysMRISynthLib.workflow.report import published_ranges
+from PhysMRISynthLib.workflow.report import published_ranges, published_values
 from PhysMRISynthLib.workflow.report_text import header_lines, table_rows, verdict_line
 
 MEDIANS = {"PD": 69.4, "T1": 650.2, "T2": 82.0, "PD_sd": 2.0, "T1_sd": 37.2, "T2_sd": 3.0, "volume_ml": 406.0}
@@ -51,6 +51,15 @@ def test_the_table_has_columns_of_their_own_and_admits_what_is_not_measured() ->
     assert deep[5] not in ("", "–"), "deep grey nuclei have a range"
     assert fluid[0] == "Fluid in the brain mask" and fluid[7:10] == ["–", "unmeasured", "–"]
     assert {row[6] for row in table_rows(report("default"))[1:]} == {"assumed"}, "no SD where the protocol is assumed"
+
+
+def test_values_of_a_method_of_measuring_stand_below_their_tissue() -> None:
+    rows = table_rows(report(published_by_method=published_values(3.0)))
+    assert [row[0] for row in rows[1:4]] == ["White matter", "· Inversion recovery, RRSG 2024", "Deep grey nuclei"]
+    assert rows[2][5] == "822, 841 (783–908)" and not any(rows[2][1:5] + rows[2][6:])
+    assert rows[4][5] == "1185", "a median without a range"
+    assert len({len(row) for row in rows}) == 1
+    assert not published_values(1.5), "none was measured there"
 
 
 def test_a_page_is_self_contained_and_escapes_what_others_wrote() -> None:

@@ -23,6 +23,8 @@ _ROUNDS, _STEPS = 4, 3
 _LEAST_PROBABILITY = 0.02
 """Below, a voxel is fitted as one compartment; what two would change counts by their probability, which is as little there."""
 _LEAST_SD = 0.03
+_FLUID_OF_OTHERS = 0.6
+"""What is no tissue may hold fluid up to this share where fluid is near."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,13 @@ class FluidShares:
     predicted: Array
 
 
-def mixed_with_fluid(head: HeadModel, assigned: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Which voxels (n indices) may hold tissue and fluid by their probabilities ``assigned`` (K, N), and those of the classes of tissue and
-    fluid there, (mixtures, n)."""
+def mixed_with_fluid(head: HeadModel, expected: Array, assigned: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Which voxels (n indices) may hold tissue and fluid, and the probabilities (mixtures, n) of the classes that say so there.
+
+    ``expected`` and ``assigned`` (K, N) are the probabilities of the classes before and after the inputs were seen.
+    """
     mixed = assigned[_mixtures(head)[0]]
+    mixed[-1] *= _near_fluid(head, expected)
     where = np.flatnonzero(on_host(mixed.sum(axis=0) > _LEAST_PROBABILITY))
     return where, on_host(mixed[:, where])
 
@@ -91,8 +96,19 @@ def _mixtures(head: HeadModel) -> tuple[list[int], list[int], np.ndarray, np.nda
     for row, mixture in enumerate(head.classes.mixtures, start=head.classes.pure):
         if mixture.second == fluid and mixture.first in brain_rows():
             found.append((row, mixture.first, 1.0 - mixture.share, mixture.width))
+    other = len(head.classes.names) - 1
+    found.append((other, other, _FLUID_OF_OTHERS / 2.0, _FLUID_OF_OTHERS))
     rows, tissues, shares, widths = zip(*found, strict=True)
     return list(rows), list(tissues), np.array(shares, dtype=np.float32), np.array(widths, dtype=np.float32)
+
+
+def _near_fluid(head: HeadModel, expected: Array) -> Array:
+    """How far what is no tissue (N,) is fluid with something else, as at the brain's surface, rather than a lesion: whether fluid is
+    ``expected`` there, or a lesion."""
+    fluid = head.classes.shares([brain_rows()[fluid_row()]])
+    fluid[-1] = 0.0
+    wet = like(fluid, expected) @ expected
+    return wet / (wet + expected[-1])
 
 
 def _fluid_signals(head: HeadModel, observations: Sequence[Observation]) -> list[float]:

@@ -47,8 +47,8 @@ _SPREAD_STEPS = 20
 @dataclass(frozen=True)
 class HeadModel:
     """Everything that the voxels of one head share: ``coefficients`` (n, terms) of each input's log receive field on ``basis``, the
-    ``level`` of gains, echo times and tissue values, the ``classes`` at those values with their uncertainty, their ``looks`` at unit field,
-    and the log ``corrections`` (tissues, n) of the equations for each brain tissue.
+    ``level`` of gains, nuisances and tissue values, the ``classes`` at those values with their uncertainty, their ``looks`` at unit field,
+    and the log ``corrections`` (K, n) of the equations for each class.
 
     ``values`` are the objective's along the last climb."""
 
@@ -88,9 +88,7 @@ class HeadModel:
     def corrected(self, assigned: Array) -> Array:
         """What the equations are multiplied by (n, N) in voxels of these class probabilities (K, N), so that a voxel with a tissue's mean
         signals gets that tissue's values."""
-        shares = np.stack([self.classes.shares([row]) for row in brain_rows()])
-        shares[:, -1] = 0.0  # lesions are no tissue
-        return exp(like(self.corrections.T @ shares, assigned) @ assigned)
+        return exp(like(self.corrections.T, assigned) @ assigned)
 
 
 def fit_head(
@@ -114,8 +112,8 @@ def fit_head(
     terms = basis.evaluate(positions)
     centre = terms.mean(axis=0)
     terms -= centre
-    first = _first_log_gains(observations, classes, weights)
-    prior = literature_level(first, observations, dict(doubtful_echo_times or {}), field_strength)
+    prior = literature_level(np.zeros(len(observations)), observations, dict(doubtful_echo_times or {}), field_strength)
+    prior = replace(prior, log_gains=_first_log_gains(prior, observations, classes, weights))
 
     def objective(count: int) -> Objective:
         every = slice(None, None, max(1, len(terms) // count))
@@ -155,13 +153,14 @@ def _distinct(climbs: Sequence[Climb]) -> list[Climb]:
     return peaks
 
 
-def _first_log_gains(observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray) -> np.ndarray:
+def _first_log_gains(prior: TissueLevel, observations: Sequence[Observation], classes: TissueClasses, weights: np.ndarray) -> np.ndarray:
     """Log gains that give the brain the mean signal of the atlas's tissues at literature values (0 for ratio images)."""
     pd, t1, t2 = np.exp(classes.means.T)
+    kept = prior.kept_by_bound_pool(observations, classes.names)
     logs = []
-    for observation in observations:
+    for observation, left in zip(prior.adapt(observations), kept.T, strict=True):
         where = observation.covered
-        expected = float(weights[:, where].mean(axis=1) @ np.abs(observation.protocol.signal(pd, t1, t2)))
+        expected = float(weights[:, where].mean(axis=1) @ np.abs(left * observation.protocol.signal(pd, t1, t2)))
         measured = float(np.abs(observation.signal[where]).mean())
         logs.append(np.log(max(measured, 1e-9) / max(expected, 1e-9)) if observation.protocol.sequence.uses_pd else 0.0)
     return np.array(logs)
@@ -189,10 +188,7 @@ def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, fie
     rows = objective.rows
     wide = (2.0 * errors * best.state.means)[..., None] ** 2 * np.eye(len(errors))
     covariances[rows] = best.state.covariances * TAIL / (TAIL - 2.0) + wide
-    predicted, _ = predicted_means(level, objective.observations)
-    ratio = np.maximum(np.abs(best.state.means), 1e-9) / np.maximum(np.abs(predicted), 1e-9)
-    corrections = np.clip(np.log(ratio), -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
-    corrections += np.log(level.kept_by_bound_pool(objective.observations))
+    corrections = _corrections(classes, level, objective.observations, best.state.means)
     gains = level.log_gains - mean_field * objective.fielded
     classes = classes.with_spread(_spread_scales(objective, best.state, level, classes))
     classes = level_uncertainty(classes, level, _adapted(level, objective.observations))
@@ -201,6 +197,17 @@ def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, fie
         objective.basis, best.state.coefficients, level, classes, field_strength,
         ClassSignals(looks.means, covariances, np.zeros_like(covariances)), corrections, best.values,
     )  # fmt: skip
+
+
+def _corrections(classes: TissueClasses, level: TissueLevel, observations: Sequence[Observation], means: np.ndarray) -> np.ndarray:
+    """Log factors (K, n) of the equations: what magnetization transfer takes from each tissue, and what else the brain's ``means`` show."""
+    predicted, _ = predicted_means(level, observations)
+    ratio = np.log(np.maximum(np.abs(means), 1e-9) / np.maximum(np.abs(predicted), 1e-9))
+    kept = np.log(level.kept_by_bound_pool(observations, classes.names))
+    kept[brain_rows()] += np.clip(ratio, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
+    for row, mixture in enumerate(classes.mixtures, start=classes.pure):
+        kept[row] = mixture.of(kept)
+    return kept
 
 
 def _averaged(peaks: Sequence[Climb]) -> TissueLevel:

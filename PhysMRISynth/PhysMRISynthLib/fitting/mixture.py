@@ -185,7 +185,7 @@ class ClassSignals:
 
 
 def class_signals(classes: TissueClasses, observations: Sequence[Observation], gains: np.ndarray, slack: float = 0.0) -> ClassSignals:
-    """Signals of the classes under the inputs' equations, ``gains`` (n,).
+    """Signals of the classes under the inputs' equations, ``gains`` (n,) or, where they differ among classes, (n, K).
 
     Their spread is the tissue's, the noise's and the equation's, and a relative ``slack`` while gains and fields are still in doubt.
     """

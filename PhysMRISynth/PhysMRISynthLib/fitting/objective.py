@@ -140,12 +140,19 @@ class Objective:
     @cached_property
     def _others(self) -> ClassSignals:
         """All classes at the literature's values and the first guess of the gains."""
-        return class_signals(self.classes, self.prior.adapt(self.observations), np.exp(self.prior.log_gains), _DOUBT_OF_OTHERS)
+        return class_signals(self.classes, self.prior.adapt(self.observations), self._gains_of_others, _DOUBT_OF_OTHERS)
 
     @cached_property
     def _others_signed(self) -> np.ndarray:
-        seen, gains = self.prior.adapt(self.observations), np.exp(self.prior.log_gains)
-        return np.stack([signed_signal(o, self.classes.means.T, np.asarray(g)) for o, g in zip(seen, gains, strict=True)], axis=1)
+        seen = self.prior.adapt(self.observations)
+        pairs = zip(seen, self._gains_of_others, strict=True)
+        return np.stack([signed_signal(o, self.classes.means.T, gains) for o, gains in pairs], axis=1)
+
+    @property
+    def _gains_of_others(self) -> np.ndarray:
+        """Gains (n, K) at the first guess, with what magnetization transfer leaves of each class's signal."""
+        kept = self.prior.kept_by_bound_pool(self.observations, self.classes.names)
+        return np.exp(self.prior.log_gains)[:, None] * kept.T
 
     @staticmethod
     def _signed(level: TissueLevel, seen: Sequence[Observation]) -> np.ndarray:
@@ -164,7 +171,8 @@ class Objective:
     def spread_parts(self, level: TissueLevel) -> tuple[np.ndarray, np.ndarray]:
         """Ψ in two parts (B, n, n): the tissue's own spread, and that of the noise and the equations."""
         seen = [replace(o, model_error=MODEL_ERROR) for o in level.adapt(self.observations)]
-        signals = tissue_signals(level.theta, self.classes.covariances[self.rows], seen, np.exp(level.log_gains))
+        gains = np.exp(level.log_gains)[:, None] * level.kept_by_bound_pool(seen).T
+        signals = tissue_signals(level.theta, self.classes.covariances[self.rows], seen, gains)
         return signals.spreads, signals.covariances - signals.spreads
 
     def penalty(self, state: SharedState) -> float:

@@ -27,11 +27,11 @@ IMPLAUSIBLE_EQUATION_ERROR = 0.03
 LARGEST_EQUATION_ERROR = 0.1
 ECHO_TIME = "log_echo_time"
 """The nuisance that is the logarithm of an effective echo time in ms."""
-ECHO_TIME_SD = 0.15
+ECHO_TIME_SD = 0.12
 """Log-SD of an effective echo time that is known only by convention."""
-COMMON_SD, OWN_SD = {"T1": 0.10, "T2": 0.07}, {"T1": 0.06, "T2": 0.06}
+COMMON_SD, OWN_SD = {"T1": 0.07, "T2": 0.06}, {"T1": 0.06, "T2": 0.06}
 """Log-SDs: what all solid tissues of a head share (age, field strength, method of the table), and what each has of its own."""
-FLUID_T1_SD = 0.025
+FLUID_T1_SD = 0.02
 """Of fluid's log T1: it is nearly water at every field strength and age (Rooney et al., Magn Reson Med 57:308, 2007)."""
 _GAIN_SD = 5.0
 _NUDGE = 1e-4
@@ -82,10 +82,10 @@ class TissueLevel:
         found = enumerate(self.nuisances.items(), start=first)
         return {kind: (value, float(sds[row])) for row, ((owner, kind), value) in found if owner == name}
 
-    def kept_by_bound_pool(self, observations: Sequence[Observation]) -> np.ndarray:
-        """What magnetization transfer leaves of the tissues' signals, (tissues, n)."""
+    def kept_by_bound_pool(self, observations: Sequence[Observation], tissues: tuple[str, ...] | None = None) -> np.ndarray:
+        """What magnetization transfer leaves of the signals of ``tissues`` (names; None: the brain's), (tissues, n)."""
         lost = np.array([self.nuisances.get((o.name, MAGNETIZATION_TRANSFER), 0.0) for o in observations])
-        return 1.0 - np.outer(_bound_pools(), lost)
+        return 1.0 - np.outer(_bound_pools() if tissues is None else bound_pool(tissues), lost)
 
 
 @cache
@@ -107,7 +107,7 @@ def literature_level(
     sd[~solid, PROPERTIES.index("T1")] = FLUID_T1_SD
     for name, own in OWN_SD.items():
         sd[solid, PROPERTIES.index(name)] = own
-    known = {(o.name, n.name): (n.mean, n.sd) for o in observations for n in nuisances_of(o.protocol.sequence.name)}
+    known = {(o.name, n.name): (n.mean, n.sd) for o in observations for n in nuisances_of(o.protocol)}
     known |= {(name, ECHO_TIME): (float(np.log(value)), ECHO_TIME_SD) for name, value in nominal_echo_times.items()}
     rest = np.array([_GAIN_SD] * len(log_gains) + [sd_known for _, sd_known in known.values()])
     covariance = np.diag(np.concatenate([sd.ravel(), rest]) ** 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import ImageError, ProtocolError
 from ..physics.protocol import Protocol
 from .header_values import number_of, text_of
 from .image_type import UNIFORM, is_reformatted, what_it_is
@@ -17,6 +17,8 @@ from .volumes import Volume, image_like
 
 CONVENTIONAL_ECHO_TIME = 95.0
 """ms: variable-flip trains with a nominal echo time of 390 to 560 ms have the contrast of 80 to 110 ms."""
+_VARIABLE_TRAINS = {"tse": "space", "flair": "space_flair"}
+"""The sequence of a turbo spin echo whose refocusing angles vary."""
 _SHORTEST_NOMINAL_ECHO_TIME = 150.0
 _TRAINS = ("tse", "flair", "stir", "ir", "psir")
 _THICKER, _LARGEST_OVERLAP = 1.05, 2.05
@@ -67,12 +69,40 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     named = echo_time > _SHORTEST_NOMINAL_ECHO_TIME and is_variable_flip(fields or {})
     if protocol.sequence.name not in _TRAINS or not (echo_time > LONGEST_BELIEVABLE_ECHO_TIME or named):
         return Acquisition(name, volume, protocol, slice_thickness_mm=thickness)
+    train = _variable_train(protocol, fields or {}) or _conventional_train(protocol)
+    return Acquisition(name, volume, train, train.values["TE"], slice_thickness_mm=thickness)
+
+
+def _variable_train(protocol: Protocol, fields: Mapping[str, Any]) -> Protocol | None:
+    """The protocol with the train of variable angles that its nominal echo time tells; None where none fits its times."""
+    if protocol.sequence.name not in _VARIABLE_TRAINS:
+        return None
+    nominal = protocol.values["TE"]
     note = (
-        f"The echo time of {echo_time:g} ms is the nominal one of a variable-flip train. Its contrast is that of about "
+        f"The echo time of {nominal:g} ms is the nominal one of a variable-flip train, whose angles no header states. They are taken "
+        "from the published design of such trains; the effective echo time is fitted."
+    )
+    train = Protocol.of(_VARIABLE_TRAINS[protocol.sequence.name])
+    echoes, spacing = number_of(fields, "EchoTrainLength") or 0.0, train.values["ESP"]
+    stated = nominal <= echoes * spacing
+    values = {name: protocol.values[name] for name in ("TR", "TE", "TI") if name in protocol.values}
+    sources = {name: protocol.sources.get(name, "script") for name in values}
+    values["ETL"] = echoes if stated else float(np.ceil(2.0 * nominal / spacing))
+    sources["ETL"] = "header" if stated else "assumed: k-space centre in the middle of the train"
+    try:
+        return replace(train, values={**train.values, **values}, sources={**train.sources, **sources}, notes=(*protocol.notes, note))
+    except ProtocolError:  # no such train fits into TR
+        return None
+
+
+def _conventional_train(protocol: Protocol) -> Protocol:
+    """The protocol with the echo time of a conventional train that has its contrast."""
+    nominal = protocol.values["TE"]
+    note = (
+        f"The echo time of {nominal:g} ms is the nominal one of a variable-flip train. Its contrast is that of about "
         f"{CONVENTIONAL_ECHO_TIME:g} ms; the effective echo time is fitted around that value."
     )
-    effective = protocol.changed(f"variable-flip train, nominal {echo_time:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
-    return Acquisition(name, volume, effective, CONVENTIONAL_ECHO_TIME, slice_thickness_mm=thickness)
+    return protocol.changed(f"variable-flip train, nominal {nominal:g} ms", note, TE=CONVENTIONAL_ECHO_TIME)
 
 
 def _slice_thickness(fields: Mapping[str, Any], volume: Volume) -> float | None:

@@ -10,7 +10,7 @@ import vtk
 
 from ..errors import ImageError
 from ..imaging.tissue_maps import PER_CENT
-from ..physics.tissues import PROPERTIES, acceptance_ranges, tissue_table
+from ..physics.tissues import PROPERTIES, acceptance_ranges, published_by_method, tissue_table
 from ..workflow.medians import FROM_LITERATURE, medians_by_tissue
 from ..workflow.voxel_sample import SAMPLE, thinned
 from . import display, folder
@@ -48,12 +48,15 @@ def updateStatisticsTable(maps: TissueMapNodes, tableNode: Any = None) -> Any:
         "Tissue": [titles[name] for name in medians],
         "Volume (ml)": [entry["volume_ml"] for entry in medians.values()],
     }
-    published = acceptance_ranges(_fieldStrength(maps))
+    published, byMethod = acceptance_ranges(_fieldStrength(maps)), published_by_method(_fieldStrength(maps))
     for name in PROPERTIES:
         unit = _unit(name)
         columns[f"{name} ({unit})"] = [entry[name] for entry in medians.values()]
         columns[f"{name} SD ({unit})"] = [entry[f"{name}_sd"] for entry in medians.values()]
         columns[f"{name} published ({unit})"] = [_range(published.get(entry, {}).get(name)) for entry in medians]
+    for method in dict.fromkeys((value.method, value.quantity) for value in byMethod):
+        found = {value.tissue: value.text for value in byMethod if (value.method, value.quantity) == method}
+        columns[f"{method[1]}, {method[0]} ({_unit(method[1])})"] = [found.get(entry, "") for entry in medians]
     columns["From literature"] = [", ".join(FROM_LITERATURE.get(name, ())) for name in medians]
     node = nodeOf(maps, tableNode, _STATISTICS, "vtkMRMLTableNode", f"{maps.title} tissue statistics")
     node.SetAndObserveTable(tableOf(columns))

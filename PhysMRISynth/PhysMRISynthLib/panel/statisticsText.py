@@ -26,7 +26,11 @@ def statisticsHtml(report: Mapping[str, Any]) -> str:
         return ""
     head = "".join(f'<th align="right">{name} ({unit})</th>' for name, unit in _UNITS.items())
     unmeasured, published = report.get("from_literature") or {}, report.get("published_ranges", {})
-    rows = "".join(_row(tissue, told, published.get(tissue, {}), unmeasured.get(tissue, ())) for tissue, told in medians.items())
+    byMethod = report.get("published_by_method") or ()
+    rows = "".join(
+        _row(tissue, told, published.get(tissue, {}), unmeasured.get(tissue, ())) + _methodRows(tissue, byMethod)
+        for tissue, told in medians.items()
+    )
     notes = [_("Median over the tissue. Small print: range of published means at {field:g} T.").format(field=_field(report))]
     notes.append(_("The uncertainty of a single voxel (SD) is in Table."))
     if worst(knowledge_in(report).values()) is Knowledge.UNKNOWN:
@@ -43,6 +47,17 @@ def _row(tissue: str, told: Mapping[str, float], published: Mapping[str, Sequenc
     volume = _("{volume} ml").format(volume=number(told["volume_ml"]))
     cells = "".join(_cell(told[name], published.get(name), name in unmeasured) for name in PROPERTIES)
     return f"<tr><td>{escape(titles.get(tissue, tissue))}<br><small>{volume}</small></td>{cells}</tr>"
+
+
+def _methodRows(tissue: str, byMethod: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each method of measuring that has published values of a tissue."""
+    return "".join(
+        f"<tr><td><small>{escape(value['method'])}</small></td>"
+        + "".join(f'<td align="right"><small>{escape(value["text"]) if value["quantity"] == p else ""}</small></td>' for p in PROPERTIES)
+        + "</tr>"
+        for value in byMethod
+        if value["tissue"] == tissue
+    )
 
 
 def _cell(value: float, published: Sequence[float] | None, unmeasured: bool) -> str:

@@ -130,25 +130,26 @@ def _polynomial(coefficients: np.ndarray, x: Array, y: Array) -> Array:
     return total
 
 
-def train_response(count: int, spacing: float, echo: float, flip_angle: float | None) -> TrainResponse:
+def train_response(count: int, spacing: float, echo: float, flip_angle: float | None, transmit: float = 1.0) -> TrainResponse:
     """The response of a train of ``count`` echoes, ``spacing`` ms apart, at the ``echo`` (counted from 1; between echoes: interpolated).
 
-    ``flip_angle`` of constant refocusing in degrees, or None for a 3D train of variable angles whose k-space centre is that echo.
+    ``flip_angle`` of constant refocusing in degrees, or None for a 3D train of variable angles whose k-space centre is that echo;
+    ``transmit`` scales all of them.
     """
     echo = min(max(echo, 1.0), float(count))
     below = min(int(echo), max(count - 1, 1))
-    first = _response(count, spacing, below, flip_angle)
+    first = _response(count, spacing, below, flip_angle, transmit)
     if count == 1:
         return first
-    second, share = _response(count, spacing, below + 1, flip_angle), echo - below
+    second, share = _response(count, spacing, below + 1, flip_angle, transmit), echo - below
     return TrainResponse(
         first.amplitude + share * (second.amplitude - first.amplitude), first.recovery + share * (second.recovery - first.recovery)
     )
 
 
 @lru_cache(maxsize=512)
-def _response(count: int, spacing: float, echo: int, flip_angle: float | None) -> TrainResponse:
-    angles = variable_train(count, echo) if flip_angle is None else constant_train(count, flip_angle)
+def _response(count: int, spacing: float, echo: int, flip_angle: float | None, transmit: float) -> TrainResponse:
+    angles = transmit * (variable_train(count, echo) if flip_angle is None else constant_train(count, flip_angle))
     x, y = (np.cos(np.pi * (np.arange(n) + 0.5) / n) for n in _NODES)
     t1, t2 = (grid.ravel() for grid in np.meshgrid(_time(x, *_T1), _time(y, *_T2), indexing="ij"))
     echoes, recovered = echo_amplitudes(angles, spacing, t1, t2)

@@ -46,14 +46,15 @@ def inversion_recovery(
 
 def refocused_spin_echo(
     r1: Array, r2: Array, *, TR: float, TE: float, ETL: float, ESP: float, TI: float | None = None, RFA: float | None = None,
-    inversion_efficiency: float = 1.0,
+    inversion_efficiency: float = 1.0, transmit: float = 1.0,
 ) -> Array:  # fmt: skip
     """A train of ``ETL`` echoes ``ESP`` apart whose refocusing pulses turn by ``RFA`` (None: by the variable angles of SPACE, CUBE and
-    VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given.
+    VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given. ``transmit`` scales
+    the refocusing angles.
 
     Extended phase graphs (:mod:`.echo_train`); the longitudinal magnetisation that has recovered at the train's end goes on from there.
     """
-    train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)))
+    train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)), transmit)
     recovered, length = train.recovered(r1, r2), ETL * ESP
     if TI is None:
         before = 1.0 - (1.0 - recovered) * exp(-(TR - length) * r1)

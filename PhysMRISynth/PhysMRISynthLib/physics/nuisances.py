@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .protocol import Protocol
+
 _FILE = Path(__file__).parent.parent / "resources" / "nuisances.json"
 MAGNETIZATION_TRANSFER = "magnetization_transfer"
 """The nuisance that is no argument of an equation: it takes a share of each tissue's signal, in proportion to its bound pool."""
@@ -30,9 +32,13 @@ class Nuisance:
     source: str
 
 
+def nuisances_of(protocol: Protocol) -> tuple[Nuisance, ...]:
+    """The nuisances of a protocol's sequence, without those whose value the protocol states."""
+    return tuple(nuisance for nuisance in _nuisances(protocol.sequence.name) if nuisance.name not in protocol.values)
+
+
 @cache
-def nuisances_of(sequence: str) -> tuple[Nuisance, ...]:
-    """The nuisances of the sequence of that name."""
+def _nuisances(sequence: str) -> tuple[Nuisance, ...]:
     found = []
     for row in _knowledge()["nuisances"]:
         if sequence in row["sequences"]:

@@ -52,9 +52,17 @@ def tissue_table(field_strength: float = 3.0) -> tuple[Tissue, ...]:
     """
     if not 1.0 <= field_strength <= 4.0:
         raise ProtocolError(f"No tissue values for {field_strength:g} T: use a field strength between 1 and 4 T.")
-    column = "1.5" if field_strength < 2.2 else "3.0"
-    table = json.loads(_TABLE.read_text(encoding="utf-8"))
+    column, table = _column(field_strength), _read()
     return tuple(_tissue(row, column, table["references"]) for row in table["tissues"])
+
+
+def _column(field_strength: float) -> str:
+    return "1.5" if field_strength < 2.2 else "3.0"
+
+
+@cache
+def _read() -> dict:
+    return json.loads(_TABLE.read_text(encoding="utf-8"))
 
 
 def _tissue(row: dict, column: str, references: dict[str, str]) -> Tissue:
@@ -73,6 +81,43 @@ def _tissue(row: dict, column: str, references: dict[str, str]) -> Tissue:
         within_head=vector(row["within_head"]) / 100.0,
         sources=tuple(references[key] for key in values["sources"]),
     )
+
+
+@dataclass(frozen=True)
+class PublishedValue:
+    """What one ``method`` of measuring found of a ``quantity`` of a tissue at a ``place`` (%, ms): group ``medians``, and ``limits`` of
+    80 % of the maps where they are known."""
+
+    method: str
+    tissue: str
+    quantity: str
+    place: str
+    medians: tuple[float, ...]
+    limits: tuple[float, float] | None
+    source: str
+
+    @property
+    def text(self) -> str:
+        """``822, 841 (783–908)``."""
+        medians = ", ".join(f"{median:g}" for median in self.medians)
+        return medians if self.limits is None else f"{medians} ({self.limits[0]:g}–{self.limits[1]:g})"
+
+
+@cache
+def published_by_method(field_strength: float) -> tuple[PublishedValue, ...]:
+    """Measured values by their method, where there are some at a field strength in tesla: methods move T1 as much as tissues do."""
+    column = _column(field_strength)
+    rows = [row for row in _read()["published"] if row["field_strength"] == column]
+    return tuple(
+        PublishedValue(row["method"], tissue, quantity, found["place"], tuple(found["medians"]), _pair(found["range"]), row["source"])
+        for row in rows
+        for tissue, values in row["tissues"].items()
+        for quantity, found in values.items()
+    )
+
+
+def _pair(limits: list[float] | None) -> tuple[float, float] | None:
+    return None if limits is None else (limits[0], limits[1])
 
 
 def acceptance_ranges(field_strength: float) -> dict[str, dict[str, tuple[float, float]]]:

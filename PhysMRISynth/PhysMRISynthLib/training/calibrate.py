@@ -1,8 +1,9 @@
 """Measure by how much the standard deviations of estimates are off, on simulated heads of known maps, and write the factors.
 
 Run as ``python -m PhysMRISynthLib.training.calibrate --data DIR --out resources/calibration.json [--heads N …] [--draws N] [--prior P]
-[--counts N …]``. Every second voxel of each head, drawn anew, is scanned by the standard test acquisition and estimated from the subsets of
-its inputs that have one of the ``counts``. Factors that hold already, and those of other counts, come out as they were.
+[--counts N …] [--acquisitions A …]``. Every second voxel of each head, drawn anew, is scanned by each of the test acquisitions and
+estimated from the subsets of its inputs that have one of the ``counts``. Factors that hold already, and those of other counts, come out as
+they were.
 Heads 16 and 17 are left out: they are for the final test alone.
 """
 
@@ -11,21 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from ..imaging.acquisition import Acquisition
 from ..imaging.known_head import KnownHead, standard_scores
-from ..imaging.volumes import volume_from_image
 from ..physics.tissues import PROPERTIES
 from ..workflow.calibration import measurements, sd_factors
 from ..workflow.estimate import estimate_tissue_maps
+from .acquisitions import ACQUISITIONS, STANDARD, inputs_of
 from .anatomy import find_label_maps
-from .standard_test import PROTOCOLS, known_head, standard_acquisition
+from .standard_test import PROTOCOLS, known_head
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 
 SUBSETS = tuple(chain.from_iterable(combinations(PROTOCOLS, n) for n in (3, 2, 1)))
@@ -39,11 +39,10 @@ _SEED = 4242
 
 
 def scores_of(
-    head: KnownHead, rng: np.random.Generator, prior: str, counts: Sequence[int] = COUNTS
+    head: KnownHead, rng: np.random.Generator, prior: str, counts: Sequence[int] = COUNTS, acquisition: str = STANDARD
 ) -> dict[tuple[str, ...], np.ndarray]:
     """How many SDs the truth is away (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs of one of these ``counts``."""
-    images = standard_acquisition(head.maps, rng)
-    inputs = {name: Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()}
+    inputs = {given.name: given for given in inputs_of(head, rng, acquisition=acquisition)}
     scores = {}
     for subset in (subset for subset in SUBSETS if len(subset) in counts):
         found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], prior=prior).maps, head)
@@ -77,14 +76,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--prior", choices=("network", "literature"), default="literature")
     parser.add_argument("--counts", type=int, nargs="+", choices=COUNTS, default=list(COUNTS), help="numbers of inputs to measure")
+    parser.add_argument("--acquisitions", nargs="+", choices=tuple(ACQUISITIONS), default=[STANDARD], help="how heads are scanned")
     options = parser.parse_args()
     runs = []
     for path in tqdm(find_label_maps(options.data / "head_labels", options.heads), desc="heads", unit="head"):
         labels = sitk.ReadImage(str(path))[::_EVERY, ::_EVERY, ::_EVERY]
-        for draw in range(options.draws):
+        for draw, acquisition in product(range(options.draws), options.acquisitions):
             rng = np.random.default_rng([_SEED, draw, int(path.name[5:7])])
-            runs.append(scores_of(known_head(labels, rng), rng, options.prior, options.counts))
-    made_from = {"heads": options.heads, "draws": options.draws, "prior": options.prior}
+            runs.append(scores_of(known_head(labels, rng), rng, options.prior, options.counts, acquisition))
+    made_from = {"heads": options.heads, "draws": options.draws, "prior": options.prior, "acquisitions": options.acquisitions}
     factors = {count: sd_factors(count) for count in COUNTS} | factors_from(runs)
     described = {
         "about": "What the fit's standard deviations of PD, T1 and T2 are multiplied by, by number of inputs: training/calibrate.py.",

@@ -75,13 +75,22 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of ``evaluate``, which sets ``command`` to what runs it."""
-    parser.add_argument("--suite", required=True, help="maps, contrasts, retest, distributions, reconstruction, all of these, or samples")
+    parser.add_argument(
+        "--suite", required=True, help="maps, contrasts, retest, distributions, reconstruction, all of these, measured, or samples"
+    )
     parser.add_argument("--data", type=Path, help="folder with head_labels and real (the example alone needs none)")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
+    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suite measured, in BIDS' names")
+    parser.add_argument("--maps", type=Path, metavar="DIR", help="measured maps of the same people (…_T1map, …_R1map, …_T2map …)")
+    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="maps to scans (where grids differ)")
     parser.add_argument("--priors", nargs="+", choices=("network", "literature"), help="what to compare (both)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors file in place of the installed network")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what the network runs on")
     parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
+    parser.add_argument(
+        "--acquisition", nargs="+", choices=("standard", "oasis3", "oasis3-headers"), default=["standard"],
+        help="how suite maps scans heads (standard): oasis3 has that data set's protocols and what scanners do beside them",
+    )  # fmt: skip
     parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="levels of suite maps (0.5 1 2)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="draws of each head in suite maps (1)")
     parser.add_argument("--step", type=positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
@@ -167,7 +176,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     sampler = partial(installed_sampler, options.sampler, options.weights)
     plan = Plan(
         estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples,
-        options.condenser,
+        options.condenser, tuple(dict.fromkeys(options.acquisition)), options.scans, options.maps, options.register,
     )  # fmt: skip
     evaluate(plan, suites, options.out)
     print(f"results.json, results.md and figures are in {options.out}.")

@@ -53,10 +53,12 @@ def standard_acquisition(
     maps: TissueMaps, rng: np.random.Generator, protocols: Mapping[str, Protocol] = PROTOCOLS, noise: float = NOISE
 ) -> dict[str, sitk.Image]:
     """Images of ``maps`` under each protocol, in units of an unknown gain; ``noise`` relative to the 99th percentile."""
-    images = {}
-    for name, protocol in protocols.items():
-        clean = protocol.signal(maps.pd, maps.t1, maps.t2) * receive_field(maps.pd.shape, maps.grid.GetSpacing()[::-1], FIELD, rng)
-        gain = 300.0 * np.exp(rng.normal(0.0, GAIN_SPREAD)) / np.percentile(clean, 99)
-        scaled = (clean * gain).astype(np.float32)
-        images[name] = maps.image(add_noise(scaled, noise * np.percentile(scaled, 99), rng))
-    return images
+    return {name: as_scanned(protocol.signal(maps.pd, maps.t1, maps.t2), maps, rng, noise) for name, protocol in protocols.items()}
+
+
+def as_scanned(clean: np.ndarray, maps: TissueMaps, rng: np.random.Generator, noise: float = NOISE) -> sitk.Image:
+    """A noise-free image (z, y, x) of ``maps`` with a receive field, in units of an unknown gain and with noise."""
+    clean = clean * receive_field(maps.pd.shape, maps.grid.GetSpacing()[::-1], FIELD, rng)
+    gain = 300.0 * np.exp(rng.normal(0.0, GAIN_SPREAD)) / np.percentile(clean, 99)
+    scaled = (clean * gain).astype(np.float32)
+    return maps.image(add_noise(scaled, noise * np.percentile(scaled, 99), rng))

@@ -100,7 +100,8 @@ def fit_all_voxels(
     def work(piece: slice, move: Move) -> None:
         seen = [o.at(piece).moved(move) for o in adapted]
         fields = _fields(head, voxels, piece, move)
-        assigned = responsibilities(head.looks, seen, fields, head.classes.weights(move(voxels.fractions(piece)), settled=True))
+        expected = head.classes.weights(move(voxels.fractions(piece)), settled=True)
+        assigned = responsibilities(head.looks, seen, fields, expected)
         mean, precision = gaussian_prior(head.classes, assigned)
         gains = [float(g) * f * c for g, f, c in zip(head.gains, fields, head.corrected(assigned), strict=True)]
         theta, covariance = fit_voxels(seen, gains, mean, precision)
@@ -113,7 +114,7 @@ def fit_all_voxels(
         result.brain[piece] = on_host(like(shares, assigned) @ assigned)
         pure, xp = assigned[: head.classes.pure], namespace(assigned)
         result.tissue[piece] = on_host(xp.where(xp.amax(pure, 0) > 0.5, pure.argmax(0), NO_TISSUE))
-        where, mixed = mixed_with_fluid(head, assigned)
+        where, mixed = mixed_with_fluid(head, expected, assigned)
         candidates[piece.start] = where + piece.start, mixed, on_host(fields[:, where])
 
     compute.for_each_chunk(count, _CHUNK, work, lambda done: progress(_FIRST_PART * done))

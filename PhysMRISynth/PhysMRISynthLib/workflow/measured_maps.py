@@ -35,8 +35,18 @@ _RANGES = {
 """Of the median over the head, by unit; T1 in s and its rate in 1/s have the same range, so that somebody must say which."""
 _KIND = "measured maps"
 _POSSIBLE_MS = {"T1": (50.0, 6000.0), "T2": (5.0, 4000.0)}
+_POSSIBLE_MEDIAN = {"T1": (100.0, 8000.0), "T2": (10.0, 4000.0)}
+"""ms, of a map's positive voxels."""
 _OF_WHITE = 0.15
 """Log distance from the literature's T1 of white matter within which a voxel counts for the scale of a relative PD."""
+
+
+class UnknownUnitError(ImageError):
+    """The unit of a map is not known: ``cause`` says why, ``units`` are those that can be stated."""
+
+    def __init__(self, cause: str, quantity: str) -> None:
+        self.cause, self.units = cause, UNITS[quantity]
+        super().__init__(f"{cause} Give --{quantity.lower()}-unit ({', '.join(self.units)}).")
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,11 @@ def read_measured(quantity: str, path: Path, unit: str | None = None) -> Measure
     if stated is not None:
         known = _SIDECAR_UNITS.get(stated, stated)
         if known not in UNITS[quantity]:
-            raise ImageError(f"{sidecar_path(path)}: {quantity} in units of '{stated}' is not known. Give --{quantity.lower()}-unit.")
-        return Measured(volume, known, "sidecar")
+            raise UnknownUnitError(f"{sidecar_path(path)}: {quantity} in units of '{stated}' is not known.", quantity)
+        return _possible(quantity, Measured(volume, known, "sidecar"), path)
     suffix = path.name.partition(".")[0].rpartition("_")[2]
     if suffix in _SUFFIXES and "_" in path.name:
-        return Measured(volume, _SUFFIXES[suffix], "file name")
+        return _possible(quantity, Measured(volume, _SUFFIXES[suffix], "file name"), path)
     return Measured(volume, _unit_of_values(quantity, volume, path), "values")
 
 
@@ -88,16 +98,25 @@ def _stated(path: Path) -> str | None:
         raise ImageError(f"{sidecar} is not a readable JSON sidecar ({error}). Restore it, or remove it.") from error
 
 
+def _possible(quantity: str, measured: Measured, path: Path) -> Measured:
+    """The same, unless its values cannot be in its unit. Raises UnknownUnitError then."""
+    inside = measured.volume.voxels[measured.volume.voxels > 0]
+    if quantity in _POSSIBLE_MEDIAN and inside.size:
+        low, high = _POSSIBLE_MEDIAN[quantity]
+        middle = np.median(inside)
+        if not low <= float(_milliseconds(middle[None], measured)[0]) <= high:
+            cause = f"{path}: a median of {middle:.3g} cannot be in {measured.unit}, the unit by its {measured.source}."
+            raise UnknownUnitError(cause, quantity)
+    return measured
+
+
 def _unit_of_values(quantity: str, volume: Volume, path: Path) -> str:
     inside = volume.voxels[volume.voxels > 0]
     middle = float(np.median(inside)) if inside.size else 0.0
     for unit, low, high in _RANGES[quantity]:
         if low <= middle <= high:
             return unit
-    raise ImageError(
-        f"{path}: a median of {middle:.3g} does not tell the unit of {quantity}. Give --{quantity.lower()}-unit "
-        f"({', '.join(UNITS[quantity])})."
-    )
+    raise UnknownUnitError(f"{path}: a median of {middle:.3g} does not tell the unit of {quantity}.", quantity)
 
 
 def import_maps(measured: Mapping[str, Measured], field_strength: float, register: bool | None = None) -> Imported:

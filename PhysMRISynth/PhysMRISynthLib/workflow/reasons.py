@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from ..fitting.check import LARGEST_GOOD_RESIDUAL, FitCheck
+from ..fitting.check import FitCheck
 from ..imaging.acquisition import Acquisition
 from ..imaging.atlas import LEAST_LIKENESS, AtlasPlacement
 from ..imaging.masks import head_size
@@ -17,7 +17,7 @@ from .verdict import Cause, Level, Reason
 
 _UNKNOWNS = len(PROPERTIES)
 _DOUBTFUL_EQUATIONS = 4.0
-_USELESS_RESIDUAL = 4.0 * LARGEST_GOOD_RESIDUAL
+_USELESS_RESIDUAL = 16.0
 _DECISIVE = ("TR", "TE", "TI", "FA")
 """Parameters whose assumed value may be far from the true one; trains and echo spacings change the contrast little."""
 _SMALLEST_HEAD_MM, _SMALLEST_BRAIN_MM = (125.0, 158.0), (108.0, 132.0)

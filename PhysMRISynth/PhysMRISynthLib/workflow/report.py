@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..imaging.acquisition import Acquisition
 from ..imaging.tissue_maps import PER_CENT
 from ..physics.nuisances import nuisances_of
 from ..physics.protocol import Protocol
-from ..physics.tissues import PROPERTIES, acceptance_ranges, tissue_table
+from ..physics.tissues import PROPERTIES, acceptance_ranges, published_by_method, tissue_table
 from .estimate import Estimate
 from .knowledge import knowledge_of, worst
 from .medians import FROM_LITERATURE, UNITS, outer_medians
@@ -44,6 +45,7 @@ def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], fie
         "from_literature": FROM_LITERATURE,
         KEY: shared_errors(estimate).report(),
         "published_ranges": published_ranges(field_strength),
+        "published_by_method": published_values(field_strength),
         "verdict": estimate.verdict.level.value,
         "reasons": [reason.report() for reason in estimate.verdict.reasons],
         "warnings": list(estimate.warnings),
@@ -65,6 +67,11 @@ def published_ranges(field_strength: float) -> dict[str, dict[str, tuple[float, 
             limits = zip(np.rint(scales * low).tolist(), np.rint(scales * high).tolist(), strict=True)
             found[tissue.name] = dict(zip(PROPERTIES, limits, strict=True))
     return {**found, **acceptance_ranges(field_strength)}
+
+
+def published_values(field_strength: float) -> list[dict[str, Any]]:
+    """What single methods of measuring found, with their sources, as JSON values."""
+    return [{**asdict(value), "text": value.text} for value in published_by_method(field_strength)]
 
 
 def software_report() -> dict[str, str]:
@@ -115,7 +122,7 @@ def _input(estimate: Estimate, acquisition: Acquisition, position: int) -> dict[
             "known": {"mean": nuisance.mean, "sd": nuisance.sd, "source": nuisance.source},
             "fitted": dict(zip(("mean", "sd"), (round(value, 4) for value in posterior[nuisance.name]), strict=True)),
         }
-        for nuisance in nuisances_of(acquisition.protocol.sequence.name)
+        for nuisance in nuisances_of(acquisition.protocol)
     }
     return told
 

@@ -59,7 +59,8 @@ def verdict_line(report: Mapping[str, Any]) -> str:
 
 
 def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """The tissue table: a head, then a row a tissue with median and published range of PD, T1 and T2, the voxel's SD, and the volume.
+    """The tissue table: a head, then a row a tissue with median and published range of PD, T1 and T2, the voxel's SD, and the volume;
+    below a tissue, what single methods of measuring found of it.
 
     Assumed protocols take the SDs away: they would promise what nobody knows.
     """
@@ -80,4 +81,12 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
             cells += [number(told[name]), f"{limits[0]:g}–{limits[1]:g}" if limits else "–"]
             cells.append("assumed" if assumed else "–" if sd is None else number(sd))
         rows.append([*cells, number(told["volume_ml"])])
+        rows += [_method_row(value, len(head)) for value in report.get("published_by_method") or () if value["tissue"] == tissue]
     return rows
+
+
+def _method_row(value: Mapping[str, Any], columns: int) -> list[str]:
+    """What one method of measuring found of a tissue, in the column of published values."""
+    row = [""] * columns
+    row[0], row[2 + 3 * PROPERTIES.index(value["quantity"])] = f"· {value['method']}", value["text"]
+    return row

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...imaging.known_head import coverage, map_errors
 from ...physics.tissues import BRAIN_TISSUE, PROPERTIES
+from ..acquisitions import ACQUISITIONS, STANDARD
 from ..standard_test import INFORMATION_BOUND, PROTOCOLS
 from .drawing import COLOURS, page, save
 from .plan import EXAMPLE, Plan, progress_bar
@@ -22,10 +23,10 @@ SUBSETS = tuple(chain.from_iterable(combinations(PROTOCOLS, count) for count in 
 TISSUES = (*BRAIN_TISSUE, "csf")
 Record = dict[str, Any]
 _NOTES = (
-    "Median absolute error in % of the truth over voxels; mean over heads and draws, the worst of them in brackets. Standard test "
-    "acquisition (unknown gains, receive fields of ±20 %); noise in % of an image's 99th percentile. 68 % within one SD would be exact.",
-    "× is the error over the information bound, which was derived for three inputs without voxel noise: fewer inputs know less, and single "
-    "draws scatter around it.",
+    "Median absolute error in % of the truth over voxels; mean over heads and draws, the worst of them in brackets. Noise in % of an "
+    "image's 99th percentile. 68 % within one SD would be exact.",
+    "× is the error over the information bound, which was derived for the standard acquisition's three inputs without voxel noise: fewer "
+    "inputs know less, and single draws scatter around it.",
 )
 
 
@@ -37,41 +38,49 @@ def check(plan: Plan) -> None:
 def measure(plan: Plan, subsets: Sequence[tuple[str, ...]] = SUBSETS) -> Findings:
     """Errors and interval coverage of every head, draw, noise level, subset of inputs and prior."""
     records = list(_records(plan, subsets))
-    groups = _groups(plan)
-    tables = [table for name, heads in groups.items() for table in _tables(name, [r for r in records if r["head"] in heads], plan, subsets)]
-    return Findings(records, tables, [*_NOTES, *head_notes(plan)], partial(_draw, records, groups, plan, subsets))
+    groups = {name: members for name, members in _groups(plan, records).items() if members}
+    tables = [table for name, members in groups.items() for table in _tables(name, members, plan, subsets)]
+    acquired = [f"Acquisition {name}: {ACQUISITIONS[name]}" for name in plan.acquisitions]
+    return Findings(records, tables, [*_NOTES, *acquired, *head_notes(plan)], partial(_draw, groups, plan, subsets))
 
 
 def _records(plan: Plan, subsets: Sequence[tuple[str, ...]]) -> Iterator[Record]:
-    total = len(plan.heads) * plan.seeds * len(plan.noise_percent) * len(subsets) * len(plan.estimators)
+    total = len(plan.heads) * plan.seeds * len(plan.acquisitions) * len(plan.noise_percent) * len(subsets) * len(plan.estimators)
     with progress_bar(total, "maps") as bar:
-        for seed, noise, simulated in _scans(plan):
-            subject = simulated.scan(noise)
+        for seed, acquisition, noise, simulated in _scans(plan):
+            subject = simulated.scan(noise, acquisition)
             for names, prior in product(subsets, plan.estimators):
-                case = f"{subject.name}, draw {seed}, {' + '.join(names)}, noise {noise:g} %"
+                case = f"{subject.name}, draw {seed}, {' + '.join(names)}, noise {noise:g} %{_by(acquisition)}"
                 found = plan.estimate(prior, subject.only(names), subject.field_strength, case).maps
                 yield {
-                    "head": subject.name, "seed": seed, "noise_percent": noise, "inputs": list(names), "prior": prior,
+                    "head": subject.name, "seed": seed, "acquisition": acquisition, "noise_percent": noise, "inputs": list(names),
+                    "prior": prior,
                     "error_percent": map_errors(found, simulated.truth),
                     "within_one_sd_percent": coverage(found, simulated.truth),
                 }  # fmt: skip
                 bar.update()
 
 
-def _scans(plan: Plan) -> Iterator[tuple[int, float, SimulatedHead]]:
-    """Every draw of every head at every noise level."""
+def _scans(plan: Plan) -> Iterator[tuple[int, str, float, SimulatedHead]]:
+    """Every draw of every head by every acquisition at every noise level."""
     for head, seed in product(plan.heads, range(plan.seeds)):
         simulated = simulated_head(plan, head, seed)
-        for noise in plan.noise_percent:
-            yield seed, noise, simulated
+        for acquisition, noise in product(plan.acquisitions, plan.noise_percent):
+            yield seed, acquisition, noise, simulated
 
 
-def _groups(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Titles of the heads whose results are averaged, by the name of the group: the example's anatomy stands apart."""
-    labelled = [head for head in plan.heads if head != EXAMPLE]
-    titles = tuple(title(head) for head in labelled)
-    groups = {", ".join(titles): titles} if titles else {}
-    return groups | ({title(EXAMPLE): (title(EXAMPLE),)} if EXAMPLE in plan.heads else {})
+def _groups(plan: Plan, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records whose results are averaged, by the name of the group: the example's anatomy and every acquisition stand apart."""
+    labelled = tuple(title(head) for head in plan.heads if head != EXAMPLE)
+    return {
+        f"{', '.join(heads)}{_by(acquisition)}": [r for r in records if r["head"] in heads and r["acquisition"] == acquisition]
+        for heads in (labelled, (title(EXAMPLE),))
+        for acquisition in plan.acquisitions
+    }
+
+
+def _by(acquisition: str) -> str:
+    return "" if acquisition == STANDARD else f", acquisition {acquisition}"
 
 
 def _tables(name: str, records: Sequence[Record], plan: Plan, subsets: Sequence[tuple[str, ...]]) -> list[Table]:
@@ -127,13 +136,10 @@ def _ratios(runs: Mapping[str, Sequence[Record]], tissue: str) -> str:
     )
 
 
-def _draw(
-    records: Sequence[Record], groups: Mapping[str, tuple[str, ...]], plan: Plan, subsets: Sequence[tuple[str, ...]], path: Path
-) -> None:
+def _draw(groups: Mapping[str, Sequence[Record]], plan: Plan, subsets: Sequence[tuple[str, ...]], path: Path) -> None:
     """Per group of heads: error over brain tissue by inputs and noise, and error by tissue from all inputs beside the bound."""
     figure, axes = page(2 * len(groups), len(PROPERTIES), 4.6, 2.9)
-    for row, (name, heads) in enumerate(groups.items()):
-        members = [r for r in records if r["head"] in heads]
+    for row, (name, members) in enumerate(groups.items()):
         for column, p in enumerate(PROPERTIES):
             _draw_subsets(axes[2 * row, column], members, p, plan, subsets)
             _draw_tissues(axes[2 * row + 1, column], members, p, plan, subsets[0])

@@ -15,6 +15,7 @@ from ...imaging.acquisition import Acquisition
 from ...workflow.estimate import Estimate, estimate_tissue_maps
 from ...workflow.network_prior import usable_weights
 from ...workflow.sample import Sampler, installed_sampler
+from ..acquisitions import STANDARD
 
 if TYPE_CHECKING:
     from ...network.weights import Weights
@@ -34,8 +35,11 @@ NOISE_PERCENT = (0.5, 1.0, 2.0)
 @dataclass(frozen=True)
 class Plan:
     """``estimators`` by the name of their prior; ``heads`` are numbers of label maps in ``data``/head_labels, or "example", each drawn
-    ``seeds`` times and seen at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile.
+    ``seeds`` times and seen at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile, by
+    the test ``acquisitions``.
 
+    ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people, which ``register`` brings together (None:
+    where their grids differ).
     ``sampler`` loads the sampling model, which draws so many ``samples``; ``condenser`` is the checkpoint of that whose codes it draws.
     ``sha256`` identifies the network, where there is one, and ``notes`` tell what a reader of the results must know.
     """
@@ -51,6 +55,10 @@ class Plan:
     sampler: Callable[[], Sampler] = installed_sampler
     samples: int = 20
     condenser: Path | None = None
+    acquisitions: tuple[str, ...] = (STANDARD,)
+    scans: Path | None = None
+    maps: Path | None = None
+    register: bool | None = None
 
     def file(self, name: str) -> Path:
         """The file ``name`` of the data folder. Raises PhysMRISynthError when there is no such file."""

@@ -17,10 +17,10 @@ from ...workflow.chunks import for_each_chunk
 from ...workflow.estimate import Estimate
 
 _CHUNK = 1 << 16
-_BROAD_MEDIAN = np.log(np.array([0.75, 1000.0, 100.0], dtype=np.float32))
+BROAD_MEDIAN = np.log(np.array([0.75, 1000.0, 100.0], dtype=np.float32))
 """PD fraction, T1 and T2 in ms: T1 and T2 are the medians of the seed paper's log-normal prior (Bojórquez et al., Magn Reson Imaging
 35:69, 2017)."""
-_BROAD_LOG_SD = 1.0
+BROAD_LOG_SD = 1.0
 """A factor of e either way, the same everywhere: it bounds what the inputs leave open and says nothing of tissues."""
 
 
@@ -83,12 +83,12 @@ def fit_without_prior(estimate: Estimate, acquisitions: Sequence[Acquisition], b
     observations = estimate.head.adapted([_observation(a, estimate, voxels) for a in acquisitions])
     values = np.empty((3, voxels.size), dtype=np.float32)
     precision = np.zeros((6, 1), dtype=np.float32)
-    precision[[0, 3, 5]] = 1.0 / _BROAD_LOG_SD**2
+    precision[[0, 3, 5]] = 1.0 / BROAD_LOG_SD**2
 
     def work(piece: slice) -> None:
         count = voxels[piece].size
         gains = [np.float32(g) * f for g, f in zip(estimate.head.gains, fields_at(estimate, voxels[piece]), strict=True)]
-        median = np.repeat(_BROAD_MEDIAN[:, None], count, axis=1)
+        median = np.repeat(BROAD_MEDIAN[:, None], count, axis=1)
         theta, _ = fit_voxels([o.at(piece) for o in observations], gains, median, np.repeat(precision, count, axis=1), iterations=20)
         values[:, piece] = np.exp(theta)
 

@@ -16,11 +16,11 @@ from ...imaging.known_head import KnownHead
 from ...imaging.masks import filled_in_slices
 from ...imaging.roles import ROLES
 from ...imaging.tissue_maps import TissueMaps
-from ...imaging.volumes import volume_from_image
 from ...workflow.estimate import Estimate
 from ...workflow.example import example_head
 from ...workflow.inputs import read_acquisition
-from ..standard_test import PROTOCOLS, known_head, standard_acquisition
+from ..acquisitions import STANDARD, inputs_of
+from ..standard_test import known_head
 from .plan import EXAMPLE, HEADS, Plan
 
 _SEEDS_PER_HEAD = 100
@@ -63,10 +63,9 @@ class SimulatedHead:
     truth: KnownHead
     state: np.random.Generator
 
-    def scan(self, noise_percent: float) -> Subject:
-        """The standard test acquisition with another noise level, in % of each image's 99th percentile."""
-        images = standard_acquisition(self.truth.maps, copy.deepcopy(self.state), noise=noise_percent / 100.0)
-        inputs = tuple(Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items())
+    def scan(self, noise_percent: float, acquisition: str = STANDARD) -> Subject:
+        """A test acquisition with another noise level, in % of each image's 99th percentile."""
+        inputs = inputs_of(self.truth, copy.deepcopy(self.state), noise_percent / 100.0, acquisition)
         return Subject(self.name, inputs, truth=self.truth)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import PhysMRISynthError
-from . import contrasts, distributions, harmonise, maps, reconstruction, retest, visits, volumes
+from . import contrasts, distributions, harmonise, maps, measured, reconstruction, retest, series, visits, volumes
 from .plan import Plan
 from .results import Findings, read_results, write_findings
 
@@ -41,14 +41,16 @@ SUITES = {
     "retest": Suite(retest.check, retest.measure),
     "distributions": Suite(distributions.check, distributions.measure, ("heads", "step")),
     "reconstruction": Suite(reconstruction.check, reconstruction.measure, ("heads", "step")),
-    "maps": Suite(maps.check, maps.measure, ("heads", "noise_percent", "seeds", "step")),
+    "maps": Suite(maps.check, maps.measure, ("heads", "acquisitions", "noise_percent", "seeds", "step")),
     "volumes": Suite(volumes.check, volumes.measure, ("heads",)),
     "harmonise": Suite(harmonise.check, harmonise.measure),
     "visits": Suite(visits.check, visits.measure, ("seeds",)),
+    "series": Suite(series.check, series.measure),
+    "measured": Suite(measured.check, measured.measure),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL, _APART = "all", ("volumes", "harmonise", "visits", "samples")
+ALL, _APART = "all", ("volumes", "harmonise", "visits", "series", "measured", "samples")
 
 
 def suites_named(name: str) -> list[str]:
