@@ -122,7 +122,7 @@ def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device)
             together, prediction = cast("tuple[Posterior, TissuePrediction]", network(piece, known, present))
     finally:
         listener.remove()
-    means = alone[0] if piece.shape[1] == 1 else torch.cat([alone[0], together.mean])
+    means = torch.cat(alone if piece.shape[1] == 1 else [*alone, together.mean])
     return torch.softmax(prediction.logits[0].float(), dim=0).cpu().numpy(), means.flatten(0, 1).float().cpu().numpy()
 
 
