@@ -98,14 +98,14 @@ class Objective:
         self.observations, self.basis, self.classes, self.prior = observations, basis, classes, prior
         count = terms.shape[0]
         self.voxel_weight = min(available or count, LARGEST_SAMPLE) / count / CORRELATED_VOXELS
-        self.weights = move(weights.clip(min=1e-12))
+        self.weights = move(np.maximum(weights, np.float32(1e-12)))
         self.log_weights = namespace(self.weights).log(self.weights)
         self.terms = move(np.ascontiguousarray(terms.T))
         self.signal = move(np.stack([o.signal for o in observations]).astype(np.float32))
         self.fielded = np.array([o.protocol.sequence.uses_pd for o in observations])
         covered = np.stack([o.covered for o in observations])
         self.patterns = coverage_patterns(covered)
-        self.seen = move(covered.any(axis=0).astype(np.float32))
+        self.seen = move(np.asarray(covered.any(axis=0), dtype=np.float32))
         self.rows = np.array(brain_rows())
         self.shares = weights[self.rows].mean(axis=1) / weights[self.rows].mean(axis=1).sum()
         self.prior_precision = np.linalg.inv(prior.covariance)
