@@ -3,11 +3,14 @@
 
     python3 dev.py demo [arguments]    estimate tissue maps of an embedded example, or of --t1w F --t2w F --flair F
     python3 dev.py test [arguments]    lint, types and the test suite; the arguments go to pytest
-    python3 dev.py lint                lint and types only
+    python3 dev.py lint                lint, format, spelling and types only
+    python3 dev.py docs                build the guide in docs/_build; warnings are errors
+    python3 dev.py figures DATA        the README's figure of a patient anew, from the folder with patient 12 of open_ms_data
     python3 dev.py panel [arguments]   the Slicer panel's tests, and its pictures anew in Resources; the arguments go to pytest
     python3 dev.py bench [LABELS]      every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
     python3 dev.py release --check     measure what would be published as Slicer's Extensions Index does, and check its other rules
     python3 dev.py release             the same, and leave a repository of one commit and the extension's archive in dist
+    python3 dev.py release --published see whether topic and pictures of the repository on GitHub are as the index wants them
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
 The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.
@@ -29,12 +32,17 @@ OLDEST_PYTHON = (3, 11)
 NEWER = "highdicom==0.28.2"
 """What users outside of Slicer get; constraints.txt has what Slicer brings along."""
 NEWER_TESTS = ("Testing/imaging/test_dicom_out.py", "Testing/workflow/test_export.py", "Testing/mrml/test_dicom_export.py")
+SHARED_OUT = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""A file's tests share what they need, so they run in one process; Testing/conftest.py puts the slow files first."""
 UNREACHABLE = ("NewConnectionError", "ProxyError", "ConnectTimeout", "ReadTimeout", "SSLError", "name resolution", "getaddrinfo")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
-    commands = {"demo": demo, "test": test, "lint": lint, "panel": panel, "bench": bench, "release": release, "manifest": manifest}
+    commands = {
+        "demo": demo, "test": test, "lint": lint, "docs": docs, "figures": figures, "panel": panel, "bench": bench, "release": release,
+        "manifest": manifest,
+    }  # fmt: skip
     if not arguments or arguments[0] not in commands:
         print(__doc__.strip(), file=sys.stderr)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
@@ -55,7 +63,7 @@ def test(arguments: Sequence[str]) -> int:
     Without arguments, which choose tests, the tests of what is written as DICOM run a second time, with the newer highdicom.
     """
     install("demo", "test")
-    stages = {**lint_stages(), "pytest": ["pytest", "-n", "2", "--dist", "loadfile", "--durations", "10", *arguments]}
+    stages = {**lint_stages(), "pytest": ["pytest", "-n", "2", *SHARED_OUT, "--durations", "10", *arguments]}
     if not arguments:
         paths = f"pythonpath=PhysMRISynth Testing {install_newer().relative_to(ROOT).as_posix()}"
         stages[f"pytest with {NEWER}"] = ["pytest", "-o", paths, *NEWER_TESTS]
@@ -63,14 +71,28 @@ def test(arguments: Sequence[str]) -> int:
 
 
 def lint(arguments: Sequence[str]) -> int:
-    """Lint and check types."""
+    """Lint, check format, spelling and types."""
     install("demo", "test")
     return run_stages(lint_stages())
 
 
 def lint_stages() -> dict[str, list[str]]:
     """The static checks by name."""
-    return {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
+    return {"ruff": ["ruff", "check", "."], "format": ["ruff", "format", "--check", "."], "spelling": ["codespell_lib"], "mypy": ["mypy"]}
+
+
+def docs(arguments: Sequence[str]) -> int:
+    """Build the guide as web pages."""
+    install("docs")
+    status = run_stages({"sphinx": ["sphinx", "--fail-on-warning", "--keep-going", "--quiet", "-b", "html", "docs", "docs/_build"]})
+    print(f"Open {ROOT / 'docs' / '_build' / 'index.html'}" if status == 0 else "The guide was not built.")
+    return status
+
+
+def figures(arguments: Sequence[str]) -> int:
+    """Make the README's figure anew; see Testing/figures/patient.py."""
+    install("demo", "test")
+    return subprocess.call([str(program("python")), "Testing/figures/patient.py", *arguments], cwd=ROOT)
 
 
 def panel(arguments: Sequence[str]) -> int:

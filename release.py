@@ -13,32 +13,68 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 LARGEST_CLONE, LARGEST_TREE, LARGEST_WEIGHTS = 100_000_000, 45_000_000, 30_000_000
 """Bytes. The first is the index's limit for a clone with its .git; the others leave room for commits to come."""
 NAME, SLICER = "PhysMRISynth", "5.12"
-BY_HAND = "On GitHub, by hand: the topic '3d-slicer-extension', and that the addresses of icon and screenshots in CMakeLists.txt open."
+TOPIC = "3d-slicer-extension"
+"""What the index looks for among the topics of the repository on GitHub."""
+LATER = f"Then on GitHub set the topic '{TOPIC}', and run: dev.py release --published"
+_PICTURE = b"\x89PNG"
 
 
 def run(root: Path, python: Path, arguments: Sequence[str]) -> int:
-    """``release`` makes the repository and the archive in dist, ``release --check`` measures alone; returns 1 where a rule is broken."""
-    if list(arguments) not in ([], ["--check"]):
-        print("dev.py: usage: dev.py release [--check]", file=sys.stderr)
+    """``release`` makes the repository and the archive in dist, ``release --check`` measures alone, ``release --published`` looks at what
+    is on GitHub; returns 1 where a rule is broken."""
+    if list(arguments) not in ([], ["--check"], ["--published"]):
+        print("dev.py: usage: dev.py release [--check | --published]", file=sys.stderr)
         return 2
+    if list(arguments) == ["--published"]:
+        return _told(amiss_in_public(root), "The index will find topic, icon and screenshots.")
     if _git(root, "status", "--porcelain"):
         print("dev.py: what is not committed would not be published. Commit it first.", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         repository = one_commit(root, Path(folder) / f"Slicer{NAME}")
         problems = [*too_large(repository, Path(folder) / "clone"), *broken_rules(Path(folder) / "clone", python)]
-        for problem in problems:
-            print(f"FAILED: {problem}")
         if not problems and not arguments:
             publish(repository, root / "dist")
-    print("FAILED" if problems else f"passed. {BY_HAND}")
+    return _told(problems, LATER)
+
+
+def _told(problems: Sequence[str], otherwise: str) -> int:
+    for problem in problems:
+        print(f"FAILED: {problem}")
+    print("FAILED" if problems else f"passed. {otherwise}")
     return int(bool(problems))
+
+
+def amiss_in_public(root: Path) -> list[str]:
+    """What the index would miss in the published repository: the topic, and addresses that do not open as pictures."""
+    stated, entry = _stated(root), _entry(root)
+    owner, name = entry["scm_url"].removesuffix(".git").split("/")[-2:]
+    problems: list[str] = []
+    topics = _fetched(f"https://api.github.com/repos/{owner}/{name}/topics", problems)
+    if topics is not None and TOPIC not in json.loads(topics).get("names", ()):
+        problems.append(f"the repository on GitHub has no topic '{TOPIC}': add it there, beside About")
+    for address in (stated["ICONURL"], *stated["SCREENSHOTURLS"].split()):
+        picture = _fetched(address, problems)
+        if picture is not None and not picture.startswith(_PICTURE):
+            problems.append(f"{address} is no PNG: push the picture, or mend the address in CMakeLists.txt")
+    return problems
+
+
+def _fetched(address: str, problems: list[str]) -> bytes | None:
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            return bytes(answer.read())
+    except OSError as error:
+        problems.append(f"{address} does not open ({error})")
+        return None
 
 
 def one_commit(root: Path, repository: Path) -> Path:
@@ -107,15 +143,24 @@ def archive(repository: Path, dist: Path) -> Path:
 
 def description(repository: Path) -> str:
     """The extension's description (.s4ext) from CMakeLists.txt and the catalog entry."""
-    cmake = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
-    stated = dict(re.findall(r'^set\(EXTENSION_(\w+) "(.*)"\)$', cmake, re.MULTILINE))
-    entry = json.loads((repository / f"{NAME}.json").read_text(encoding="utf-8"))
+    stated, entry = _stated(repository), _entry(repository)
     lines = {
         "scm": "git", "scmurl": entry["scm_url"], "scmrevision": _git(repository, "rev-parse", "HEAD"), "depends": stated["DEPENDS"],
         "build_subdirectory": ".", "homepage": stated["HOMEPAGE"], "contributors": stated["CONTRIBUTORS"], "category": entry["category"],
         "iconurl": stated["ICONURL"], "description": stated["DESCRIPTION"], "screenshoturls": stated["SCREENSHOTURLS"], "enabled": "1",
     }  # fmt: skip
     return "".join(f"{key} {value}\n" for key, value in lines.items())
+
+
+def _stated(repository: Path) -> dict[str, str]:
+    """The EXTENSION_… values of CMakeLists.txt."""
+    cmake = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r'^set\(EXTENSION_(\w+) "(.*)"\)$', cmake, re.MULTILINE))
+
+
+def _entry(repository: Path) -> dict[str, Any]:
+    """The catalog entry."""
+    return dict(json.loads((repository / f"{NAME}.json").read_text(encoding="utf-8")))
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -73,7 +73,7 @@ class PhysMRISynthParameterNode:
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
     sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
-    previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "volume:ID")
+    previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
     sampleSeed, sampleCount - for new heads

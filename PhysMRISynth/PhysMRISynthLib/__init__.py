@@ -1,6 +1,47 @@
 """PhysMRISynth: tissue maps (PD, T1, T2) from ordinary MR images, and any contrast from tissue maps.
 
-Layers, imports pointing downwards only: ``workflow`` → ``fitting``, ``imaging`` → ``physics``; ``training`` beside ``workflow``.
+``import PhysMRISynthLib as pms`` gives the public names in ``__all__``, each imported when it is first used; all other modules are
+internal and may change with any version. Layers, imports pointing downwards only: ``api``, ``cli``, ``mrml`` → ``workflow`` →
+``fitting``, ``imaging``, ``network`` → ``physics``; ``training`` beside ``workflow``.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from .api import estimate, export_dicom, load_maps, presets, render, sample, save_maps
+    from .errors import PhysMRISynthError
+    from .imaging.tissue_maps import TissueMaps
+    from .physics.protocol import Protocol
+    from .workflow.estimate import Estimate
+    from .workflow.sample import SampledHead
+
+_HOMES = {
+    "Estimate": "workflow.estimate",
+    "PhysMRISynthError": "errors",
+    "Protocol": "physics.protocol",
+    "SampledHead": "workflow.sample",
+    "TissueMaps": "imaging.tissue_maps",
+}
+"""The modules of the public names that are not functions of ``api``."""
+
+__all__ = [
+    "Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "TissueMaps",
+    "estimate", "export_dicom", "load_maps", "presets", "render", "sample", "save_maps",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used. Raises AttributeError for other names."""
+    if name not in __all__:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    value = getattr(import_module(f".{_HOMES.get(name, 'api')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
 """Time and memory of a whole estimate, 160 x 224 x 160 voxels of 1 mm, three inputs: with the network, against the literature prior.
 
-    python3 dev.py bench LABELS.nii.gz
+python3 dev.py bench LABELS.nii.gz
 """
 
 from __future__ import annotations

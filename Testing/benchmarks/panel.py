@@ -6,6 +6,7 @@ Without windows: what Slicer's own widgets and renderers add is not in it. ``--s
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +25,15 @@ from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.preview import Preview
 from PhysMRISynthLib.mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from PhysMRISynthLib.physics.presets import load_presets
+from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.live import Noise
 from PhysMRISynthLib.workflow.worker.jobs import Finished, Result
 
 ROLES = ("t1w", "t2w", "flair")
 PROTOCOLS = {role: load_presets()[f"oasis3-{role}"].protocol for role in ROLES}
-REPEATS = 3
+REPEATS, TICKS = 3, 15
 FRAME = 0.05
 """Seconds after which the panel lets Slicer go on between the steps of a rendering."""
 
@@ -76,10 +79,18 @@ def _round(headless: HeadlessSlicer, result: Result, inputs: dict[str, np.ndarra
     found["first preview"] = _rendering(headless, preview, flair, None)
     found["a preset"] = _rendering(headless, preview, mprage, None)
     found["noise of a new seed"] = _rendering(headless, preview, mprage, Noise(30.0, 1))
+    found["a slider's tick, three slices, slowest sequence"] = max(_tick(preview, Protocol.of(name)) for name in SEQUENCES)
     found["Keep"] = _timed(preview.keep)
     found["Table"] = _timed(lambda: updateStatisticsTable(maps))
     found["T1 histogram"] = _timed(lambda: updateHistogramPlot(maps))
     return found
+
+
+def _tick(preview: Preview, protocol: Protocol) -> float:
+    """The median time of what follows a move of a slider: the voxels that the views show."""
+    name = next(name for name in ("TI2", "TI", "FA", "TE") if name in protocol.values)
+    moves = [protocol.changed("slider", **{name: protocol.values[name] * (1.0 + 0.003 * step)}) for step in range(TICKS)]
+    return statistics.median(_timed(lambda moved=moved: preview.showRegion(moved)) for moved in moves)
 
 
 def _rendering(headless: HeadlessSlicer, preview: Preview, protocol: Any, noise: Noise | None) -> float:
@@ -128,10 +139,12 @@ def _result(shape: tuple[int, ...]) -> Result:
     spread = (np.where(mask, values[np.where(mask, tissue, 0), n] * rng.uniform(0.9, 1.1, shape), 0.0) for n in range(3))
     pd, t1, t2 = (array.astype(np.float32) for array in spread)
     sd = {"PD": 0.03 * pd, "T1": 0.05 * t1, "T2": 0.06 * t2}
-    maps = TissueMaps(pd, t1, t2, mask, sitk.Image(shape[::-1], sitk.sitkUInt8), sd)
+    share = np.where(mask, rng.uniform(0.0, 0.2, shape), 0.0).astype(np.float32)
+    maps = TissueMaps(pd, t1, t2, mask, sitk.Image(shape[::-1], sitk.sitkUInt8), sd, {}, share, (1.0, 4300.0, 2000.0))
     fits = dict.fromkeys(ROLES, 800.0 * pd)
     residuals = {role: np.where(mask, rng.standard_normal(shape, dtype=np.float32), np.float32(0.0)) for role in ROLES}
-    report = {"reference": "t1w", "field_strength_tesla": 3.0, "warnings": [], "inputs": {}}
+    fluid = {"PD_percent": 100.0, "T1_ms": 4300.0, "T2_ms": 2000.0}
+    report = {"reference": "t1w", "field_strength_tesla": 3.0, "warnings": [], "inputs": {}, "fluid": fluid}
     return Result(maps, fits, residuals, tissue, mask & (radius < 0.8), report)
 
 

@@ -21,6 +21,7 @@ from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.workflow.example import example_head
 from PhysMRISynthLib.workflow.inputs import read_acquisition
 from PhysMRISynthLib.workflow.simulate import simulate
+from PhysMRISynthLib.workflow.small_head import small_head
 
 SPECS = {
     "t1w": "mprage,TR=2400,TI=1000,TE=3.16,FA=8,ESP=7.6,N=176",
@@ -37,9 +38,7 @@ def head() -> KnownHead:
     step = slice(None, None, 2)
     half = (step, step, step)
     maps = full.maps
-    return KnownHead(
-        TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half]
-    )
+    return KnownHead(TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half])
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +49,16 @@ def scans(head: KnownHead, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     for name, voxels in images.items():
         write_image(head.maps.image(voxels), paths[name])
     return paths
+
+
+@pytest.fixture(scope="module")
+def small_scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A head at 4 mm, for what does not depend on the head."""
+    folder, maps = tmp_path_factory.mktemp("small scans"), small_head().maps
+    images = simulate(maps, {name: parse_protocol(spec) for name, spec in SPECS.items()}, snr=100, field=0.1, seed=4)
+    for name, voxels in images.items():
+        write_image(maps.image(voxels), folder / f"{name}.nii.gz")
+    return {name: folder / f"{name}.nii.gz" for name in images}
 
 
 def arguments(scans: dict[str, Path], names: tuple[str, ...], out: Path, prior: str = "literature") -> list[str]:
@@ -153,10 +162,13 @@ def test_inputs_on_other_grids_are_registered(scans: dict[str, Path], tmp_path: 
     assert told["rotation_degrees"] == pytest.approx(np.degrees(np.linalg.norm([0.03, -0.02, 0.05])), abs=1.0)
 
 
-def test_sidecar_is_used_and_defaults_are_announced(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "t2w.nii.gz").write_bytes(scans["t2w"].read_bytes())
+def test_sidecar_is_used_and_defaults_are_announced(
+    small_scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t2w.nii.gz").write_bytes(small_scans["t2w"].read_bytes())
     (tmp_path / "t2w.json").write_text(json.dumps({"RepetitionTime": 4.5, "EchoTime": 0.1}), encoding="utf-8")
-    assert main(["estimate", "--t2w", str(tmp_path / "t2w.nii.gz"), "--flair", str(scans["flair"]), "--out", str(tmp_path / "maps")]) == 0
+    given = ["--t2w", str(tmp_path / "t2w.nii.gz"), "--flair", str(small_scans["flair"]), "--prior", "literature"]
+    assert main(["estimate", *given, "--out", str(tmp_path / "maps")]) == 0
     inputs = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))["inputs"]
     assert inputs["t2w"]["protocol"]["parameters"]["TE"] == {"value": 100.0, "unit": "ms", "source": "sidecar t2w.json"}
     assert "is assumed" in capsys.readouterr().err
@@ -262,26 +274,29 @@ def test_results_are_not_overwritten_unasked(estimated: Path, scans: dict[str, P
     assert before == {file: file.stat().st_mtime_ns for file in estimated.iterdir()}
 
 
-def test_overwriting_leaves_nothing_of_an_earlier_run(scans: dict[str, Path], tmp_path: Path) -> None:
+def test_overwriting_leaves_nothing_of_an_earlier_run(small_scans: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "maps"
     out.mkdir()
     (out / "truth_T1.nii.gz").write_bytes(b"of another patient")
     (out / "report.json").write_text(json.dumps({"files": ["truth_T1.nii.gz", "report.json"]}), encoding="utf-8")
     (out / "notes.txt").write_text("the user's own", encoding="utf-8")
     (out / "T1W.nii.gz").write_bytes(b"the user's own too")
-    assert main([*arguments(scans, ("t2w",), out), "--overwrite"]) == 0
+    assert main([*arguments(small_scans, ("t2w",), out), "--overwrite"]) == 0
     names = {file.name for file in out.iterdir()}
     assert "truth_T1.nii.gz" not in names
     assert {"notes.txt", "T1W.nii.gz", "T1.nii.gz", "fit_t2w.nii.gz"} <= names
     assert set(json.loads((out / "report.json").read_text(encoding="utf-8"))["files"]) == names - {"notes.txt", "T1W.nii.gz"}
 
 
-def test_an_input_is_never_overwritten_by_the_results(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_input_is_never_overwritten_by_the_results(
+    small_scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     scan = tmp_path / "T2.nii.gz"
-    scan.write_bytes(scans["t2w"].read_bytes())
-    assert main(["estimate", "--t2w", str(scan), "--t2w-protocol", SPECS["t2w"], "--out", str(tmp_path), "--overwrite"]) == 2
+    scan.write_bytes(small_scans["t2w"].read_bytes())
+    given = ["--t2w", str(scan), "--t2w-protocol", SPECS["t2w"], "--prior", "literature"]
+    assert main(["estimate", *given, "--out", str(tmp_path), "--overwrite"]) == 2
     assert "is an input and would be overwritten" in capsys.readouterr().err
-    assert scan.read_bytes() == scans["t2w"].read_bytes()
+    assert scan.read_bytes() == small_scans["t2w"].read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["T2.nii.gz"]
 
 

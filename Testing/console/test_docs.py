@@ -14,14 +14,18 @@ from mrml.scene import headless_slicer
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.imaging.volumes import write_image
 from PhysMRISynthLib.mrml.segmentation import tissueSegmentation
-from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.physics.presets import OWN_PRESETS, protocol_from_spec
 from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.simulate import simulate
 from workflow.cohorts import touch
 from workflow.map_folders import head, write_derivative_maps, write_maps
 from workflow.test_compare import visit
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("tissues", "regions", "two-visits", "cohorts", "measured-maps", "contrasts")
+WITH_COMMANDS = (*PAGES, "command-line", "contrast-design", "dicom")
+WITH_SNIPPETS = (*PAGES, "python", "dicom")
+IMAGES = {"t1w": "mprage,TR=2400,TI=1000,TE=3.16,FA=8", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=9000,TE=90,TI=2500"}
 
 
 def blocks(page: str, kind: str) -> list[str]:
@@ -32,6 +36,7 @@ def blocks(page: str, kind: str) -> list[str]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages call /data."""
     root = tmp_path_factory.mktemp("data")
+    (root / "images").mkdir()
     write_maps(root / "maps")
     for number in (1, 2):
         found = visit(number)
@@ -42,10 +47,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_image(maps.image(maps.t1), root / "T1map.nii.gz")
     write_image(maps.image(maps.t2), root / "T2map.nii.gz")
     write_image(maps.image(render(maps, protocol_from_spec("flair"))), root / "target.nii.gz")
+    for role, image in simulate(maps, {role: protocol_from_spec(spec) for role, spec in IMAGES.items()}, 100.0, 0.1, 1).items():
+        write_image(maps.image(image), root / "images" / f"{role}.nii.gz")
     return root
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.fixture(autouse=True)
+def nothing_own() -> Iterator[None]:
+    """Presets of one's own that a page loads are gone afterwards."""
+    yield
+    OWN_PRESETS.clear()
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_commands_run_as_they_stand(page: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands = [line for block in blocks(page, "console") for line in block.splitlines()]
     assert commands and all(line.startswith("physmrisynth ") for line in commands)
@@ -53,7 +67,7 @@ def test_commands_run_as_they_stand(page: str, data: Path, capsys: pytest.Captur
         assert main(shlex.split(line.replace("/data", data.as_posix()))[1:]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", WITH_SNIPPETS)
 def test_snippets_run_as_they_stand(page: str, data: Path) -> None:
     snippets = [block for block in blocks(page, "python") if "mrml" not in block]
     assert snippets

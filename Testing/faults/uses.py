@@ -50,23 +50,45 @@ REGIONS = (
     Fault("labels on another grid", both(maps(), other_grid), MEASURE, r"different grids\. Add --resample if .*else register"),
     Fault("a scan as label map", both(maps(), labels(lambda v: v + 0.5)), MEASURE, r"is not a label map: .*Give a segmentation"),
     Fault("negative labels", both(maps(), labels(lambda v: -v)), MEASURE, r"is not a label map: .*Give a segmentation"),
-    Fault("labels beside the head", both(maps(), labels(lambda v: np.where(toy().mask, 0, 1))), MEASURE,
-          r"None of the regions lies in the head\. Check"),
-    Fault("an unknown region", both(maps(), labels()), MEASURE + " --only putamen",
-          r"no region 'putamen' in the label map\. Its regions are"),
+    Fault(
+        "labels beside the head",
+        both(maps(), labels(lambda v: np.where(toy().mask, 0, 1))),
+        MEASURE,
+        r"None of the regions lies in the head\. Check",
+    ),
+    Fault(
+        "an unknown region", both(maps(), labels()), MEASURE + " --only putamen", r"no region 'putamen' in the label map\. Its regions are"
+    ),
     Fault("no table of names", both(maps(), labels()), MEASURE + NAMES, r"names\.tsv cannot be read .*columns index and name"),
-    Fault("a table without names", both(maps(), labels(), content("names.tsv", b"a\tb\n1\tx\n")), MEASURE + NAMES,
-          r"is not a table of names\. Give a tab-separated table"),
-    Fault("names that are no text", both(maps(), labels(), content("names.tsv", b"index\tname\n1\t\xff\n")), MEASURE + NAMES,
-          r"names\.tsv cannot be read"),
-    Fault("two regions of one name", both(maps(), labels(), content("names.tsv", b"index\tname\n1\tx\n2\tx\n")), MEASURE + NAMES,
-          r"two labels alike \(x\)\. Give each its own name"),
+    Fault(
+        "a table without names",
+        both(maps(), labels(), content("names.tsv", b"a\tb\n1\tx\n")),
+        MEASURE + NAMES,
+        r"is not a table of names\. Give a tab-separated table",
+    ),
+    Fault(
+        "names that are no text",
+        both(maps(), labels(), content("names.tsv", b"index\tname\n1\t\xff\n")),
+        MEASURE + NAMES,
+        r"names\.tsv cannot be read",
+    ),
+    Fault(
+        "two regions of one name",
+        both(maps(), labels(), content("names.tsv", b"index\tname\n1\tx\n2\tx\n")),
+        MEASURE + NAMES,
+        r"two labels alike \(x\)\. Give each its own name",
+    ),
     Fault("a table of regions that is no .tsv", both(maps(), labels()), MEASURE.replace(".tsv", ".xlsx"), r"a name that ends in \.tsv"),
-    Fault("a table of regions that exists", both(maps(), labels()), MEASURE,
-          r"exists already\. Choose", before=content("regions.tsv", b"x")),
+    Fault(
+        "a table of regions that exists", both(maps(), labels()), MEASURE, r"exists already\. Choose", before=content("regions.tsv", b"x")
+    ),
     Fault("SDs that belong to other maps", both(maps(), on_another_grid("T1_sd.nii.gz"), labels()), MEASURE, r"is not the SD of the maps"),
-    Fault("shared errors that are damaged", both(maps(), labels(), content("maps/report.json", b'{"shared_errors": 1}')), MEASURE,
-          r"entry shared_errors of the maps' report is damaged\. Restore"),
+    Fault(
+        "shared errors that are damaged",
+        both(maps(), labels(), content("maps/report.json", b'{"shared_errors": 1}')),
+        MEASURE,
+        r"entry shared_errors of the maps' report is damaged\. Restore",
+    ),
     Fault("maps without tissues", maps(), VOLUMES, r"no label map of the tissues .*Estimate them again"),
     Fault("tissues that nobody knows", both(maps(), unknown_tissues), VOLUMES, r"labels that stand for no tissue\. Restore"),
 )
@@ -75,11 +97,16 @@ VISITS = (
     Fault("one visit of two", head_maps("a"), COMPARE, r"b is not a folder\. Give the folder that"),
     Fault("one visit given twice", both(head_maps("a"), head_maps("b")), COMPARE, r"are the same maps\. Give the folders of two visits"),
     Fault("visits without tissues", both(maps("a"), maps("b", T1=lambda v: v * 1.1)), COMPARE, r"lack SDs or tissues\.nii\.gz\. Estimate"),
-    Fault("a comparison over a visit", both(head_maps("a"), head_maps("b")), "compare {here}/a {here}/b --out {here}/a --overwrite",
-          r"holds the maps that are to be used\. Choose"),
+    Fault(
+        "a comparison over a visit",
+        both(head_maps("a"), head_maps("b")),
+        "compare {here}/a {here}/b --out {here}/a --overwrite",
+        r"holds the maps that are to be used\. Choose",
+    ),
     Fault("a comparison in an unknown contrast", both(head_maps("a"), head_maps("b")), COMPARE + " --protocol epi", r"neither a preset"),
-    Fault("scans in place of visits", both(scan("t1w", "a/t1w.nii.gz"), scan("t1w", "b/t1w.nii.gz")), COMPARE,
-          r"PD\.nii\.gz does not exist"),
+    Fault(
+        "scans in place of visits", both(scan("t1w", "a/t1w.nii.gz"), scan("t1w", "b/t1w.nii.gz")), COMPARE, r"PD\.nii\.gz does not exist"
+    ),
 )
 
 COHORT = "render --bids {here}/maps --protocol se,TR=500,TE=15 --out {out}/se"
@@ -101,20 +128,33 @@ def broken_visit(here: Path) -> None:
 
 
 COHORTS = (
-    Fault("a cohort with one broken visit", broken_visit, COHORT, r"1 of 2 visits failed; the table says why\. Run again",
-          written=ONE_OF_TWO),
+    Fault(
+        "a cohort with one broken visit", broken_visit, COHORT, r"1 of 2 visits failed; the table says why\. Run again", written=ONE_OF_TWO
+    ),
     Fault("a cohort without maps", folder("maps"), COHORT, r"There are no maps in .*Expected are sub-"),
     Fault("no cohort", nothing, COHORT, r"is not a folder\. Give the folder of derivatives"),
     Fault("a cohort in an unknown contrast", visits("01"), COHORT.replace("se,TR=500,TE=15", "epi"), r"neither a preset"),
     Fault("a cohort rendered over its maps", visits("01"), COHORT.replace("{out}/se", "{here}/maps"), r"is the data set itself\. Choose"),
     Fault("a noisy cohort", visits("01"), COHORT + " --snr 20", r"--snr is for one image\. Leave it out"),
     Fault("maps and a cohort at once", visits("01"), COHORT + " --maps {here}/maps", r"not allowed with argument"),
-    Fault("several jobs for one image", maps(), "render --maps {here}/maps --protocol se --out {out}/a.nii.gz --jobs 2",
-          r"are for a data set\. Give its folder with --bids"),
-    Fault("a cohort completed among its images", both(visits("01"), lambda here: touch(here / "raw", "01")),
-          COMPLETE.replace("{out}/more", "{here}/raw"), r"never put among them"),
-    Fault("a cohort completed in an unknown contrast", both(visits("01"), lambda here: touch(here / "raw", "01")),
-          COMPLETE + " --t2w-protocol epi", r"neither a preset"),
+    Fault(
+        "several jobs for one image",
+        maps(),
+        "render --maps {here}/maps --protocol se --out {out}/a.nii.gz --jobs 2",
+        r"are for a data set\. Give its folder with --bids",
+    ),
+    Fault(
+        "a cohort completed among its images",
+        both(visits("01"), lambda here: touch(here / "raw", "01")),
+        COMPLETE.replace("{out}/more", "{here}/raw"),
+        r"never put among them",
+    ),
+    Fault(
+        "a cohort completed in an unknown contrast",
+        both(visits("01"), lambda here: touch(here / "raw", "01")),
+        COMPLETE + " --t2w-protocol epi",
+        r"neither a preset",
+    ),
     Fault("an unknown sequence to match", both(scan("t1w"), head_maps("maps")), MATCH.replace("mprage", "epi"), r"epi.*(use|Use)"),
     Fault("an image of elsewhere to match", both(far_away("t1w"), head_maps("maps")), MATCH + " --no-register", r"do not overlap in space"),
     Fault("an image to match with maps without tissues", both(scan("t1w"), maps()), MATCH, r"no label map of the tissues"),
@@ -126,12 +166,19 @@ MEASURED = (
     Fault("a measured map that is gone", nothing, IMPORT, r"T1\.nii\.gz does not exist"),
     Fault("T1 that may be in s or 1/s", maps(T1=lambda v: v / 1000), IMPORT, r"does not tell the unit of T1\. Give --t1-unit"),
     Fault("a unit that nobody knows", maps(), IMPORT + " --t1-unit furlong", r"'furlong' is not known\. Use ms, s"),
-    Fault("a sidecar of a unit that nobody knows", both(maps(), content("maps/T1.json", b'{"Units": "furlong"}')), IMPORT,
-          r"'furlong' is not known\. Give --t1-unit"),
+    Fault(
+        "a sidecar of a unit that nobody knows",
+        both(maps(), content("maps/T1.json", b'{"Units": "furlong"}')),
+        IMPORT,
+        r"'furlong' is not known\. Give --t1-unit",
+    ),
     Fault("a sidecar of a measured map that is no JSON", both(maps(), content("maps/T1.json", b"{")), IMPORT, r"is not a readable JSON"),
-    Fault("measured T1 and T2 exchanged", maps(),
-          "import --t1 {here}/maps/T2.nii.gz --t2 {here}/maps/T1.nii.gz --t1-unit ms --t2-unit ms --out {out}/mine",
-          r"T2 is longer than T1 .*not exchanged"),
+    Fault(
+        "measured T1 and T2 exchanged",
+        maps(),
+        "import --t1 {here}/maps/T2.nii.gz --t2 {here}/maps/T1.nii.gz --t1-unit ms --t2-unit ms --out {out}/mine",
+        r"T2 is longer than T1 .*not exchanged",
+    ),
     Fault("measured maps at 7 T", maps(), IMPORT + " --field-strength 7", r"between 1 and 4 T"),
     Fault("measured maps over other files", maps(), IMPORT, r"exists already\. Choose", before=content("mine/a", b"x")),
 )
@@ -147,4 +194,3 @@ FILMS = (
 )
 
 USES = (*REGIONS, *VISITS, *COHORTS, *MEASURED, *FILMS)
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -94,7 +95,7 @@ def test_all_stages_run_and_the_first_failure_counts(dev: ModuleType, capfd: pyt
 def test_what_is_written_as_dicom_is_tested_with_the_newer_package_too(
     dev: ModuleType, installed: list[str], capfd: pytest.CaptureFixture[str], arguments: list[str], runs: int
 ) -> None:
-    for name in ("ruff", "mypy"):
+    for name in ("ruff", "codespell_lib", "mypy"):
         (dev.ROOT / f"{name}.py").write_text("", encoding="utf-8")
     (dev.ROOT / "pytest.py").write_text("import sys\nprint('ran', sys.argv[1:])", encoding="utf-8")
     assert dev.main(["test", *arguments]) == 0
@@ -185,3 +186,8 @@ def test_manifest_lists_new_files_and_drops_old_ones(dev: ModuleType) -> None:
 def test_manifest_needs_its_markers(dev: ModuleType) -> None:
     with pytest.raises(SystemExit, match="begin scripts"):
         dev.replace_list("set(A)", "scripts", [])
+
+
+def test_the_slowest_files_are_those_that_are_there() -> None:
+    names = re.findall(r'"(\w+/test_\w+)"', (ROOT / "Testing" / "conftest.py").read_text(encoding="utf-8"))
+    assert len(names) > 5 and [name for name in names if not (ROOT / "Testing" / f"{name}.py").is_file()] == []

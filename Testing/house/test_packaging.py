@@ -75,7 +75,12 @@ def test_published_pictures_are_in_the_tree() -> None:
 
 
 def test_catalog_entry() -> None:
-    entry = json.loads((ROOT / f"{NAME}.json").read_text(encoding="utf-8"))
+    content = (ROOT / f"{NAME}.json").read_bytes()
+    assert b"\r" not in content, "the index takes no other line ends"
+    entry = json.loads(content)
+    assert entry["category"] == "Image Synthesis", "one of the categories that the index accepts"
+    assert entry["$schema"].startswith("https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1")
+    assert entry["tier"] in range(1, 6) and entry["build_subdirectory"] == "."
     allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "enabled", "scm_revision", "scm_type", "scm_url", "tier"}
     assert {"$schema", "category", "scm_url"} <= set(entry) <= allowed
     assert entry["scm_url"] == REPOSITORY

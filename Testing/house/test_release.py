@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tarfile
@@ -99,6 +100,30 @@ def test_a_check_leaves_nothing_and_sees_only_what_is_committed(
     assert release.run(project, Path(sys.executable), ["--check"]) == 1
     assert "not committed" in capsys.readouterr().err
     assert release.run(project, Path(sys.executable), ["--publish"]) == 2
+
+
+def test_topic_and_pictures_of_the_published_repository(
+    release: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = {
+        "https://api.github.com/repos/example.org/SlicerPhysMRISynth/topics": b'{"names": ["3d-slicer-extension"]}',
+        "iconurl": b"\x89PNG...", "screenshoturls": b"\x89PNG...",
+    }  # fmt: skip
+
+    def open_address(address: str, timeout: float) -> io.BytesIO:
+        if address not in served:
+            raise OSError("HTTP Error 404: Not Found")
+        return io.BytesIO(served[address])
+
+    monkeypatch.setattr("urllib.request.urlopen", open_address)
+    assert release.run(project, Path(sys.executable), ["--published"]) == 0
+    assert "passed" in capsys.readouterr().out
+    served["https://api.github.com/repos/example.org/SlicerPhysMRISynth/topics"] = b'{"names": []}'
+    served["iconurl"] = b"<html>"
+    del served["screenshoturls"]
+    assert release.run(project, Path(sys.executable), ["--published"]) == 1
+    told = capsys.readouterr().out
+    assert "no topic '3d-slicer-extension'" in told and "iconurl is no PNG" in told and "screenshoturls does not open" in told
 
 
 def test_broken_rules_of_the_index_are_told(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

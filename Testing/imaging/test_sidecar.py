@@ -162,13 +162,32 @@ def test_an_assumed_protocol_is_always_announced(role: str) -> None:
 # --- nominal echo times ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", ("flair,TR=5000,TE=392,TI=1800", "tse,TR=3200,TE=563", "flair,TR=6000,TE=251,TI=2000"))
-def test_a_nominal_echo_time_is_replaced_flagged_and_told(spec: str) -> None:
+@pytest.mark.parametrize(
+    ("spec", "sequence"),
+    (("flair,TR=5000,TE=392,TI=1800", "space_flair"), ("tse,TR=3200,TE=563", "space"), ("flair,TR=6000,TE=251,TI=2000", "space_flair")),
+)
+def test_a_nominal_echo_time_is_read_as_a_variable_trains_and_told(spec: str, sequence: str) -> None:
     nominal = parse_protocol(spec)
     found = acquisition("flair", VOLUME, nominal)
+    values = found.protocol.values
+    assert found.protocol.sequence.name == sequence
+    assert found.conventional_echo_time == values["TE"] == nominal.values["TE"] <= values["ETL"] * values["ESP"]
+    assert f"{nominal.values['TE']:g} ms is the nominal one" in found.protocol.notes[-1]
+    assert all(values[name] == nominal.values[name] for name in ("TR", "TI") if name in nominal.values)
+    assert {"ETL", "ESP"} == {value.partition("=")[0] for value in found.protocol.assumed}
+
+
+def test_a_train_that_the_header_states_is_used() -> None:
+    found = acquisition("t2w", VOLUME, parse_protocol("tse,TR=3200,TE=564"), {"EchoTrainLength": 314}).protocol
+    assert found.values["ETL"] == 314 and found.sources["ETL"] == "header"
+
+
+@pytest.mark.parametrize("spec", ("tse,TR=500,TE=400", "stir,TR=3000,TE=300,TI=180"))
+def test_a_nominal_echo_time_that_no_train_of_ours_has_is_replaced_flagged_and_told(spec: str) -> None:
+    nominal = parse_protocol(spec)
+    found = acquisition("t2w", VOLUME, nominal)
     assert found.conventional_echo_time == found.protocol.values["TE"] == 95
     assert f"{nominal.values['TE']:g}" in found.protocol.sources["TE"]
-    assert f"{nominal.values['TE']:g} ms is the nominal one" in found.protocol.notes[-1]
     assert {**found.protocol.values, "TE": 0} == {**nominal.values, "TE": 0}
 
 
@@ -176,7 +195,8 @@ def test_a_nominal_echo_time_is_replaced_flagged_and_told(spec: str) -> None:
 @pytest.mark.parametrize("key", ("SequenceName", "PulseSequenceDetails", "SeriesDescription", "ProtocolName"))
 def test_a_train_is_recognised_by_its_name_at_shorter_echo_times(name: str, key: str) -> None:
     protocol = parse_protocol("tse,TR=3200,TE=200")
-    assert acquisition("t2w", VOLUME, protocol, {key: name, "MRAcquisitionType": "3D"}).conventional_echo_time == 95
+    found = acquisition("t2w", VOLUME, protocol, {key: name, "MRAcquisitionType": "3D"})
+    assert found.conventional_echo_time == 200 and found.protocol.sequence.name == "space"
     assert acquisition("t2w", VOLUME, protocol, {key: name, "MRAcquisitionType": "2D"}).conventional_echo_time is None
 
 
@@ -236,7 +256,7 @@ def test_an_image_that_is_as_its_sequence_makes_it_is_left_alone(spec: str, low:
 
 @pytest.mark.parametrize("low", (0, 5))
 def test_a_psir_image_that_lost_its_sign_is_refused_with_a_remedy(low: float) -> None:
-    remedy = r"t1w has next to no negative voxels.*Export .* with its sign, or give the magnitude image as 'ir'"
+    remedy = r"t1w has hardly any negative voxels.*Export .* with its sign, or give the magnitude image as 'ir'"
     with pytest.raises(ImageError, match=remedy):
         acquisition("t1w", volume_of(low, 4095), parse_protocol("psir"))
 

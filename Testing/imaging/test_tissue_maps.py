@@ -111,9 +111,7 @@ def test_without_a_mask_or_a_report_the_maps_speak_for_themselves(maps: TissueMa
     assert read.provenance == {}
 
 
-@pytest.mark.parametrize(
-    ("name", "factor"), (("T1", 1e-3), ("T2", 1e-3), ("PD", 1e-2), ("PD", 100.0), ("T1", 1e3), ("T2", 1e3))
-)
+@pytest.mark.parametrize(("name", "factor"), (("T1", 1e-3), ("T2", 1e-3), ("PD", 1e-2), ("PD", 100.0), ("T1", 1e3), ("T2", 1e3)))
 def test_maps_in_other_units_are_refused(maps: TissueMaps, tmp_path: Path, name: str, factor: float) -> None:
     write(maps, tmp_path)
     path = tmp_path / f"{name}.nii.gz"

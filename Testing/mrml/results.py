@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -48,6 +49,14 @@ def small_result() -> Result:
         "warnings": ["t1w: größer als erwartet"],
     }
     return Result(maps, fits, residuals, tissue, brain, report)
+
+
+def with_fluid(result: Result) -> Result:
+    """As if a third of every voxel of cortex were fluid."""
+    fluid = (1.0, 4300.0, 2000.0)
+    share = np.where(result.tissue == 1, np.float32(0.3), np.float32(0.0))
+    report = {**result.report, "fluid": {"PD_percent": 100.0, "T1_ms": fluid[1], "T2_ms": fluid[2]}}
+    return replace(result, maps=replace(result.maps, fluid_fraction=share, fluid=fluid), report=report)
 
 
 def input_nodes(scene: Any) -> dict[str, Any]:

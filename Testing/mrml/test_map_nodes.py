@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import slicer
 from imaging.phantoms import rotation
-from mrml.results import input_nodes, map_nodes, small_result
+from mrml.results import input_nodes, map_nodes, small_result, with_fluid
 from mrml.scene import HeadlessSlicer, linear_transform
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.mrml import display
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
-from PhysMRISynthLib.mrml.preview import Preview
+from PhysMRISynthLib.mrml.preview import Preview, renderContrast
 from PhysMRISynthLib.mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from PhysMRISynthLib.mrml.volumes import arrayOf, gridOf, voxelsChanged
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.workflow.render import render
 
 EXPECTED = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "tissue", "mask", "residual_flair", "residual_t1w", "fit_flair", "fit_t1w")
 
@@ -37,6 +38,26 @@ def test_every_map_is_there_with_its_voxels_and_units(headless: HeadlessSlicer) 
     assert maps.volume("T1").GetVoxelValueUnits().GetCodingSchemeDesignator() == "UCUM"
     assert maps.volume("T1").GetName() == "visit 1 t1w T1 (ms)"
     assert maps.node.GetName() == "Tissue maps of visit 1 t1w"
+
+
+def test_the_share_of_fluid_is_a_volume_that_renderings_go_through(headless: HeadlessSlicer) -> None:
+    result, flair = small_result(), Protocol.of("flair", TI=2800)
+    maps = with_fluid(result)
+    nodes = TissueMapNodes.create(maps, None, {}, headless.scene)
+    assert nodes.names()[8] == "fluid_fraction" and nodes.volume("fluid_fraction").GetName() == "head Fluid fraction (%)"
+    share = arrayOf(nodes.volume("fluid_fraction"))
+    np.testing.assert_allclose(share, 100.0 * maps.maps.fluid_fraction, rtol=1e-6)
+    expected = render(maps.maps, flair, scale=1000.0)
+    assert np.abs(expected - render(result.maps, flair, scale=1000.0)).max() > 10.0
+    np.testing.assert_allclose(arrayOf(renderContrast(nodes, flair)), expected, rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(render(nodes.tissueMaps(), flair, scale=1000.0), expected, rtol=1e-3, atol=0.05)
+    preview = Preview(nodes)
+    preview.showAll(flair)
+    share[...] = 0.0
+    voxelsChanged(nodes.volume("fluid_fraction"))
+    assert not preview.shows(flair, None), "an edited map counts"
+    nodes.node.SetText("{}")  # a report that does not tell the fluid's values
+    assert nodes.shownMaps().fluid_fraction is None
 
 
 def test_ranges_are_physical_and_stay_when_voxels_change(headless: HeadlessSlicer) -> None:

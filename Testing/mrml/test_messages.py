@@ -54,7 +54,10 @@ def test_no_message_names_the_command_line_in_slicer(text: str) -> None:
         ("or trust the files' coordinates with --no-register.", "or trust the files' coordinates by choosing registration 'never'."),
         ("Correct it, or give the protocol on the command line.", "Correct it, or give the protocol."),
         ("/x exists already. Choose another --out, or add --overwrite.", "/x exists already. Choose another folder, or add 'overwrite'."),
-        ("Leave T1w out. --allow-contrast-agent takes it nevertheless.", "Leave T1w out. 'Allow contrast agent' takes it nevertheless."),
+        (
+            "Leave T1w out. Use --allow-contrast-agent to accept it anyway.",
+            "Leave T1w out. Use 'Allow contrast agent' to accept it anyway.",
+        ),
         ("Install them: pip install 'physmrisynth[dicom]'.", "Install them: slicer.util.pip_install('highdicom')."),
         ("a -- b, 3-4 and --", "a -- b, 3-4 and --"),
     ],

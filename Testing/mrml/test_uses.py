@@ -96,5 +96,3 @@ def test_a_sweep_plays_the_parameter(headless: HeadlessSlicer) -> None:
         with pytest.raises(ProtocolError):
             sweepParameter(maps, "ir,TR=4000,TE=20,TI=500", parameter, values)
     assert headless.node_count() == count
-
-

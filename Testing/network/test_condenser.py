@@ -123,7 +123,7 @@ def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, 
     write_manifest(tmp_path / "expander.safetensors", manifest, "expander")
     assert sampling_weights()[0].expander is not None
 
-    with pytest.raises(WeightsError, match="its expander is not loaded"):
+    with pytest.raises(WeightsError, match="its second-stage decoder is not loaded"):
         load_sampler(sampler).latent(CPU, 2, 0, free)
     for other, vae_sha256 in ((1, found.vae_sha256), (0, "0" * 64)):  # of other codes, and to another network's latents
         save_expander(tiny_condenser(other), vae_sha256, {}, tmp_path / "expander.safetensors")
@@ -137,7 +137,7 @@ def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, 
 
 
 def test_what_is_no_expander_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="other weights than this version's expander"):
+    with pytest.raises(WeightsError, match="other weights than this version's second-stage decoder"):
         save_sampler(tiny_model(), "0" * 64, {}, tmp_path / "sampler.safetensors")
         load_expander(tmp_path / "sampler.safetensors")
     broken = tiny_condenser()
@@ -155,7 +155,7 @@ def test_what_is_no_expander_is_refused(tmp_path: Path) -> None:
         ({"reading": [16, 24]}, "widths of multiples"),
         ({"writing": [16]}, "as many widths as blocks"),
         ({"noise": -0.1}, "noise from 0"),
-        ({"colour": 1}, "Unknown field of a condenser: colour"),
+        ({"colour": 1}, "Unknown field of a second stage: colour"),
         ({"fold": None}, "whole numbers"),
     ),
     ids=str,

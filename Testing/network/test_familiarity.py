@@ -14,7 +14,7 @@ from PhysMRISynthLib.network.familiarity import (
     head_numbers,
     population_of,
 )
-from PhysMRISynthLib.network.inference import Inference
+from PhysMRISynthLib.network.head_view import Inference
 from PhysMRISynthLib.network.vae import CLASSES
 
 SHAPE, FACTOR = (48, 52, 44), 4

@@ -11,7 +11,8 @@ import torch
 from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.network import inference as module
 from PhysMRISynthLib.network.config import NetworkConfig
-from PhysMRISynthLib.network.inference import Inference, infer, normalised
+from PhysMRISynthLib.network.head_view import Inference
+from PhysMRISynthLib.network.inference import infer, normalised
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import Weights, load_weights, save_weights
 from PhysMRISynthLib.physics.protocol import Protocol

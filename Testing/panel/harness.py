@@ -127,7 +127,7 @@ class DrivenPanel:
                 return
             time.sleep(0.005)
 
-    def waitFor(self, done: Callable[[], bool], seconds: float = 10.0) -> None:
+    def waitFor(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         """Let Qt work until ``done()``; AssertionError when it takes too long."""
         end = time.monotonic() + seconds
         while not done():

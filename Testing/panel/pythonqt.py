@@ -1,8 +1,8 @@
 """PythonQt's manners on PySide6, so that Slicer's Python code drives Qt in a test as it does in Slicer.
 
 Qt properties are attributes (``widget.text``, ``button.enabled = False``), and signals connect by signature
-(``connect("clicked(bool)", f)``). As in Slicer, a property hides the method of its name, an object takes no new attributes, and a
-signature that does not exist is an error, which here raises.
+(``connect("clicked(bool)", f)``). As in Slicer, a property hides the method of its name, an object takes no new attributes, a signature
+that does not exist is an error, which here raises, and there are no other methods than slots, invokables and what PythonQt wraps.
 """
 
 from __future__ import annotations
@@ -23,28 +23,51 @@ _object = QtCore.QObject
 
 _NOT_PROPERTIES = {"QTimer": ("singleShot",)}
 """Properties that a static method of the same name hides."""
+_NOT_WRAPPED = {
+    "QObject": "emit inherits isQmlExposed isQuickItemType tr",
+    "QWidget": "create find internalWinId isTopLevel setAccessibleIdentifier setScreen topLevelWidget",
+    "QAbstractItemView": "initViewItemOption itemDelegateForIndex setKeyboardSearchFlags setUpdateThreshold",
+    "QAction": "associatedObjects",
+    "QComboBox": "setLabelDrawingMode",
+    "QFormLayout": "isRowVisible setRowVisible",
+    "QGridLayout": "getItemPosition",
+    "QLayout": "getContentsMargins setHorizontalSizeConstraint setSizeConstraints setVerticalSizeConstraint unsetContentsMargins",
+    "QMenu": "menuInAction",
+    "QShortcut": "keys setKeys",
+    "QSplitter": "getRange",
+    "QTimer": "id intervalAsDuration remainingTimeAsDuration",
+}
+"""Methods of PySide's classes that PythonQt's wrappers of Qt 5.15 do not have: those that are newer, and a few that cannot be called from
+Python. Found by comparison with the slots of its generated classes, and with the slots and properties that Qt itself lists."""
+_VIRTUAL = ("minimumSizeHint", "sizeHint")
+"""Properties whose getter is virtual: reading one as a property makes PySide look for an override, which reads it again."""
+_OVERRIDABLE = ("hidePopup", "initStyleOption", "showPopup")
+"""Virtual methods of richer classes than a double stands for: PySide asks for them when Qt calls them."""
 
 
 class PythonQtManners:
     """Mixed into every Qt class. Inside the doubles Qt's own methods are called through their class, because properties hide them.
 
-    ``_hidden`` are names of the Qt class that a double is made of and that the class it stands for does not have.
+    ``_inherits`` is the Qt class that the class which a double stands for inherits; the double may be made of a richer one.
     """
 
-    _hidden: frozenset[str] = frozenset()
+    _inherits: type | None = None
 
     def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("_") and name in type(self)._hidden:
-            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        if name == "name":
+            name = "objectName"
+        if not name.startswith("_") and name not in _object.__getattribute__(self, "__dict__") and not _offers(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no slot, property or wrapped method '{name}'")
         if name in ("connect", "disconnect"):  # PySide answers these before a Python override would be asked
             return functools.partial(PythonQtManners._bySignature, self, name)
         if name in ("findChildren", "findChild"):
             return functools.partial(PythonQtManners._find, self, name)
-        if name == "name":
-            name = "objectName"
         if not name.startswith("_") and _object.metaObject(self).indexOfProperty(name) >= 0:
-            return _object.property(self, name)
-        return super().__getattribute__(name)
+            if name not in _VIRTUAL:
+                return _object.property(self, name)
+            qtClass = next(base for base in type(self).__mro__ if base.__module__.startswith("PySide6"))
+            return getattr(qtClass, name)(self)
+        return _object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "name":
@@ -56,12 +79,12 @@ class PythonQtManners:
         if Loader.loading:  # PySide makes every named child an attribute
             return
         index = _object.metaObject(self).indexOfProperty(name)
-        if index < 0 or name in kind._hidden or name in _NOT_PROPERTIES.get(kind.__name__, ()):
+        if index < 0 or not _offers(kind, name) or name in _NOT_PROPERTIES.get(kind.__name__, ()):
             raise AttributeError(f"{kind.__name__} has no property '{name}': creating new attributes on C++ objects is not allowed")
         if not _object.metaObject(self).property(index).isWritable():
             raise AttributeError(f"property '{name}' of {kind.__name__} is not writable")
         if isinstance(value, enum.Enum):  # PySide has no conversion for enumerations and flags, their setters take them
-            super().__getattribute__(f"set{name[0].upper()}{name[1:]}")(value)
+            _object.__getattribute__(self, f"set{name[0].upper()}{name[1:]}")(value)
         elif value is None or not _object.setProperty(self, name, list(value) if isinstance(value, tuple) else value):
             raise ValueError(f"property '{name}' of {kind.__name__} does not accept a {type(value).__name__}")
 
@@ -82,6 +105,16 @@ class PythonQtManners:
         found = [c for c in _object.findChildren(self, _object) if isinstance(c, getattr(kind, "_qtClass", kind))]
         found = [c for c in found if not name or _object.objectName(c) == name]
         return found if function == "findChildren" else (found or [None])[0]
+
+
+@functools.cache
+def _offers(kind: type, name: str) -> bool:
+    """Whether objects of a class have this attribute in Slicer."""
+    if any(name in vars(base) for base in kind.__mro__ if not base.__module__.startswith("PySide6")):
+        return True  # a double's own
+    if kind._inherits is not None and not hasattr(kind._inherits, name) and kind._inherits.staticMetaObject.indexOfProperty(name) < 0:
+        return name in _OVERRIDABLE
+    return not any(name in _NOT_WRAPPED.get(base.__name__, "").split() for base in kind.__mro__)
 
 
 def accepted(slot: Callable[..., Any], count: int) -> int:
@@ -159,10 +192,11 @@ class QtModule(types.ModuleType):
     QObject = _object
 
     def __getattr__(self, name: str) -> Any:
-        for module in (QtWidgets, QtGui, QtCore):
+        for module in (QtWidgets, QtGui, QtCore) if name.startswith("Q") else ():
             if hasattr(module, name):
                 found = getattr(module, name)
-                return pythonQtClass(found) if isinstance(found, type) and issubclass(found, _object) else found
+                ours = isinstance(found, type) and issubclass(found, _object) and not issubclass(found, QtCore.QIODevice)
+                return pythonQtClass(found) if ours else found  # files have static methods under the names of others
         raise AttributeError(f"module 'qt' has no attribute '{name}'")
 
 

@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     if options.states:
-        for theme, palette in (("light", None), ("dark", _dark())):
+        for theme, palette in (("light", None), ("dark", darkPalette())):
             _states(folder, theme, palette)
         return 0
     client = FakeClient()
@@ -78,7 +78,7 @@ def _sameEverywhere(client: FakeClient) -> Iterator[None]:
         yield
 
 
-def _dark() -> QtGui.QPalette:
+def darkPalette() -> QtGui.QPalette:
     """Colours like those of Slicer's dark style."""
     palette, role = QtGui.QPalette(QtGui.QColor(53, 53, 53)), QtGui.QPalette.ColorRole
     for name, grey in (("Window", 53), ("Base", 35), ("AlternateBase", 45), ("Button", 53), ("ToolTipBase", 35)):
@@ -152,7 +152,7 @@ def _estimate(driven: DrivenPanel, client: FakeClient, files: Path) -> None:
     driven.click("applyButton")
     finish(driven, client, roles=tuple(_HEADERS), warnings=(_WARNING,), known=head)
     driven.panel.protocol.buttons["synthetic-dir"].click()
-    driven.settle(400)
+    driven.waitFor(lambda: driven.parameters.quantity == "")  # the whole contrast is there
 
 
 def _openOthers(driven: DrivenPanel) -> None:

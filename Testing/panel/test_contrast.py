@@ -15,6 +15,7 @@ from panel.estimates import FakeClient, addImages, finish, voxels
 from panel.harness import DrivenPanel
 from PhysMRISynthLib.mrml.annotation import syntheticText
 from PhysMRISynthLib.mrml.curvePlot import updateCurve, voxelAt
+from PhysMRISynthLib.mrml.volumes import newVolume
 from PhysMRISynthLib.physics.own_presets import EQUATIONS
 from PhysMRISynthLib.physics.presets import OWN_PRESETS, load_presets
 from PhysMRISynthLib.physics.sequences import OWN_SEQUENCES
@@ -63,9 +64,9 @@ def test_a_click_on_dir_nulls_the_white_matter_and_the_fluid_of_this_head(ready:
     values = ready.panel.protocol.state.values
     assert values["TI2"] < 0.8 * load_presets()["synthetic-dir"].protocol.values["TI2"]
     note = ready.message("presetNoteLabel")
-    assert "for this head" in note and "White matter T1 665 ms" in note
+    assert "for this head" in note and "White matter T1 665\N{NO-BREAK SPACE}ms" in note
     assert "Textbook values (3 T): DIR · TR 11000 TE 25 TI1 3869 TI2 627" in ready.ui.presetNoteLabel.toolTip
-    assert "white matter 0.0" in ready.message("signalsLabel")
+    assert "white matter\N{NO-BREAK SPACE}0.0" in ready.message("signalsLabel")
 
 
 def test_presets_of_another_field_strength_say_so(ready: DrivenPanel) -> None:
@@ -144,6 +145,37 @@ def test_null_and_maximise_by_clicks(ready: DrivenPanel) -> None:
     assert "Contrast of lesion and white matter" in ready.message("designMessageLabel")
     assert ready.panel.protocol.state.values["TR"] <= 9000.0
     assert median(ready, 5) < 0.15 * median(ready, 2)
+
+
+def test_a_segment_of_the_scene_is_a_tissue_to_null_or_to_see(ready: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lesion that somebody has drawn: its medians are those of the maps inside."""
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    monkeypatch.setattr(slicer.modules, "segmentations", SimpleNamespace(logic=lambda: logic), raising=False)
+    lesion = np.zeros_like(voxels(ready.panel.maps.volume("tissue")), dtype=np.uint8)
+    white = np.argwhere(voxels(ready.panel.maps.volume("tissue")) == 1)
+    places = tuple(white[len(white) // 2 : len(white) // 2 + 60].T)
+    lesion[places] = 1
+    for name, value in (("T1", 1400.0), ("T2", 140.0)):
+        voxels(ready.panel.maps.volume(name))[places] = value
+        slicer.util.arrayFromVolumeModified(ready.panel.maps.volume(name))
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
+    labels = newVolume("Plaque", lesion, ready.panel.maps.volume("T1"), label=True)
+    logic.ImportLabelmapToSegmentationNode(labels, segmentation)
+    segmentation.GetSegmentation().GetNthSegment(0).SetName("Plaque")
+    ready.panel.design.update()
+    ready.choose("nullFirstComboBox", "Plaque")
+    ready.choose("nullSecondComboBox", "none")
+    ready.click("nullButton")
+    ready.settle(400)
+    assert ready.message("designMessageLabel") == ""
+    assert abs(float(np.median(voxels(ready.panel.protocol.live.preview.node)[places]))) < 0.05 * abs(median(ready, 1))
+    ready.choose("maximiseFirstComboBox", "Plaque")
+    ready.choose("maximiseSecondComboBox", "White matter")
+    ready.click("maximiseButton")
+    assert "Contrast of plaque and white matter" in ready.message("designMessageLabel")
+    slicer.mrmlScene.RemoveNode(segmentation)
+    ready.click("nullButton")
+    assert "not in the scene any more" in ready.message("designMessageLabel") and ready.standins.dialogs.shown == []
 
 
 def test_what_cannot_be_designed_is_told_in_place(ready: DrivenPanel) -> None:
@@ -305,7 +337,8 @@ def test_show_a_dir_of_this_patient_and_say_whether_to_trust_t1(driven: DrivenPa
     driven.click("applyButton")
     finish(driven, client, roles=("t1w", "t2w", "flair"), known=small_head(1.5), fieldStrength=1.5)
     assert background(driven) is driven.panel.maps.volume("T1")
-    assert "Good." in driven.message("verdictLabel") and "White matter T1 665 ms (median)" in driven.message("verdictLabel")
+    verdict = driven.message("verdictLabel")
+    assert "Good." in verdict and "White matter T1 665\N{NO-BREAK SPACE}ms (median)" in verdict
     assert driven.bottomOf("verdictFrame") < 300, "without scrolling"
     click(driven, "dir")
     assert background(driven) is driven.panel.protocol.live.preview.node

@@ -55,6 +55,23 @@ def test_objects_take_no_new_attributes_and_properties_no_wrong_values() -> None
     assert label.text == ""
 
 
+def test_there_is_no_method_that_pythonqt_does_not_wrap() -> None:
+    import ctk
+    import qt
+
+    widget, form, selector = qt.QWidget(), qt.QFormLayout(), slicer.qMRMLNodeComboBox()
+    for target, name in ((widget, "setScreen"), (form, "setRowVisible"), (qt.QLineEdit(), "inherits"), (qt.QTimer(), "id")):
+        with pytest.raises(AttributeError, match=f"wrapped method '{name}'"):
+            getattr(target, name)
+    for target, name in ((selector, "addItem"), (selector, "currentIndex"), (ctk.ctkCollapsibleButton(), "setText")):
+        with pytest.raises(AttributeError, match=name):
+            getattr(target, name)
+    with pytest.raises(AttributeError, match="Signal"):
+        qt.Signal  # noqa: B018
+    widget.setMinimumWidth(20), form.addRow(qt.QLabel("text"), qt.QSlider()), selector.setEnabled(False)
+    assert widget.minimumWidth == 20 and not selector.enabled
+
+
 def test_partials_and_callables_get_all_arguments() -> None:
     import qt
 

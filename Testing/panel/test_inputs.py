@@ -101,6 +101,7 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     assert "how T1w was acquired" in driven.message("estimateReasonLabel")
     driven.choose("t1wProtocolComboBox", "Enter values…")
     driven.choose("t1wSequenceComboBox", "Spin echo")
+    assert "State those that you know below" in driven.message("t1wValuesLabel")
     rows = driven.panel.inputs.rows[0].form.rows
     rows.row("se", "TE").spinBox.setValue(12.0)
     assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ◐", "Estimate tissue maps")

@@ -20,6 +20,7 @@ class ctkCollapsibleButton(PythonQtManners, QtWidgets.QWidget):
     """A bar with a title that shows and hides what is below it: ``collapsed``, ``text``, ``contentsCollapsed(bool)``."""
 
     _signatures = ("contentsCollapsed(bool)",)
+    _inherits = _widget
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -72,9 +73,7 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
     """
 
     _signatures = ("currentNodeChanged(vtkMRMLNode*)", "currentNodeChanged(bool)")
-    _hidden = frozenset(
-        ("addItem", "addItems", "clear", "count", "currentIndex", "currentText", "findText", "itemData", "itemText", "setCurrentIndex")
-    )  # Slicer's is no QComboBox
+    _inherits = _widget
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)

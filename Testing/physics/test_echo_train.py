@@ -99,3 +99,19 @@ def test_the_whole_sequence_is_what_repeated_isochromats_give(spec: str) -> None
             expected = along * echoes[round(v["TE"] / v["ESP"]) - 1]
             along = 1.0 + (end - 1.0) * np.exp(-(v["TR"] - v.get("TI", 0.0) - v["ETL"] * v["ESP"]) / t1)
         assert signal == pytest.approx(expected, abs=3e-3)
+
+
+@pytest.mark.parametrize("spec", ["space", "space_flair", "tse_rf"])
+def test_times_that_no_tissue_has_give_the_signal_of_the_nearest(spec: str) -> None:
+    """Maps hold zeros where there is no head, and values that a fit could not settle."""
+    protocol = parse_protocol(spec)
+    shortest, longest = np.array([150.0]), np.array([6000.0])
+    t2_shortest, t2_longest = np.array([15.0]), np.array([3000.0])
+    with np.errstate(divide="ignore"):
+        dark = protocol.signal(np.zeros(2), np.zeros(2), np.zeros(2))
+    np.testing.assert_array_equal(dark, 0.0)
+    echo = protocol.signal(np.ones(1), longest, t2_longest)
+    assert protocol.signal(np.ones(1), longest, 2 * t2_longest) == pytest.approx(echo)
+    assert 0 <= protocol.signal(np.ones(1), shortest, 0.1 * t2_shortest) <= protocol.signal(np.ones(1), shortest, t2_shortest)
+    _, slopes = protocol.signal_and_derivatives(np.log(np.array([[1.0], [900.0], [10.0]])))
+    assert slopes[2] == pytest.approx(0.0)

@@ -47,7 +47,7 @@ def install(slicer: Any, scene: Any = None, logic: Any = None) -> Standins:
         slicer.modules, slicer.moduleNames = SimpleNamespace(), SimpleNamespace()
     slicer.modules.physmrisynth = SimpleNamespace(path=str(_ENTRY), name="PhysMRISynth")
     slicer.moduleNames.PhysMRISynth = "PhysMRISynth"
-    for name in ("Tables", "Plots"):
+    for name in ("Tables", "Plots", "Volumes"):
         setattr(slicer.modules, name.lower(), SimpleNamespace(logic=partial(logic.GetModuleLogic, name) if logic else None))
     source = os.environ.get("SLICER_PYTHON_DIR")
     _use_slicers_own(slicer, Path(source) / "slicer") if source else _use_standins(slicer)

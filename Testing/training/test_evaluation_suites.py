@@ -18,6 +18,7 @@ from PhysMRISynthLib.training.evaluation.plan import Estimator, Plan
 from PhysMRISynthLib.training.evaluation.subjects import Subject, simulated_head
 from PhysMRISynthLib.training.standard_test import INFORMATION_BOUND, PROTOCOLS
 from PhysMRISynthLib.workflow.estimate import Estimate
+from PhysMRISynthLib.workflow.render import render
 from training.doubles import estimate_of, head_model, scans, small_head
 from training.heads import toy_labels, write_label_map
 
@@ -75,6 +76,26 @@ def test_without_the_network_there_is_no_ratio(toy_plan: Plan) -> None:
     assert not any("literature" in column for column in table.columns)
 
 
+def test_acquisitions_stand_beside_each_other(toy_plan: Plan, tmp_path: Path) -> None:
+    truth, seen = simulated_head(toy_plan, "16", 0).truth.maps, []
+
+    def literature(inputs: Sequence[Acquisition]) -> Estimate:
+        seen.append({a.name: a.protocol.sequence.name for a in inputs})
+        return estimate_of(scaled(truth, 1.01 if len(seen) == 1 else 1.03, 0.02), inputs)
+
+    plan = replace(
+        toy_plan, estimators={"literature": always(literature)}, acquisitions=("standard", "oasis3"), noise_percent=(1.0,), seeds=1
+    )
+    found = maps.measure(plan, [tuple(PROTOCOLS)])
+    assert seen[0] == {"t1w": "mprage", "t2w": "tse", "flair": "flair"} and seen[1]["t2w"] == "space"
+    assert [r["acquisition"] for r in found.records] == ["standard", "oasis3"]
+    titles = [table.title for table in found.tables if table.title.startswith("Brain tissue")]
+    assert titles == ["Brain tissue, head 16", "Brain tissue, head 16, acquisition oasis3"]
+    assert [float(table.rows[0][3]) for table in found.tables[::2]] == pytest.approx([1.0, 3.0], abs=0.05)
+    found.draw(tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_scans_of_a_draw_differ_in_noise_alone_and_draws_differ(toy_plan: Plan) -> None:
     first = simulated_head(toy_plan, "16", 0)
     quiet, same, loud = (first.scan(noise).acquisitions[0].volume.voxels for noise in (1e-6, 1e-6, 2.0))
@@ -119,6 +140,19 @@ def test_perfect_maps_give_the_left_out_contrast_which_no_estimator_is_shown() -
     assert row[:2] == ("t1w", "literature")
     gap = scores["t1w", "literature"]["psnr"] - scores["t1w", contrasts.ORACLE]["psnr"]
     assert float(row[3]) == pytest.approx(gap, abs=0.01)
+
+
+def test_tissue_and_fluid_of_a_voxel_are_rendered_apart() -> None:
+    truth = small_head().maps
+    share = np.where(truth.mask, np.float32(0.5), np.float32(0.0))
+    mixed = replace(truth, fluid_fraction=share * truth.pd, fluid=(1.0, 4200.0, 2000.0))
+    inputs = tuple(
+        replace(a, volume=replace(a.volume, image=mixed.image(render(mixed, a.protocol)))) if a.name == "flair" else a for a in scans(truth)
+    )
+    plan = Plan({"literature": always(lambda given: estimate_of(mixed, given))})
+    found = contrasts.leave_one_out(plan, Subject("nobody", inputs, brain=truth.mask))
+    score = next(r["psnr"] for r in found.records if r["contrast"] == "flair" and r["method"] == "literature")
+    assert score > 100
 
 
 # --- retest ---------------------------------------------------------------------------------------------------------------------

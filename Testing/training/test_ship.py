@@ -67,9 +67,7 @@ def shipped(checkpoint: Path, data: Path, tmp_path_factory: pytest.TempPathFacto
     return out
 
 
-def test_the_averaged_network_is_shipped_with_its_statistics(
-    shipped: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_averaged_network_is_shipped_with_its_statistics(shipped: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {file.name for file in shipped.iterdir()} == {FILE, MANIFEST, CARD}
     monkeypatch.setattr(weights_module, "MANIFEST", shipped / MANIFEST)
     found = shipped_weights()
@@ -151,9 +149,7 @@ def test_scans_without_a_place_in_the_atlas_are_left_out(
     assert set(found) == set(POPULATIONS) and sum("left out" in line for line in told) == 1
 
 
-def test_weights_that_are_too_large_are_not_shipped(
-    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_are_too_large_are_not_shipped(checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_BYTES", 1000)
     with pytest.raises(WeightsError, match="more than 1000"):
         ship(Shipment(checkpoint, data, tmp_path / "out"))

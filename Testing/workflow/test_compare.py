@@ -161,5 +161,3 @@ def test_files_show_both_visits_in_one_contrast(tmp_path: Path) -> None:
     assert (tmp_path / "none" / "spots.tsv").read_text(encoding="utf-8").splitlines() == [
         "right_mm\tanterior_mm\tsuperior_mm\tvolume_ml\tPD\tT1\tT2\tz"
     ]
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,18 @@ def test_maps_and_contrasts_share_an_anonymous_study(maps: TissueMaps, tmp_path:
     for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
         assert len({image[keyword].value for image in images}) == 1
     assert len({image.SeriesNumber for image in images}) == len({image.SeriesInstanceUID for image in images}) == 6
+
+
+def test_assumed_protocols_are_said_in_every_series(maps: TissueMaps, tmp_path: Path) -> None:
+    export_dicom(replace(maps, provenance={"protocols": "assumed"}), tmp_path / "assumed", [Protocol.of("se")])
+    export_dicom(replace(maps, provenance={"protocols": "known"}), tmp_path / "known")
+    for folder, marked in (("assumed", True), ("known", False)):
+        for file in (tmp_path / folder).glob("*[TD]*.dcm"):
+            image = pydicom.dcmread(file)
+            assert ("PROTOCOL ASSUMED" in image.SeriesDescription) is marked, file
+            assert ("protocol assumed" in image.ContentDescription) is marked
+            assert max(len(image.SeriesDescription), len(image.ContentDescription)) <= 64
+    assert "acquisition parameters assumed" in pydicom.dcmread(tmp_path / "assumed" / "se_0001.dcm").DerivationDescription
 
 
 def test_exports_are_not_overwritten_unasked_nor_mixed(maps: TissueMaps, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -18,14 +20,18 @@ FLAIR, PSIR = Protocol.of("flair", L=150), Protocol.of("psir")
 VIEWS = Region(((0, 12), (1, 0), (1, 1), (2, 35)), np.array([4, 25000, 43199, 4]))
 
 
-def maps_of(air: float = 0.0) -> TissueMaps:
-    """A ball of random tissue; in the ``air`` around it PD is 0 and T1 and T2 are ``air``."""
+def maps_of(air: float = 0.0, fluid: bool = False) -> TissueMaps:
+    """A ball of random tissue; in the ``air`` around it PD is 0 and T1 and T2 are ``air``; ``fluid`` has a share in every voxel."""
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in SHAPE), indexing="ij", sparse=True)
     ball = sum(axis**2 for axis in axes) < 0.8
     bounds = ((0.6, 1.0, 0.0), (300.0, 4500.0, air), (30.0, 2000.0, air))
     pd, t1, t2 = (np.where(ball, rng.uniform(low, high, SHAPE), outside).astype(np.float32) for low, high, outside in bounds)
-    return TissueMaps(pd, t1, t2, ball, sitk.Image(*SHAPE[::-1], sitk.sitkUInt8))
+    maps = TissueMaps(pd, t1, t2, ball, sitk.Image(*SHAPE[::-1], sitk.sitkUInt8))
+    if not fluid:
+        return maps
+    share = np.where(ball, rng.uniform(0.0, 1.0, SHAPE) ** 4, 0.0).astype(np.float32)
+    return replace(maps, fluid_fraction=share, fluid=(1.0, 4300.0, 2000.0))
 
 
 def canvas() -> np.ndarray:
@@ -47,8 +53,9 @@ def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("_chunk")
 @pytest.mark.parametrize("name", SEQUENCES)
 @pytest.mark.parametrize("noise", [None, Noise(15.0, seed=3)], ids=["clean", "noisy"])
-def test_the_picture_is_the_renderers(name: str, noise: Noise | None) -> None:
-    maps, protocol = maps_of(np.nan), Protocol.of(name)
+@pytest.mark.parametrize("fluid", [False, True], ids=["tissue", "tissue and fluid"])
+def test_the_picture_is_the_renderers(name: str, noise: Noise | None, fluid: bool) -> None:
+    maps, protocol = maps_of(np.nan, fluid), Protocol.of(name)
     expected = render(maps, protocol, *((noise.snr, noise.seed) if noise else ()), scale=50.0)
     np.testing.assert_allclose(whole(LiveRenderer(maps), protocol, noise, 50.0), expected, rtol=1e-5, atol=1e-5)
 
@@ -56,14 +63,28 @@ def test_the_picture_is_the_renderers(name: str, noise: Noise | None) -> None:
 @pytest.mark.usefixtures("_chunk")
 @pytest.mark.parametrize("protocol", [FLAIR, PSIR, Protocol.of("mp2rage")], ids=lambda p: p.sequence.name)
 @pytest.mark.parametrize("noise", [None, Noise(15.0, seed=3)], ids=["clean", "noisy"])
-def test_a_region_gets_the_whole_pictures_values_and_the_rest_stays(protocol: Protocol, noise: Noise | None) -> None:
-    renderer, out = LiveRenderer(maps_of()), canvas()
+@pytest.mark.parametrize("fluid", [False, True], ids=["tissue", "tissue and fluid"])
+def test_a_region_gets_the_whole_pictures_values_and_the_rest_stays(protocol: Protocol, noise: Noise | None, fluid: bool) -> None:
+    renderer, out = LiveRenderer(maps_of(fluid=fluid)), canvas()
     renderer.render_region(protocol, out, VIEWS, noise, 50.0)
     inside = np.zeros(SHAPE, dtype=bool)
     inside[12], inside[:, :2], inside[:, :, 35] = True, True, True
     inside.reshape(-1)[VIEWS.voxels] = True
     np.testing.assert_array_equal(out[inside], whole(renderer, protocol, noise, 50.0)[inside])
     assert (out[~inside] == 7.0).all()
+
+
+def test_ratio_images_and_others_follow_each_other() -> None:
+    """Ratio images are of the whole voxel's water, others of tissue and fluid apart."""
+    maps = maps_of(fluid=True)
+    renderer = LiveRenderer(maps)
+    for name in ("flair", "mp2rage", "flair", "mp2rage"):
+        protocol, out = Protocol.of(name), canvas()
+        expected = render(maps, protocol, scale=50.0)
+        renderer.render_region(protocol, out, VIEWS, None, 50.0)
+        shown = VIEWS.indices(SHAPE)
+        np.testing.assert_allclose(out.reshape(-1)[shown], expected.reshape(-1)[shown], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(whole(renderer, protocol, None, 50.0), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_another_region_is_seen_although_one_was_prepared() -> None:
@@ -110,7 +131,7 @@ def test_noise_is_set_by_a_sample_that_speaks_for_the_head(monkeypatch: pytest.M
     exact = whole(LiveRenderer(maps), PSIR, Noise(20.0)) - whole(LiveRenderer(maps), PSIR)
     monkeypatch.setattr(module, "_SAMPLE", 3000)
     sampled = LiveRenderer(maps)
-    assert sampled._sample.index.size <= 3000
+    assert sampled._sample.size <= 3000
     assert (whole(sampled, PSIR, Noise(20.0)) - whole(sampled, PSIR)).std() == pytest.approx(exact.std(), rel=0.03)
 
 

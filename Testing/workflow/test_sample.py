@@ -195,7 +195,7 @@ def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
     again = order(**{name: told[name] for name in ("seed", "steps", "condition", "precision", "renewal", "attempt")}, field_strength=1.5)
     np.testing.assert_array_equal(sampler.head(again).maps.t2, head.maps.t2)
     assert (told["sampler_sha256"], told["decoder_sha256"]) == (sampler.model.sha256, sampler.decoder.sha256)
-    assert head.report["software"]["torch"] == torch.__version__ and "does not exist" in head.report["notice"]
+    assert head.report["software"]["torch"] == torch.__version__ and "synthetic head" in head.report["notice"]
     assert head.report["volumes_ml"]["brain"] > 0 and head.report["tissue_values"]["csf"]["PD"] > 90
 
 
@@ -210,7 +210,7 @@ def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.M
     monkeypatch.setattr("PhysMRISynthLib.workflow.sample._midline", look)
     alone = [sampler.head(order(seed=4, attempt=attempt)) for attempt in (1, 2, 3, 4)]
     assert all((one.maps.t1 != other.maps.t1).any() for one, other in combinations(alone, 2))
-    assert alone[0].report["midline"] is None and "not found in the atlas (draws: 1)" in alone[0].report["warnings"][0]
+    assert alone[0].report["midline"] is None and "not found in the atlas (attempts: 1)" in alone[0].report["warnings"][0]
     found = [None, Midline(200.0, True, 0.8), Midline(300.0, True, 0.8), Midline(10.0, True, 0.8)]
 
     looks, told = [*found, Midline(0.0, True, 0.9)], list[float]()
@@ -224,7 +224,7 @@ def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.M
     head = sampler.head(order(seed=4, attempts=3))
     assert (head.report["sampled"]["attempt"], head.report["sampled"]["attempts_made"]) == (2, 3)
     np.testing.assert_array_equal(head.maps.t1, alone[1].maps.t1)
-    assert "(draws: 3): the hemispheres are joined over 200 mm² (limit 60). Draw another seed." in head.report["warnings"][0]
+    assert "(attempts: 3): the hemispheres are joined over 200 mm² (limit 60). Sample another seed." in head.report["warnings"][0]
 
 
 def test_what_is_looked_at_is_the_head_as_it_was_drawn() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PhysMRISynthLib.imaging.head_volumes import head_volumes
 from PhysMRISynthLib.imaging.midline import Midline
 from PhysMRISynthLib.physics.tissues import acceptance_ranges
-from PhysMRISynthLib.training.evaluation.anatomies import anatomy_of
+from PhysMRISynthLib.training.evaluation.anatomies import Anatomy, anatomy_of
 from PhysMRISynthLib.training.evaluation.kinship import distance
 from PhysMRISynthLib.training.standard_test import PROTOCOLS
 from PhysMRISynthLib.workflow.render import render
@@ -47,18 +47,30 @@ def test_its_midline_is_whole(head: SampledHead) -> None:
     assert head.report["warnings"] == [] and Midline(**head.report["midline"]).whole
 
 
-def test_its_halves_mirror_each_other_and_seeds_do_not(sampler: Sampler, head: SampledHead) -> None:
+@pytest.fixture(scope="module")
+def again(sampler: Sampler, head: SampledHead) -> Anatomy:
+    """The attempt that the head's report names, drawn once more."""
+    return anatomy_of("again", sampler.drawn(Order(1, STEPS, attempt=head.report["sampled"]["attempt"], attempts=1)).fractions, 1)
+
+
+@pytest.fixture(scope="module")
+def other(sampler: Sampler) -> Anatomy:
+    return anatomy_of("other", sampler.drawn(Order(2, STEPS, attempts=1)).fractions, 2)
+
+
+def test_the_same_seed_and_attempt_give_the_same_head(again: Anatomy, head: SampledHead) -> None:
+    assert again.volumes.brain == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)
+
+
+def test_its_halves_mirror_each_other_and_seeds_do_not(again: Anatomy, other: Anatomy) -> None:
     """A brain is more like its own mirror image than like another head, and both are found where the atlas has brain."""
-    orders = Order(1, STEPS, attempt=head.report["sampled"]["attempt"], attempts=1), Order(2, STEPS, attempts=1)
-    one, other = (anatomy_of(str(order.seed), sampler.drawn(order).fractions, order.seed) for order in orders)
-    assert one.aligned is not None and other.aligned is not None
-    mirrored = np.corrcoef(one.aligned.ravel(), one.aligned[..., ::-1].ravel())[0, 1]
-    assert mirrored > np.corrcoef(one.aligned.ravel(), other.aligned.ravel())[0, 1]
-    assert mirrored > 0.8 and distance(one.aligned, other.aligned) > 0.03
-    assert one.volumes.brain == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)  # the same seed and attempt, the same head
+    assert again.aligned is not None and other.aligned is not None
+    mirrored = np.corrcoef(again.aligned.ravel(), again.aligned[..., ::-1].ravel())[0, 1]
+    assert mirrored > np.corrcoef(again.aligned.ravel(), other.aligned.ravel())[0, 1]
+    assert mirrored > 0.8 and distance(again.aligned, other.aligned) > 0.03
 
 
-def test_a_head_has_the_volumes_that_were_asked_for(sampler: Sampler) -> None:
-    for wished in (950.0, 1350.0):
-        drawn = sampler.drawn(Order(3, STEPS, {"brain_volume": wished}, attempts=1))
-        assert head_volumes(drawn.fractions.argmax(axis=0).astype(np.uint8)).brain == pytest.approx(wished, rel=0.12)
+@pytest.mark.parametrize("wanted", [950.0, 1350.0])
+def test_a_head_has_the_volumes_that_were_asked_for(wanted: float, sampler: Sampler) -> None:
+    drawn = sampler.drawn(Order(3, STEPS, {"brain_volume": wanted}, attempts=1))
+    assert head_volumes(drawn.fractions.argmax(axis=0).astype(np.uint8)).brain == pytest.approx(wanted, rel=0.12)

@@ -45,7 +45,7 @@ def test_a_result_arrives_as_it_was_and_outlives_its_files(tmp_path: Path) -> No
     exchange.remove(folder)
     assert not folder.exists()
     pairs = [(read.fits, result.fits), (read.residuals, result.residuals), (read.maps.sd, result.maps.sd)]
-    pairs += [({"": getattr(read.maps, name)}, {"": getattr(result.maps, name)}) for name in ("pd", "t1", "t2", "mask")]
+    pairs += [({"": getattr(read.maps, name)}, {"": getattr(result.maps, name)}) for name in ("pd", "t1", "t2", "mask", "fluid_fraction")]
     pairs += [({"": getattr(read, name)}, {"": getattr(result, name)}) for name in ("tissue", "brain")]
     for one, other in pairs:
         assert list(one) == list(other)
@@ -54,6 +54,7 @@ def test_a_result_arrives_as_it_was_and_outlives_its_files(tmp_path: Path) -> No
             np.testing.assert_array_equal(one[name], array)
             one[name][:] = 0  # may be written to
     assert read.report == result.report == read.maps.provenance
+    assert read.maps.fluid == result.maps.fluid
     for geometry in ("GetOrigin", "GetSpacing", "GetDirection", "GetSize"):
         assert getattr(read.maps.grid, geometry)() == getattr(result.maps.grid, geometry)()
 

@@ -37,10 +37,10 @@ def oblique(pixels: int = sitk.sitkFloat32) -> sitk.Image:
 
 def tiny_result(seed: int = 0) -> Result:
     rng = np.random.default_rng(seed)
-    pd, t1, t2, fit, rest = rng.uniform(0.1, 1.0, (5, *SHAPE)).astype(np.float32)
+    pd, t1, t2, fit, rest, share = rng.uniform(0.1, 1.0, (6, *SHAPE)).astype(np.float32)
     grid, mask = oblique(sitk.sitkUInt8), rng.uniform(size=SHAPE) > 0.5
     report = {"reference": "t1w", "seconds": {"align": 0.1}, "warnings": ["±"]}
-    maps = TissueMaps(pd, t1, t2, mask, grid, {"T1": t2}, report)
+    maps = TissueMaps(pd, t1, t2, mask, grid, {"T1": t2}, report, share, (1.0, 4300.0, 2000.5))
     return Result(maps, {"t1 w/é": fit}, {"t1 w/é": rest}, np.full(SHAPE, seed, np.uint8), ~mask, report)
 
 

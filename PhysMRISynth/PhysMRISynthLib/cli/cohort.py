@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import EstimationError
 from ..imaging.roles import ROLES
 from ..workflow.verdict import Level
+from .dry_run import show_data_set
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ EXIT_DO_NOT_USE = 3
 
 def estimate_data_set(options: argparse.Namespace) -> int:
     """Estimate the visits of ``options.bids`` and return the exit code. Raises EstimationError after the last one when some failed."""
+    if options.session is not None or any(getattr(options, role) for role in ROLES):
+        raise EstimationError("--bids takes its images from the data set. Leave --session, --t1w, --t2w and --flair out.")
+    if options.dry_run:
+        return show_data_set(options)
     from ..workflow.cohort import TABLE, estimate_cohort
     from ..workflow.cohort_visit import FAILED
 
-    if options.session is not None or any(getattr(options, role) for role in ROLES):
-        raise EstimationError("--bids takes its images from the data set. Leave --session, --t1w, --t2w and --flair out.")
     start = time.perf_counter()
     with progress_bar() as bar:
 

@@ -14,7 +14,8 @@ from ..imaging.roles import ROLES
 from ..training.commands import positive
 from ..workflow.verdict import Level
 from .cohort import EXIT_DO_NOT_USE, estimate_data_set
-from .estimate_text import expected_lines, protocol_lines, tissue_lines
+from .dry_run import show_visit
+from .estimate_text import protocol_lines, tissue_lines
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
     """The options of ``estimate``, which sets ``command`` to what runs it."""
     _add_inputs(parser)
     parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the maps, or of the derivatives")
+    parser.add_argument("--out", type=Path, help="folder for the maps, or of the derivatives")
     parser.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
     parser.add_argument("--dry-run", action="store_true", help="only show the protocols, their sources and the best verdict to expect")
     cohort = parser.add_argument_group("many visits")
@@ -71,13 +72,17 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    from ..workflow.inputs import field_strength_of, read_acquisitions
-    from ..workflow.outputs import check_free, write_estimate
-
+    if options.out is None and not options.dry_run:
+        raise EstimationError("Give the folder for the maps with --out.")
     if options.bids is not None:
         return estimate_data_set(options)
     if options.participants or options.scheduler or options.jobs > 1:
         raise EstimationError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
+    if options.dry_run:
+        return show_visit(_files(options), options)
+    from ..workflow.inputs import read_acquisitions
+    from ..workflow.outputs import check_free, write_estimate
+
     check_free(options.out, options.overwrite)
     start = time.perf_counter()
     files = _files(options)
@@ -85,10 +90,6 @@ def _estimate(options: argparse.Namespace) -> int:
         bar("read the images", 0.0)
         specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
         acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
-    if options.dry_run:
-        strength, source = field_strength_of(acquisitions, options.field_strength)
-        print(f"field strength: {strength:g} T ({source})", *protocol_lines(acquisitions), *expected_lines(acquisitions), sep="\n")
-        return 0
     estimate = _run(acquisitions, options)
     with progress_bar() as bar:
         bar("write the maps", 0.0)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 HELP = {
     "estimate": ("tissue maps from a patient's images", [
         "physmrisynth estimate --t1w t1.nii.gz --flair flair.nii.gz --out maps",
-        "physmrisynth estimate --session sub-01/ses-1 --dry-run --out maps",
+        "physmrisynth estimate --session sub-01/ses-1 --dry-run",
         "physmrisynth estimate --t1w t1.nii.gz --t1w-protocol se,TR=600,TE=15 --field-strength 1.5 --out maps",
     ]),
     "render": ("the image of any protocol from tissue maps", [

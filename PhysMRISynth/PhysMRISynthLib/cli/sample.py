@@ -1,4 +1,4 @@
-"""``physmrisynth sample``: tissue maps of heads that do not exist."""
+"""``physmrisynth sample``: tissue maps of synthetic heads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, help="decides the head; the next head has the next seed (0)")
     parser.add_argument("--count", type=positive, default=1, help="how many heads (1)")
     parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
-    parser.add_argument("--renewal", type=float, default=1.0, help="0 to 1: how much of the noise is drawn anew on the way (1)")
-    parser.add_argument("--attempts", type=positive, default=6, help="how often a head is drawn at most, until its midline is whole (6)")
-    parser.add_argument("--attempt", type=positive, default=1, help="which one to begin with: a head's report names its own (1)")
+    parser.add_argument("--renewal", type=float, default=1.0, help="stochasticity, 0 to 1: how much of the noise is renewed on the way (1)")
+    parser.add_argument("--attempts", type=positive, default=6, help="maximum number of attempts until the midline check passes (6)")
+    parser.add_argument("--attempt", type=positive, default=1, help="number of the first attempt; a head's report states its own (1)")
     parser.add_argument(
-        "--condition", type=_wish, nargs="+", default=[], metavar="NAME=VALUE",
-        help="brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml), as far as the head shall have them",
+        "--condition", type=_target, nargs="+", default=[], metavar="NAME=VALUE",
+        help="targets: brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml); met approximately",
     )  # fmt: skip
     parser.add_argument("--field-strength", type=float, metavar="TESLA", default=3.0, help="whose T1 and T2 (3)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
@@ -35,7 +35,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_sample)
 
 
-def _wish(text: str) -> tuple[str, float]:
+def _target(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
         return name, float(value)
@@ -54,8 +54,8 @@ def _sample(options: argparse.Namespace) -> None:
         bar("load the network", 0.0)
         sampler = installed_sampler(options.sampler, options.vae)
         folders = write_samples(sampler, order, options.count, options.out, options.overwrite, partial(bar, STAGE))
-    heads = "One head" if len(folders) == 1 else f"{len(folders)} heads"
+    heads = "1 synthetic head" if len(folders) == 1 else f"{len(folders)} synthetic heads"
     for folder in folders:
         for warning in json.loads((folder / REPORT).read_text(encoding="utf-8"))["warnings"]:
             print(f"Warning: {folder.name}: {warning}", file=sys.stderr)
-    print(f"{heads} that did not exist before in {options.out} after {time.perf_counter() - start:.0f} s.")
+    print(f"Wrote {heads} to {options.out} in {time.perf_counter() - start:.0f} s.")

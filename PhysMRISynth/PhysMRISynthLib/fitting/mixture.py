@@ -151,7 +151,7 @@ class TissueClasses:
 
 
 def _both(one: Array, other: Array) -> Array:
-    """How far two tissues are both expected: 1 where each is by half, next to nothing where one is not."""
+    """4pq/(p+q) of the probabilities p and q of two tissues: 1 at p = q = ½, 0 where either is 0."""
     return 4.0 * one * other / (one + other)
 
 

@@ -129,7 +129,7 @@ def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:
         return volume
     if protocol.sequence.uses_pd:
         raise ImageError(
-            f"{name} has next to no negative voxels, but {protocol.sequence.title.lower()} keeps the sign. "
+            f"{name} has hardly any negative voxels, but {protocol.sequence.title.lower()} keeps the sign. "
             "Export the phase-sensitive image with its sign, or give the magnitude image as 'ir'."
         )
     highest = float(np.percentile(volume.voxels, 99.9))

@@ -68,7 +68,7 @@ def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool 
     if role == "t1w" and not allowed:
         raise ImageError(
             f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out. "
-            "--allow-contrast-agent takes it nevertheless."
+            "Use --allow-contrast-agent to accept it anyway."
         )
     return f"{cause}, which shortens T1: the maps are wrong where it went, in vessels and lesions."
 

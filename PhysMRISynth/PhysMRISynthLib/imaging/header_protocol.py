@@ -122,7 +122,7 @@ def _concluded(family: Family) -> tuple[str, ...]:
         )
     if family.sequence != "se" or family.told_by is not None:
         return ()
-    return ("TE is long for a gradient echo: a spin echo (se) is assumed. Give the protocol if it is none.",)
+    return ("TE is long for a gradient echo: a spin echo (se) is assumed. Give the protocol if it was another sequence.",)
 
 
 def default_protocol(role: str) -> Protocol:

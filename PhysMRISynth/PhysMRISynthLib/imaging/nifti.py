@@ -92,7 +92,7 @@ def read_header(path: Path) -> NiftiHeader:
     spacing = header.spacing[1:]
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         shown = " × ".join(f"{s:g}" for s in spacing)
-        raise ImageError(f"{path}: the header's voxel spacing of {shown} is none. Correct the header, or convert the image again.")
+        raise ImageError(f"{path}: the header's voxel spacing of {shown} is invalid. Correct the header, or convert the image again.")
     slope, intercept = header.scaling
     if math.isinf(slope) or (slope and not math.isnan(slope) and not math.isfinite(intercept)):  # 0 and NaN stand for no scaling
         raise ImageError(f"{path}: slope {slope:g} and intercept {intercept:g} cannot scale voxels. Convert the image again.")
@@ -105,7 +105,7 @@ def _check_place(header: NiftiHeader, path: Path) -> None:
     qform, sform = (code > 0 for code in header.codes)
     stated = ([*header.quaternion, *header.shift] if qform else []) + (header.sform.ravel().tolist() if sform else [])
     if not np.isfinite(stated).all() or (qform and math.hypot(*header.quaternion) > 1.0 + 1e-3):
-        raise ImageError(f"{path}: the header places the voxels nowhere (qform or sform is damaged). Convert the image again.")
+        raise ImageError(f"{path}: the header gives an invalid position (qform or sform is damaged). Convert the image again.")
     own = np.linalg.norm(header.sform[:, :3], axis=0)
     if sform and not qform and np.abs(own / header.spacing[1:] - 1.0).max() > _SAME_SPACING:
         shown = (" × ".join(f"{s:.4g}" for s in values) for values in (header.spacing[1:], own))

@@ -80,9 +80,7 @@ def read_tissue_maps(folder: Path) -> TissueMaps:
     return maps
 
 
-def _fluid(
-    files: MapFiles, provenance: Mapping[str, Any], grid: sitk.Image
-) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
+def _fluid(files: MapFiles, provenance: Mapping[str, Any], grid: sitk.Image) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
     """The share of fluid and the fluid's values, or None for both where either is not there."""
     stated = provenance.get("fluid")
     if not files.path("fluid_fraction").exists() or not isinstance(stated, dict):

@@ -51,6 +51,7 @@ _APPEARANCES = {
     "PD_sd": Appearance("SD of PD", _PER_CENT, _SD_CODE, 0.0, 10.0, "uncertainty"),
     "T1_sd": Appearance("SD of T1", _MILLISECONDS, _SD_CODE, 0.0, 200.0, "uncertainty"),
     "T2_sd": Appearance("SD of T2", _MILLISECONDS, _SD_CODE, 0.0, 20.0, "uncertainty"),
+    "fluid_fraction": Appearance("Fluid fraction", _PER_CENT, None, 0.0, 100.0, "cool"),
 }
 
 

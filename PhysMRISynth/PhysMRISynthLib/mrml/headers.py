@@ -70,7 +70,7 @@ def checkIsScan(node: Any) -> None:
     Renderings pass: their protocol is known.
     """
     if node.GetAttribute(QUANTITY) not in (None, "rendering"):
-        raise ImageError(f"{titleOf(node)} was computed from scans and is none. Select the scan itself.")
+        raise ImageError(f"{titleOf(node)} is a computed image, not a scan. Select the scan itself.")
 
 
 def acquisitionFromNode(node: Any, role: str, typed: str | None = None, allowContrastAgent: bool = False) -> Acquisition:

@@ -17,7 +17,7 @@ from ..physics.tissues import PROPERTIES, tissue_table
 from ..workflow.voxel_sample import sampled_voxels
 from . import display, folder
 from .headers import QUANTITY
-from .mapVolumes import LABELS, NO_TISSUE, volumesOf, volumeTitle, windowOf
+from .mapVolumes import FLUID, LABELS, NO_TISSUE, volumesOf, volumeTitle, windowOf
 from .volumes import arrayOf, gridOf, newVolume, newVolumeOnGrid, titleOf
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class TissueMapNodes:
     """The nodes of one set of tissue maps; the scene holds everything, so that any number of these may stand for one set.
 
     Volumes by name: "PD" (%), "T1", "T2" (ms), "PD_sd" …, the label maps "tissue" (n: the nth tissue of the tissue table; those of the
-    brain only inside the brain) and "mask" (1: head), and of each input "fit_t1w" (in its units) and "residual_t1w" (% of the input's
-    median in the brain).
+    brain only inside the brain) and "mask" (1: head), where it is known the share of fluid "fluid_fraction" (%), and of each input
+    "fit_t1w" (in its units) and "residual_t1w" (% of the input's median in the brain).
     """
 
     def __init__(self, node: Any) -> None:
@@ -123,9 +123,9 @@ class TissueMapNodes:
         return report if isinstance(report, dict) else {}
 
     def names(self) -> tuple[str, ...]:
-        """The quantities whose volumes are there: PD, T1, T2, their SDs, tissue, mask, residuals, fits."""
+        """The quantities whose volumes are there: PD, T1, T2, their SDs, tissue, mask, share of fluid, residuals, fits."""
         of_inputs = [role for kind in ("residual_", "fit_") for role in self.roles() if role.startswith(kind)]
-        return tuple(name for name in (*PROPERTIES, *_SD, *LABELS, *of_inputs) if self.volume(name) is not None)
+        return tuple(name for name in (*PROPERTIES, *_SD, *LABELS, FLUID, *of_inputs) if self.volume(name) is not None)
 
     def roles(self) -> list[str]:
         """The roles of all references: the quantities, "input_…", and what tables and plots need."""
@@ -141,13 +141,25 @@ class TissueMapNodes:
         arrays = {name: _fraction(view) if name.startswith("PD") else view.astype(np.float32) for name, view in views.items()}
         sd = {name: arrays[f"{name}_sd"] for name in PROPERTIES if f"{name}_sd" in arrays}
         mask = self.voxels("mask") > 0
-        return TissueMaps(arrays["PD"], arrays["T1"], arrays["T2"], mask, gridOf(self.volume("T1")), sd, self.report)
+        return TissueMaps(arrays["PD"], arrays["T1"], arrays["T2"], mask, gridOf(self.volume("T1")), sd, self.report, *self._fluid())
 
     def shownMaps(self) -> TissueMaps:
         """As :meth:`tissueMaps` for rendering: T1 and T2 are views of the nodes' voxels where these are float32, and there are no SDs."""
         pd, t1, t2, mask = (self.voxels(name) for name in (*PROPERTIES, "mask"))
         t1, t2 = (view.astype(np.float32, copy=False) for view in (t1, t2))
-        return TissueMaps(_fraction(pd), t1, t2, mask > 0, gridOf(self.volume("T1")))
+        fraction, fluid = self._fluid()
+        return TissueMaps(_fraction(pd), t1, t2, mask > 0, gridOf(self.volume("T1")), fluid_fraction=fraction, fluid=fluid)
+
+    def _fluid(self) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
+        """The share of fluid in every voxel and the fluid's PD (fraction), T1 and T2; None for both where either is not known."""
+        stated = self.report.get("fluid")
+        if self.volume(FLUID) is None or not isinstance(stated, dict):
+            return None, None
+        try:
+            values = float(stated["PD_percent"]) / PER_CENT, float(stated["T1_ms"]), float(stated["T2_ms"])
+        except (LookupError, TypeError, ValueError):
+            return None, None
+        return np.minimum(_fraction(self.voxels(FLUID)), np.float32(1.0)), values
 
     def voxels(self, name: str) -> np.ndarray:
         """A view (z, y, x) of the voxels of a quantity, in the node's units; ImageError when it is missing or of another shape."""
@@ -174,7 +186,7 @@ class TissueMapNodes:
 
     def voxelsTime(self) -> int:
         """A number that grows whenever voxels of the maps change."""
-        images = (self._needed(name).GetImageData() for name in (*PROPERTIES, "mask"))
+        images = (self._needed(name).GetImageData() for name in (*PROPERTIES, "mask", *self._having((FLUID,))))
         return max(image.GetMTime() if image is not None else 0 for image in images)
 
     def addVolume(self, node: Any, role: str, quantity: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LABELS = ("tissue", "mask")
 NO_TISSUE = 255
+FLUID = "fluid_fraction"
+"""The share of cerebrospinal fluid in a voxel, in % of its volume."""
 
 
 def volumesOf(result: Result) -> dict[str, Callable[[], np.ndarray]]:
@@ -31,6 +33,8 @@ def volumesOf(result: Result) -> dict[str, Callable[[], np.ndarray]]:
         "tissue": lambda: _labels(result),
         "mask": lambda: maps.mask.astype(np.uint8),
     }
+    if maps.fluid_fraction is not None and maps.fluid is not None:
+        made[FLUID] = partial(np.multiply, maps.fluid_fraction, np.float32(PER_CENT))
     for role, fit in result.fits.items():
         made[f"residual_{role}"] = partial(_percent, result, role)
         made[f"fit_{role}"] = partial(np.asarray, fit)

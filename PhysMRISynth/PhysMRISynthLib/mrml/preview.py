@@ -61,7 +61,7 @@ class Preview:
                 voxelsChanged(self.node)
 
     def showAll(self, protocol: Protocol, noise: Noise | None = None) -> None:
-        """Render the whole volume. Raises ImageError when a map is missing, ProtocolError when the noise has no sense."""
+        """Render the whole volume. Raises ImageError when a map is missing, ProtocolError when the noise is invalid."""
         for _ in self.steps(protocol, noise):
             pass
 
@@ -93,7 +93,7 @@ class Preview:
         self._wholeTime = _voxelsTime(node)
 
     def ready(self, noise: Noise | None) -> bool:
-        """Whether :meth:`showRegion` takes but a moment: noise of a new seed must be drawn first, which :meth:`steps` do."""
+        """Whether :meth:`showRegion` is quick: noise of a new seed must be made first, by :meth:`steps`."""
         return self._current().drawn(noise)
 
     def shows(self, protocol: Protocol, noise: Noise | None) -> bool:

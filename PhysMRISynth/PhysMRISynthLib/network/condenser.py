@@ -78,7 +78,7 @@ class CondenserConfig:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> CondenserConfig:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
-        return read_fields(cls, values, "a condenser")
+        return read_fields(cls, values, "a second stage")
 
     def mapping(self) -> dict[str, Any]:
         """As JSON's types."""
@@ -87,7 +87,7 @@ class CondenserConfig:
 
 def _require(holds: bool, wanted: str, value: object) -> None:
     if not holds:
-        raise PhysMRISynthError(f"A condenser needs {wanted}, not {value!r}.")
+        raise PhysMRISynthError(f"A second stage needs {wanted}, not {value!r}.")
 
 
 class Expander(nn.Module):

@@ -78,7 +78,9 @@ def load_expander(path: Path, sha256: str | None = None) -> ExpanderWeights:
     """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
     told, tensors, found = read_tensors(path, sha256, _REINSTALL)
     if told.get("format") != _FORMAT:
-        raise WeightsError(f"{path.name} holds other weights than this version's expander. Use the weights of the same version.")
+        raise WeightsError(
+            f"{path.name} holds other weights than this version's second-stage decoder. Use the weights of the same version."
+        )
     check_finite(tensors, path)
     vae, codes = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
     network, card = network_of(told, tensors, lambda config: Expander(CondenserConfig.from_mapping(config)), path, _REINSTALL)

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @cache
 def fastest_precision(device: str) -> str:
-    """"bf16-mixed" where the device is faster with it, "16-mixed" on GPUs without bfloat16, else "32-true".
+    """ "bf16-mixed" where the device is faster with it, "16-mixed" on GPUs without bfloat16, else "32-true".
 
     On a CPU both are timed on a small convolution: which instructions help depends on the machine.
     """

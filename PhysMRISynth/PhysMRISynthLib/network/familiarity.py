@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import WeightsError
 from ..physics.tissues import tissue_table
-
-if TYPE_CHECKING:
-    from .inference import Inference
+from .head_view import Inference
 
 POPULATIONS = ("latent_one", "latent_several", "tissues_one", "tissues_several")
 """What distances are told of: the latent of one input and of several together, and the tissues found from one input and from several."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -13,25 +12,13 @@ from torch import Tensor
 from ..physics.protocol import Protocol
 from .condition import protocol_condition
 from .device import autocast, fastest_precision, with_fallback
+from .head_view import Inference
 from .vae import Posterior, TissuePrediction, TissueVAE
 from .weights import Weights
 
 _TILES = (4096, 128, 96, 64)
 """Longest side of a tile in voxels; the first takes any head whole."""
 _OVERLAP = 24
-
-
-@dataclass(frozen=True)
-class Inference:
-    """What the network made of a head of shape (z, y, x), float32.
-
-    ``probabilities`` (classes, z, y, x); ``latents`` (inputs, channels, z/factor, y/factor, x/factor; rounded up): the posterior mean of
-    each input alone and, where there are several, of all together at the end.
-    """
-
-    probabilities: np.ndarray
-    latents: np.ndarray
-    factor: int
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
@@ -171,9 +158,7 @@ def _boxes(shape: Sequence[int], tile: int, multiple: int) -> list[tuple[slice, 
         step = max(multiple, (size - _OVERLAP) // multiple * multiple)
         firsts = list(range(0, max(n - size, 0) + step, step)) if n > size else [0]
         starts.append([(min(first, max(n - size, 0)), min(size, n)) for first in firsts])
-    return [
-        (slice(a, a + i), slice(b, b + j), slice(c, c + k)) for a, i in starts[0] for b, j in starts[1] for c, k in starts[2]
-    ]
+    return [(slice(a, a + i), slice(b, b + j), slice(c, c + k)) for a, i in starts[0] for b, j in starts[1] for c, k in starts[2]]
 
 
 def _taper(shape: Sequence[int], overlap: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Comparing the present contrast with B: an acquired image, another contrast, or a saved volume; by a key, or side by side."""
+"""Comparing the present contrast with B (acquired, another contrast, another visit, a saved volume): by a key, or side by side."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError, ProtocolError
-from ..mrml.display import showInSlices
+from ..mrml.display import setWindow, showInSlices
 from ..mrml.folder import takeOut
 from ..mrml.headers import QUANTITY
-from ..mrml.mapNodes import INPUT, PREVIEW, TISSUE_MAPS
+from ..mrml.mapNodes import INPUT, PREVIEW, TISSUE_MAPS, TissueMapNodes
 from ..mrml.preview import renderContrast
 from ..mrml.sideBySide import SideBySide
 from ..physics.protocol import Protocol, parse_protocol
 from ..workflow.contrast_choice import caption
 from .choices import Choices
+from .look import PRESSED
 from .protocolState import noiseOf
 from .runText import ROLE_TITLES
 from .section import showMessage, toldIn
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .protocolSection import ProtocolSection
 
 PREVIOUS, SET = "previous", "b"
-_ACQUIRED, _SAVED = "acquired:", "volume:"
+_ACQUIRED, _SAVED, _VISIT = "acquired:", "volume:", "visit:"
 
 
 class Comparison:
@@ -37,6 +38,8 @@ class Comparison:
         self.choices = Choices(self.ui.compareComboBox, self._chosen)
         self.ui.compareButton.connect("toggled(bool)", self._flip)
         self.ui.sideBySideButton.connect("toggled(bool)", self._side)
+        for button in (self.ui.compareButton, self.ui.sideBySideButton):
+            button.setStyleSheet(PRESSED)
         self.ui.setBButton.connect("clicked(bool)", lambda checked: self.setB())
         self._views: SideBySide | None = None
         self._rendered: Any = None
@@ -66,6 +69,8 @@ class Comparison:
             for role in ROLE_TITLES:
                 if maps.volume(f"{INPUT}{role}") is not None:
                     found.append((_("Acquired {role}").format(role=ROLE_TITLES[role]), f"{_ACQUIRED}{role}"))
+            others = (other.node for other in TissueMapNodes.all(maps.node.GetScene()) if other.node is not maps.node)
+            found += [(_("This contrast of {maps}").format(maps=node.GetName()), f"{_VISIT}{node.GetID()}") for node in others]
             found += [(node.GetName(), f"{_SAVED}{node.GetID()}") for node in self._saved(maps)]
         return found
 
@@ -77,7 +82,7 @@ class Comparison:
         return [node for node in ours if node not in (maps.volume(PREVIEW), self._rendered)]
 
     def _isThere(self, choice: str) -> bool:
-        return bool(self._protocol(choice)) or self._node(choice) is not None
+        return bool(self._protocol(choice)) or self._node(choice) is not None or self._visit(choice) is not None
 
     def _protocol(self, choice: str) -> str:
         """The spec of B where B is a contrast."""
@@ -90,6 +95,13 @@ class Comparison:
         if choice.startswith(_ACQUIRED) and maps is not None:
             return maps.volume(f"{INPUT}{choice.removeprefix(_ACQUIRED)}")
         return slicer.mrmlScene.GetNodeByID(choice.removeprefix(_SAVED)) if choice.startswith(_SAVED) else None
+
+    def _visit(self, choice: str) -> TissueMapNodes | None:
+        """The other maps where B is the present contrast of these."""
+        if not choice.startswith(_VISIT):
+            return None
+        wanted = choice.removeprefix(_VISIT)
+        return next((maps for maps in TissueMapNodes.all(slicer.mrmlScene) if maps.node.GetID() == wanted), None)
 
     def _chosen(self, value: str) -> None:
         self.section.parameters.compareWith = value
@@ -115,25 +127,39 @@ class Comparison:
     def _flip(self, pressed: bool) -> None:
         """Show B for as long as the button is pressed in; the sliders, which are A's, are dimmed meanwhile."""
         self.ui.parametersWidget.enabled = self.ui.presetButtonsWidget.enabled = not pressed
+        if self.section.parameters is None:  # the panel is closing
+            return
         with toldIn(self.ui.protocolMessageLabel):
             if pressed:
                 self._showB()
             else:
                 showMessage(self.ui.compareLabel, "")
                 self._back()
+                if self._views is None:
+                    self._forgetRendered()
         self.section.panel.mapsSection.contrastShown()
         self.section.panel.labels.update()
 
+    def contrastRested(self) -> None:
+        """The present contrast is another: so is that of another visit beside it."""
+        if self._views is not None and self._visit(self.section.parameters.compareWith) is not None:
+            with toldIn(self.ui.protocolMessageLabel):
+                self._volumeOfB()
+
     def _showB(self) -> None:
         choice = self.section.parameters.compareWith
-        spec, node = self._protocol(choice), self._node(choice)
+        spec, visit = self._protocol(choice), self._visit(choice)
         if spec:
-            self.section.live.show(parse_protocol(spec, "panel"), noiseOf(self.section.parameters))
-            showMessage(self.ui.compareLabel, _("The views show B: {values}").format(values=caption(parse_protocol(spec, "panel"))))
-        elif node is not None:
+            protocol = parse_protocol(spec, "panel")
+            self.section.live.show(protocol, noiseOf(self.section.parameters))
+            shown = caption(protocol)
+        else:
+            node = self._volumeOfB()
             self.section.live.stop()
             showInSlices(node)
-            showMessage(self.ui.compareLabel, _("The views show B: {name}").format(name=node.GetName()))
+            contrast = caption(self.section.state.protocol())
+            shown = node.GetName() if visit is None else _("{contrast} of {maps}").format(contrast=contrast, maps=visit.title)
+        showMessage(self.ui.compareLabel, _("The views show B: {shown}").format(shown=shown))
 
     def _side(self, pressed: bool) -> None:
         with toldIn(self.ui.protocolMessageLabel):
@@ -146,7 +172,9 @@ class Comparison:
     def _volumeOfB(self) -> Any:
         """The volume of B; a contrast is rendered into one of its own."""
         choice, maps = self.section.parameters.compareWith, self.section.panel.maps
-        spec = self._protocol(choice)
+        spec, visit = self._protocol(choice), self._visit(choice)
+        if visit is not None:
+            return self._sameOf(visit)
         if not spec or maps is None:
             node = self._node(choice)
             if node is None:
@@ -154,6 +182,17 @@ class Comparison:
             return node
         self._forgetRendered()
         self._rendered = renderContrast(maps, parse_protocol(spec, "panel"))
+        return self._rendered
+
+    def _sameOf(self, visit: TissueMapNodes) -> Any:
+        """The present contrast of other maps, in the window of the present one: what is as bright has as much signal."""
+        if self._rendered is not None and self._rendered.GetNodeReference(TISSUE_MAPS) is not visit.node:
+            self._forgetRendered()
+        self._rendered = renderContrast(visit, self.section.state.protocol(), self._rendered, noiseOf(self.section.parameters))
+        preview = self.section.live.preview
+        if preview is not None and preview.node is not None:
+            shown = preview.node.GetDisplayNode()
+            setWindow(self._rendered, shown.GetWindowLevelMin(), shown.GetWindowLevelMax())
         return self._rendered
 
     def endSideBySide(self) -> None:

@@ -136,7 +136,7 @@ def _restore() -> None:
 
 
 def recentSpecs() -> list[str]:
-    """The protocols that were saved lately, the last one first."""
+    """The protocols that were saved or exported lately, ten at most, the last one first."""
     try:
         specs = json.loads(str(slicer.app.userSettings().value(_RECENT) or "[]"))
     except ValueError:

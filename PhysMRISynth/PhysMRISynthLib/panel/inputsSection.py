@@ -93,7 +93,7 @@ class InputRow:
             self.stated = f"{self.role}: {protocol.spec} ({', '.join(sorted(set(protocol.sources.values())))})"
             self.knowledge, self.sequence = knowledge_of(protocol), protocol.sequence.title
             self.fieldStrength = stated_field_strength(found.fields, self.node.GetName()) if found.fields else None
-            self.values.text = valuesHtml(protocol)
+            self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
             self.problem = str(error)
             self.values.text = MARKED.format(escape(self.problem))

@@ -24,7 +24,8 @@ _CONTRAST = ""
 def quantityTitle(name: str) -> str:
     """A quantity's name for a reader: ``T1_sd`` is the uncertainty of T1."""
     kind, _underscore, rest = name.partition("_")
-    titles = {"PD": _("Proton density"), "T1": "T1", "T2": "T2", "tissue": _("Tissues"), "mask": _("Head mask"), "brain": _("Brain mask")}
+    titles = {"PD": _("Proton density"), "T1": "T1", "T2": "T2", "tissue": _("Tissues"), "mask": _("Head mask")}
+    titles |= {"brain": _("Brain mask"), "fluid_fraction": _("Fluid fraction")}
     if rest == "sd":
         return _("{name}: uncertainty (SD)").format(name=titles[kind])
     if kind in ("fit", "residual"):
@@ -139,6 +140,7 @@ class MapsSection(Section):
         with slicer.util.WaitCursor():
             protocol = self.panel.protocol.state.protocol()
             done = self.panel.logic.exportDicom(maps.node, folder, source, [protocol], overwrite=taken)
+            self.panel.protocol.remember(protocol)
         told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=folder)
         showMessage(self.ui.mapsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
 

@@ -18,7 +18,7 @@ from ..workflow.contrast_choice import caption, mismatch
 from .choices import SEPARATOR
 from .keyboard import tabOrder
 from .look import MARKED
-from .protocolText import number, withUnit
+from .protocolText import NO_BREAK_SPACE, number, together, withUnit
 from .runText import ROLE_TITLES
 
 ACQUIRED, RECENT = "acquired:", "recent:"
@@ -111,8 +111,10 @@ def noteHtml(preset: Preset | None, protocol: Protocol | None, points: Mapping[s
         return ""
     tissues = [points[name] for name in preset.null if name in points]
     times = ", ".join(withUnit(protocol.sequence.parameter(name), protocol.values[name]) for name in inversion_times(protocol.sequence))
-    named = ", ".join(_("{title} T1 {t1} ms").format(title=tissue.title, t1=number(tissue.t1)) for tissue in tissues)
-    told = _("<b>{times}</b> for this head ({named}).").format(times=times, named=named)
+    named = ", ".join(
+        _("{title} T1 {t1} ms").format(title=tissue.title, t1=number(tissue.t1)) for tissue in tissues
+    )
+    told = together(_("<b>{times}</b> for this head ({named}).").format(times=times, named=named))
     published = [tissue.title for tissue in tissues if not tissue.own]
     if published:
         told += " " + MARKED.format(escape(_("{tissues}: published value, not found in these maps").format(tissues=", ".join(published))))
@@ -126,5 +128,6 @@ def signalsText(protocol: Protocol | None, points: Mapping[str, TissuePoint] | N
     shown = [points[name] for name in ("white_matter", "cortex", "csf", "lesion") if name in points]
     names = {"white_matter": _("white matter"), "cortex": _("cortex"), "csf": _("CSF"), "lesion": _("lesion")}
     unit = 100.0 if protocol.sequence.uses_pd else 1.0
-    listed = " · ".join(f"{names[p.name]} {value:.1f}" for p, value in zip(shown, (unit * signals(protocol, shown)).tolist(), strict=True))
+    values = (unit * signals(protocol, shown)).tolist()
+    listed = " · ".join(f"{names[p.name]}{NO_BREAK_SPACE}{value:.1f}" for p, value in zip(shown, values, strict=True))
     return _("Signal (%): {listed}").format(listed=listed.replace("-0.0", "0.0"))

@@ -1,4 +1,4 @@
-"""The synthetic contrast under the user's finger: presets, sliders, preview, undo, compare, save."""
+"""The section of the synthetic contrast: presets, sliders, preview, undo, compare, save."""
 
 from __future__ import annotations
 
@@ -235,6 +235,7 @@ class ProtocolSection(Section):
         if self.history.previous is not None:
             self.parameters.previous = self.history.previous.protocol().spec
         self.comparison.offer()
+        self.comparison.contrastRested()
         self._updateButtons()
         self.panel.labels.update()
         self.panel.mapsSection.contrastShown()
@@ -249,13 +250,17 @@ class ProtocolSection(Section):
         with toldIn(self.ui.protocolMessageLabel):
             self.live.show(protocol, noiseOf(self.parameters))
             node = self.live.preview.keep()
-            addRecent(protocol.spec)
-            self._fillLists()
+            self.remember(protocol)
             self.comparison.offer()
             told = _("Saved in the folder of the maps (Data module): {name}").format(name=node.GetName())
             showMessage(self.ui.keptLabel, told)
             self.panel.log(told)
             self._updateButtons()
+
+    def remember(self, protocol: Protocol) -> None:
+        """The protocol was saved or exported: offer it among the recent ones."""
+        addRecent(protocol.spec)
+        self._fillLists()
 
     def sceneClosing(self) -> None:
         """Forget the preview and the steps."""

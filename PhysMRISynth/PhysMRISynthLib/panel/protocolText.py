@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..physics.sequences import Parameter
 from .look import MARKED
 
 THIN_SPACE, NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|ml|mm|T)(?:\W|$))")
 
 
 def number(value: float) -> str:
@@ -20,6 +22,11 @@ def number(value: float) -> str:
         return f"{value:.1f}".removesuffix(".0")
     grouped = f"{value:,.0f}"
     return grouped.replace(",", THIN_SPACE if abs(value) >= 9999.5 else "")
+
+
+def together(text: str) -> str:
+    """A text in which no line breaks between a number and its unit."""
+    return _BEFORE_UNIT.sub(NO_BREAK_SPACE, text)
 
 
 def parameterTitle(name: str) -> str:
@@ -40,10 +47,13 @@ def sourceText(source: str) -> str:
     return {"sidecar": _("sidecar"), "typed": _("entered"), "preset": _("preset"), "DICOM": "DICOM"}.get(kind, source)
 
 
-def valuesHtml(protocol: Protocol) -> str:
-    """The sequence and its values, a line for each source; assumed ones are marked. Rich text for a label."""
+def valuesHtml(protocol: Protocol, entering: bool = False) -> str:
+    """The sequence and its values, a line for each source; assumed ones are marked. Rich text for a label.
+
+    ``entering``: the form for values is open below.
+    """
     if all(is_assumed(protocol.sources.get(name, "assumed")) for name in protocol.values):
-        return _nothingKnown(protocol)
+        return _nothingKnown(protocol, entering)
     grouped: dict[str, list[str]] = {}
     for name, value in protocol.values.items():
         source = protocol.sources.get(name, "assumed")
@@ -56,12 +66,15 @@ def valuesHtml(protocol: Protocol) -> str:
     return "<br>".join([*lines, *(f"<i>{_breakable(escape(note))}</i>" for note in protocol.notes)])
 
 
-def _nothingKnown(protocol: Protocol) -> str:
+def _nothingKnown(protocol: Protocol, entering: bool) -> str:
     values = ", ".join(withUnit(protocol.sequence.parameter(n), v) for n, v in protocol.values.items() if n.startswith(("TR", "TE", "TI")))
-    told = _(
-        "No acquisition parameters found. {marked} typical values: {sequence}, {values}. T1 and T2 may be wrong by half or more. "
-        "Choose <b>Enter values…</b> above."
-    )
+    if entering:
+        told = _("{marked} typical values: {sequence}, {values}. State those that you know below; if all are right, say so.")
+    else:
+        told = _(
+            "No acquisition parameters found. {marked} typical values: {sequence}, {values}. T1 and T2 may be wrong by half or more. "
+            "Choose <b>Enter values…</b> above."
+        )
     return told.format(marked=MARKED.format(_("Assumed")), sequence=escape(protocol.sequence.title), values=escape(values))
 
 

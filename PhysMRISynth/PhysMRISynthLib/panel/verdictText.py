@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 
 from ..workflow.knowledge import Knowledge, knowledge_in, worst
 from ..workflow.verdict import Cause, Level
-from .look import LEVEL_COLOURS, LEVEL_ICONS
+from .look import BADGE, LEVEL_COLOURS, LEVEL_ICONS
+from .protocolText import NO_BREAK_SPACE, together
 from .runText import ROLE_TITLES, durationText
 
 _ROLE = re.compile(r"\b(t1w|t2w|flair)\b")
@@ -35,7 +36,7 @@ def verdictHtml(report: Mapping[str, Any]) -> str:
     level = levelOf(report)
     if level is None:
         return ""
-    head = f'<b><span style="color: {LEVEL_COLOURS[level]}">{LEVEL_ICONS[level]}</span> {levelTitle(level)}.</b>'
+    head = BADGE.format(colour=LEVEL_COLOURS[level], icon=LEVEL_ICONS[level], title=f"{levelTitle(level)}.")
     reasons = _counted(report)
     first = _reason(reasons[0]) if reasons else _("Nothing was found that speaks against these maps.")
     return " ".join((head, escape(first), _whiteMatter(report))).strip()
@@ -60,7 +61,7 @@ def detailsCount(report: Mapping[str, Any]) -> int:
 
 def summary(report: Mapping[str, Any]) -> str:
     """The verdict without markup, for the log."""
-    return re.sub(r"<[^>]+>", "", verdictHtml(report))
+    return re.sub(r"<[^>]+>", "", verdictHtml(report)).replace("&nbsp;", "").replace(NO_BREAK_SPACE, " ")
 
 
 def _counted(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -70,7 +71,7 @@ def _counted(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _reason(reason: Mapping[str, Any]) -> str:
     image = ROLE_TITLES.get(reason.get("image") or "", reason.get("image"))
     text = _ROLE.sub(lambda found: ROLE_TITLES[found[1]], str(reason.get("text", "")))
-    return f"{image}: {text}" if image else text
+    return together(f"{image}: {text}" if image else text)
 
 
 def _whiteMatter(report: Mapping[str, Any]) -> str:
@@ -78,8 +79,10 @@ def _whiteMatter(report: Mapping[str, Any]) -> str:
     if not white:
         return ""
     if worst(knowledge_in(report).values()) is Knowledge.UNKNOWN:
-        return _("White matter T1 {value:.0f} ms (protocol assumed).").format(value=white["T1"])
-    return _("White matter T1 {value:.0f} ms (median).").format(value=white["T1"])
+        text = _("White matter T1 {value:.0f} ms (protocol assumed).").format(value=white["T1"])
+    else:
+        text = _("White matter T1 {value:.0f} ms (median).").format(value=white["T1"])
+    return together(text)
 
 
 def _run(report: Mapping[str, Any]) -> str:
@@ -91,4 +94,4 @@ def _run(report: Mapping[str, Any]) -> str:
         parts.append(_("residuals {listed} of bright tissue (good: below 4 %)").format(listed=listed))
     network = report.get("network")
     parts.append(_("atlas + neural network ({device})").format(device=network["device"]) if network else _("atlas only"))
-    return "; ".join(parts)
+    return together("; ".join(parts))

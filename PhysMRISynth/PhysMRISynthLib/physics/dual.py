@@ -76,6 +76,10 @@ class Dual:
         value = sqrt(self.value)
         return self._chain(value, 0.5 / value)
 
+    def clip(self, low: float, high: float) -> Dual:
+        """x kept between ``low`` and ``high``."""
+        return self._chain(clip(self.value, low, high), (self.value >= low) * (self.value <= high))
+
 
 def _times(a: Array | None, b: Array) -> Array | None:
     return None if a is None else a * b
@@ -99,6 +103,11 @@ def _function(name: str) -> Callable[[Array], Array]:
     function.__name__ = name
     function.__doc__ = f"``{name}`` of a number, NumPy array, torch tensor or, where it has a derivative here, :class:`Dual`."
     return function
+
+
+def clip(x: Array, low: float, high: float) -> Array:
+    """A number, NumPy array, torch tensor or :class:`Dual`, kept between ``low`` and ``high``."""
+    return min(max(x, low), high) if isinstance(x, (int, float)) else x.clip(low, high)
 
 
 exp, log, sin, cos, sqrt = (_function(name) for name in ("exp", "log", "sin", "cos", "sqrt"))

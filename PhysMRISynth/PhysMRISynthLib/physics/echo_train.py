@@ -7,12 +7,13 @@ them is what the fit and the live preview evaluate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from .dual import Array, exp, sqrt
+from .dual import Array, clip, exp, sqrt
 
 _ORDERS = 64
 """Dephasing orders that are followed; what goes beyond does not come back within a train's echo that matters (tested)."""
@@ -21,6 +22,9 @@ _T2 = (15.0, 3000.0)
 """ms: where the polynomial is made; beyond, the nearest rates count."""
 _NODES = (12, 14)
 _DEGREES = (4, 6)
+_EVERY, _SMOOTH_FROM = 8, 32
+"""Trains of variable angles are computed for every eighth echo from number 32 on, so that a slider of their echo time does not stumble. The
+difference, some tenths of a per cent, is a ripple of the angles, which nobody but the scanner's maker knows."""
 
 
 def echo_amplitudes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,48 +33,63 @@ def echo_amplitudes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2:
 
     ``flip_angles`` (echoes,) in degrees, ``spacing`` in ms from echo to echo, ``t1`` and ``t2`` (P,) in ms.
     """
-    _, echoes = _graph(flip_angles, spacing, t1, t2, excited=True)
-    recovered, _ = _graph(flip_angles, spacing, t1, t2, excited=False)
-    return echoes, recovered
+    return _echoes(flip_angles, spacing, t1, t2), _recovered(flip_angles, spacing, t1, t2)
 
 
-def _graph(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray, excited: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Longitudinal magnetisation at the end and the echoes: of what was ``excited``, or of what recovers during the train.
-
-    These two never mix: what recovers is a quarter turn out of phase and is dephased at the echoes.
-    """
-    e1, e2 = np.exp(-0.5 * spacing / t1), np.exp(-0.5 * spacing / t2)
-    orders = min(_ORDERS, 2 * len(flip_angles) + 2)
-    up, down, along = (np.zeros((orders, len(t1))) for _ in range(3))
-    mirrored = -1.0 if excited else 1.0
-    if excited:
-        up[0], down[0] = 1.0, -1.0
-    echoes = np.zeros((len(flip_angles), len(t1)))
+def _echoes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray) -> np.ndarray:
+    """The echoes (echoes, P) of what was excited: dephased by odd numbers of half spacings whenever a pulse comes."""
+    e1, half, e2 = np.exp(-spacing / t1), np.exp(-0.5 * spacing / t2), np.exp(-spacing / t2)
+    up, down, along = (np.zeros((_rows(flip_angles), len(t1))) for _ in range(3))
+    up[0] = half
+    echoes = np.empty((len(flip_angles), len(t1)))
     for number, angle in enumerate(np.radians(flip_angles)):
-        up, down, along = _evolved(up, down, along, e1, e2, mirrored, recovers=not excited)
-        c, s, sine = np.cos(angle / 2) ** 2, np.sin(angle / 2) ** 2, np.sin(angle)
-        up, down, along = (
-            c * up - s * down + sine * along,
-            -s * up + c * down + sine * along,
-            -0.5 * sine * (up + down) + np.cos(angle) * along,
-        )
-        up, down, along = _evolved(up, down, along, e1, e2, mirrored, recovers=not excited)
-        echoes[number] = up[0]
-    return along[0], np.abs(echoes)
+        _turn(up, down, along, angle)
+        np.abs(down[0] * half, out=echoes[number])
+        first = -down[0] * e2
+        _dephase(up, down, e2)
+        up[0] = first
+        along *= e1
+    return echoes
 
 
-def _evolved(
-    up: np.ndarray, down: np.ndarray, along: np.ndarray, e1: np.ndarray, e2: np.ndarray, mirrored: float, recovers: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half an echo spacing: relaxation and dephasing by one order."""
-    along = along * e1
-    if recovers:
+def _recovered(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray) -> np.ndarray:
+    """The longitudinal magnetisation (P,) that recovers during a train: dephased by even numbers of half spacings whenever a pulse comes.
+
+    It never mixes with what was excited: it is a quarter turn out of phase, and dephased at the echoes.
+    """
+    e1, half, e2 = np.exp(-spacing / t1), np.exp(-0.5 * spacing / t1), np.exp(-spacing / t2)
+    up, down, along = (np.zeros((_rows(flip_angles), len(t1))) for _ in range(3))
+    along[0] = 1.0 - half
+    for angle in np.radians(flip_angles):
+        _turn(up, down, along, angle)
+        left = along[0].copy()
+        _dephase(up, down, e2)
+        up[0] = down[0]
+        along *= e1
         along[0] += 1.0 - e1
-    raised, lowered = np.empty_like(up), np.zeros_like(down)
-    raised[1:] = up[:-1] * e2
-    lowered[:-1] = down[1:] * e2
-    raised[0] = mirrored * lowered[0]
-    return raised, lowered, along
+    return left * half + 1.0 - half
+
+
+def _rows(flip_angles: np.ndarray) -> int:
+    return min(_ORDERS, 2 * len(flip_angles) + 2) // 2
+
+
+def _turn(up: np.ndarray, down: np.ndarray, along: np.ndarray, angle: float) -> None:
+    """A refocusing pulse, in place: it turns the sum of both transverse states and the longitudinal one, and leaves their difference."""
+    difference = (up - down) * 0.5
+    total = (up + down) * 0.5
+    turned = np.cos(angle) * total + np.sin(angle) * along
+    along *= np.cos(angle)
+    along -= np.sin(angle) * total
+    np.add(turned, difference, out=up)
+    np.subtract(turned, difference, out=down)
+
+
+def _dephase(up: np.ndarray, down: np.ndarray, e2: np.ndarray) -> None:
+    """A whole echo spacing, in place: relaxation and dephasing by two orders; the lowest of ``up`` is left to whoever calls."""
+    up[1:] = up[:-1] * e2
+    down[:-1] = down[1:] * e2
+    down[-1] = 0.0
 
 
 def constant_train(count: int, flip_angle: float) -> np.ndarray:
@@ -116,18 +135,19 @@ class TrainResponse:
 def _scaled(rate: Array, shortest: float, longest: float) -> Array:
     """−1 to 1 from the longest to the shortest time, even in the square root of the rate."""
     low, high = longest**-0.5, shortest**-0.5
-    return (sqrt(rate) - low) * (2.0 / (high - low)) - 1.0
+    return (sqrt(clip(rate, 1.0 / longest, 1.0 / shortest)) - low) * (2.0 / (high - low)) - 1.0
 
 
 def _polynomial(coefficients: np.ndarray, x: Array, y: Array) -> Array:
     """Σ c_ij x^i y^j by Horner's scheme."""
-    total: Array = 0.0
-    for row in coefficients[::-1]:
-        inner: Array = 0.0
-        for coefficient in row[::-1]:
-            inner = inner * y + float(coefficient)
-        total = total * x + inner
-    return total
+
+    def horner(values: Sequence[Array], at: Array) -> Array:
+        total = values[-1]
+        for value in values[-2::-1]:
+            total = total * at + value
+        return total
+
+    return horner([horner(row, y) for row in coefficients.tolist()], x)
 
 
 def train_response(count: int, spacing: float, echo: float, flip_angle: float | None, transmit: float = 1.0) -> TrainResponse:
@@ -136,12 +156,13 @@ def train_response(count: int, spacing: float, echo: float, flip_angle: float | 
     ``flip_angle`` of constant refocusing in degrees, or None for a 3D train of variable angles whose k-space centre is that echo;
     ``transmit`` scales all of them.
     """
-    echo = min(max(echo, 1.0), float(count))
-    below = min(int(echo), max(count - 1, 1))
+    echo, every = min(max(echo, 1.0), float(count)), 1 if flip_angle is not None or echo < _SMOOTH_FROM else _EVERY
+    below = min(int(echo) // every * every, max(count - 1, 1))
     first = _response(count, spacing, below, flip_angle, transmit)
     if count == 1:
         return first
-    second, share = _response(count, spacing, below + 1, flip_angle, transmit), echo - below
+    above = min(below + every, count)
+    second, share = _response(count, spacing, above, flip_angle, transmit), (echo - below) / (above - below)
     return TrainResponse(
         first.amplitude + share * (second.amplitude - first.amplitude), first.recovery + share * (second.recovery - first.recovery)
     )
@@ -152,11 +173,11 @@ def _response(count: int, spacing: float, echo: int, flip_angle: float | None, t
     angles = transmit * (variable_train(count, echo) if flip_angle is None else constant_train(count, flip_angle))
     x, y = (np.cos(np.pi * (np.arange(n) + 0.5) / n) for n in _NODES)
     t1, t2 = (grid.ravel() for grid in np.meshgrid(_time(x, *_T1), _time(y, *_T2), indexing="ij"))
-    echoes, recovered = echo_amplitudes(angles, spacing, t1, t2)
-    log_amplitude = np.log(np.maximum(echoes[echo - 1], 1e-8))
+    signal, recovered = _echoes(angles[:echo], spacing, t1, t2)[-1], _recovered(angles, spacing, t1, t2)
+    log_amplitude = np.log(np.maximum(signal, 1e-8))
     powers = [np.vander(nodes, degree + 1, increasing=True) for nodes, degree in zip((x, y), _DEGREES, strict=True)]
     terms = np.einsum("pi,qj->pqij", *powers).reshape(len(t1), -1)
-    weight = np.maximum(echoes[echo - 1], 0.02)  # what counts is the signal, not its logarithm
+    weight = np.maximum(signal, 0.02)  # what counts is the signal, not its logarithm
     amplitude = np.linalg.lstsq(terms * weight[:, None], log_amplitude * weight, rcond=None)[0]
     recovery = np.linalg.lstsq(terms, recovered, rcond=None)[0]
     shape = (_DEGREES[0] + 1, _DEGREES[1] + 1)

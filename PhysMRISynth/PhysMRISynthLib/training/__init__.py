@@ -1,1 +1,1 @@
-"""What is learned from label maps: the tissue atlas, and the simulator that makes training and test heads."""
+"""The simulator of heads and scans, the trainings, the evaluation suites, and the shipping of weights."""

@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from .run import Run
+from .trainer import Trainer
+from .watch import Watch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-    from .watch import Watch
-
-
-class Schedule(Protocol):
-    """The part of a training's configuration that its steps follow."""
-
-    @property
-    def log_every(self) -> int: ...
-
-    @property
-    def validate_every(self) -> int: ...
-
-    @property
-    def checkpoint_minutes(self) -> float: ...
-
-
-class Trainer(Protocol):
-    """What is trained, with all that a checkpoint must hold; ``step`` and ``seconds`` count over all runs."""
-
-    run: Run
-    fabric: Fabric
-    step: int
-    seconds: float
-
-    @property
-    def config(self) -> Schedule: ...
-
-    def save(self) -> None: ...
-
-    def learn(self, batch: Any) -> dict[str, float]: ...
-
-    def batches(self) -> Iterable[Any]: ...
 
 
 def train(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
@@ -95,7 +63,7 @@ def average_into(average: nn.Module, network: nn.Module, decay: float, step: int
 
 @contextmanager
 def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM into a wish to stop, so that the last step is saved."""
+    """Turn SIGTERM into a stop request, so that the last step is saved."""
     asked = False
 
     def ask(number: int, frame: object) -> None:

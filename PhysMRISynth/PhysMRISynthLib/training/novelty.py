@@ -1,4 +1,4 @@
-"""Are drawn heads new, or learned by heart?"""
+"""Whether synthetic heads are new or memorised."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .latent_source import Codes
 
 
 class Novelty:
-    """How far drawn codes lie from the nearest of those that were ``learned``, over how far those of other people do (``held_out``).
+    """Distance of sampled codes to the nearest training head, over the same distance of other people (``held_out``).
 
-    Near 1 what is drawn is as new as these people are; at 0 it is copies; above 1 it is like nobody, as noise is and what a training draws
-    at its beginning: that it is a head at all other numbers must tell. The distance is 1 minus the correlation of what two heads have
-    beyond the mean of those that were learned, so that a smooth head is no nearer for that.
+    About 1: as new as other people. 0: copies. Above 1: unlike any head, as noise is, and as samples are at the beginning of a training; it
+    does not show whether a sample is a head. The distance is 1 minus the correlation of two heads' deviations from the training
+    heads' mean, so that a smooth head does not count as near.
     """
 
     def __init__(self, learned: Codes, held_out: Codes) -> None:

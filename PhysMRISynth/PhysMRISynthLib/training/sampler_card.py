@@ -42,7 +42,8 @@ def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Map
     parts = [
         "# Model card: heads that do not exist",
         markdown_table(("", ""), [*_facts("sampling model", weights.sha256, card, weights.model), *_expander_facts(weights)]),
-        "Files: " + ", ".join(f"`{name}` ({size / 1e6:.1f} MB)" for name, size in sizes.items())
+        "Files: "
+        + ", ".join(f"`{name}` ({size / 1e6:.1f} MB)" for name, size in sizes.items())
         + f"; stored with a relative error of {100 * STEP / 12**0.5:.1f} %.",
         "## Intended use",
         _USE.format(what="a head" if config.spatial_dims == 3 else "an axial slice of a head", told=told),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .checkpoint import CsvLog
 from .run import LOG
-
-if TYPE_CHECKING:
-    from .loop import Trainer
+from .trainer import Trainer
 
 
 class Watch:

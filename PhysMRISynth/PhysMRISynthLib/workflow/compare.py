@@ -77,9 +77,7 @@ class Comparison:
     warnings: list[str]
 
 
-def compare_visits(
-    first: MapSet, second: MapSet, regions: np.ndarray | None = None, names: Mapping[int, str] | None = None
-) -> Comparison:
+def compare_visits(first: MapSet, second: MapSet, regions: np.ndarray | None = None, names: Mapping[int, str] | None = None) -> Comparison:
     """Compare the maps of two visits on the grid halfway between them; ``regions`` (z, y, x) with ``names`` lie on the first one's grid.
 
     z = difference/√(variance). The variance holds each visit's own error of a voxel, what is left of the errors that each visit's voxels
@@ -226,9 +224,7 @@ def _changes(
     return found
 
 
-def _spots(
-    scores: Mapping[str, np.ndarray], differences: Mapping[str, np.ndarray], inside: np.ndarray, grid: sitk.Image
-) -> list[Spot]:
+def _spots(scores: Mapping[str, np.ndarray], differences: Mapping[str, np.ndarray], inside: np.ndarray, grid: sitk.Image) -> list[Spot]:
     """Connected voxels ``inside`` that changed, the largest first."""
     greatest = np.where(inside, np.maximum(np.abs(scores["T1"]), np.abs(scores["T2"])), 0.0)
     least = max(2, round(1000.0 * _SPOT_ML / float(np.prod(grid.GetSpacing()))))

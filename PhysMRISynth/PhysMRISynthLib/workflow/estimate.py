@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _LEAST_BRAIN = 1000
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
-"""Told the stage and the fraction of it that is done."""
+"""Callback ``(stage, fraction_done)``."""
 
 
 @dataclass(frozen=True)

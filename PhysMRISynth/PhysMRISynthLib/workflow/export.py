@@ -122,13 +122,13 @@ def _check_packages() -> None:
 
 def _write_maps(maps: TissueMaps, identity: Identity, folder: Path) -> int:
     """Write the Parametric Maps; returns the next free series number."""
-    number = identity.series_number
+    number, assumed = identity.series_number, maps.provenance.get("protocols") == Knowledge.UNKNOWN
     for values, deviation in (({"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}, False), (maps.sd, True)):
         for name, voxels in values.items():
             known = np.where(maps.mask | np.isfinite(voxels), voxels, np.float32(0.0))  # air may hold NaN
             scaled = known * np.float32(PER_CENT) if name == "PD" else known
             file = f"{name}_sd.dcm" if deviation else f"{name}.dcm"
-            write_parametric_map(scaled, maps.grid, QUANTITIES[name], deviation, identity, number, folder / file)
+            write_parametric_map(scaled, maps.grid, QUANTITIES[name], deviation, identity, number, folder / file, assumed)
             number += 1
     return number
 

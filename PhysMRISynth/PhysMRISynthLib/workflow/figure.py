@@ -45,8 +45,10 @@ def first_page(estimate: Estimate, report: Mapping[str, Any]) -> Figure:
 def second_page(estimate: Estimate, field_strength: float) -> Figure:
     """For those who want to know more: PD, uncertainties, distributions, and each input beside its image from the maps."""
     rows = 3 + len(estimate.fits)
-    figure = new_figure((11, 3.1 * rows))
-    axes = figure.subplots(rows, 3)
+    height = 3.1 * rows
+    figure = new_figure((11, height))
+    edges = {"left": 0.02, "right": 0.97, "top": 1.0 - 0.55 / height, "bottom": 0.1 / height, "hspace": 0.32, "wspace": 0.1}
+    axes = figure.subplots(rows, 3, gridspec_kw=edges)
     centre = brain_centre(estimate)
     voxels = {"PD": estimate.maps.pd * PER_CENT, "T1": estimate.maps.t1, "T2": estimate.maps.t2}
     for column, (name, title, colours, low, high) in enumerate(_MAPS):
@@ -58,13 +60,13 @@ def second_page(estimate: Estimate, field_strength: float) -> Figure:
         _histogram(axes[2, column], estimate, name, voxels[name], field_strength)
     for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
         _input_row(axes[row], estimate, name, fit, centre)
-    figure.suptitle("Research only, not for diagnosis: tissue maps from weighted images are estimates", fontsize=9)
+    figure.suptitle("Research only, not for diagnosis: tissue maps from weighted images are estimates", fontsize=9, y=1.0 - 0.15 / height)
     return figure
 
 
 def draw_maps(parent: Any, estimate: Estimate) -> None:
     """T1 and T2 in three planes each, with the patient's sides."""
-    axes = parent.subplots(1, 6, gridspec_kw={"wspace": 0.02, "left": 0.02, "right": 0.98, "top": 0.9, "bottom": 0.12})
+    axes = parent.subplots(1, 6, gridspec_kw={"wspace": 0.02, "left": 0.02, "right": 0.98, "top": 0.92, "bottom": 0.28})
     centre = brain_centre(estimate)
     for group, (name, colours, low, high) in enumerate(_READERS_MAPS):
         voxels = {"T1": estimate.maps.t1, "T2": estimate.maps.t2}[name]
@@ -77,7 +79,8 @@ def draw_maps(parent: Any, estimate: Estimate) -> None:
 
 def draw_residuals(parent: Any, estimate: Estimate) -> None:
     """What the maps leave unexplained of each input, as one mosaic."""
-    axes = parent.subplots(1, len(estimate.fits), squeeze=False)[0]
+    edges = {"wspace": 0.05, "left": 0.14, "right": 0.98, "top": 0.84, "bottom": 0.12}
+    axes = parent.subplots(1, len(estimate.fits), squeeze=False, gridspec_kw=edges)[0]
     centre = brain_centre(estimate)
     for ax, (name, fit) in zip(axes, estimate.fits.items(), strict=True):
         residual = _residual(estimate, name, fit)
@@ -113,11 +116,11 @@ def _draw_table(ax: Axes, report: Mapping[str, Any]) -> None:
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """An empty figure (inches) without a window; pages are laid out by hand, others by themselves."""
+    """An empty figure (inches) without a window, to be laid out by hand: matplotlib's own layout takes longer than all the drawing."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained" if size != _A4 else None)
+    figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     return figure
 
@@ -180,7 +183,8 @@ def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], pro
     rows = -(-len(contrasts) // columns)
     figure = new_figure((3.0 * columns, 3.2 * rows))
     figure.set_facecolor("black")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    edges = {"left": 0.005, "right": 0.995, "top": 1.0 - 0.5 / (3.2 * rows), "bottom": 0.005, "hspace": 0.2, "wspace": 0.02}
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges).ravel()
     centre = brain_centre(estimate)
     for ax, (name, image) in zip(axes, contrasts.items(), strict=False):
         low, high = tissue_window(image, estimate)

@@ -33,7 +33,7 @@ def write_pages(estimate: Estimate, report: Mapping[str, Any], field_strength: f
 
 
 def _html(estimate: Estimate, report: Mapping[str, Any], second: Figure) -> str:
-    maps, residuals = new_figure((11.0, 2.6)), new_figure((5.5, 2.6))
+    maps, residuals = new_figure((11.0, 3.3)), new_figure((5.5, 2.6))
     draw_maps(maps, estimate)
     draw_residuals(residuals, estimate)
     title, *lines = header_lines(report)

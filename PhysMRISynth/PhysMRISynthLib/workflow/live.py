@@ -14,10 +14,13 @@ from ..physics.noise import sigma_for_snr
 from ..physics.protocol import Protocol
 from ..physics.scratch import Workspace
 from .chunks import chunks, for_each_chunk
+from .two_compartments import are_apart, compartments, fluid_signal
 from .voxel_sample import SAMPLE, sampled_voxels
 
 _CHUNK = 1 << 16
 """Voxels at a time: the buffers of a thread stay in its core's cache, and threads seldom wait for one another."""
+_FEW = 1 << 18
+"""Voxels that are done sooner than threads have started: those of three slices."""
 _SLAB = 1 << 20
 """Voxels of one step of a whole image: some ten milliseconds."""
 _SAMPLE = SAMPLE
@@ -63,15 +66,17 @@ class LiveRenderer:
 
     Signed sequences get Gaussian noise, the others Rician: the same draws as :func:`.render.render` makes with that seed, so that noise
     stands still while a protocol changes and a picture can be had again elsewhere. Voxels whose PD, T1 or T2 is not a positive number are
-    dark. Besides the maps it holds 20 bytes a voxel of tissue once a whole image was rendered, and with noise 8 bytes a voxel.
+    dark. Where the maps know their share of fluid, tissue and fluid are rendered apart, as there. Besides the maps it holds 20 bytes a
+    voxel of tissue (24 with fluid) once a whole image was rendered, and with noise 8 bytes a voxel.
     """
 
     def __init__(self, maps: TissueMaps) -> None:
         self._maps = maps
         self._shape = maps.pd.shape
-        self._slabs: dict[int, _Tissue] = {}
-        self._sample = _Part.of(maps, sampled_voxels(maps.mask, lambda values: values != 0, _SAMPLE))
-        self._shown: tuple[Region, _Part] | None = None
+        self._slabs: dict[tuple[int, bool], _Tissue] = {}
+        self._sample = sampled_voxels(maps.mask, lambda values: values != 0, _SAMPLE)
+        self._samples: dict[bool, _Part] = {}
+        self._shown: tuple[Region, bool, _Part] | None = None
         self._drawn: tuple[int, np.ndarray] | None = None
 
     def render(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> None:
@@ -91,7 +96,7 @@ class LiveRenderer:
         for piece in chunks(image.size, _SLAB):
             slab = image[piece]
             slab.fill(0.0)
-            self._tissue_of(piece).render(protocol, scale, slab)
+            self._tissue_of(piece, protocol).render(protocol, scale, slab)
             if noise is not None:
                 _add_noise(slab, self._unit_noise(noise.seed)[:, piece], sigma, protocol.sequence.signed)
             yield
@@ -102,14 +107,17 @@ class LiveRenderer:
 
     def sigma(self, protocol: Protocol, noise: Noise, scale: float = 1.0) -> float:
         """The SD of the noise in the units of the image. Raises ProtocolError when the noise has no sense."""
-        return sigma_for_snr(self._sample.rendered(protocol, scale), noise.snr)
+        apart = are_apart(self._maps, protocol)
+        if apart not in self._samples:
+            self._samples[apart] = _Part.of(self._maps, self._sample, apart)
+        return sigma_for_snr(self._samples[apart].rendered(protocol, scale), noise.snr)
 
     def render_region(self, protocol: Protocol, out: np.ndarray, region: Region, noise: Noise | None = None, scale: float = 1.0) -> None:
         """As :meth:`render`, but only the voxels of ``region`` are computed and written: they get the values that :meth:`render` gives.
 
         Raises ImageError also when the region reaches beyond the volume.
         """
-        image, part = self._flat(out), self._part(region)
+        image, part = self._flat(out), self._part(region, protocol)
         values = part.rendered(protocol, scale)
         if noise is not None:
             sigma = self.sigma(protocol, noise, scale)
@@ -125,17 +133,19 @@ class LiveRenderer:
             )
         return out.reshape(-1)
 
-    def _part(self, region: Region) -> _Part:
+    def _part(self, region: Region, protocol: Protocol) -> _Part:
         """The region's voxels, prepared once for as long as the views stay where they are."""
-        if self._shown is None or not _same(self._shown[0], region):
-            self._shown = region, _Part.of(self._maps, region.indices(self._shape))
-        return self._shown[1]
+        apart = are_apart(self._maps, protocol)
+        if self._shown is None or self._shown[1] != apart or not _same(self._shown[0], region):
+            self._shown = region, apart, _Part.of(self._maps, region.indices(self._shape), apart)
+        return self._shown[2]
 
-    def _tissue_of(self, piece: slice) -> _Tissue:
+    def _tissue_of(self, piece: slice, protocol: Protocol) -> _Tissue:
         """The tissue of a slab, prepared once."""
-        if piece.start not in self._slabs:
-            self._slabs[piece.start] = _Tissue.of(self._maps, piece)
-        return self._slabs[piece.start]
+        key = piece.start, are_apart(self._maps, protocol)
+        if key not in self._slabs:
+            self._slabs[key] = _Tissue.of(self._maps, piece, key[1])
+        return self._slabs[key]
 
     def _unit_noise(self, seed: int) -> np.ndarray:
         """Noise of SD 1 in the real and the imaginary channel, float32 (2, voxels)."""
@@ -158,36 +168,50 @@ class LiveRenderer:
 
 @dataclass(frozen=True)
 class _Tissue:
-    """The voxels of tissue among some voxels: ``position`` among them (flat), PD and the rates 1/T1, 1/T2 (1/ms), packed, float32 (N,)."""
+    """The voxels of tissue among some voxels: ``position`` among them (flat), PD and the rates 1/T1, 1/T2 (1/ms), packed, float32 (N,).
+
+    Where fluid is rendered apart, these are of the tissue beside it, ``fluid`` is its water and ``of_fluid`` its PD, T1 and T2.
+    """
 
     position: np.ndarray
     pd: np.ndarray
     r1: np.ndarray
     r2: np.ndarray
+    fluid: np.ndarray | None = None
+    of_fluid: tuple[float, float, float] | None = None
 
     @classmethod
-    def of(cls, maps: TissueMaps, index: np.ndarray | slice = slice(None)) -> _Tissue:
-        """Of the voxels ``index`` (flat) of ``maps``."""
+    def of(cls, maps: TissueMaps, index: np.ndarray | slice, apart: bool) -> _Tissue:
+        """Of the voxels ``index`` (flat) of ``maps``, with tissue and fluid ``apart`` or as one."""
         pd, t1, t2 = (array.reshape(-1)[index] for array in (maps.pd, maps.t1, maps.t2))
         position = np.flatnonzero((pd > 0) & (t1 > 0) & (t2 > 0))  # NaN is not
-        one = np.float32(1.0)
-        return cls(position, pd[position], one / t1[position], one / t2[position])
+        pd, t1, t2, one = pd[position], t1[position], t2[position], np.float32(1.0)
+        if not apart or maps.fluid_fraction is None or maps.fluid is None:
+            return cls(position, pd, one / t1, one / t2)
+        parts = compartments(pd, t1, t2, maps.fluid_fraction.reshape(-1)[index][position], maps.fluid)
+        return cls(position, parts.pd, one / parts.t1, one / parts.t2, parts.fluid, maps.fluid)
 
     def render(self, protocol: Protocol, scale: float, image: np.ndarray) -> None:
         """Write the signal into ``image`` (flat), which has all the voxels that these are among."""
         workspaces = threading.local()
+        level = fluid_signal(protocol, self.of_fluid) if self.of_fluid is not None else 0.0
 
         def work(piece: slice) -> None:
             if not hasattr(workspaces, "own"):
                 workspaces.own = Workspace(min(_CHUNK, self.pd.size))
-            pd, r1, r2 = workspaces.own.arrays(self.pd[piece], self.r1[piece], self.r2[piece])
+            pd, r1, r2, *fluid = workspaces.own.arrays(*(a[piece] for a in (self.pd, self.r1, self.r2, self.fluid) if a is not None))
             with np.errstate(all="ignore"):
                 signal = protocol.sequence.signal(r1, r2, protocol.values)
                 signal = pd * signal if protocol.sequence.uses_pd else signal
+                signal = signal + fluid[0] * level if fluid else signal
             values = (signal if protocol.sequence.signed else abs(signal)).value
             image[self.position[piece]] = values if scale == 1.0 else np.multiply(values, np.float32(scale), out=values)
 
-        for_each_chunk(self.pd.size, _CHUNK, work)
+        if self.pd.size <= _FEW:
+            for piece in chunks(self.pd.size, _CHUNK):
+                work(piece)
+        else:
+            for_each_chunk(self.pd.size, _CHUNK, work)
 
 
 @dataclass(frozen=True)
@@ -198,8 +222,8 @@ class _Part:
     tissue: _Tissue
 
     @classmethod
-    def of(cls, maps: TissueMaps, index: np.ndarray) -> _Part:
-        return cls(index, _Tissue.of(maps, index))
+    def of(cls, maps: TissueMaps, index: np.ndarray, apart: bool) -> _Part:
+        return cls(index, _Tissue.of(maps, index, apart))
 
     def rendered(self, protocol: Protocol, scale: float) -> np.ndarray:
         """The image of these voxels, float32 (N,)."""

@@ -170,9 +170,7 @@ def _density(
     return values / np.float32(PER_CENT if measured.unit == "%" else 1.0)
 
 
-def _filled(
-    name: str, leading: str, times: np.ndarray, inside: np.ndarray, tissues: tuple[Tissue, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def _filled(name: str, leading: str, times: np.ndarray, inside: np.ndarray, tissues: tuple[Tissue, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Values (z, y, x) of a quantity that was not measured, and their SD: interpolated between the brain's tissues by the ``leading``
     time."""
     rows = [tissue for tissue in tissues if tissue.name in (*BRAIN_TISSUE, "csf")]

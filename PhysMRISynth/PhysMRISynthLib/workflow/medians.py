@@ -73,9 +73,16 @@ def implausible_medians(medians: Medians, field_strength: float) -> list[str]:
                 place = f"{tissue.replace('_', ' ')} {name} of {value:g} {UNITS[name]}"
                 told.append(f"{place} lies outside the published {low:g} to {high:g}: check protocols, field strength and orientation.")
     white, cortex = (medians.get(tissue, {}).get("T1") for tissue in ("white_matter", "cortex"))
-    if white and cortex and not _CONTRAST[0] <= cortex / white <= _CONTRAST[1]:
+    doubt = 1.0 + _relative_sd(medians, "cortex", "T1") if cortex else 1.0
+    if white and cortex and not _CONTRAST[0] / doubt <= cortex / white <= _CONTRAST[1] * doubt:
         told.append(
             f"cortex has {cortex / white:.2f} times the T1 of white matter, outside the published {_CONTRAST[0]} to {_CONTRAST[1]}: check "
             "the protocol of the T1w image."
         )
     return told
+
+
+def _relative_sd(medians: Medians, tissue: str, name: str) -> float:
+    """SD of a tissue's median over the median (0 where it is not known)."""
+    row = medians[tissue]
+    return row.get(f"{name}_sd", 0.0) / row[name]

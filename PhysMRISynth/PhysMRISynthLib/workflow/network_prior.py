@@ -45,7 +45,7 @@ class NetworkPrior:
 def usable_weights(prior: str) -> Weights | None:
     """The network that ``prior`` ("auto", "network", "literature") asks for, or None for the literature.
 
-    "auto" takes the network where torch and weights are there, and the literature where they never were. Weights that are there but
+    "auto" takes the network where torch and weights are there, else the literature prior. Weights that are there but
     damaged are refused under "auto" too: maps that silently came from another prior than yesterday's would be worse than none.
     Raises WeightsError then, and when "network" cannot be had.
     """
@@ -76,7 +76,7 @@ def network_prior(
     device: str,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> NetworkPrior:
-    """Run the network on the brain and join its word with the atlas's at the voxels of ``mask`` (z, y, x) of ``grid``.
+    """Run the network on the brain and combine its tissue probabilities with the atlas's at the voxels of ``mask`` (z, y, x) of ``grid``.
 
     ``atlas`` (tissues, N; uint8) is what the placed atlas expects at the mask's N voxels; it says where the brain is.
     """

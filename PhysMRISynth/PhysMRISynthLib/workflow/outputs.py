@@ -224,11 +224,12 @@ def write_simulation(
             write_json(sidecar_fields(protocols[name]), folder / f"{name}.json")
 
 
-def check_rendering(maps: Path, out: Path, overwrite: bool) -> None:
-    """Raise ImageError when a rendering of the maps in a folder cannot become the file ``out`` with its sidecar beside it."""
+def check_rendering(maps: Path | None, out: Path, overwrite: bool) -> None:
+    """Raise ImageError when a rendering of the maps in a folder (None: in memory) cannot become the file ``out`` with its sidecar."""
     for file in (out, sidecar_path(out)):
         check_free(file, overwrite)
-        check_maps_survive(maps, file)
+        if maps is not None:
+            check_maps_survive(maps, file)
     if sidecar_path(out).name == REPORT:
         raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps. Choose another --out.")
 

@@ -34,9 +34,7 @@ def plane(voxels: np.ndarray, grid: sitk.Image, centre: Point, kind: str = "axia
     axes = np.array(_AXES[kind], dtype=float).T
     origin = np.array(centre) - axes[:, 0] * _SIZE / 2 - axes[:, 1] * _SIZE / 2
     size, spacing = (_SIZE, _SIZE, 1), (1.0, 1.0, 1.0)
-    found = sitk.Resample(
-        image, size, sitk.Transform(), sitk.sitkLinear, origin.tolist(), spacing, _direction(axes), 0.0, sitk.sitkFloat32
-    )
+    found = sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, origin.tolist(), spacing, _direction(axes), 0.0, sitk.sitkFloat32)
     return sitk.GetArrayFromImage(found)[0]
 
 

@@ -29,9 +29,7 @@ def measure_file(
     return measure_regions(head, *read_regions(head, labels, names, resample), only)
 
 
-def read_regions(
-    head: MapSet, labels: Path, names: Path | None = None, resample: bool = False
-) -> tuple[np.ndarray, Mapping[int, str]]:
+def read_regions(head: MapSet, labels: Path, names: Path | None = None, resample: bool = False) -> tuple[np.ndarray, Mapping[int, str]]:
     """The label map (z, y, x) of a file on the grid of the maps, and its names, as :func:`measure_file` takes them. Raises ImageError."""
     regions = _regions(head, labels, resample)
     table = names or beside(labels)

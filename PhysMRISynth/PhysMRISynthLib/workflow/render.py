@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,12 +16,11 @@ from ..physics.protocol import Protocol
 from ..physics.scratch import Scratch, Workspace
 from .chunks import for_each_chunk
 from .compute import Compute
+from .two_compartments import are_apart, compartments, fluid_signal, with_sign
 
 _CHUNK = 1 << 18
 """Voxels at a time: enough for threads not to wait for one another."""
 _NUMPY = Compute()
-_T1_RANGE, _T2_RANGE = (50.0, 8000.0), (5.0, 4000.0)
-"""ms: of a voxel's tissue beside its fluid."""
 
 
 def render_arrays(
@@ -80,25 +78,18 @@ def _in_chunks(compute: Compute, signal: Callable[..., Array], *volumes: np.ndar
     return image.reshape(volumes[0].shape)
 
 
-def _with_fluid(protocol: Protocol, fluid: tuple[float, float, float], pd: Array, t1: Array, t2: Array, fraction: Array) -> Array:
-    """Tissue and fluid of each voxel add up with their signs, so that half nulled fluid is not taken for something between the two."""
-    keeps_sign = replace(protocol, sequence=replace(protocol.sequence, signed=True))
-    water, *own_times = fluid
-    of_fluid = fraction * water
-    of_tissue = (pd - of_fluid).clip(min=0.0)
-    times = []
-    for whole, own, (shortest, longest) in zip((t1, t2), own_times, (_T1_RANGE, _T2_RANGE), strict=True):
-        left = of_tissue / (pd / whole - of_fluid / own)
-        times.append(namespace(left).where(left > 0, left, longest).clip(shortest, longest))  # what is all fluid has no tissue
-    unit = float(keeps_sign.signal(*(np.array(value) for value in (1.0, *own_times))))
-    signal = keeps_sign.signal(of_tissue, *times) + of_fluid * unit
+def _apart(protocol: Protocol, fluid: tuple[float, float, float], pd: Array, t1: Array, t2: Array, fraction: Array) -> Array:
+    """The image of voxels of tissue and ``fluid``."""
+    parts = compartments(pd, t1, t2, fraction, fluid)
+    signal = with_sign(protocol).signal(parts.pd, parts.t1, parts.t2) + parts.fluid * fluid_signal(protocol, fluid)
     return signal if protocol.sequence.signed else abs(signal)
 
 
 def _noise_free(maps: TissueMaps, protocol: Protocol, compute: Compute) -> np.ndarray:
-    if maps.fluid_fraction is None or maps.fluid is None or not protocol.sequence.uses_pd:
+    """The image of ``maps``; where their share of fluid is known, tissue and fluid are rendered apart."""
+    if not are_apart(maps, protocol) or maps.fluid_fraction is None or maps.fluid is None:
         return render_arrays(protocol, maps.pd, maps.t1, maps.t2, compute=compute)
-    return _in_chunks(compute, partial(_with_fluid, protocol, maps.fluid), maps.pd, maps.t1, maps.t2, maps.fluid_fraction)
+    return _in_chunks(compute, partial(_apart, protocol, maps.fluid), maps.pd, maps.t1, maps.t2, maps.fluid_fraction)
 
 
 def render(
@@ -107,7 +98,7 @@ def render(
     """Image of ``maps`` under ``protocol``, float32 (z, y, x) in units of ``scale`` · the equation's signal.
 
     ``snr`` adds magnitude (signed sequences: Gaussian) noise at that ratio to the mean signal over the head; ``seed`` makes it repeatable.
-    ``compute`` is where the equation is evaluated. Where the maps tell fluid from tissue, both are rendered apart.
+    ``compute`` is where the equation is evaluated.
     """
     image = _noise_free(maps, protocol, compute) * np.float32(scale)
     if snr is None:

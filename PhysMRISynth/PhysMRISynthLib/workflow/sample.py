@@ -1,4 +1,4 @@
-"""Sampling heads that do not exist: from a seed to tissue maps."""
+"""Sampling synthetic heads: from a seed to tissue maps."""
 
 from __future__ import annotations
 
@@ -37,30 +37,49 @@ RENEWAL = 1.0
 """How much of the noise is drawn anew on the way: it corrects what the network got wrong before (Karras et al., "Elucidating the design
 space of diffusion-based generative models", NeurIPS 2022, section 4)."""
 ATTEMPTS = 6
-"""So often a head is drawn at most, until its midline is whole."""
+"""Maximum number of attempts until the midline check passes."""
 DECISION = 3.0
 """Power of the decoder's probabilities: those of an image tell how unsure it is, a head that is drawn has its tissues. Higher, edges show
 their voxels."""
 MOST_STEPS, MOST_ATTEMPTS = 1000, 50
 Progress = Callable[[float], None]
-"""Told the fraction that is done; may raise to stop."""
-STAGE = "draw heads"
+"""Callback ``(fraction_done)``; may raise to stop."""
+STAGE = "sample heads"
 """What a progress bar calls it."""
 _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
 """Usual shares of an attempt's time, and of a head's that attempts have."""
-_BROKEN = "The midline of this head is outside the limits that label maps of adults set (draws: {made}): {flaws}. Draw another seed."
-_NOT_FOUND = "This head was not found in the atlas (draws: {made}): its midline is not known. Look at it, or draw another seed."
+_BROKEN = "The midline of this head is outside the limits that label maps of adults set (attempts: {made}): {flaws}. Sample another seed."
+_NOT_FOUND = "This head was not found in the atlas (attempts: {made}): its midline is not known. Look at it, or sample another seed."
 _LEAST_VOXELS = 50
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to sample: the ``seed`` decides the head; fewer ``steps`` are faster and rougher; ``condition`` holds wishes by the names of
-    :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`; T1 and T2 are those at ``field_strength`` (tesla); ``device`` auto, cpu,
-    cuda or mps; ``precision`` auto, or what the report of an earlier head names, to draw the same one again; ``renewal`` (0 to 1) of the
-    noise is drawn anew on the way; a head whose midline is broken is drawn again, from other noise, in so many ``attempts`` at most, the
-    first of which is number ``attempt``: with that of an earlier report, and one attempt, the same head is drawn whatever its midline is
-    taken for on another machine. Heads are selected by that: how they are distributed is not quite what the model has learned."""
+    """What to sample, with the defaults of every skin. Raises EstimationError for a value out of bounds.
+
+    Because heads are selected by their midline, their distribution is not quite the model's.
+
+    Attributes
+    ----------
+    seed
+        Decides the head.
+    steps
+        Of the sampler, 1 to 1000; fewer are faster and coarser.
+    condition
+        Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`.
+    field_strength
+        Tesla: whose T1 and T2.
+    device
+        auto, cpu, cuda or mps.
+    precision
+        auto, or the one in a head's report, to sample it again exactly.
+    renewal
+        Stochasticity, 0 to 1: share of the noise that is renewed on the way.
+    attempts
+        Maximum number of attempts until the midline check passes, 1 to 50.
+    attempt
+        Number of the first attempt. That of a report, with one attempt, gives the same head again on any machine.
+    """
 
     seed: int = 0
     steps: int = STEPS
@@ -115,7 +134,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class SampledHead:
-    """A head that does not exist: its ``maps`` with the report as provenance; ``tissue`` (z, y, x) is the row of the tissue table of the
+    """A synthetic head: its ``maps`` with the report as provenance; ``tissue`` (z, y, x) is the row of the tissue table of the
     most probable tissue (the table's length: lesion), ``brain`` a mask of brain tissue and fluid."""
 
     maps: TissueMaps
@@ -214,7 +233,7 @@ class Sampler:
             "midline": None if drawn.midline is None else asdict(drawn.midline),
             "warnings": drawn.warnings,
             "units": UNITS,
-            "notice": "This head does not exist: it was drawn at random by a model of simulated heads. Research only.",
+            "notice": "This is a synthetic head: it was sampled at random from a model of simulated heads. Research only.",
         }  # fmt: skip
 
 

@@ -46,9 +46,18 @@ QUANTITIES = {
 
 
 def write_parametric_map(
-    voxels: np.ndarray, grid: sitk.Image, quantity: Quantity, deviation: bool, identity: Identity, number: int, path: Path
+    voxels: np.ndarray,
+    grid: sitk.Image,
+    quantity: Quantity,
+    deviation: bool,
+    identity: Identity,
+    number: int,
+    path: Path,
+    protocols_assumed: bool = False,
 ) -> None:
     """Write ``voxels`` (z, y, x; in the quantity's unit) on ``grid`` as one file. ``deviation``: they are the SD of the quantity.
+
+    ``protocols_assumed`` is said in the descriptions, which viewers show.
 
     Raises ImageError when the grid has no DICOM planes, or values are not finite.
     """
@@ -61,6 +70,7 @@ def write_parametric_map(
     planes = planes_of(grid)
     frames = np.ascontiguousarray(planes.frames(voxels), dtype=np.float32)
     name = f"{quantity.name} SD" if deviation else quantity.name
+    basis = ", protocol assumed" if protocols_assumed else ""
     between_rows, between_columns, between_slices = planes.spacing
     high = float(np.percentile(frames[frames > 0], 99)) if (frames > 0).any() else 1.0
     with warnings.catch_warnings():
@@ -83,8 +93,8 @@ def write_parametric_map(
             plane_orientation=PlaneOrientationSequence("PATIENT", planes.orientation.tolist()),
             plane_positions=[PlanePositionSequence("PATIENT", position.tolist()) for position in planes.positions],
             content_label=f"{name.replace(' ', '_')}_ESTIMATED",
-            content_description=f"{name} estimated from weighted images - {NOT_FOR_DIAGNOSIS}",
-            series_description=f"ESTIMATED {name} - {NOT_FOR_DIAGNOSIS}",
+            content_description=f"{name} estimated{basis or ' from weighted images'} - {NOT_FOR_DIAGNOSIS}",  # 64 characters at most
+            series_description=f"ESTIMATED {name}{basis.upper()} - {NOT_FOR_DIAGNOSIS}",
         )
     _refer(result, identity)
     if "PatientAge" in result and "PatientAge" not in identity.attributes:

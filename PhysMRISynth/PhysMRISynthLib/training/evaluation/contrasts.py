@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...imaging.acquisition import Acquisition
-from ...workflow.render import render_arrays
+from ...workflow.render import render
 from .drawing import Picture, View, draw_pictures
 from .plan import Plan, progress_bar
 from .results import Findings, Table
@@ -21,10 +21,10 @@ ORACLE = "oracle regression"
 _ERROR_SHOWN = 0.3
 _NOTES = (
     "Each contrast of a real MS patient at 3 T is rendered, under its protocol and with one least-squares gain in the brain mask, from "
-    f"maps that were estimated from the other two. The {ORACLE} is the voxelwise linear regression, with intercept, on the other two, "
-    "fitted on this patient's own image of the left-out contrast, which no estimate sees. The brain mask is where all three "
-    "skull-stripped images are above 0, and what that encloses. The left-out FLAIR is rendered at the conventional echo time of its "
-    f"variable-flip train. {PROTOCOLS_DOUBTFUL}",
+    "maps that were estimated from the other two; tissue and fluid of a voxel are rendered apart, as the product does. "
+    f"The {ORACLE} is the voxelwise linear regression, with intercept, on the other two, fitted on this patient's own image of the "
+    "left-out contrast, which no estimate sees. The brain mask is where all three skull-stripped images are above 0, and what that "
+    f"encloses. The left-out FLAIR is rendered at the conventional echo time of its variable-flip train. {PROTOCOLS_DOUBTFUL}",
     CONVENTION,
 )
 
@@ -73,7 +73,7 @@ def _leave_out(plan: Plan, subject: Subject, left_out: Acquisition, bar: Any) ->
     images = {}
     for prior in plan.estimators:
         maps = plan.estimate(prior, others, subject.field_strength, f"{subject.name} without {left_out.name}").maps
-        image = render_arrays(left_out.protocol, maps.pd, maps.t1, maps.t2)
+        image = render(maps, left_out.protocol)
         images[prior] = image * np.float32(least_squares_gain(image[brain], target[brain]))
         bar.update()
     images[ORACLE] = regressed([a.volume.voxels for a in others], target, brain)

@@ -81,9 +81,7 @@ def _person(plan: Plan, person: str, labels: sitk.Image, prior: str, done: Calla
             estimate = plan.estimate(prior, acquisitions, strength, f"person {person}, {strength:g} T, scanner {scanner}")
             seen = dict(zip(_METHODS, (*treated(flair, first, head.maps.mask, labels), render(estimate.maps, TARGET)), strict=True))
             volumes = brain_volumes(map_set(estimate)).volumes
-            means = {
-                method: {name: float(image[head.tissue == _ROWS[name]].mean()) for name in _TISSUES} for method, image in seen.items()
-            }
+            means = {method: {name: float(image[head.tissue == _ROWS[name]].mean()) for name in _TISSUES} for method, image in seen.items()}
             found.append({
                 "person": person, "prior": prior, "field_strength": strength, "flair": protocols["flair"].spec, "means": means,
                 "volumes_ml": {name: volumes[name].ml for name in _VOLUMES},

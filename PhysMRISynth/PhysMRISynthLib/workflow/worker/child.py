@@ -37,7 +37,7 @@ _ATTEMPTS = 3
 _OUT_OF_MEMORY = ("out of memory", "bad_alloc", "failed to allocate")
 """How torch and ITK say it."""
 Report = Callable[[str, float], None]
-"""Told the stage and the fraction of it that is done; does not return when the job is cancelled."""
+"""Callback ``(stage, fraction_done)``; does not return when the job is cancelled."""
 Handler = Callable[[Path, Report], None]
 """Does the job that is described in a folder and leaves the result there."""
 

@@ -73,7 +73,8 @@ def write_result(result: Result, folder: Path, number: int = 0) -> None:
     sets = {"fits": result.fits, "residuals": result.residuals, "sd": dict(maps.sd)}
     arrays = {"pd": maps.pd, "t1": maps.t1, "t2": maps.t2, "mask": maps.mask, "tissue": result.tissue, "brain": result.brain}
     arrays |= {f"{kind} {name}": array for kind, group in sets.items() for name, array in group.items()}
-    told = {"geometry": _geometry(maps.grid), "provenance": dict(maps.provenance), "report": result.report}
+    arrays |= {"fluid_fraction": maps.fluid_fraction} if maps.fluid_fraction is not None else {}
+    told = {"geometry": _geometry(maps.grid), "provenance": dict(maps.provenance), "report": result.report, "fluid": maps.fluid}
     _write(_result_folder(folder, number), told | {kind: list(group) for kind, group in sets.items()}, arrays)
 
 
@@ -97,7 +98,8 @@ def read_result(folder: Path, number: int = 0) -> Result:
             raise ValueError(f"{wrong[0]} is of another shape than the maps")
         sets = {kind: {name: arrays[f"{kind} {name}"] for name in told[kind]} for kind in ("fits", "residuals", "sd")}
         pd, t1, t2, mask = (arrays[name] for name in ("pd", "t1", "t2", "mask"))
-        maps = TissueMaps(pd, t1, t2, mask, grid, sets["sd"], told["provenance"])
+        fluid = tuple(told["fluid"]) if told["fluid"] else None
+        maps = TissueMaps(pd, t1, t2, mask, grid, sets["sd"], told["provenance"], arrays.get("fluid_fraction"), fluid)
         return Result(maps, sets["fits"], sets["residuals"], arrays["tissue"], arrays["brain"], told["report"])
 
 

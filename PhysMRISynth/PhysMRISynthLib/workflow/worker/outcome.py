@@ -1,4 +1,4 @@
-"""What of an estimate goes to the parent."""
+"""Convert an estimate into the worker's result."""
 
 from __future__ import annotations
 

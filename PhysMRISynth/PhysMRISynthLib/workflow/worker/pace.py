@@ -19,7 +19,7 @@ USUAL_SECONDS = {
     "hand over the maps": 0.5,
 }
 """Stages of an estimate in their order, and how long each takes with three inputs of 1 mm on two cores: only the shares matter."""
-SAMPLE_SECONDS = {"load the network": 4.0, "draw heads": 40.0, "hand over the maps": 0.5}
+SAMPLE_SECONDS = {"load the network": 4.0, "sample heads": 40.0, "hand over the maps": 0.5}
 """The same of sampling a head."""
 NETWORK_STAGES = ("load the network", "expect tissues")
 _TELLING_SECONDS, _TELLING_SHARE = 2.0, 0.03

@@ -1,0 +1,292 @@
+"""The functions behind ``import PhysMRISynthLib as pms``: everyday work in one call each, by the same code as the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .imaging.tissue_maps import TissueMaps, read_tissue_maps
+from .imaging.volumes import write_image
+from .physics.presets import all_presets
+from .physics.protocol import Protocol
+from .workflow.contrast_choice import protocol_of
+from .workflow.estimate import Estimate, estimate_tissue_maps
+from .workflow.export import Export, with_deviations
+from .workflow.export import export_dicom as write_dicom
+from .workflow.inputs import field_strength_of, read_acquisitions
+from .workflow.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
+from .workflow.render import render as render_voxels
+from .workflow.report import estimate_report
+from .workflow.sample import ATTEMPTS, STEPS, Order, SampledHead, installed_sampler
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from .physics.presets import Preset
+
+File = str | PathLike[str]
+_SOURCE = "script"
+_SCALE = 1000.0
+"""Of a rendered image, as the command line's: pure water, fully relaxed, has 1000."""
+
+
+def estimate(
+    t1w: File | None = None,
+    t2w: File | None = None,
+    flair: File | None = None,
+    *,
+    protocols: Mapping[str, str] | None = None,
+    field_strength: float | None = None,
+    reference: str | None = None,
+    register: bool | None = None,
+    spacing: float | None = None,
+    prior: str = "auto",
+    device: str = "auto",
+    allow_contrast_agent: bool = False,
+    out: File | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str, float], None] = lambda stage, done: None,
+) -> Estimate:
+    """Estimate PD, T1 and T2 maps with their uncertainty from the weighted images of one adult head.
+
+    Parameters
+    ----------
+    t1w, t2w, flair
+        Image files (NIfTI, NRRD, MetaImage, MGH, or a DICOM file or folder of the series); at least one.
+    protocols
+        By input ("t1w", "t2w", "flair") a preset's name or ``sequence,NAME=VALUE,…`` in ms and degrees. Where none is given, that of
+        the image's header or JSON sidecar is used, else a default, which ``Estimate.warnings`` names.
+    field_strength
+        Tesla, 1 to 4. By default the one in the headers, else 3.
+    reference
+        The input whose grid the maps get; by default T1w, else T2w, else FLAIR.
+    register
+        True registers always, False trusts the coordinates of the files, None registers where grids differ or images moved.
+    spacing
+        Edge of isotropic voxels in mm; by default the reference's own grid.
+    prior
+        "network", "literature", or "auto": the network where torch and safetensors are installed.
+    device
+        Of the network: "auto", "cpu", "cuda" or "mps".
+    allow_contrast_agent
+        Accept a T1w image that was acquired after a contrast agent, with a warning.
+    out
+        A folder for the maps, SDs, label map and reports, written whole or not at all.
+    overwrite
+        Replace the results of an earlier run in ``out``.
+    progress
+        Callback ``(stage, fraction_done)``.
+
+    Returns
+    -------
+    Estimate
+        ``maps`` (:class:`TissueMaps`), ``verdict``, ``warnings``, ``medians`` per tissue, the inputs' ``fits`` and ``checks``.
+
+    Raises
+    ------
+    PhysMRISynthError
+        When no trustworthy maps can be had; the message names the cause and the remedy.
+
+    References
+    ----------
+    docs/method.md; Lüpke et al., *Physics-Informed Latent Diffusion for Multimodal Brain MRI Synthesis*.
+    """
+    given = {"t1w": t1w, "t2w": t2w, "flair": flair}
+    files = {role: None if file is None else Path(file) for role, file in given.items()}
+    if out is not None:
+        check_free(Path(out), overwrite)
+    acquisitions = read_acquisitions(files, protocols or {}, allow_contrast_agent, field_strength)
+    strength, _ = field_strength_of(acquisitions, field_strength)
+    result = estimate_tissue_maps(acquisitions, reference, register, strength, progress, prior, device, spacing_mm=spacing)
+    if out is not None:
+        write_estimate(result, acquisitions, strength, Path(out), overwrite)
+    report = finite(estimate_report(result, acquisitions, strength))
+    return replace(result, maps=replace(result.maps, provenance=report))  # so that presets are solved for this head, as after load_maps
+
+
+def load_maps(folder: File) -> TissueMaps:
+    """Read the tissue maps in a folder that ``estimate``, ``sample``, ``import`` or a BIDS derivative of one visit has written.
+
+    Parameters
+    ----------
+    folder
+        Holds ``PD.nii.gz`` (%), ``T1.nii.gz`` and ``T2.nii.gz`` (ms), or ``…_T1map.nii.gz`` and so on (unit of the sidecar, else s).
+
+    Returns
+    -------
+    TissueMaps
+        Arrays float32 (z, y, x): ``pd`` (fraction of water), ``t1`` and ``t2`` (ms), ``sd`` where known; ``mask``; ``grid``.
+
+    Raises
+    ------
+    ImageError
+        When a map is missing, damaged, on another grid, or cannot have these units.
+    """
+    return with_deviations(read_tissue_maps(Path(folder)), Path(folder))
+
+
+def save_maps(maps: TissueMaps, folder: File, *, overwrite: bool = False) -> None:
+    """Write tissue maps as NIfTI files with their report, whole or not at all; :func:`load_maps` reads them back.
+
+    Parameters
+    ----------
+    maps
+        Of an estimate or a synthetic head, or made by hand.
+    folder
+        Gets ``PD.nii.gz`` (%), ``T1.nii.gz``, ``T2.nii.gz`` (ms), the SDs, ``mask.nii.gz`` and ``report.json`` (``maps.provenance``).
+    overwrite
+        Replace the results of an earlier run in ``folder``.
+
+    Raises
+    ------
+    ImageError
+        When ``folder`` holds files already and ``overwrite`` is False, or cannot be written.
+    """
+    with whole_folder(Path(folder), overwrite) as temporary:
+        images = maps.files()
+        for name, image in images.items():
+            write_image(image, temporary / name)
+        write_json({**maps.provenance, "files": sorted([REPORT, *images])}, temporary / REPORT)
+
+
+def render(
+    maps: TissueMaps, protocol: Protocol | str, *, snr: float | None = None, seed: int = 0, out: File | None = None, overwrite: bool = False
+) -> sitk.Image:
+    """Compute the image of a protocol from tissue maps.
+
+    Parameters
+    ----------
+    maps
+        Tissue maps; where they hold the fluid's share of each voxel, tissue and fluid are added with their signs.
+    protocol
+        A :class:`Protocol`, a preset's name, or ``sequence,NAME=VALUE,…`` (ms, degrees). The inversion times of a preset that nulls
+        tissues are solved for this head.
+    snr
+        Mean signal of the head over the noise SD (Rician noise; Gaussian in images that keep the sign); by default no noise.
+    seed
+        Makes the noise repeatable.
+    out
+        An image file (.nii.gz, .nii, .nrrd, .mha), which gets a JSON sidecar with the protocol (BIDS, seconds).
+    overwrite
+        Replace ``out``.
+
+    Returns
+    -------
+    SimpleITK.Image
+        float32 on the maps' grid; 1000 is fully relaxed pure water (MP2RAGE's uniform image: −0.5 to 0.5).
+
+    Raises
+    ------
+    ProtocolError
+        For an unknown name, a value out of bounds, or tissues that cannot be nulled.
+    ImageError
+        When ``out`` is taken or cannot be written.
+    """
+    chosen = protocol_of(maps, protocol, source=_SOURCE) if isinstance(protocol, str) else protocol
+    if out is not None:
+        check_rendering(None, Path(out), overwrite)
+    voxels = render_voxels(maps, chosen, snr, seed, scale=_SCALE if chosen.sequence.uses_pd else 1.0)
+    image = maps.image(voxels)
+    if out is not None:
+        noise = {} if snr is None else {"SNR": snr, "Seed": seed}
+        write_rendering(image, chosen, noise, Path(out))
+    return image
+
+
+def sample(
+    seed: int = 0,
+    *,
+    condition: Mapping[str, float] | None = None,
+    field_strength: float = 3.0,
+    steps: int = STEPS,
+    attempts: int = ATTEMPTS,
+    attempt: int = 1,
+    device: str = "auto",
+    progress: Callable[[float], None] = lambda done: None,
+) -> SampledHead:
+    """Sample the tissue maps of a synthetic head.
+
+    Parameters
+    ----------
+    seed
+        Decides the head: the same seed gives the same head on the same machine with the same versions.
+    condition
+        Targets, met approximately: "brain_volume" (ml), "ventricle_share" (% of the brain), "lesion_load" (ml).
+    field_strength
+        Tesla, 1 to 4: whose T1 and T2.
+    steps
+        Of the sampler, 1 to 1000; fewer are faster and coarser.
+    attempts
+        Maximum number of attempts until the midline check passes, 1 to 50.
+    attempt
+        Number of the first attempt; that of a report, with ``attempts=1``, gives the same head again.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    progress
+        Callback ``(fraction_done)``.
+
+    Returns
+    -------
+    SampledHead
+        ``maps`` (:class:`TissueMaps`), ``tissue`` and ``brain`` (z, y, x), and the ``report`` with its warnings.
+
+    Raises
+    ------
+    WeightsError
+        When weights, torch or MONAI are missing.
+    EstimationError
+        For a value out of bounds or an unknown condition.
+    """
+    order = Order(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
+    return installed_sampler().head(order, progress)
+
+
+def export_dicom(
+    maps: TissueMaps,
+    folder: File,
+    *,
+    protocols: Sequence[Protocol | str] = (),
+    source: File | None = None,
+    overwrite: bool = False,
+) -> Export:
+    """Write tissue maps as DICOM Parametric Maps, and synthetic contrasts as series of MR images.
+
+    Parameters
+    ----------
+    maps
+        PD is written in %, T1 and T2 in ms, SDs where known.
+    folder
+        Gets the files, all or none.
+    protocols
+        Synthetic contrasts, as :func:`render` takes them.
+    source
+        A folder of DICOM images whose patient, study and frame of reference the files get; by default the patient is anonymous.
+    overwrite
+        Replace an earlier export in ``folder``.
+
+    Returns
+    -------
+    Export
+        The names of the ``files``, and ``warnings``.
+
+    Raises
+    ------
+    ImageError
+        When pydicom or highdicom are missing, ``folder`` is taken, or ``source`` does not suit the maps.
+    """
+    chosen = [protocol_of(maps, entry, source=_SOURCE) if isinstance(entry, str) else entry for entry in protocols]
+    return write_dicom(maps, Path(folder), chosen, None if source is None else Path(source), overwrite)
+
+
+def presets() -> dict[str, Preset]:
+    """The protocols that have a name, in the order in which the panel lists them.
+
+    Returns
+    -------
+    dict
+        By name a Preset: ``protocol`` (ms, degrees), ``title``, ``field_strength`` (T, None: any) and the ``source`` of its values.
+    """
+    return all_presets()

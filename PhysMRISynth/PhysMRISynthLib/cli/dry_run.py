@@ -1,0 +1,42 @@
+"""``physmrisynth estimate --dry-run``: what an estimate would be made from and worth at best; nothing is estimated or written."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import EstimationError, PhysMRISynthError
+from ..imaging.roles import ROLES
+from .estimate_text import expected_lines, protocol_lines
+
+
+def show_visit(files: Mapping[str, Path | None], options: argparse.Namespace) -> int:
+    """Print protocols with their sources, and the best verdict to expect; returns the exit code."""
+    from ..workflow.inputs import field_strength_of, read_acquisitions
+
+    specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
+    acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
+    strength, source = field_strength_of(acquisitions, options.field_strength)
+    print(f"field strength: {strength:g} T ({source})", *protocol_lines(acquisitions), *expected_lines(acquisitions), sep="\n", flush=True)
+    return 0
+
+
+def show_data_set(options: argparse.Namespace) -> int:
+    """The same for every visit of ``options.bids``. Raises EstimationError after the last one when some could not be estimated."""
+    from ..workflow.cohort import plan
+
+    visits, left_out = plan(options.bids, options.participants)
+    failed = len(left_out)
+    for row in left_out:
+        print("_".join(filter(None, (row.participant, row.session))), f"  {row.reason}", sep="\n")
+    for visit in visits:
+        print(visit.name)
+        try:
+            show_visit({role: visit.files.get(role) for role in ROLES}, options)
+        except PhysMRISynthError as error:
+            failed += 1
+            print(f"  {error}")
+    if failed:
+        raise EstimationError(f"{failed} of {len(visits) + len(left_out)} visits cannot be estimated; what is wrong stands above.")
+    return 0
