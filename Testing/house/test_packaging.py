@@ -79,7 +79,9 @@ def test_catalog_entry() -> None:
     assert b"\r" not in content, "the index takes no other line ends"
     entry = json.loads(content)
     assert entry["category"] == "Image Synthesis", "one of the categories that the index accepts"
-    assert entry["$schema"].startswith("https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1")
+    assert entry["$schema"].startswith(
+        "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1"
+    )
     assert entry["tier"] in range(1, 6) and entry["build_subdirectory"] == "."
     allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "enabled", "scm_revision", "scm_type", "scm_url", "tier"}
     assert {"$schema", "category", "scm_url"} <= set(entry) <= allowed

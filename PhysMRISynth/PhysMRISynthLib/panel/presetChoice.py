@@ -111,9 +111,7 @@ def noteHtml(preset: Preset | None, protocol: Protocol | None, points: Mapping[s
         return ""
     tissues = [points[name] for name in preset.null if name in points]
     times = ", ".join(withUnit(protocol.sequence.parameter(name), protocol.values[name]) for name in inversion_times(protocol.sequence))
-    named = ", ".join(
-        _("{title} T1 {t1} ms").format(title=tissue.title, t1=number(tissue.t1)) for tissue in tissues
-    )
+    named = ", ".join(_("{title} T1 {t1} ms").format(title=tissue.title, t1=number(tissue.t1)) for tissue in tissues)
     told = together(_("<b>{times}</b> for this head ({named}).").format(times=times, named=named))
     published = [tissue.title for tissue in tissues if not tissue.own]
     if published:
