@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fitting.balls import NAMES, Head
-from PhysMRISynthLib.fitting.compartments import fit_fluid_shares, joined
+from PhysMRISynthLib.fitting.compartments import fit_fluid_shares, joined, mixed_with_fluid
 from PhysMRISynthLib.fitting.head import HeadModel, fit_head
 from PhysMRISynthLib.fitting.mixture import responsibilities
 from PhysMRISynthLib.fitting.observation import Observation
@@ -44,23 +44,24 @@ def _fitted(model: HeadModel, seen: list[Observation]):
     atlas = np.full((len(NAMES), count), 0.01, np.float32)
     atlas[[CORTEX, FLUID]] = 0.45
     expected = model.classes.weights(atlas, settled=True)
-    return fit_fluid_shares(model, adapted, fields, expected, responsibilities(model.looks, adapted, fields, expected))
+    where, mixed = mixed_with_fluid(model, expected, responsibilities(model.looks, adapted, fields, expected))
+    return where, fit_fluid_shares(model, [o.at(where) for o in adapted], [f[where] for f in fields], mixed)
 
 
 def test_the_share_of_fluid_is_found(model: HeadModel) -> None:
     share = np.linspace(0.15, 0.85, 200).astype(np.float32)
-    found = _fitted(model, _mixed(model, share))
+    where, found = _fitted(model, _mixed(model, share))
     likely = found.probability > 0.5
     assert likely.mean() > 0.7
-    error = np.abs(found.share - share[found.where])[likely]
+    error = np.abs(found.share - share[where])[likely]
     assert np.median(error) < 0.04, np.median(error)
 
 
 def test_two_compartments_explain_what_one_does_not(model: HeadModel) -> None:
     share = np.full(100, 0.5, np.float32)
     seen = _mixed(model, share)
-    found = _fitted(model, seen)
-    flair = seen[2].signal[found.where]
+    where, found = _fitted(model, seen)
+    flair = seen[2].signal[where]
     assert np.abs(found.predicted[2] / flair - 1.0).mean() < 0.08
 
 

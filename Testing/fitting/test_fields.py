@@ -31,3 +31,14 @@ def test_a_single_slice_has_a_field_too() -> None:
     positions = _grid()
     positions = positions[positions[:, 0] == 0.0]
     assert np.isfinite(PolynomialBasis.around(positions).evaluate(positions)).all()
+
+
+def test_the_field_of_a_grid_is_that_of_its_positions() -> None:
+    rng = np.random.default_rng(5)
+    basis = PolynomialBasis(np.array([-10.0, 0.0, 5.0]), np.array([70.0, 90.0, 80.0]), degree=6)
+    coefficients = rng.normal(0.0, 0.1, (2, len(basis.orders)))
+    axes = [np.linspace(-30.0, 100.0, count) for count in (7, 9, 8)]  # beyond the box, too
+    lines, across = basis.factors(coefficients, axes)
+    positions = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    expected = basis.evaluate(positions.astype(np.float32)) @ coefficients.T
+    np.testing.assert_allclose((lines @ across).reshape(2, -1), expected.T, atol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from imaging.phantoms import grid, points
-from PhysMRISynthLib.errors import EstimationError, WeightsError
+from PhysMRISynthLib.errors import WeightsError
 from PhysMRISynthLib.imaging.acquisition import Acquisition
 from PhysMRISynthLib.imaging.alignment import align
 from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
@@ -16,7 +16,6 @@ from PhysMRISynthLib.network import inference, weights
 from PhysMRISynthLib.network.familiarity import Population
 from PhysMRISynthLib.network.vae import CLASSES
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.network_prior import joined_with_atlas, network_prior, usable_weights
 
 OBLIQUE = np.array([[0.96, -0.28, 0.0], [0.28, 0.96, 0.0], [0.0, 0.0, 1.0]])
@@ -133,10 +132,3 @@ def test_without_weights_auto_is_the_literature_and_network_says_why_not(monkeyp
     assert usable_weights("auto") is None and usable_weights("literature") is None
     with pytest.raises(WeightsError, match="No network weights are installed"):
         usable_weights("network")
-
-
-def test_a_gpu_for_the_literature_prior_is_refused() -> None:
-    image = _blob(grid((40, 40, 40), (4.0, 4.0, 4.0), np.eye(3)))
-    acquisition = Acquisition("t1w", volume_from_image(image), Protocol.of("mprage"))
-    with pytest.raises(EstimationError, match="runs on the CPU"):
-        estimate_tissue_maps([acquisition], prior="literature", device="cuda")

@@ -65,7 +65,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="register the inputs (when omitted: only where grids differ)",
     )
     parser.add_argument("--prior", choices=("auto", "network", "literature"), default="auto")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="what computes; auto: the network on a graphics card if one works, the rest on the CPU",
+    )
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} where the verdict is not to use the maps")
 

@@ -61,7 +61,7 @@ def render_data_set(options: argparse.Namespace) -> None:
     if options.protocol is None or options.null:
         raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
     how = (options.participants, options.jobs, options.scheduler, options.overwrite)
-    _told(options.out, lambda done: render_cohort(options.bids, options.out, [options.protocol], *how, done))
+    _told(options.out, lambda done: render_cohort(options.bids, options.out, [options.protocol], *how, done, options.device))
 
 
 def _complete(options: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     add_presets_option(parser)
     parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
     parser.add_argument("--seed", type=natural, default=0)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what computes: auto and cpu are the CPU")
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
     parser.add_argument("--overwrite", action="store_true")
     add_cohort_options(parser)
@@ -77,6 +78,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def _render(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
+    from ..workflow.compute import Compute
     from ..workflow.contrast_choice import protocol_of
     from ..workflow.outputs import check_rendering, write_rendering
     from ..workflow.render import render
@@ -88,11 +90,13 @@ def _render(options: argparse.Namespace) -> None:
     if options.participants or options.scheduler or options.jobs > 1:
         raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
     check_rendering(options.maps, options.out, options.overwrite)
+    compute = Compute.on(options.device)
     maps = read_tissue_maps(options.maps)
     protocol = protocol_of(maps, options.protocol, options.null)
     with progress_bar() as bar:
         bar("render and write", 0.0)
-        image = render(maps, protocol, options.snr, options.seed, scale=1.0 if not protocol.sequence.uses_pd else 1000.0)
+        scale = 1000.0 if protocol.sequence.uses_pd else 1.0
+        image = render(maps, protocol, options.snr, options.seed, scale, compute)
         noise = {} if options.snr is None else {"SNR": options.snr, "Seed": options.seed}
         write_rendering(maps.image(image), protocol, noise, options.out)
     print(f"{options.out}: {protocol.spec}", *protocol.notes, sep="\n")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..physics.arrays import Array, like, namespace, on_host
+from ..physics.dual import exp, sqrt
 from .head import HeadModel
 from .mixture import gaussian_prior
 from .observation import Observation
@@ -27,60 +29,64 @@ _FLUID_OF_OTHERS = 0.6
 
 @dataclass(frozen=True)
 class FluidShares:
-    """Some of the voxels (``where``, indices) as two compartments: the ``probability`` that they are, the volume ``share`` of fluid,
-    ``theta`` (3, n) of the whole voxel, and its ``predicted`` signals (inputs, n)."""
+    """N voxels as two compartments: the ``probability`` that they are, the volume ``share`` of fluid, ``theta`` (3, N) of the whole voxel,
+    and its ``predicted`` signals (inputs, N)."""
 
-    where: np.ndarray
-    probability: np.ndarray
-    share: np.ndarray
-    theta: np.ndarray
-    predicted: np.ndarray
+    probability: Array
+    share: Array
+    theta: Array
+    predicted: Array
 
 
-def fit_fluid_shares(
-    head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray], expected: np.ndarray, assigned: np.ndarray
-) -> FluidShares:
-    """Fit the voxels that may hold tissue and fluid.
+def mixed_with_fluid(head: HeadModel, expected: Array, assigned: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Which voxels (n indices) may hold tissue and fluid, and the probabilities (mixtures, n) of the classes that say so there.
 
-    ``fields`` of each input are (N,), ``expected`` and ``assigned`` (K, N) the probabilities of the classes before and after the inputs
-    were seen. The tissue's part has its tissue's correction of the equations, whatever the voxel's share of fluid.
+    ``expected`` and ``assigned`` (K, N) are the probabilities of the classes before and after the inputs were seen.
     """
-    rows, tissues, shares, widths = _mixtures(head)
-    mixed = assigned[rows]
+    mixed = assigned[_mixtures(head)[0]]
     mixed[-1] *= _near_fluid(head, expected)
+    where = np.flatnonzero(on_host(mixed.sum(axis=0) > _LEAST_PROBABILITY))
+    return where, on_host(mixed[:, where])
+
+
+def fit_fluid_shares(head: HeadModel, observations: Sequence[Observation], fields: Sequence[Array], mixed: Array) -> FluidShares:
+    """Fit N voxels that may hold tissue and fluid.
+
+    ``fields`` of each input are (N,), ``mixed`` their probabilities as :func:`mixed_with_fluid` gives them. The tissue's part has its
+    tissue's correction of the equations, whatever the voxel's share of fluid.
+    """
+    _, tissues, shares, widths = _mixtures(head)
     probability = mixed.sum(axis=0)
-    where = np.flatnonzero(probability > _LEAST_PROBABILITY)
-    inside = mixed[:, where] / probability[where]
-    mean = shares @ inside
-    variance = (shares**2 + widths**2 / 12.0) @ inside - mean**2 + np.float32(_LEAST_SD**2)
-    of_tissue = np.zeros((len(head.classes.names), where.size), dtype=np.float32)
-    for tissue, part in zip(tissues, inside, strict=True):
-        of_tissue[tissue] += part
+    inside = mixed / probability
+    mean = like(shares, mixed) @ inside
+    variance = like(shares**2 + widths**2 / 12.0, mixed) @ inside - mean**2 + _LEAST_SD**2
+    whose = np.zeros((len(head.classes.names), len(tissues)))
+    whose[tissues, np.arange(len(tissues))] = 1.0
+    of_tissue = like(whose, mixed) @ inside
     prior_mean, prior_precision = gaussian_prior(head.classes, of_tissue)
-    seen = [o.at(where) for o in observations]
-    own = [np.float32(g) * f[where] * c for g, f, c in zip(head.gains, fields, head.corrected(of_tissue), strict=True)]
-    fluid = [signal * f[where] for signal, f in zip(_fluid_signals(head, observations), fields, strict=True)]
-    share, theta = mean.astype(np.float32), prior_mean
+    own = [float(g) * f * c for g, f, c in zip(head.gains, fields, head.corrected(of_tissue), strict=True)]
+    fluid = [signal * f for signal, f in zip(_fluid_signals(head, observations), fields, strict=True)]
+    share, theta = mean, prior_mean
     for _ in range(_ROUNDS):
-        theta, _ = fit_voxels(seen, _parts(own, 1.0 - share), prior_mean, prior_precision, _STEPS, _parts(fluid, share), theta)
-        share = _moved_share(seen, own, fluid, theta, share, mean, variance)
-    predicted = np.stack(
-        [predict(o, theta, g, offset)[0] for o, g, offset in zip(seen, _parts(own, 1.0 - share), _parts(fluid, share), strict=True)]
-    )
+        parts, offsets = _parts(own, 1.0 - share), _parts(fluid, share)
+        theta, _ = fit_voxels(observations, parts, prior_mean, prior_precision, _STEPS, offsets, theta)
+        share = _moved_share(observations, own, fluid, theta, share, mean, variance)
+    parts, offsets = _parts(own, 1.0 - share), _parts(fluid, share)
+    predicted = [predict(o, theta, g, offset)[0] for o, g, offset in zip(observations, parts, offsets, strict=True)]
     whole = joined(theta, share, head.level.theta[fluid_row()])
-    return FluidShares(where, probability[where], share, whole, predicted)
+    return FluidShares(probability, share, whole, namespace(theta).stack(predicted))
 
 
-def joined(theta: np.ndarray, share: np.ndarray, fluid: np.ndarray) -> np.ndarray:
+def joined(theta: Array, share: Array, fluid: np.ndarray) -> Array:
     """θ (3, N) of voxels with the volume ``share`` (N,) of fluid, θ ``fluid`` (3,), and tissue of ``theta`` (3, N).
 
     Water adds up, and rates count by their compartments' water: what the three maps mean in such a voxel.
     """
-    tissue, water = np.exp(theta), np.exp(fluid)
+    tissue, water = exp(theta), np.exp(fluid).tolist()
     own, other = (1.0 - share) * tissue[0], share * water[0]
     total = own + other
-    rates = [(own / tissue[j] + other / water[j]) / total for j in (1, 2)]
-    return np.log(np.stack([total, 1.0 / rates[0], 1.0 / rates[1]])).astype(np.float32)
+    xp = namespace(theta)
+    return xp.log(xp.stack([total, *(total / (own / tissue[j] + other / water[j]) for j in (1, 2))]))
 
 
 def _mixtures(head: HeadModel) -> tuple[list[int], list[int], np.ndarray, np.ndarray]:
@@ -96,35 +102,34 @@ def _mixtures(head: HeadModel) -> tuple[list[int], list[int], np.ndarray, np.nda
     return list(rows), list(tissues), np.array(shares, dtype=np.float32), np.array(widths, dtype=np.float32)
 
 
-def _near_fluid(head: HeadModel, expected: np.ndarray) -> np.ndarray:
+def _near_fluid(head: HeadModel, expected: Array) -> Array:
     """How far what is no tissue (N,) is fluid with something else, as at the brain's surface, rather than a lesion: whether fluid is
     ``expected`` there, or a lesion."""
     fluid = head.classes.shares([brain_rows()[fluid_row()]])
     fluid[-1] = 0.0
-    wet = fluid.astype(np.float32) @ expected
+    wet = like(fluid, expected) @ expected
     return wet / (wet + expected[-1])
 
 
-def _fluid_signals(head: HeadModel, observations: Sequence[Observation]) -> list[np.float32]:
+def _fluid_signals(head: HeadModel, observations: Sequence[Observation]) -> list[float]:
     """Signed signal of fluid in each input at unit field, as large as the head level found it."""
     theta = head.level.theta[fluid_row()][:, None]
     row = brain_rows()[fluid_row()]
     signs = [np.sign(signed_signal(o, theta, np.asarray(1.0))[0]) for o in observations]
     found = head.looks.means[row]
     return [
-        np.float32(value if o.protocol.sequence.signed else sign * np.sqrt(max(value**2 - o.noise**2, 0.0)))
+        float(value if o.protocol.sequence.signed else sign * np.sqrt(max(value**2 - o.noise**2, 0.0)))
         for o, sign, value in zip(observations, signs, found, strict=True)
     ]
 
 
-def _parts(values: Sequence[np.ndarray], share: np.ndarray) -> list[np.ndarray]:
+def _parts(values: Sequence[Array], share: Array) -> list[Array]:
     return [value * share for value in values]
 
 
 def _moved_share(
-    seen: Sequence[Observation], own: Sequence[np.ndarray], fluid: Sequence[np.ndarray], theta: np.ndarray,
-    share: np.ndarray, mean: np.ndarray, variance: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+    seen: Sequence[Observation], own: Sequence[Array], fluid: Sequence[Array], theta: Array, share: Array, mean: Array, variance: Array
+) -> Array:
     """One Gauss–Newton step of the share of fluid."""
     slope, curvature = (share - mean) / variance, 1.0 / variance
     for observation, gain, offset in zip(seen, own, fluid, strict=True):
@@ -133,9 +138,9 @@ def _moved_share(
         tissue = signed_signal(observation, theta, gain)
         total = (1.0 - share) * tissue + share * offset
         signed = observation.protocol.sequence.signed
-        value = total if signed else np.sqrt(total**2 + np.float32(observation.noise**2))
+        value = total if signed else sqrt(total**2 + float(observation.noise) ** 2)
         turn = (offset - tissue) * (1.0 if signed else total / value)
         weight = observation.weight
         slope += weight * (value - observation.signal) * turn
         curvature += weight * turn**2
-    return np.clip(share - slope / curvature, 0.0, 1.0).astype(np.float32)
+    return (share - slope / curvature).clip(0.0, 1.0)

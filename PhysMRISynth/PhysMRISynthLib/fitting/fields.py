@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,21 @@ class PolynomialBasis:
         values = [legendre.legvander(unit[:, axis].astype(np.float32), self.degree) for axis in range(3)]
         orders = self.orders
         return (values[0][:, orders[:, 0]] * values[1][:, orders[:, 1]] * values[2][:, orders[:, 2]]).astype(np.float32)
+
+    def factors(self, coefficients: np.ndarray, axes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The fields Σ ``coefficients`` (n, terms) · basis on a grid, as two matrices: their product, (n, z·y, degree + 1) times
+        (degree + 1, x), holds them. ``axes`` are the grid's positions along z, y and x in mm.
+
+        A polynomial's sum over a grid costs its degree, not its terms, for every voxel.
+        """
+        along = []
+        for axis, positions in enumerate(axes):
+            width = max(self.high[axis] - self.low[axis], 1e-6)
+            along.append(legendre.legvander(np.clip(2.0 * (positions - self.low[axis]) / width - 1.0, -1.0, 1.0), self.degree))
+        cube = np.zeros((len(coefficients), *[self.degree + 1] * 3))
+        cube[:, *self.orders.T] = coefficients
+        lines = np.einsum("nijk,zi,yj->nzyk", cube, along[0], along[1], optimize=True)
+        return lines.reshape(len(coefficients), -1, self.degree + 1), along[2].T
 
     @property
     def prior_sd(self) -> np.ndarray:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..physics.arrays import Array, Move, like, stay
+from ..physics.dual import exp
 from .ascent import Climb, climb, warm_up
 from .fields import PolynomialBasis
 from .mixture import ClassSignals, TissueClasses, literature_classes
@@ -83,10 +85,10 @@ class HeadModel:
         """The inputs with fitted echo times where those were in doubt, and the equations trusted as far as the head bears them out."""
         return _adapted(self.level, observations)
 
-    def corrected(self, assigned: np.ndarray) -> np.ndarray:
+    def corrected(self, assigned: Array) -> Array:
         """What the equations are multiplied by (n, N) in voxels of these class probabilities (K, N), so that a voxel with a tissue's mean
         signals gets that tissue's values."""
-        return np.exp(self.corrections.T.astype(np.float32) @ assigned)
+        return exp(like(self.corrections.T, assigned) @ assigned)
 
 
 def fit_head(
@@ -96,11 +98,13 @@ def fit_head(
     field_strength: float,
     doubtful_echo_times: Mapping[str, float] | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
+    move: Move = stay,
 ) -> HeadModel:
     """Fit the head level on a sample of N voxels of the brain, as far as can be had of one tissue each.
 
     ``positions`` (N, 3) mm; ``atlas`` (tissues, N) tissue fractions expected there; ``doubtful_echo_times`` maps the names of
-    inputs whose effective echo time is a nuisance to its conventional value in ms. ``progress`` is told the fraction done.
+    inputs whose effective echo time is a nuisance to its conventional value in ms. ``progress`` is told the fraction done; ``move`` brings
+    voxels to where they are computed with.
     """
     classes = literature_classes(field_strength)
     weights = classes.weights(atlas)
@@ -113,7 +117,7 @@ def fit_head(
 
     def objective(count: int) -> Objective:
         every = slice(None, None, max(1, len(terms) // count))
-        return Objective([o.at(every) for o in observations], basis, terms[every], weights[:, every], classes, prior, len(terms))
+        return Objective([o.at(every) for o in observations], basis, terms[every], weights[:, every], classes, prior, len(terms), move)
 
     few, all_of_them = objective(_SEARCH_VOXELS), objective(_VOXELS)
     found = []

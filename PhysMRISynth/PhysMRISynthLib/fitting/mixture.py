@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..physics.arrays import Array, like, namespace, on_host
 from ..physics.tissues import Tissue, tissue_table
 from .observation import Observation, coverage_patterns
 from .voxelwise import invert_symmetric, predict, signed_signal
@@ -124,7 +125,7 @@ class TissueClasses:
         covariances[: self.pure] *= scales[:, None, None]
         return replace(self, covariances=covariances).with_means(self.means[: self.pure], self.extra[: self.pure])
 
-    def weights(self, atlas: np.ndarray, settled: bool = False) -> np.ndarray:
+    def weights(self, atlas: Array, settled: bool = False) -> Array:
         """Prior probability of each class (K, N) from tissue fractions (pure, N), with those of lesions (pure + 1, N) where known.
 
         ``settled``: the head's level is fitted, so that fluid deep in the brain need no longer be taken for what is not brain. Before, that
@@ -135,20 +136,21 @@ class TissueClasses:
         trusted = _ATLAS_TRUST * atlas + (1.0 - _ATLAS_TRUST) * self._anywhere(atlas[brain].sum(axis=0) + lesion, settled) / len(atlas)
         mixed = [_PARTIAL_VOLUME_WEIGHT * m.width * _both(trusted[m.first], trusted[m.second]) for m in self.mixtures]
         other = _OUTLIER_WEIGHT * trusted[brain].sum(axis=0) + _ATLAS_TRUST * lesion
-        weights = np.concatenate([trusted, np.reshape(mixed, (-1, atlas.shape[1])), other[None]]).astype(np.float32)
+        weights = namespace(trusted).stack([*trusted, *mixed, other])
         return weights / weights.sum(axis=0)
 
-    def _anywhere(self, inside: np.ndarray, settled: bool) -> np.ndarray:
+    def _anywhere(self, inside: Array, settled: bool) -> Array:
         """How far each tissue (pure, N) may be where the atlas does not expect it, ``inside`` (N,) being its probability of brain."""
-        outside = np.maximum(1.0 - _ROUNDING - inside, _HARDLY) if settled else np.ones_like(inside)
+        xp = namespace(inside)
+        outside = (1.0 - _ROUNDING - inside).clip(min=_HARDLY) if settled else xp.ones_like(inside)
         shares = []
         for tissue in tissue_table():
             of_the_head = tissue.region != "brain" and tissue.name not in _ANYWHERE
-            shares.append(outside if of_the_head else np.full_like(outside, _HARDLY if tissue.name in _LOCAL_TISSUES else 1.0))
-        return np.stack(shares)
+            shares.append(outside if of_the_head else xp.full_like(outside, _HARDLY if tissue.name in _LOCAL_TISSUES else 1.0))
+        return xp.stack(shares)
 
 
-def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _both(one: Array, other: Array) -> Array:
     """4pq/(p+q) of the probabilities p and q of two tissues: 1 at p = q = ½, 0 where either is 0."""
     return 4.0 * one * other / (one + other)
 
@@ -251,49 +253,57 @@ def _diagonals(values: np.ndarray) -> np.ndarray:
     return values[..., None] * np.eye(values.shape[-1])
 
 
-def responsibilities(
-    signals: ClassSignals, observations: Sequence[Observation], fields: Sequence[np.ndarray], weights: np.ndarray
-) -> np.ndarray:
+def responsibilities(signals: ClassSignals, observations: Sequence[Observation], fields: Sequence[Array], weights: Array) -> Array:
     """Probability of each class (K, N) given the inputs divided by their ``fields`` (N,), and the prior ``weights`` (K, N).
 
     Voxels that an input does not cover are judged by the others alone.
     """
-    flat = np.stack([o.signal / f for o, f in zip(observations, fields, strict=True)])
-    covered = np.stack([o.covered for o in observations])
-    logs = np.log(weights)
-    for seen, where in coverage_patterns(covered):
+    xp = namespace(weights)
+    flat = xp.stack([o.signal / f for o, f in zip(observations, fields, strict=True)])
+    covered = xp.stack([o.covered for o in observations])
+    logs = xp.log(weights)
+    for seen, where in coverage_patterns(on_host(covered)):
         logs[:, where] += _log_densities(signals, flat[seen][:, where], seen)
-    logs -= logs.max(axis=0)
-    probabilities = np.exp(logs)
+    logs -= xp.amax(logs, 0)
     # relative to the likeliest: a broad class's long shot must not widen a voxel that the inputs have spoken about
-    probabilities[(probabilities < _NEGLIGIBLE) & covered.any(axis=0)] = 0.0
-    return probabilities / probabilities.sum(axis=0)
+    probabilities = xp.exp(logs)
+    probabilities *= (probabilities >= _NEGLIGIBLE) | ~covered.any(axis=0)
+    probabilities /= probabilities.sum(axis=0)
+    return probabilities
 
 
-def _log_densities(signals: ClassSignals, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _log_densities(signals: ClassSignals, values: Array, seen: np.ndarray) -> Array:
     """Gaussian log-density of each class (K, N) at ``values`` (n seen inputs, N)."""
-    logs = np.empty((len(signals.means), values.shape[1]), dtype=np.float32)
-    for k, (mean, covariance) in enumerate(zip(signals.means[:, seen], signals.covariances[:, seen][:, :, seen], strict=True)):
-        root = np.linalg.cholesky(covariance)
-        white = np.linalg.inv(root).astype(np.float32) @ (values - mean[:, None].astype(np.float32))
-        logs[k] = -0.5 * np.einsum("nv,nv->v", white, white) - np.log(np.diag(root)).sum()
+    inverse = np.linalg.inv(signals.covariances[:, seen[:, None], seen])
+    logs = squared_distances(signals.means[:, seen], inverse, values)
+    logs *= -0.5
+    logs += like(0.5 * np.linalg.slogdet(inverse)[1][:, None], values)
     return logs
+
+
+def squared_distances(means: np.ndarray, inverse: np.ndarray, values: Array) -> Array:
+    """Of ``values`` (n, N) from classes with ``means`` (K, n) and ``inverse`` covariances (K, n, n), in SDs: (K, N)."""
+    roots = np.linalg.cholesky(inverse).transpose(0, 2, 1)
+    white = like(roots.reshape(-1, means.shape[1]), values) @ values
+    white -= like(np.einsum("kij,kj->ki", roots, means).reshape(-1, 1), values)
+    white *= white
+    return white.reshape(*means.shape, -1).sum(axis=1)
 
 
 _UPPER = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])
 
 
-def gaussian_prior(classes: TissueClasses, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_prior(classes: TissueClasses, probabilities: Array) -> tuple[Array, Array]:
     """The Gaussian of the same mean and covariance as each voxel's mixture: mean (3, N) and precision (6, N), float32."""
     centre = classes.means[: classes.pure].mean(axis=0)  # moments about a point nearby keep float32 exact
     apart = classes.means - centre
     second = classes.covariances + apart[:, :, None] * apart[:, None, :]
-    offset = apart.T.astype(np.float32) @ probabilities
-    moments = second[:, _UPPER[0], _UPPER[1]].T.astype(np.float32) @ probabilities
+    offset = like(apart.T, probabilities) @ probabilities
+    moments = like(second[:, _UPPER[0], _UPPER[1]].T, probabilities) @ probabilities
     covariance = moments - offset[_UPPER[0]] * offset[_UPPER[1]]
-    return offset + centre[:, None].astype(np.float32), invert_symmetric(covariance)
+    return offset + like(centre[:, None], probabilities), invert_symmetric(covariance)
 
 
-def mean_uncertainty(classes: TissueClasses, probabilities: np.ndarray) -> np.ndarray:
+def mean_uncertainty(classes: TissueClasses, probabilities: Array) -> Array:
     """Covariance (6, N) that the uncertainty of the tissue means and gains adds to each voxel's."""
-    return classes.extra[:, _UPPER[0], _UPPER[1]].T.astype(np.float32) @ probabilities
+    return like(classes.extra[:, _UPPER[0], _UPPER[1]].T, probabilities) @ probabilities

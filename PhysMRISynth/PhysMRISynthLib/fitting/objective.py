@@ -23,8 +23,9 @@ from math import lgamma
 
 import numpy as np
 
+from ..physics.arrays import Array, Move, like, namespace, on_host, stay, total
 from .fields import PolynomialBasis
-from .mixture import ClassSignals, TissueClasses, class_signals, put_mixtures, tissue_signals
+from .mixture import ClassSignals, TissueClasses, class_signals, put_mixtures, squared_distances, tissue_signals
 from .observation import MODEL_ERROR, Observation, coverage_patterns
 from .tissue_level import EquationErrors, TissueLevel, brain_rows, predicted_means
 from .voxelwise import signed_signal
@@ -87,21 +88,24 @@ class Statistics:
 class Objective:
     """J on a sample of N voxels: their ``observations``, field ``terms`` (N, terms) and class ``weights`` (K, N).
 
-    ``prior`` is the literature's level, with its covariance.
+    ``prior`` is the literature's level, with its covariance; ``move`` brings what has a value for every voxel to where it is computed with.
     """
 
     def __init__(
         self, observations: Sequence[Observation], basis: PolynomialBasis, terms: np.ndarray, weights: np.ndarray,
-        classes: TissueClasses, prior: TissueLevel, available: int | None = None,
+        classes: TissueClasses, prior: TissueLevel, available: int | None = None, move: Move = stay,
     ) -> None:  # fmt: skip
         self.observations, self.basis, self.classes, self.prior = observations, basis, classes, prior
         count = terms.shape[0]
         self.voxel_weight = min(available or count, LARGEST_SAMPLE) / count / CORRELATED_VOXELS
-        self.weights = np.maximum(weights, np.float32(1e-12))
-        self.terms = terms
-        self.signal = np.stack([o.signal for o in observations]).astype(np.float32)
+        self.weights = move(np.maximum(weights, np.float32(1e-12)))
+        self.log_weights = namespace(self.weights).log(self.weights)
+        self.terms = move(np.ascontiguousarray(terms.T))
+        self.signal = move(np.stack([o.signal for o in observations]).astype(np.float32))
         self.fielded = np.array([o.protocol.sequence.uses_pd for o in observations])
-        self.patterns = coverage_patterns(np.stack([o.covered for o in observations]))
+        covered = np.stack([o.covered for o in observations])
+        self.patterns = coverage_patterns(covered)
+        self.seen = move(np.asarray(covered.any(axis=0), dtype=np.float32))
         self.rows = np.array(brain_rows())
         self.shares = weights[self.rows].mean(axis=1) / weights[self.rows].mean(axis=1).sum()
         self.prior_precision = np.linalg.inv(prior.covariance)
@@ -155,9 +159,9 @@ class Objective:
         """Signals (B, n) of the brain's tissues with their signs."""
         return np.stack([signed_signal(o, level.theta.T, np.asarray(1.0)) for o in seen], axis=1)
 
-    def fields(self, coefficients: np.ndarray) -> np.ndarray:
+    def fields(self, coefficients: np.ndarray) -> Array:
         """Logarithm of the receive fields at the voxels, (n, N)."""
-        return (self.terms @ coefficients.T.astype(np.float32)).T
+        return like(coefficients, self.terms) @ self.terms
 
     def expected_spread(self, level: TissueLevel) -> np.ndarray:
         """Ψ (B, n, n)."""
@@ -194,32 +198,33 @@ class Objective:
         """J and what its climb needs; with ``curvature`` that of the fields too, (n, terms, terms)."""
         looks = self.looks(state, slack)
         logs = self.fields(state.coefficients)
-        flat = self.signal * np.exp(-logs)
+        xp = namespace(logs)
+        flat = self.signal * xp.exp(-logs)
         kinds, inputs = looks.means.shape
         pull, weight = np.zeros((kinds, inputs)), np.zeros((kinds, inputs, inputs))
-        count, scatter = np.zeros(len(self.rows)), np.zeros((len(self.rows), inputs, inputs))
-        slope, curved = np.zeros_like(logs), np.zeros_like(logs)
-        total = 0.0
-        found, expected = np.zeros(kinds), np.zeros(kinds)
-        shared = self.weights * np.exp(state.log_shares).astype(np.float32)[:, None]
-        shared /= shared.sum(axis=0)
-        log_weights = np.log(shared)
+        found, scatter = np.zeros(kinds), np.zeros((len(self.rows), inputs, inputs))
+        slope, curved = xp.zeros_like(logs), xp.zeros_like(logs)
+        likelihood = 0.0
+        often = np.exp(state.log_shares)
+        norm = like(often, logs) @ self.weights  # what the classes' probabilities are to be divided by
         for seen, where in self.patterns:
-            part = _Part.of(looks, flat[np.ix_(seen, where)], log_weights[:, where], seen, self.rows)
-            total += part.likelihood - float(logs[np.ix_(seen, where)].sum(dtype=float))
+            part = _Part.of(looks, flat[seen][:, where], self.log_weights[:, where], state.log_shares, seen, self.rows)
+            likelihood += part.likelihood - float(total(logs[seen][:, where]).sum())
             weight[:, seen[:, None], seen] += part.weight
             pull[:, seen] += part.pull
-            count += part.found[self.rows]
             found += part.found
-            expected += shared[:, where].sum(axis=1, dtype=float)
             scatter += part.scatter_of_all(looks, seen, self.rows)
-            slope[np.ix_(seen, where)], curved[np.ix_(seen, where)] = part.field_slope, part.field_curvature
+            for row, own, bent in zip(seen, part.field_slope, part.field_curvature, strict=True):
+                slope[row, where], curved[row, where] = own, bent
+        likelihood -= float(total(xp.log(norm) * self.seen))
+        expected = often * on_host(self.weights @ (self.seen / norm))
         w = self.voxel_weight
-        gradient = (slope @ self.terms).astype(float) * w
+        gradient = on_host(slope @ self.terms.T).astype(float) * w
         hessian = None
         if curvature:
-            hessian = np.stack([((self.terms * (row * np.float32(w))[:, None]).T @ self.terms).astype(float) for row in curved])
-        value = w * total + self.penalty(state)
+            hessian = np.stack([on_host((self.terms * (row * w)) @ self.terms.T).astype(float) for row in curved])
+        value = w * likelihood + self.penalty(state)
+        count = found[self.rows]
         return Statistics(value, w * pull, w * weight, w * count, w * scatter, gradient, w * found, w * expected, hessian), looks
 
 
@@ -232,30 +237,30 @@ class _Part:
     weight: np.ndarray
     found: np.ndarray
     scatter: np.ndarray
-    field_slope: np.ndarray
-    field_curvature: np.ndarray
+    field_slope: Array
+    field_curvature: Array
 
     @classmethod
-    def of(cls, looks: Looks, flat: np.ndarray, log_weights: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> _Part:
+    def of(cls, looks: Looks, flat: Array, log_weights: Array, log_shares: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> _Part:
         means = looks.means[:, seen]
         inverse = np.linalg.inv(looks.covariances[:, seen[:, None], seen])
         kinds, inputs = means.shape
-        near, found, likelihood = _responsibilities(means, inverse, flat, log_weights, rows)
-        counts = found.sum(axis=1, dtype=float)
-        found[rows] *= near
-        weighed = found.sum(axis=1, dtype=float)
-        sums = (found @ flat.T).astype(float)
-        weight = weighed[:, None, None] * inverse
-        pull = np.einsum("kij,kj->ki", inverse, sums - weighed[:, None] * means)
+        near, found, likelihood = _responsibilities(means, inverse, flat, log_weights, log_shares, rows)
+        counts = total(found)
+        for row, closeness in zip(rows, near, strict=True):
+            found[row] *= closeness
+        weighed = total(found)
+        pull = np.einsum("kij,kj->ki", inverse, on_host(found @ flat.T).astype(float) - weighed[:, None] * means)
         scatter = np.empty((len(rows), inputs, inputs))
         for b, row in enumerate(rows):
-            away = flat - means[row][:, None].astype(np.float32)
-            scatter[b] = ((away * found[row]) @ away.T).astype(float)
-        precision = (inverse.reshape(kinds, -1).T.astype(np.float32) @ found).reshape(inputs, inputs, -1)
-        pulled = np.einsum("kij,kj->ki", inverse, means).T.astype(np.float32) @ found
-        slope = flat * (np.einsum("ijv,jv->iv", precision, flat) - pulled) - 1.0
+            away = flat - like(means[row][:, None], flat)
+            scatter[b] = on_host((away * found[row]) @ away.T)
+        precise = np.concatenate([inverse.reshape(kinds, -1), np.einsum("kij,kj->ki", inverse, means)], axis=1)
+        summed = like(precise.T, found) @ found
+        precision, pulled = summed[: inputs * inputs].reshape(inputs, inputs, -1), summed[inputs * inputs :]
+        slope = flat * ((precision * flat).sum(axis=1) - pulled) - 1.0
         curvature = flat**2 * precision[np.arange(inputs), np.arange(inputs)] + 1.0
-        return cls(likelihood, pull, weight, counts, scatter, slope, curvature)
+        return cls(likelihood, pull, weighed[:, None, None] * inverse, counts, scatter, slope, curvature)
 
     def scatter_of_all(self, looks: Looks, seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Scatter about the tissues' means (B, n, n) with what is expected of the inputs that do not cover these voxels."""
@@ -270,27 +275,24 @@ class _Part:
 
 
 def _responsibilities(
-    means: np.ndarray, inverse: np.ndarray, flat: np.ndarray, log_weights: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
+    means: np.ndarray, inverse: np.ndarray, flat: Array, log_weights: Array, log_shares: np.ndarray, rows: np.ndarray
+) -> tuple[Array, Array, float]:
     """Weights by distance of the brain's tissues (B, N), probabilities (K, N), and the log likelihood."""
-    kinds, inputs = means.shape
-    roots = np.linalg.cholesky(inverse).transpose(0, 2, 1)
-    shift = np.einsum("kij,kj->ki", roots, means)
-    white = roots.reshape(-1, inputs).astype(np.float32) @ flat
-    white -= shift.reshape(-1, 1).astype(np.float32)
-    np.square(white, out=white)
-    found = white.reshape(kinds, inputs, -1).sum(axis=1)
-    near = np.float32(TAIL + inputs) / (np.float32(TAIL) + found[rows])
-    found *= np.float32(-0.5)
-    found[rows] = np.float32(0.5 * (TAIL + inputs)) * np.log(near) + np.float32(_tail_constant(inputs))
-    found += 0.5 * np.linalg.slogdet(inverse)[1][:, None].astype(np.float32)
+    xp, inputs = namespace(flat), means.shape[1]
+    found = squared_distances(means, inverse, flat)
+    near = (TAIL + inputs) / (TAIL + found[rows])
+    found *= -0.5
+    constants = 0.5 * np.linalg.slogdet(inverse)[1] + log_shares
+    constants[rows] += _tail_constant(inputs)
+    for row, closeness in zip(rows, near, strict=True):
+        found[row] = (0.5 * (TAIL + inputs)) * xp.log(closeness)
+    found += like(constants[:, None], flat)
     found += log_weights
-    top = found.max(axis=0)
-    found -= top
-    np.exp(found, out=found)
-    total = found.sum(axis=0)
-    found /= total
-    return near, found, float((top.astype(float) + np.log(total.astype(float))).sum())
+    top = xp.amax(found, 0)
+    found = xp.exp(found - top)
+    norm = found.sum(axis=0)
+    found /= norm
+    return near, found, float(total(top) + total(xp.log(norm)))
 
 
 def _tail_constant(inputs: int) -> float:

@@ -251,8 +251,6 @@ def write_image(image: sitk.Image, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             temporary = Path(folder) / path.name
             _write(image, temporary)
-            if path.name.lower().endswith(_NIFTI) and not is_complete(temporary):  # ITK does not tell when the disk is full
-                raise OSError(errno.EIO, "its end is missing")
             temporary.replace(path)
     except (OSError, RuntimeError) as error:
         for parent in created:
@@ -263,13 +261,15 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 def _write(image: sitk.Image, path: Path) -> None:
     """Write an image; a NIfTI file gets the forms of the image's reference, which ITK would replace by its own. Raises OSError."""
-    forms = forms_of(image) if path.name.lower().endswith(_NIFTI) else None
-    if forms is None:
+    if not path.name.lower().endswith(_NIFTI):
         sitk.WriteImage(image, str(path), useCompression=True)
         return
-    plain = path.with_name("plain.nii")
+    plain, forms = path.with_name("plain.nii"), forms_of(image)
     sitk.WriteImage(image, str(plain), useCompression=False)
-    write_forms(plain, forms)
+    if not is_complete(plain):  # ITK does not tell when the disk is full
+        raise OSError(errno.EIO, "its end is missing")
+    if forms is not None:
+        write_forms(plain, forms)
     if path.name.lower().endswith(".gz"):
         with plain.open("rb") as source, gzip.open(path, "wb", compresslevel=_COMPRESSION) as target:
             shutil.copyfileobj(source, target, _CHUNK)

@@ -82,6 +82,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "out of memory" in str(error).lower()
 
 
+def free_memory(device: torch.device) -> None:
+    """Hand back what torch keeps of a device's memory for later use."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def with_fallback(work: Callable[[torch.device, int], Result], device: torch.device, tiles: tuple[int, ...]) -> tuple[Result, torch.device]:
     """Run ``work(device, tile)`` with the first tile size that memory allows; when the device fails altogether, on the CPU.
 
@@ -97,8 +105,7 @@ def with_fallback(work: Callable[[torch.device, int], Result], device: torch.dev
                 _log.warning("The device %s failed (%s): going on with the CPU.", device, str(error).splitlines()[0])
                 break
             _log.warning("Not enough memory on %s for tiles of %d voxels: trying smaller ones.", device, tile)
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+            free_memory(device)
     if device.type != "cpu":
         return with_fallback(work, torch.device("cpu"), tiles)
     raise EstimationError("Not enough memory for the network. Close other programs, or use --prior literature.")

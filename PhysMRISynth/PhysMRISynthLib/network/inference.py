@@ -68,7 +68,8 @@ def decode(
             part = (slice(None), *(slice(side.start // factor, side.stop // factor) for side in box))
             with torch.inference_mode(), autocast(where, precision):
                 expected = network.decode(torch.from_numpy(np.ascontiguousarray(latent[part]))[None].to(where))
-            whole.add(torch.softmax(cast(TissuePrediction, expected).logits[0].float(), dim=0).cpu().numpy(), box)
+                probabilities = _probabilities(cast(TissuePrediction, expected).logits[0])
+            whole.add(probabilities, box)
             progress(done / len(boxes))
         return whole.joined()
 
@@ -109,8 +110,18 @@ def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device)
             together, prediction = cast("tuple[Posterior, TissuePrediction]", network(piece, known, present))
     finally:
         listener.remove()
-    means = alone[0] if piece.shape[1] == 1 else torch.cat([alone[0], together.mean])
-    return torch.softmax(prediction.logits[0].float(), dim=0).cpu().numpy(), means.flatten(0, 1).float().cpu().numpy()
+    means = torch.cat(alone if piece.shape[1] == 1 else [*alone, together.mean])
+    return _probabilities(prediction.logits[0]), means.flatten(0, 1).float().cpu().numpy()
+
+
+def _probabilities(logits: Tensor) -> np.ndarray:
+    """Of the classes along the first axis; in the memory of the ``logits``, which are large, where these are in single precision."""
+    with torch.autocast(logits.device.type, enabled=False):
+        found = logits.float()
+        found -= found.amax(dim=0)
+        found.exp_()
+        found /= found.sum(dim=0)
+    return found.cpu().numpy()
 
 
 class _Mosaic:

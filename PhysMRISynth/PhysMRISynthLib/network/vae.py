@@ -169,12 +169,16 @@ class TissueVAE(nn.Module):
     def encode(self, images: Tensor, conditions: Tensor, present: Tensor) -> Posterior:
         """Latent of ``images`` (B, M, *S) under ``conditions`` (B, M, K), from those that are ``present`` (B, M).
 
-        All present images pass the encoder in one call.
+        All present images pass the encoder in one call where gradients are wanted, else one after the other, which needs less memory.
         """
         memory = _channels_last(self.config.spatial_dims)
         picked = images[present][:, None].contiguous(memory_format=memory)
         adapted = self.condition(conditions[present]) if self.config.adaptive else None
-        mean, log_variance = self.encoder(picked, conditions[present], adapted)
+        count, told = max(1, len(picked)), conditions[present]
+        step = count if torch.is_grad_enabled() else 1
+        pieces = [slice(start, start + step) for start in range(0, count, step)]
+        found = [self.encoder(picked[piece], told[piece], None if adapted is None else adapted[piece]) for piece in pieces]
+        mean, log_variance = (torch.cat(part) for part in zip(*found, strict=True))
         nothing = mean.new_zeros((*present.shape, *mean.shape[1:]))
         places = present.view(*present.shape, *[1] * (mean.dim() - 1))
         return product_of_experts(nothing.masked_scatter(places, mean), nothing.masked_scatter(places, log_variance), present)

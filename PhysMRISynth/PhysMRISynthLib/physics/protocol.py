@@ -16,6 +16,21 @@ _LIKE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
+class Rates:
+    """What all equations ask of θ: ``pd`` (fraction of water), and 1/T1 and 1/T2 in 1/ms with their derivatives by log T1 and log T2."""
+
+    pd: Array
+    r1: Dual
+    r2: Dual
+
+    @classmethod
+    def of(cls, theta: Array) -> Rates:
+        """At ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …)."""
+        r1, r2 = exp(-theta[1]), exp(-theta[2])
+        return cls(exp(theta[0]), Dual(r1, d1=-r1), Dual(r2, d2=-r2))
+
+
+@dataclass(frozen=True)
 class Protocol:
     """A sequence's parameter values (ms, degrees) and the source of each ("command line", "preset …", "sidecar …",
     "default", "assumed: why").
@@ -76,15 +91,16 @@ class Protocol:
             signal = pd * signal
         return signal if self.sequence.signed else abs(signal)
 
-    def signal_and_derivatives(self, theta: Array) -> tuple[Array, tuple[Array | None, Array | None, Array | None]]:
-        """Signed signal at ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …), and its three derivatives (None: zero)."""
-        r1, r2 = exp(-theta[1]), exp(-theta[2])
-        relative = self._relative(Dual(r1, d1=-r1), Dual(r2, d2=-r2), 1.0)
+    def signal_and_derivatives(self, theta: Array | Rates) -> tuple[Array, tuple[Array | None, Array | None, Array | None]]:
+        """Signed signal at ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …), or at the rates of it where several protocols share
+        these, and its three derivatives (None: zero)."""
+        rates = theta if isinstance(theta, Rates) else Rates.of(theta)
+        relative = self._relative(rates.r1, rates.r2, 1.0)
         if not isinstance(relative, Dual):
             raise TypeError(f"sequence {self.sequence.name} lost its derivatives")
         if not self.sequence.uses_pd:
             return relative.value, (None, relative.d1, relative.d2)
-        signal = relative * exp(theta[0])
+        signal = relative * rates.pd
         return signal.value, (signal.value, signal.d1, signal.d2)
 
     def _relative(self, r1: Array, r2: Array, b1: Array) -> Array:

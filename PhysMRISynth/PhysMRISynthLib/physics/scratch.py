@@ -27,7 +27,7 @@ class Workspace:
 class Scratch:
     """A float32 array whose results live in buffers that are handed back when their owner is gone.
 
-    It does what the signal equations ask for (``+ - * /``, ``abs``, ``exp``, ``sqrt``) with arrays of its own shape and numbers.
+    It does what the signal equations ask for (``+ - * /``, ``abs``, ``exp``, ``sqrt``, ``clip``) with arrays of its own shape and numbers.
     """
 
     __slots__ = ("_buffer", "_free", "value")
@@ -88,3 +88,7 @@ class Scratch:
     def sqrt(self) -> Scratch:
         """√x."""
         return self._alone(np.sqrt)
+
+    def clip(self, low: float, high: float) -> Scratch:
+        """Kept between ``low`` and ``high``."""
+        return self._alone(lambda value, out: np.clip(value, low, high, out=out))

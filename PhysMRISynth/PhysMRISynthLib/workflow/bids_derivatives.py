@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from .. import __version__
 from ..errors import ImageError
 from ..imaging.acquisition import Acquisition
 from ..imaging.tissue_maps import PER_CENT
-from ..imaging.volumes import TEMPORARY, write_image
+from ..imaging.volumes import TEMPORARY
 from .estimate import Estimate
 from .html_report import write_pages
-from .outputs import is_taken, write_json
+from .outputs import is_taken, write_json, writing
 from .report import estimate_report
 from .tissue_output import estimated_labels, write_labels
 
@@ -49,29 +48,27 @@ def write_derivative(
     shared = {
         "Sources": list(sources.values()), "SpatialReference": sources.get(estimate.reference), "MagneticFieldStrength": field_strength,
     }  # fmt: skip
-    maps = estimate.maps
+    maps, images = estimate.maps, {}
     values = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}
     for suffix, (quantity, unit, factor, title) in _MAPS.items():
         told = {**shared, "Units": unit, "EstimationAlgorithm": _ALGORITHM}
-        _write(maps.image(values[quantity] * np.float32(factor)), {"Description": title, **told}, folder / f"{name}_{suffix}")
+        images[f"{name}_{suffix}"] = maps.image(values[quantity] * np.float32(factor)), {"Description": title, **told}
         deviation = maps.image(maps.sd[quantity] * np.float32(factor))
-        _write(deviation, {"Description": f"{title}: standard deviation", **told}, folder / f"{name}_desc-sd_{suffix}")
+        images[f"{name}_desc-sd_{suffix}"] = deviation, {"Description": f"{title}: standard deviation", **told}
     masks = [("brain", estimate.brain, "Brain"), ("head", maps.mask, "ROI")]
     if estimate.unfamiliar is not None:
         masks.append(("unfamiliar", estimate.unfamiliar, "ROI"))
     for desc, mask, kind in masks:
         told = {"Description": f"Voxels of the {desc}", "Type": kind, **shared}
-        _write(maps.image(mask.astype(np.uint8)), told, folder / f"{name}_desc-{desc}_mask")
-    write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
-    write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
-    report = estimate_report(estimate, acquisitions, field_strength)
-    write_pages(estimate, report, field_strength, folder, f"{name}_report")
+        images[f"{name}_desc-{desc}_mask"] = maps.image(mask.astype(np.uint8)), told
+    with writing({f"{file}.nii.gz": image for file, (image, _) in images.items()}, folder):
+        for file, (_, told) in images.items():
+            write_json(told, folder / f"{file}.json")
+        write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
+        write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
+        report = estimate_report(estimate, acquisitions, field_strength)
+        write_pages(estimate, report, field_strength, folder, f"{name}_report")
     return report
-
-
-def _write(image: sitk.Image, told: Mapping[str, Any], path: Path) -> None:
-    write_image(image, path.with_name(f"{path.name}.nii.gz"))
-    write_json(told, path.with_name(f"{path.name}.json"))
 
 
 def begin_dataset(root: Path, out: Path, overwrite: bool, made: str = "Tissue maps") -> None:

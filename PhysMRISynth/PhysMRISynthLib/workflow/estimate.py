@@ -28,6 +28,7 @@ from ..physics.tissues import PROPERTIES, tissue_table
 from .aligned import align_inputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
+from .compute import Compute
 from .coverage import coverage_reasons
 from .even_voxels import brain_voxels, even_voxels
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
@@ -119,19 +120,18 @@ def estimate_tissue_maps(
     its extent at an isotropic ``spacing_mm``.
 
     ``register`` as in :func:`~PhysMRISynthLib.imaging.alignment.align`; ``field_strength`` in tesla; ``prior`` "network", "literature" or
-    "auto" (the network where it is installed) and the ``device`` that it runs on (auto, cpu, cuda, mps); ``weights`` a network to use
-    instead of the installed one. Raises a PhysMRISynthError that
+    "auto" (the network where it is installed); ``device`` what network and fit run on (cpu, cuda, mps; auto: the network on a GPU that
+    works, the fit on the CPU); ``weights`` a network to use instead of the installed one. Raises a PhysMRISynthError that
     names cause and remedy when no trustworthy maps can be had.
     """
     clock = _Clock(progress)
+    compute = Compute.on(device)
     chosen = reference_of(acquisitions, reference)
     check_inputs(acquisitions)
     processed = check_intensities(acquisitions)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
     if weights is None or prior == "literature":
         weights = usable_weights(prior)
-    if weights is None and device not in ("auto", "cpu"):
-        raise EstimationError(f"The literature prior runs on the CPU, not on '{device}'. Use --device auto or cpu.")
     clock.stage("align")
     grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
     alignments, misplaced = align_inputs(acquisitions, chosen, register, grid, clock.fraction)
@@ -157,9 +157,9 @@ def estimate_tissue_maps(
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
         profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
-        head = _fit_head(observations, profiles, voxels, grid, field_strength, doubtful, clock.fraction)
+        head = _fit_head(observations, profiles, voxels, grid, field_strength, doubtful, clock.fraction, compute)
         clock.stage("fit voxels")
-        fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction)
+        fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction, compute)
     clock.stage("check the fit")
     brain = brain_mask(voxels.volume(fitted.brain), grid)
     unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
@@ -223,6 +223,7 @@ def _fit_head(
     field_strength: float,
     doubtful: Mapping[str, float],
     progress: Callable[[float], None],
+    compute: Compute,
 ) -> HeadModel:
     """Fit the head level on voxels of the brain that every input shows to be even.
 
@@ -237,7 +238,8 @@ def _fit_head(
             raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
     sample = even_voxels(observations, voxels, [None if p is None else p.half_extent(grid) for p in profiles])
     atlas = voxels.atlas[:, sample] / np.float32(255.0)
-    return fit_head([o.at(sample) for o in observations], voxels.positions(sample), atlas, field_strength, doubtful, progress)
+    seen, positions = [o.at(sample) for o in observations], voxels.positions(sample)
+    return compute.at_once(lambda move: fit_head(seen, positions, atlas, field_strength, doubtful, progress, move))
 
 
 def _assembled(

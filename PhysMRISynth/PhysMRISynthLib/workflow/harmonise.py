@@ -19,6 +19,7 @@ from ..physics.presets import load_presets, protocol_from_spec
 from ..physics.protocol import Protocol
 from .cohort import Done, plan, run_visits
 from .cohort_visit import FAILED, Options, Row, Task, Visit
+from .compute import Compute
 from .outputs import SYNTHETIC, write_json
 from .render import render
 from .thumbnails import write_index, write_thumbnail
@@ -65,17 +66,20 @@ def render_cohort(
     scheduler: str | None = None,
     overwrite: bool = False,
     done: Done = lambda row, count, total: None,
+    device: str = "auto",
 ) -> list[Row]:
     """Render the maps of every visit of a derivative of ``estimate --bids`` in the same protocols, into the data set ``out``.
 
     As :func:`~PhysMRISynthLib.workflow.cohort.estimate_cohort`: visits that are complete are kept, a failure is a row and stops nothing;
-    ``index.html`` shows every visit. Raises ImageError when there are no maps, ProtocolError for a protocol that cannot be.
+    ``index.html`` shows every visit. ``device`` as :meth:`.compute.Compute.on` has it. Raises ImageError when there are no maps,
+    ProtocolError for a protocol that cannot be, EstimationError for a device that cannot be had.
     """
     derivatives, out = Path(derivatives).absolute(), Path(out).absolute()
     suffixes = [suffix_of(spec) for spec in specs]
     if len(set(suffixes)) < len(suffixes):
         raise ImageError(f"Two of the protocols are {Counter(suffixes).most_common(1)[0][0]} contrasts. Render them into two data sets.")
-    options = Contrasts(specs=dict(zip(suffixes, specs, strict=True)))
+    Compute.on(device)  # refused before the first visit
+    options = Contrasts(specs=dict(zip(suffixes, specs, strict=True)), device=device)
     visits, rows = visits_with_maps(derivatives, participants)
     tasks = [Task(visit, options, derivatives, out, overwrite, make_contrasts) for visit in visits]
     return _run(derivatives, out, tasks, rows, (participants, jobs, scheduler, overwrite, done))
@@ -165,7 +169,8 @@ def make_contrasts(visit: Visit, options: Options, root: Path, folder: Path) -> 
     images = {}
     for suffix, spec in options.specs.items():
         protocol = protocol_from_spec(spec)
-        voxels = render(maps, protocol, scale=1000.0 if protocol.sequence.uses_pd else 1.0)
+        scale = 1000.0 if protocol.sequence.uses_pd else 1.0
+        voxels = render(maps, protocol, scale=scale, compute=Compute.on(options.device))
         name = f"{visit.name}_desc-synthetic_{suffix}"
         write_image(maps.image(voxels), folder / f"{name}.nii.gz")
         told = {"Description": SYNTHETIC, "Sources": [path.relative_to(root).as_posix() for path in visit.files.values()]}

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import SimpleITK as sitk
 
-from ..fitting.compartments import fit_fluid_shares
+from ..fitting.compartments import fit_fluid_shares, mixed_with_fluid
 from ..fitting.head import HeadModel
 from ..fitting.mixture import gaussian_prior, mean_uncertainty, responsibilities
 from ..fitting.observation import Observation
@@ -18,11 +18,16 @@ from ..fitting.voxelwise import fit_voxels, predict
 from ..imaging.atlas import AtlasPlacement, atlas_on_grid
 from ..imaging.slice_profile import SliceProfile
 from ..imaging.volumes import image_like
-from .chunks import for_each_chunk
+from ..physics.arrays import Array, Move, columns, like, namespace, on_host
+from ..physics.dual import exp, sqrt
+from .compute import Compute
 
 NO_TISSUE = 255
 """In place of a row of the tissue table where no tissue is more probable than not."""
 _CHUNK = 1 << 15
+_FIRST_PART = 0.9
+"""Of the time goes into all voxels as one compartment."""
+_NUMPY = Compute()
 _ROUNDS = 2
 """Back projections of the thick inputs' residuals."""
 
@@ -75,9 +80,13 @@ class FittedVoxels:
 
 
 def fit_all_voxels(
-    head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, progress: Callable[[float], None] = lambda fraction: None
+    head: HeadModel,
+    observations: Sequence[Observation],
+    voxels: HeadVoxels,
+    progress: Callable[[float], None] = lambda fraction: None,
+    compute: Compute = _NUMPY,
 ) -> FittedVoxels:
-    """Classify and fit every voxel of the head, in chunks on all cores; memory beyond the results is bounded by the chunk."""
+    """Classify and fit every voxel of the head, in chunks; memory beyond the results is bounded by the chunk."""
     count = voxels.index.size
     adapted = head.adapted(observations)
     empty = np.empty
@@ -85,31 +94,64 @@ def fit_all_voxels(
         empty((3, count), np.float32), empty((3, count), np.float32), empty(count, np.float32), empty(count, np.uint8),
         empty(count, np.float32), empty((len(adapted), count), np.float32),
     )  # fmt: skip
-    shares = head.classes.shares(brain_rows()).astype(np.float32)
+    shares = head.classes.shares(brain_rows())
+    candidates: dict[int, tuple[np.ndarray, ...]] = {}
 
-    def work(piece: slice) -> None:
-        seen = [o.at(piece) for o in adapted]
-        fields = head.fields(head.basis.evaluate(voxels.positions(piece)))
-        expected = head.classes.weights(voxels.fractions(piece), settled=True)
+    def work(piece: slice, move: Move) -> None:
+        seen = [o.at(piece).moved(move) for o in adapted]
+        fields = _fields(head, voxels, piece, move)
+        expected = head.classes.weights(move(voxels.fractions(piece)), settled=True)
         assigned = responsibilities(head.looks, seen, fields, expected)
         mean, precision = gaussian_prior(head.classes, assigned)
-        gains = [np.float32(g) * f * c for g, f, c in zip(head.gains, fields, head.corrected(assigned), strict=True)]
+        gains = [float(g) * f * c for g, f, c in zip(head.gains, fields, head.corrected(assigned), strict=True)]
         theta, covariance = fit_voxels(seen, gains, mean, precision)
         covariance += mean_uncertainty(head.classes, assigned)
-        predicted = np.stack([predict(o, theta, g)[0] for o, g in zip(seen, gains, strict=True)])
-        fluid = assigned[brain_rows()[fluid_row()]].copy()
-        two = fit_fluid_shares(head, seen, fields, expected, assigned)
-        theta[:, two.where] += two.probability * (two.theta - theta[:, two.where])
-        predicted[:, two.where] += two.probability * (two.predicted - predicted[:, two.where])
-        fluid[two.where] += two.probability * two.share
-        result.theta[:, piece], result.predicted[:, piece], result.fluid[piece] = theta, predicted, fluid
-        result.sd[:, piece] = np.sqrt(covariance[[0, 3, 5]])
-        pure = assigned[: head.classes.pure]
-        result.brain[piece] = shares @ assigned
-        result.tissue[piece] = np.where(pure.max(axis=0) > 0.5, pure.argmax(axis=0), NO_TISSUE)
+        result.theta[:, piece] = on_host(theta)
+        result.sd[:, piece] = on_host(sqrt(covariance[[0, 3, 5]]))
+        for row, observation, gain in zip(result.predicted, seen, gains, strict=True):
+            row[piece] = on_host(predict(observation, theta, gain)[0])
+        result.fluid[piece] = on_host(assigned[brain_rows()[fluid_row()]])
+        result.brain[piece] = on_host(like(shares, assigned) @ assigned)
+        pure, xp = assigned[: head.classes.pure], namespace(assigned)
+        result.tissue[piece] = on_host(xp.where(xp.amax(pure, 0) > 0.5, pure.argmax(0), NO_TISSUE))
+        where, mixed = mixed_with_fluid(head, expected, assigned)
+        candidates[piece.start] = where + piece.start, mixed, on_host(fields[:, where])
 
-    for_each_chunk(count, _CHUNK, work, progress)
+    compute.for_each_chunk(count, _CHUNK, work, lambda done: progress(_FIRST_PART * done))
+    if candidates:
+        parts = zip(*(candidates[start] for start in sorted(candidates)), strict=True)
+        where, mixed, fields = (np.concatenate(part, axis=-1) for part in parts)
+        _split_fluid(head, adapted, result, where, mixed, fields, compute)
+    progress(1.0)
     return result
+
+
+def _split_fluid(
+    head: HeadModel, adapted: Sequence[Observation], result: FittedVoxels, where: np.ndarray, mixed: np.ndarray, fields: np.ndarray,
+    compute: Compute,
+) -> None:  # fmt: skip
+    """Fit the voxels ``where`` tissue and fluid may be together, under their classes' probabilities ``mixed``, and put them into the
+    ``result`` as far as these go."""
+
+    def work(piece: slice, move: Move) -> None:
+        at = where[piece]
+        two = fit_fluid_shares(head, [o.at(at).moved(move) for o in adapted], move(fields[:, piece]), move(mixed[:, piece]))
+        probability = on_host(two.probability)
+        for values, own in zip((*result.theta, *result.predicted), (*on_host(two.theta), *on_host(two.predicted)), strict=True):
+            values[at] += probability * (own - values[at])
+        result.fluid[at] += probability * on_host(two.share)
+
+    compute.for_each_chunk(where.size, _CHUNK, work)
+
+
+def _fields(head: HeadModel, voxels: HeadVoxels, piece: slice, move: Move) -> Array:
+    """Receive fields (n, N) of the inputs at consecutive voxels, from the planes that hold these."""
+    index, plane = voxels.index[piece], voxels.shape[1] * voxels.shape[2]
+    first, last = index[0] // plane, index[-1] // plane + 1
+    down, *in_plane = (np.arange(size) * width for size, width in zip(voxels.shape, voxels.spacing, strict=True))
+    lines, across = head.basis.factors(head.coefficients, [down[first:last], *in_plane])
+    logs = move(lines.astype(np.float32)) @ move(across.astype(np.float32))
+    return exp(columns(logs.reshape(len(lines), -1), move(index - first * plane)))
 
 
 def fit_with_profiles(
@@ -119,6 +161,7 @@ def fit_with_profiles(
     voxels: HeadVoxels,
     grid: sitk.Image,
     progress: Callable[[float], None] = lambda fraction: None,
+    compute: Compute = _NUMPY,
 ) -> FittedVoxels:
     """:func:`fit_all_voxels` where some inputs average over slices much thicker than the grid's (``profiles``; None: they do not).
 
@@ -127,14 +170,14 @@ def fit_with_profiles(
     are averaged as the inputs are.
     """
     rounds = _ROUNDS if any(profiles) else 0
-    fitted = fit_all_voxels(head, observations, voxels, partial(_told, progress, 0, rounds + 1))
+    fitted = fit_all_voxels(head, observations, voxels, partial(_told, progress, 0, rounds + 1), compute)
     for k in range(rounds):
         seen = _averaged(fitted.predicted, profiles, voxels, grid)
         thin = [
             o if profile is None else _back_projected(o, local, mean)
             for o, profile, local, mean in zip(observations, profiles, fitted.predicted, seen, strict=True)
         ]
-        fitted = fit_all_voxels(head, thin, voxels, partial(_told, progress, k + 1, rounds + 1))
+        fitted = fit_all_voxels(head, thin, voxels, partial(_told, progress, k + 1, rounds + 1), compute)
     return replace(fitted, predicted=_averaged(fitted.predicted, profiles, voxels, grid)) if rounds else fitted
 
 

@@ -15,6 +15,7 @@ from ..imaging.acquisition import Acquisition
 from ..imaging.alignment import Alignment
 from ..imaging.masks import bounding_box
 from ..imaging.volumes import image_like
+from .chunks import for_each_chunk
 from .receive_field import StrongField
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _SPACING_MM, _MARGIN_MM = 1.0, 12.0
 _BRAIN_POSSIBLE = 25
 """Of 255: where the atlas gives the brain less, the network is not asked."""
+_CHUNK = 1 << 15
 _DOUBT = 0.003
 """Least probability that network and atlas give any tissue: either may err."""
 
@@ -109,10 +111,16 @@ def joined_with_atlas(fractions: np.ndarray, atlas: np.ndarray) -> np.ndarray:
     The network, which learned from pieces of heads, knows contrasts and neighbourhoods; the atlas knows places. Of lesions only the network
     speaks; where it was not asked (all 0), the atlas alone does.
     """
-    tissues, lesion = fractions[:-1], fractions[-1:].astype(np.float32)
-    joint = (tissues / np.float32(255.0) + np.float32(_DOUBT)) * (atlas / np.float32(255.0) + np.float32(_DOUBT))
-    joint *= (np.float32(255.0) - lesion) / joint.sum(axis=0)
-    return np.concatenate([np.round(joint).astype(np.uint8), fractions[-1:]])
+    joined = fractions.copy()
+
+    def work(piece: slice) -> None:
+        tissues, lesion = fractions[:-1, piece], fractions[-1:, piece].astype(np.float32)
+        joint = (tissues / np.float32(255.0) + np.float32(_DOUBT)) * (atlas[:, piece] / np.float32(255.0) + np.float32(_DOUBT))
+        joint *= (np.float32(255.0) - lesion) / joint.sum(axis=0)
+        joined[:-1, piece] = np.round(joint)
+
+    for_each_chunk(fractions.shape[1], _CHUNK, work)
+    return joined
 
 
 def _where_brain_may_be(mask: np.ndarray, voxels: np.ndarray, atlas: np.ndarray) -> np.ndarray:

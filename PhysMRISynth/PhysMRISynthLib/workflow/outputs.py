@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ REPORT = "report.json"
 _LEFTOVER_SECONDS = 86_400.0
 _LOCK_SECONDS = 10.0
 """Longer than any run needs to move its files: a lock that is older was left by one that was killed."""
+_WRITERS = 2
 SYNTHETIC = "Synthetic: rendered from tissue maps by a signal equation. Not for diagnosis."
 """What the sidecar of a rendered image says."""
 
@@ -165,24 +167,48 @@ def write_estimate(
 ) -> None:
     """Write maps, SDs, mask, fits, and the report (JSON, HTML, PDF, PNG) into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
-        save_estimate(estimate, acquisitions, field_strength, folder)
-        write_report(estimate, acquisitions, field_strength, folder, out)
+        with writing(_volumes(estimate), folder):
+            write_labels(estimated_labels(estimate), folder)
+            report = estimate_report(estimate, acquisitions, field_strength)
+            write_pages(estimate, report, field_strength, folder)
+        _write_report(report, acquisitions, folder, out)
 
 
 def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
+    with writing(_volumes(estimate), folder):
+        write_labels(estimated_labels(estimate), folder)
+
+
+def _volumes(estimate: Estimate) -> dict[str, sitk.Image]:
+    """The images of an estimate by file name."""
     images = estimate.maps.files() | {f"fit_{name}.nii.gz": estimate.maps.image(fit) for name, fit in estimate.fits.items()}
     if estimate.unfamiliar is not None:
         images[UNFAMILIAR] = estimate.maps.image(estimate.unfamiliar.astype(np.uint8))
-    for name, image in images.items():
-        write_image(image, folder / name)
-    write_labels(estimated_labels(estimate), folder)
+    return images
+
+
+@contextmanager
+def writing(images: Mapping[str, sitk.Image], folder: Path) -> Iterator[None]:
+    """Write images into an existing folder on other threads while the block works: compression leaves the interpreter free.
+
+    Raises ImageError at the end of the block when one could not be written.
+    """
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        written = [pool.submit(write_image, image, folder / name) for name, image in images.items()]
+        yield
+        for one in written:
+            one.result()
 
 
 def write_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, out: Path) -> None:
     """Write the report (JSON, HTML, PDF, PNG) beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
     report = estimate_report(estimate, acquisitions, field_strength)
     write_pages(estimate, report, field_strength, folder)
+    _write_report(report, acquisitions, folder, out)
+
+
+def _write_report(report: Mapping[str, Any], acquisitions: Sequence[Acquisition], folder: Path, out: Path) -> None:
     names = sorted([REPORT, *(file.name for file in folder.iterdir())])
     _check_inputs_survive(acquisitions, out, names)
     write_json({**report, "files": names}, folder / REPORT)

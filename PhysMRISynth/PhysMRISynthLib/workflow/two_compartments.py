@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..imaging.tissue_maps import TissueMaps
+from ..physics.arrays import Array, namespace
 from ..physics.protocol import Protocol
 
 _T1_RANGE, _T2_RANGE = (150.0, 6000.0), (15.0, 3000.0)
@@ -21,10 +22,10 @@ _T1_RANGE, _T2_RANGE = (150.0, 6000.0), (15.0, 3000.0)
 class Compartments:
     """PD (fraction of water), T1 and T2 (ms) of the tissue alone, and the water of the ``fluid`` (fraction); float32 of one shape."""
 
-    pd: np.ndarray
-    t1: np.ndarray
-    t2: np.ndarray
-    fluid: np.ndarray
+    pd: Array
+    t1: Array
+    t2: Array
+    fluid: Array
 
 
 def are_apart(maps: TissueMaps, protocol: Protocol) -> bool:
@@ -32,16 +33,16 @@ def are_apart(maps: TissueMaps, protocol: Protocol) -> bool:
     return maps.fluid_fraction is not None and maps.fluid is not None and protocol.sequence.uses_pd
 
 
-def compartments(pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, fraction: np.ndarray, fluid: tuple[float, float, float]) -> Compartments:
+def compartments(pd: Array, t1: Array, t2: Array, fraction: Array, fluid: tuple[float, float, float]) -> Compartments:
     """Take the ``fraction`` of ``fluid`` (its PD, T1 and T2) out of voxels with these values; arrays of one shape."""
     water, fluid_t1, fluid_t2 = fluid
-    of_fluid = fraction * np.float32(water)
-    of_tissue = np.maximum(pd - of_fluid, np.float32(0.0))
+    of_fluid = fraction * float(water)
+    of_tissue = (pd - of_fluid).clip(min=0.0)
 
-    def left(whole: np.ndarray, own: float, shortest: float, longest: float) -> np.ndarray:
+    def left(whole: Array, own: float, shortest: float, longest: float) -> Array:
         with np.errstate(all="ignore"):  # air has no times, and what is all fluid has no tissue
-            time = of_tissue / (pd / whole - of_fluid / np.float32(own))
-        return np.clip(np.where(time > 0, time, longest), shortest, longest).astype(np.float32)
+            time = of_tissue / (pd / whole - of_fluid / float(own))
+        return namespace(time).where(time > 0, time, longest).clip(shortest, longest)
 
     return Compartments(of_tissue, left(t1, fluid_t1, *_T1_RANGE), left(t2, fluid_t2, *_T2_RANGE), of_fluid)
 
