@@ -38,7 +38,8 @@ def fit_unexplained(
         some = where[piece]
         seen = head.adapted([observation.at(some) for observation in observations])
         fields = head.fields(head.basis.evaluate(voxels.positions(some)))
-        gains = [np.float32(gain) * field for gain, field in zip(head.gains, fields, strict=True)]
+        corrected = head.gains * np.exp(head.corrections[-1])
+        gains = [np.float32(gain) * field for gain, field in zip(corrected, fields, strict=True)]
         prior = np.linalg.inv(np.outer(_SPREAD, _SPREAD) * (_CORRELATION + (1.0 - _CORRELATION) * np.eye(3)))
         theta, covariance = fit_voxels(seen, gains, _everywhere(_ANYTHING, some.size), _everywhere(prior[_UPPER], some.size))
         covariance += head.classes.extra[-1][_UPPER][:, None]  # the gains' uncertainty, as it reaches lesions
