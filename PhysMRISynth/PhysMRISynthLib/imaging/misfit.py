@@ -21,7 +21,7 @@ _RADIUS_MM = 60.0
 """Where a rotation counts as a displacement: about the brain's surface."""
 _STEPS_MM = (3.0, 2.0, 1.0, 0.5)
 _MIRRORED_STEPS_MM = (4.0, 2.0, 1.0)
-_MIRRORED_GAIN, _MIRRORED_RATIO = 0.05, 1.15
+_MIRRORED_GAIN, _MIRRORED_RATIO = 0.05, 1.3
 """Nats by which the mirrored image must tell more of the reference than the image as it is, and how many times as much: a head that is
 nearly symmetric tells as much either way."""
 

@@ -30,8 +30,8 @@ _DEGREE, _ROUNDS, _OUTLIER = 2, 8, 2.0
 less."""
 _SURE, _LIKELY, _LEAST_VOXELS = 230, 127, 500
 """Of 255: where the atlas gives solid tissue of the brain, and the brain with its fluid, more. Fewer voxels of tissue tell no field."""
-_STRONG, _VERY_STRONG = 1.75, 3.0
-"""Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 1.7 with prescan normalisation: beyond the first it is
+_STRONG, _VERY_STRONG = 2.1, 3.0
+"""Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 2.0 in sound images: beyond the first it is
 divided out, beyond the second what is left of it may still show."""
 
 

@@ -15,7 +15,7 @@ from .verdict import Cause, Level, Reason
 
 FILE = "unfamiliar.nii.gz"
 _WORKING_MM = 2.0
-_DISTANCE, _GROWN_TO = 2.0, 1.2
+_DISTANCE, _GROWN_TO = 2.0, 1.6
 """SDs (root mean square over the inputs) from the nearest tissue's signals: of what is a region for certain, and of what belongs to a
 region that it touches."""
 _OPENING_MM, _LEAST_ML = 4.0, 3.0
