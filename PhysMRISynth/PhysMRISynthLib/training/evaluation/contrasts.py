@@ -24,7 +24,7 @@ _NOTES = (
     "maps that were estimated from the other two; tissue and fluid of a voxel are rendered apart, as the product does. "
     f"The {ORACLE} is the voxelwise linear regression, with intercept, on the other two, fitted on this patient's own image of the "
     "left-out contrast, which no estimate sees. The brain mask is where all three skull-stripped images are above 0, and what that "
-    f"encloses. The left-out FLAIR is rendered at the conventional echo time of its variable-flip train. {PROTOCOLS_DOUBTFUL}",
+    f"encloses. The left-out FLAIR is rendered as a variable-flip train at its nominal echo time. {PROTOCOLS_DOUBTFUL}",
     CONVENTION,
 )
 
