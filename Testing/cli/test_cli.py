@@ -308,7 +308,7 @@ def test_the_sidecars_field_strength_counts_beside_a_given_protocol(scans: dict[
 
 
 def test_a_presets_estimated_echo_time_is_fitted(scans: dict[str, Path]) -> None:
-    assert read_acquisition("t2w", scans["t2w"], "oasis3-t2w").conventional_echo_time == 100.0
+    assert read_acquisition("t2w", scans["t2w"], "oasis3-t2w").conventional_echo_time == 455.0
     assert read_acquisition("t2w", scans["t2w"], "oasis3-t2w,TE=90").conventional_echo_time is None
     assert read_acquisition("t1w", scans["t1w"], "adni-t1w").conventional_echo_time is None
 

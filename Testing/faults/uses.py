@@ -196,7 +196,7 @@ MEASURED = (
     Fault("no measured map", nothing, "import --out {out}/mine", r"Neither T1 nor T2 is given"),
     Fault("a measured map that is gone", nothing, IMPORT, r"T1\.nii\.gz does not exist"),
     Fault("T1 that may be in s or 1/s", maps(T1=lambda v: v / 1000), IMPORT, r"does not tell the unit of T1\. Give --t1-unit"),
-    Fault("a unit that nobody knows", maps(), IMPORT + " --t1-unit furlong", r"'furlong' is not known\. Use ms, s"),
+    Fault("a unit that nobody knows", maps(), IMPORT + " --t1-unit furlong", r"'furlong' is not known\. Give --t1-unit \(ms, s"),
     Fault(
         "a sidecar of a unit that nobody knows",
         both(maps(), content("maps/T1.json", b'{"Units": "furlong"}')),

@@ -109,7 +109,7 @@ def _states(folder: Path, theme: str, palette: QtGui.QPalette | None) -> None:
         driven.choose("t1wProtocolComboBox", "Enter values…")
         driven.choose("t1wSequenceComboBox", "Spin echo")
         picture("3_entering")
-        for role, preset in (("t1w", "OASIS-3: T1w MPRAGE"), ("t2w", "OASIS-3: T2w SPACE"), ("flair", "OASIS-3: FLAIR")):
+        for role, preset in (("t1w", "OASIS-3: T1w MPRAGE, TR 2400"), ("t2w", "OASIS-3: T2w SPACE"), ("flair", "OASIS-3: FLAIR, TE 91")):
             driven.choose(f"{role}ProtocolComboBox", preset)
         driven.ui.fieldStrengthSpinBox.value = 1.5
         driven.click("applyButton")

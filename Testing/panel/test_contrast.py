@@ -72,7 +72,7 @@ def test_a_click_on_dir_nulls_the_white_matter_and_the_fluid_of_this_head(ready:
 def test_presets_of_another_field_strength_say_so(ready: DrivenPanel) -> None:
     listed = [ready.ui.presetComboBox.itemText(i) for i in range(ready.ui.presetComboBox.count)]
     assert {"ADNI: T1w MPRAGE (3 T)", "IXI: T2w TSE", "DIR", "T1w"} <= set(listed)
-    assert listed.index("DIR") < listed.index("As acquired: FLAIR") < listed.index("OASIS-3: FLAIR (3 T)")
+    assert listed.index("DIR") < listed.index("As acquired: FLAIR") < listed.index("OASIS-3: FLAIR, TE 91 (3 T)")
     ready.choose("presetComboBox", "ADNI: T1w MPRAGE (3 T)")
     assert "a protocol for 3 T, and these maps are of 1.5 T" in ready.message("presetNoteLabel")
     ready.choose("presetComboBox", "T1w")
@@ -330,7 +330,7 @@ def test_show_a_dir_of_this_patient_and_say_whether_to_trust_t1(driven: DrivenPa
     addImages("t1w", "t2w", "flair", known=small_head(1.5))
     driven.waitFor(lambda: driven.parameters.t1w is not None)
     assert "assumed protocols" in driven.ui.applyButton.text  # what it will be worth is said before the click
-    for role, preset in (("t1w", "OASIS-3: T1w MPRAGE"), ("t2w", "OASIS-3: T2w SPACE"), ("flair", "OASIS-3: FLAIR")):
+    for role, preset in (("t1w", "OASIS-3: T1w MPRAGE, TR 2400"), ("t2w", "OASIS-3: T2w SPACE"), ("flair", "OASIS-3: FLAIR, TE 91")):
         driven.choose(f"{role}ProtocolComboBox", preset)
     driven.ui.fieldStrengthSpinBox.value = 1.5
     assert driven.ui.applyButton.text == "Estimate tissue maps" and driven.message("estimateReasonLabel") == ""

@@ -49,7 +49,7 @@ def test_the_result_is_selected_shown_and_told(running: DrivenPanel, client: Fak
     assert "White matter T1 950\N{NO-BREAK SPACE}ms" in told and "±" not in told
     assert running.message("detailsLabel") == ""
     running.click("detailsButton")
-    assert "38 s" in running.message("detailsLabel") and "T1w 1.0 %, FLAIR 2.0 %" in running.message("detailsLabel")
+    assert "38 s" in running.message("detailsLabel") and "T1w 1.0\N{NO-BREAK SPACE}%, FLAIR 2.0\N{NO-BREAK SPACE}%" in running.message("detailsLabel")
     assert running.standins.dialogs.shown == []
     shown = running.slicer.views["Red"].GetSliceCompositeNode().GetBackgroundVolumeID()
     assert shown == running.panel.maps.volume("T1").GetID()
@@ -166,7 +166,7 @@ def test_choices_reach_the_job(driven: DrivenPanel, client: FakeClient) -> None:
     driven.choose("registerComboBox", "Always")
     driven.choose("referenceComboBox", "FLAIR")
     driven.choose("priorComboBox", "Atlas only")
-    driven.choose("flairProtocolComboBox", "OASIS-3: FLAIR")
+    driven.choose("flairProtocolComboBox", "OASIS-3: FLAIR, TE 91")
     driven.ui.fieldStrengthSpinBox.value = 1.5
     driven.ui.spacingSpinBox.value = 2.0
     driven.click("applyButton")

@@ -67,6 +67,9 @@ def test_a_preset_names_its_source_or_admits_that_there_is_none(preset: Preset) 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_a_preset_with_a_variable_flip_train_has_the_effective_echo_time(preset: Preset) -> None:
+    if preset.protocol.sequence.name.startswith("space"):  # the train itself has the nominal one
+        assert preset.protocol.values["TE"] > 250 and "nominal" in preset.source and preset.echo_time_estimated
+        return
     assert preset.protocol.values.get("TE", 0) <= 150
     if "SPACE" in preset.title:
         assert 80 <= preset.protocol.values["TE"] <= 110
@@ -107,7 +110,8 @@ def test_t2_weighting(preset: Preset) -> None:
 @pytest.mark.parametrize("preset", of_role("flair"), ids=lambda p: p.name)
 def test_flair_nulls_csf(preset: Preset) -> None:
     s = signals(preset)
-    assert 0 <= s["csf"] < 0.15 * s["white_matter"]
+    train = preset.protocol.sequence.name == "space_flair"  # whose long train recovers fluid, so that it is never quite dark
+    assert 0 <= s["csf"] < (0.4 if train else 0.15) * s["white_matter"]
     assert s["cortex"] > s["white_matter"]
 
 
@@ -191,12 +195,12 @@ def test_a_spec_may_be_a_sequence_with_values() -> None:
 
 
 def test_a_spec_may_change_some_values_of_a_preset() -> None:
-    protocol = protocol_from_spec("oasis3-t2w, te = 90", "sidecar")
-    assert protocol.sequence.name == "tse"
-    assert protocol.values == {"TR": 3200, "TE": 90, "L": 1000}
-    assert protocol.sources == {"TR": "preset oasis3-t2w", "TE": "sidecar", "L": "preset oasis3-t2w"}
-    assert protocol.notes == PRESETS["oasis3-t2w"].protocol.notes
-    assert PRESETS["oasis3-t2w"].protocol.values["TE"] == 100
+    protocol = protocol_from_spec("oasis3-t2w, te = 567", "sidecar")
+    preset = PRESETS["oasis3-t2w"].protocol
+    assert protocol.sequence.name == "space"
+    assert protocol.values == {**preset.values, "TE": 567}
+    assert protocol.sources == {name: "sidecar" if name == "TE" else "preset oasis3-t2w" for name in protocol.values}
+    assert protocol.notes == preset.notes and preset.values["TE"] == 455
 
 
 def test_a_change_keeps_which_values_are_defaults() -> None:

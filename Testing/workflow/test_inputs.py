@@ -158,7 +158,7 @@ def test_notes_of_the_header_come_with_the_input(scan: Callable[..., Path]) -> N
 def test_a_t1w_after_a_contrast_agent_is_refused_unless_it_is_allowed(scan: Callable[..., Path], name: str, told: dict[str, Any]) -> None:
     path = scan(name, {**MPRAGE, **told})
     for spec in (None, "mprage,TR=2300,TI=900"):
-        with pytest.raises(ImageError, match=rf"{name}.*after a contrast agent.*--allow-contrast-agent takes it"):
+        with pytest.raises(ImageError, match=rf"{name}.*after a contrast agent.*Use --allow-contrast-agent to accept it anyway"):
             read_acquisitions({"t1w": path}, {"t1w": spec})
         (forced,) = read_acquisitions({"t1w": path}, {"t1w": spec}, allow_contrast_agent=True)
         assert "after a contrast agent" in forced.protocol.notes[0] and "maps are wrong where it went" in forced.protocol.notes[0]

@@ -14,9 +14,12 @@ from .estimate_text import expected_lines, protocol_lines
 def show_visit(files: Mapping[str, Path | None], options: argparse.Namespace) -> int:
     """Print protocols with their sources, and the best verdict to expect; returns the exit code."""
     from ..workflow.inputs import field_strength_of, read_acquisitions
+    from ..workflow.more_inputs import read_more
 
     specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
+    more = [(role, Path(file), spec) for role, file, spec in options.also]
+    acquisitions += read_more(more, options.allow_contrast_agent, options.field_strength)
     strength, source = field_strength_of(acquisitions, options.field_strength)
     print(f"field strength: {strength:g} T ({source})", *protocol_lines(acquisitions), *expected_lines(acquisitions), sep="\n", flush=True)
     return 0

@@ -143,7 +143,8 @@ def _correlation(seen: np.ndarray, expected: np.ndarray, where: np.ndarray) -> f
         return 0.0
     a, b = (np.minimum(values, np.percentile(values[values > 0.0], 99) if (values > 0.0).any() else 0.0) for values in (seen, expected))
     a, b = a[where], b[where]
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0.0 and b.std() > 0.0 else 0.0
+    spread = min(a.std() / max(abs(a).max(), 1e-30), b.std() / max(abs(b).max(), 1e-30)) if a.size else 0.0
+    return float(np.corrcoef(a, b)[0, 1]) if spread > 1e-6 else 0.0  # what is constant but for rounding is like nothing
 
 
 def place_tissues(tissue: sitk.Image, progress: Callable[[float], None] = lambda fraction: None) -> AtlasPlacement:

@@ -92,7 +92,7 @@ def _in_sister_folder(path: Path) -> Path | None:
     names = {f"{_stem(path)}.json", f"{_stem(path)}.json".replace("_sess-", "_ses-"), f"{_stem(path)}.json".replace("_ses-", "_sess-")}
     folder = path.absolute().parent
     for _ in range(_KIND_LEVELS + 1):
-        inside = (sister for sister in sorted(folder.iterdir()) if _holds_one_kind(sister))
+        inside = (sister for sister in (sorted(folder.iterdir()) if folder.is_dir() else ()) if _holds_one_kind(sister))
         places = [place for sister in inside for place in (sister, sister / "files")]
         found = next((place / name for place in places for name in sorted(names) if (place / name).is_file()), None)
         if found is not None or not _holds_one_kind(folder):

@@ -9,6 +9,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..fitting.check import LARGEST_GOOD_RESIDUAL
 from ..workflow.knowledge import Knowledge, knowledge_in, worst
 from ..workflow.verdict import Cause, Level
 from .look import BADGE, LEVEL_COLOURS, LEVEL_ICONS
@@ -91,7 +92,7 @@ def _run(report: Mapping[str, Any]) -> str:
     fits = {role: told["residual_rms_percent"] for role, told in (report.get("inputs") or {}).items() if "residual_rms_percent" in told}
     if fits:
         listed = ", ".join(f"{ROLE_TITLES.get(role, role)} {value:.1f} %" for role, value in fits.items())
-        parts.append(_("residuals {listed} of bright tissue (good: below 4 %)").format(listed=listed))
+        parts.append(_("residuals {listed} of bright tissue (good: below {limit:g} %)").format(listed=listed, limit=LARGEST_GOOD_RESIDUAL))
     network = report.get("network")
     parts.append(_("atlas + neural network ({device})").format(device=network["device"]) if network else _("atlas only"))
     return together("; ".join(parts))

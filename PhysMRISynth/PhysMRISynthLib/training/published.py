@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..imaging.acquisition import CONVENTIONAL_ECHO_TIME
 from ..physics.protocol import Protocol
 from ..physics.tissues import tissue_table
 
@@ -16,8 +17,11 @@ def as_published(protocol: Protocol) -> Protocol:
     name, values = protocol.sequence.name, protocol.values
     if name == "mprage":
         return Protocol.of("mprage_simple", "published equation", TR=values["TR"], TI=values["TI"])
-    if name in ("se", "tse"):
-        return Protocol.of("tse", "published equation", TR=values["TR"], TE=values["TE"], L=0.0)
+    echo_time = CONVENTIONAL_ECHO_TIME if name.startswith("space") else values.get("TE", 0.0)
+    if name in ("se", "tse", "space"):
+        return Protocol.of("tse", "published equation", TR=values["TR"], TE=echo_time, L=0.0)
+    if name == "space_flair":
+        return Protocol.of("flair", "published equation", TR=values["TR"], TE=echo_time, TI=values["TI"], L=0.0)
     if name in ("ir", "flair", "stir"):
         return protocol.changed("published equation", L=0.0)
     return protocol

@@ -49,9 +49,9 @@ _OF_WHITE = 0.15
 class UnknownUnitError(ImageError):
     """The unit of a map is not known: ``cause`` says why, ``units`` are those that can be stated."""
 
-    def __init__(self, cause: str, quantity: str) -> None:
-        self.cause, self.units = cause, UNITS[quantity]
-        super().__init__(f"{cause} Give --{quantity.lower()}-unit ({', '.join(self.units)}).")
+    def __init__(self, cause: str, quantity: str | None = None) -> None:
+        self.cause, self.units = cause, UNITS[quantity] if quantity else ()
+        super().__init__(f"{cause} Give --{quantity.lower()}-unit ({', '.join(self.units)})." if quantity else cause)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _WORKING_MM = 2.0
 _DISTANCE, _GROWN_TO = 2.0, 1.6
 """SDs (root mean square over the inputs) from the nearest tissue's signals: of what is a region for certain, and of what belongs to a
 region that it touches."""
-_OPENING_MM, _LEAST_ML = 4.0, 3.0
+_OPENING_MM, _LEAST_ML = 4.0, 5.0
 """Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
 
 
