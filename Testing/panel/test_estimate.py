@@ -49,7 +49,9 @@ def test_the_result_is_selected_shown_and_told(running: DrivenPanel, client: Fak
     assert "White matter T1 950\N{NO-BREAK SPACE}ms" in told and "±" not in told
     assert running.message("detailsLabel") == ""
     running.click("detailsButton")
-    assert "38 s" in running.message("detailsLabel") and "T1w 1.0\N{NO-BREAK SPACE}%, FLAIR 2.0\N{NO-BREAK SPACE}%" in running.message("detailsLabel")
+    assert "38 s" in running.message("detailsLabel") and "T1w 1.0\N{NO-BREAK SPACE}%, FLAIR 2.0\N{NO-BREAK SPACE}%" in running.message(
+        "detailsLabel"
+    )
     assert running.standins.dialogs.shown == []
     shown = running.slicer.views["Red"].GetSliceCompositeNode().GetBackgroundVolumeID()
     assert shown == running.panel.maps.volume("T1").GetID()

@@ -16,7 +16,7 @@ from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.inputs import field_strength_of, read_acquisition
 from PhysMRISynthLib.workflow.outputs import whole_folder
 from PhysMRISynthLib.workflow.small_head import small_head
-from validation.defects import acquisitions, clean_scans, in_brain, moved, voxels
+from validation.defects import acquisitions, clean_scans, in_brain, moved
 from workflow.remedies import TROUBLES, Trouble, written
 
 LIBRARY = Path(PhysMRISynthLib.__file__).parent
