@@ -124,7 +124,7 @@ PAIRS = (
         PAIR + STATED,
         r"do not lie where a brain has them\. .*no contrasts are exchanged",
         0,
-        written=PAIR_MAPS,
+        written=PAIR_MAPS | {"maps/unfamiliar.nii.gz"},
     ),
     Fault(
         "one file given twice",
@@ -139,7 +139,7 @@ PAIRS = (
         "estimate --t1w {here}/t1w.nii.gz --flair {here}/flair.nii.gz" + _END,
         r"the same patient",
         0,
-        written=T1W_MAPS | {"maps/fit_flair.nii.gz"},
+        written=T1W_MAPS | {"maps/fit_flair.nii.gz", "maps/unfamiliar.nii.gz"},
     ),
     Fault("inputs that lie apart", both(scan("t1w"), scans.far_away("t2w")), PAIR + " --no-register", r"do not overlap in space\. Check"),
     Fault("one input of two is missing", scan("t1w"), PAIR, r"t2w\.nii\.gz does not exist"),

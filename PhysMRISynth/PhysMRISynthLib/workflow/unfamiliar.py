@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..fitting.head import HeadModel
+from ..fitting.mixture import responsibilities
 from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows
 from .head_voxels import HeadVoxels
@@ -18,7 +19,8 @@ _WORKING_MM = 2.0
 _DISTANCE, _GROWN_TO = 2.0, 1.6
 """SDs (root mean square over the inputs) from the nearest tissue's signals: of what is a region for certain, and of what belongs to a
 region that it touches."""
-_OPENING_MM, _LEAST_ML = 4.0, 5.0
+_LIKELY = 0.5
+_OPENING_MM, _LEAST_ML = 4.0, 3.0
 """Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
 
 
@@ -48,7 +50,8 @@ def unfamiliar_region(
 
 
 def _distance(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
-    """How far (SDs) voxels lie from the signals of the nearest tissue of the brain; 0 where an input has no data."""
+    """How far (SDs) voxels lie from the signals of the nearest tissue of the brain; 0 where an input has no data, and where two tissues
+    that are expected there explain them."""
     adapted = head.adapted([observation.at(chosen) for observation in observations])
     fields = head.fields(head.basis.evaluate(voxels.positions(chosen)))
     flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
@@ -57,7 +60,9 @@ def _distance(head: HeadModel, observations: Sequence[Observation], voxels: Head
         away = flat - head.looks.means[row][:, None]
         nearest = np.minimum(nearest, np.einsum("nv,nm,mv->v", away, np.linalg.inv(head.looks.covariances[row]), away))
     covered = np.logical_and.reduce([o.covered for o in adapted])
-    return np.where(covered, np.sqrt(nearest / len(adapted)), 0.0)
+    expected = head.classes.weights(voxels.fractions(chosen), settled=True)
+    strange = responsibilities(head.looks, adapted, fields, expected)[-1] > _LIKELY
+    return np.where(covered & strange, np.sqrt(nearest / len(adapted)), 0.0)
 
 
 def unfamiliar_reasons(region: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:
