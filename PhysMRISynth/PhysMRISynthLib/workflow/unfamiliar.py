@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..fitting.head import HeadModel
-from ..fitting.mixture import responsibilities
+from ..fitting.mixture import responsibilities, squared_distances
 from ..fitting.observation import Observation
 from ..fitting.tissue_level import brain_rows
 from .head_voxels import HeadVoxels
@@ -55,10 +55,8 @@ def _distance(head: HeadModel, observations: Sequence[Observation], voxels: Head
     adapted = head.adapted([observation.at(chosen) for observation in observations])
     fields = head.fields(head.basis.evaluate(voxels.positions(chosen)))
     flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
-    nearest = np.full(chosen.size, np.inf)
-    for row in brain_rows():
-        away = flat - head.looks.means[row][:, None]
-        nearest = np.minimum(nearest, np.einsum("nv,nm,mv->v", away, np.linalg.inv(head.looks.covariances[row]), away))
+    rows = brain_rows()
+    nearest = squared_distances(head.looks.means[rows], np.linalg.inv(head.looks.covariances[rows]), flat).min(axis=0)
     covered = np.logical_and.reduce([o.covered for o in adapted])
     expected = head.classes.weights(voxels.fractions(chosen), settled=True)
     strange = responsibilities(head.looks, adapted, fields, expected)[-1] > _LIKELY
