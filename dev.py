@@ -65,7 +65,7 @@ def test(arguments: Sequence[str]) -> int:
     install("demo", "test")
     stages = {**lint_stages(), "pytest": ["pytest", "-n", "2", *SHARED_OUT, "--durations", "10", *arguments]}
     if not arguments:
-        paths = f"pythonpath=PhysMRISynth Testing {install_newer().relative_to(ROOT).as_posix()}"
+        paths = f"pythonpath=PhysMRISynth Training . {install_newer().relative_to(ROOT).as_posix()}"
         stages[f"pytest with {NEWER}"] = ["pytest", "-o", paths, *NEWER_TESTS]
     return run_stages(stages)
 
@@ -106,7 +106,7 @@ def bench(arguments: Sequence[str]) -> int:
     """Run every script in Testing/benchmarks, one after the other; those of a whole head read its label map's path from LABELS."""
     install("demo", "test")
     scripts = sorted((ROOT / "Testing" / "benchmarks").glob("[!_]*.py"))
-    paths = [str(ROOT / "Testing"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "LABELS": str(Path(arguments[0]).resolve()) if arguments else ""}
     statuses = [subprocess.call([str(program("python")), str(script)], cwd=ROOT, env=environment) for script in scripts]
     return next(filter(None, statuses), 0)

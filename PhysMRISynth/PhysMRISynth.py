@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from PhysMRISynthLib.physics.protocol import Protocol
-    from PhysMRISynthLib.workflow.export import Export
+    from PhysMRISynthLib.workflow.results.export import Export
     from PhysMRISynthLib.workflow.worker.client import Client
 
 
@@ -270,7 +270,7 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         """
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
         from PhysMRISynthLib.mrml.preview import protocolOf, renderContrast
-        from PhysMRISynthLib.workflow.live import Noise
+        from PhysMRISynthLib.workflow.rendering.live import Noise
 
         nodes = TissueMapNodes.wrap(maps)
         return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
@@ -316,7 +316,7 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         What was chosen among several runs or series, and which DICOM series were left out and why, is in ``sessionNotes``. Nothing is
         loaded when one of the files cannot be.
         """
-        from PhysMRISynthLib.imaging.sessions import find_session
+        from PhysMRISynthLib.imaging.intake.sessions import find_session
         from PhysMRISynthLib.mrml.estimation import loadVolumes
 
         session = find_session(folder)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "PhysMRISynth"))
+sys.path[:0] = [str(ROOT / "PhysMRISynth"), str(ROOT / "Training")]
 
 import PhysMRISynthLib  # noqa: E402
 

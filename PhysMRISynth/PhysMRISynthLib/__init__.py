@@ -2,7 +2,7 @@
 
 ``import PhysMRISynthLib as pms`` gives the public names in ``__all__``, each imported when it is first used; all other modules are
 internal and may change with any version. Layers, imports pointing downwards only: ``api``, ``cli``, ``mrml`` → ``workflow`` →
-``fitting``, ``imaging``, ``network`` → ``physics``; ``training`` beside ``workflow``.
+``fitting``, ``imaging``, ``network`` → ``headers`` → ``physics``.
 """
 
 from importlib import import_module
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .errors import PhysMRISynthError
     from .imaging.tissue_maps import TissueMaps
     from .physics.protocol import Protocol
-    from .workflow.estimate import Estimate
-    from .workflow.sample import SampledHead
+    from .workflow.estimation.estimate import Estimate
+    from .workflow.sampling.sample import SampledHead
 
 _HOMES = {
-    "Estimate": "workflow.estimate",
+    "Estimate": "workflow.estimation.estimate",
     "PhysMRISynthError": "errors",
     "Protocol": "physics.protocol",
-    "SampledHead": "workflow.sample",
+    "SampledHead": "workflow.sampling.sample",
     "TissueMaps": "imaging.tissue_maps",
 }
 """The modules of the public names that are not functions of ``api``."""

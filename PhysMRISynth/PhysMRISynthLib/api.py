@@ -8,20 +8,20 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .imaging.intake.volumes import write_image
 from .imaging.tissue_maps import TissueMaps, read_tissue_maps
-from .imaging.volumes import write_image
 from .physics.presets import all_presets
 from .physics.protocol import Protocol
-from .workflow.contrast_choice import protocol_of
-from .workflow.estimate import Estimate, estimate_tissue_maps
-from .workflow.export import Export
-from .workflow.export import export_dicom as write_dicom
-from .workflow.inputs import field_strength_of, read_acquisitions
-from .workflow.map_set import with_deviations
-from .workflow.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
-from .workflow.render import render as render_voxels
-from .workflow.report import estimate_report
-from .workflow.sample import ATTEMPTS, STEPS, Order, SampledHead, installed_sampler
+from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from .workflow.estimation.inputs import field_strength_of, read_acquisitions
+from .workflow.rendering.contrast_choice import protocol_of
+from .workflow.rendering.render import render as render_voxels
+from .workflow.results.export import Export
+from .workflow.results.export import export_dicom as write_dicom
+from .workflow.results.map_set import with_deviations
+from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
+from .workflow.results.report import estimate_report
+from .workflow.sampling.sample import ATTEMPTS, STEPS, Order, SampledHead, installed_sampler
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.known_head import KnownHead
-from PhysMRISynthLib.imaging.masks import bounding_box
-from PhysMRISynthLib.training.standard_test import known_head
+
+from physmrisynth_training.simulator.standard_acquisition import known_head
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.head.masks import bounding_box
 
 _SEED = 16
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 from _whole_head import simulated
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import volume_from_image
-from PhysMRISynthLib.training.standard_test import PROTOCOLS, standard_acquisition
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-from PhysMRISynthLib.workflow.report import peak_memory_gb
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, standard_acquisition
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
+from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.results.report import peak_memory_gb
 
 SHAPE = (160, 224, 160)
 

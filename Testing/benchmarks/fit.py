@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import numpy as np
+
+from physmrisynth_training.simulator.standard_acquisition import NOISE, PROTOCOLS
 from PhysMRISynthLib.fitting.mixture import gaussian_prior, literature_classes
 from PhysMRISynthLib.fitting.observation import Observation
 from PhysMRISynthLib.fitting.voxelwise import fit_voxels
 from PhysMRISynthLib.physics.noise import add_noise
-from PhysMRISynthLib.training.standard_test import NOISE, PROTOCOLS
 from PhysMRISynthLib.workflow.chunks import chunks, for_each_chunk
 
 VOXELS = 1_500_000

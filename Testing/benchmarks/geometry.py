@@ -11,16 +11,17 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 from _whole_head import simulated
-from imaging.phantoms import grid, rotation
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.alignment import align
-from PhysMRISynthLib.imaging.known_head import KnownHead, coverage, map_errors
-from PhysMRISynthLib.imaging.slice_profile import slice_profile
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+
+from physmrisynth_training.simulator.standard_acquisition import NOISE, PROTOCOLS, standard_acquisition
+from PhysMRISynthLib.imaging.head.alignment import align
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, coverage, map_errors
+from PhysMRISynthLib.imaging.head.slice_profile import slice_profile
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.noise import add_noise
-from PhysMRISynthLib.training.standard_test import NOISE, PROTOCOLS, standard_acquisition
-from PhysMRISynthLib.workflow import head_voxels
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation import head_voxels
+from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from Testing.imaging.phantoms import grid, rotation
 
 SPACING_MM, THICKNESS_MM = 5.0, 4.0
 IN_PLANE_MM = {"t2w": 0.9, "flair": 1.1}

@@ -8,10 +8,11 @@ from itertools import cycle
 
 import numpy as np
 import SimpleITK as sitk
+from render import FLAIR, SHAPE, _best, _ellipsoid, _maps
+
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.live import LiveRenderer, Noise, Region
-from render import FLAIR, SHAPE, _best, _ellipsoid, _maps
+from PhysMRISynthLib.workflow.rendering.live import LiveRenderer, Noise, Region
 
 SLICES = Region(tuple((axis, n // 2) for axis, n in enumerate(SHAPE)))
 CASES = {"FLAIR": (FLAIR, None), "exact MPRAGE": (Protocol.of("mprage"), None), "noisy FLAIR": (FLAIR, Noise(30.0))}

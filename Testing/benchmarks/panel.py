@@ -17,8 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 from render import SHAPE, _plain
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from mrml.scene import HeadlessSlicer, headless_slicer, scalar_volume
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.mrml.estimation import Inputs, WorkerRun, estimateJob
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
@@ -28,8 +27,9 @@ from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.live import Noise
+from PhysMRISynthLib.workflow.rendering.live import Noise
 from PhysMRISynthLib.workflow.worker.jobs import Finished, Result
+from Testing.mrml.scene import HeadlessSlicer, headless_slicer, scalar_volume
 
 ROLES = ("t1w", "t2w", "flair")
 PROTOCOLS = {role: load_presets()[f"oasis3-{role}"].protocol for role in ROLES}

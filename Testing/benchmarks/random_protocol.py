@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from PhysMRISynthLib.training.random_protocol import RandomProtocol
+
+from physmrisynth_training.simulator.random_protocol import RandomProtocol
 
 SHAPE = (4, 1, 96, 96, 96)
 REPEATS = 5

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.render import render_arrays
+from PhysMRISynthLib.workflow.rendering.render import render_arrays
 
 SHAPE = (160, 224, 160)
 FLAIR = Protocol.of("flair", TR=9000, TE=90, TI=2500, L=150)

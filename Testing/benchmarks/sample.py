@@ -11,11 +11,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+
+from physmrisynth_training.evaluation.anatomies import Anatomy, anatomy_of
+from physmrisynth_training.evaluation.samples import VOLUMES
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.training.evaluation.anatomies import Anatomy, anatomy_of
-from PhysMRISynthLib.training.evaluation.samples import VOLUMES
-from PhysMRISynthLib.workflow.report import peak_memory_gb
-from PhysMRISynthLib.workflow.sample import Drawn, Order, Sampler, installed_sampler
+from PhysMRISynthLib.workflow.results.report import peak_memory_gb
+from PhysMRISynthLib.workflow.sampling.sample import Drawn, Order, Sampler, installed_sampler
 
 HEADS = 4
 MANY, FEW = 50, (30, 20, 10)

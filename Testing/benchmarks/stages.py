@@ -47,7 +47,8 @@ def _write_inputs(folder: Path) -> None:
     import numpy as np
     import SimpleITK as sitk
     from _whole_head import simulated
-    from PhysMRISynthLib.training.standard_test import PROTOCOLS, standard_acquisition
+
+    from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, standard_acquisition
 
     images = standard_acquisition(simulated("stages", SHAPE).maps, np.random.default_rng(0))
     for name, image in images.items():
@@ -65,10 +66,10 @@ def _run(checkout: Path, folder: Path) -> dict:
 
 def _once(folder: Path) -> None:
     clock = _Clock("import")
-    from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-    from PhysMRISynthLib.workflow.inputs import read_acquisitions
-    from PhysMRISynthLib.workflow.outputs import write_estimate
-    from PhysMRISynthLib.workflow.report import peak_memory_gb
+    from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+    from PhysMRISynthLib.workflow.estimation.inputs import read_acquisitions
+    from PhysMRISynthLib.workflow.results.outputs import write_estimate
+    from PhysMRISynthLib.workflow.results.report import peak_memory_gb
 
     specs = json.loads((folder / "protocols.json").read_text(encoding="utf-8"))
     clock.stage("read the images")

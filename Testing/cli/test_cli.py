@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import same_grid, write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.imaging.volumes import same_grid, write_image
 from PhysMRISynthLib.network import weights
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
-from PhysMRISynthLib.workflow.example import example_head
-from PhysMRISynthLib.workflow.inputs import read_acquisition
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
+from PhysMRISynthLib.workflow.examples.example import example_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
 SPECS = {
     "t1w": "mprage,TR=2400,TI=1000,TE=3.16,FA=8,ESP=7.6,N=176",
@@ -330,7 +331,7 @@ def test_a_sessions_images_are_found_told_and_may_be_replaced(
         seen.update({a.name: a.volume.path for a in acquisitions})
         raise EstimationError("Seen enough.")
 
-    monkeypatch.setattr("PhysMRISynthLib.workflow.estimate.estimate_tissue_maps", look)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.estimation.estimate.estimate_tissue_maps", look)
     anat = tmp_path / "sub-1" / "anat"
     anat.mkdir(parents=True)
     for name in ("run-1_T1w", "run-2_T1w", "FLAIR"):

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.physics.own_presets import EQUATIONS
 from PhysMRISynthLib.physics.presets import OWN_PRESETS
 from PhysMRISynthLib.physics.sequences import OWN_SEQUENCES
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 
 
 @pytest.fixture(autouse=True)

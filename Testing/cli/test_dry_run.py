@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.cli import main
 
 KNOWN = {"RepetitionTime": 0.6, "EchoTime": 0.015, "MagneticFieldStrength": 1.5, "ScanningSequence": "SE"}

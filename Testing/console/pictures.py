@@ -9,20 +9,21 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PhysMRISynthLib.imaging.tissue_labels import labels_of, tissue_labels
+
+from PhysMRISynthLib.imaging.head.tissue_labels import labels_of, tissue_labels
+from PhysMRISynthLib.imaging.head.ventricles import ventricle_mask
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.ventricles import ventricle_mask
-from PhysMRISynthLib.imaging.volumes import volume_from_image
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.compare import compare_visits, renderings
-from PhysMRISynthLib.workflow.example import example_head
-from PhysMRISynthLib.workflow.map_set import MapSet
-from PhysMRISynthLib.workflow.measured_maps import import_maps, measured_of
-from PhysMRISynthLib.workflow.regions import measure_regions
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.sweep import swept
-from PhysMRISynthLib.workflow.thumbnails import axial_plane
-from workflow.map_folders import shared
+from PhysMRISynthLib.workflow.analysis.compare import compare_visits, renderings
+from PhysMRISynthLib.workflow.analysis.measured_maps import import_maps, measured_of
+from PhysMRISynthLib.workflow.analysis.sweep import swept
+from PhysMRISynthLib.workflow.cohort.thumbnails import axial_plane
+from PhysMRISynthLib.workflow.examples.example import example_head
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.results.map_set import MapSet
+from PhysMRISynthLib.workflow.results.regions import measure_regions
+from Testing.workflow.map_folders import shared
 
 FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "docs"
 STEP = (slice(None, None, 2),) * 3

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mrml.results import map_nodes, visit_nodes
-from mrml.scene import headless_slicer
+
 from PhysMRISynthLib.cli import main
-from PhysMRISynthLib.imaging.volumes import write_image
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.mrml.segmentation import tissueSegmentation
 from PhysMRISynthLib.physics.presets import OWN_PRESETS, protocol_from_spec
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.simulate import simulate
-from workflow.cohorts import touch
-from workflow.map_folders import head, write_derivative_maps, write_maps
-from workflow.test_compare import visit
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from Testing.mrml.results import map_nodes, visit_nodes
+from Testing.mrml.scene import headless_slicer
+from Testing.workflow.cohorts import touch
+from Testing.workflow.map_folders import head, write_derivative_maps, write_maps
+from Testing.workflow.test_compare import visit
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("tissues", "regions", "two-visits", "cohorts", "measured-maps", "contrasts")

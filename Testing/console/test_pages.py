@@ -7,13 +7,14 @@ import re
 import shlex
 from pathlib import Path
 
-import PhysMRISynthLib as pms
 import pytest
+
+import PhysMRISynthLib as pms
 from PhysMRISynthLib.cli import main
-from PhysMRISynthLib.imaging.volumes import write_image
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

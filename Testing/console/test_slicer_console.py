@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-from mrml.scene import headless_slicer
+
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import imagesOfSmallHead
-from PhysMRISynthLib.workflow.small_head import small_head
-from standins import install
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.mrml.scene import headless_slicer
+from Testing.standins import install
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "slicer-python.md").read_text(encoding="utf-8")

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.scans import Make, nothing
 from PhysMRISynthLib.cli import main
+from Testing.faults.scans import Make, nothing
 
 _NOBODY = 65534
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
-from faults.scans import Make
+
 from PhysMRISynthLib.imaging.dicom_out.identity import anonymous_identity
 from PhysMRISynthLib.imaging.dicom_out.mr_series import write_mr_series
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import write_image
 from PhysMRISynthLib.physics.protocol import Protocol
+from Testing.faults.scans import Make
 
 if TYPE_CHECKING:
     from pydicom import Dataset

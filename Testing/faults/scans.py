@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from imaging.phantoms import grid, rotation
-from PhysMRISynthLib.imaging.known_head import KnownHead
-from PhysMRISynthLib.imaging.volumes import image_like
+
+from physmrisynth_training.simulator.standard_acquisition import standard_acquisition
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import standard_acquisition
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.imaging.phantoms import grid, rotation
 
 Make = Callable[[Path], object]
 _SPACING_MM = 6.0

@@ -6,11 +6,12 @@ import os
 from functools import partial
 
 import numpy as np
-from faults import results, scans
-from faults.fault import Fault, full_disk, private, read_only, without_privileges
-from faults.results import maps, source
-from faults.scans import INF, NAN, both, content, link, made, nothing, picture, pipe, raw, scan, sidecar, truncated
-from faults.uses import USES
+
+from Testing.faults import results, scans
+from Testing.faults.fault import Fault, full_disk, private, read_only, without_privileges
+from Testing.faults.results import maps, source
+from Testing.faults.scans import INF, NAN, both, content, link, made, nothing, picture, pipe, raw, scan, sidecar, truncated
+from Testing.faults.uses import USES
 
 _END = " --prior literature --out {out}/maps"
 T1W = "estimate --t1w {here}/t1w.nii.gz" + _END

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from faults.fault import Fault, listing, temporary_files_in
-from faults.table import TABLE
+
+from Testing.faults.fault import Fault, listing, temporary_files_in
+from Testing.faults.table import TABLE
 
 _LONGEST_SECONDS = 60
 _LEAST_ROWS = 60

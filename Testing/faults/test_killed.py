@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.fault import full_disk, listing
-from faults.results import maps
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.volumes import TEMPORARY
-from PhysMRISynthLib.workflow.outputs import REPORT, whole_folder
+from PhysMRISynthLib.imaging.intake.volumes import TEMPORARY
+from PhysMRISynthLib.workflow.results.outputs import REPORT, whole_folder
+from Testing.faults.fault import full_disk, listing
+from Testing.faults.results import maps
 
 DIES = """
 import os, signal, sys
@@ -120,7 +121,7 @@ def test_a_folder_with_a_report_holds_the_whole_run_that_it_reports(tmp_path: Pa
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
+    from physmrisynth_training.learning.checkpoint import load_checkpoint, save_atomically
 
     save_atomically({"step": 1}, tmp_path / "checkpoint.pt")
     with full_disk(), pytest.raises((PhysMRISynthError, OSError)):

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from faults.scans import picture, raw, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.volumes import read_volume
+from PhysMRISynthLib.imaging.intake.volumes import read_volume
+from Testing.faults.scans import picture, raw, save
 
 HEADER = 348
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from faults.fault import Fault
-from faults.results import maps, on_another_grid, toy
-from faults.scans import Make, both, content, far_away, folder, nothing, scan
-from PhysMRISynthLib.imaging.volumes import write_image
-from workflow.cohorts import touch
-from workflow.map_folders import write_derivative_maps, write_maps
+
+from PhysMRISynthLib.imaging.intake.volumes import write_image
+from Testing.faults.fault import Fault
+from Testing.faults.results import maps, on_another_grid, toy
+from Testing.faults.scans import Make, both, content, far_away, folder, nothing, scan
+from Testing.workflow.cohorts import touch
+from Testing.workflow.map_folders import write_derivative_maps, write_maps
 
 MEASURE = "measure --maps {here}/maps --regions {here}/labels.nii.gz --out {out}/regions.tsv"
 VOLUMES = "volumes --maps {here}/maps --out {out}/volumes.tsv"

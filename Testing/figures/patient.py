@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import PhysMRISynthLib as pms
 import SimpleITK as sitk
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PhysMRISynthLib.workflow.contrast_choice import caption, protocol_of
-from PhysMRISynthLib.workflow.planes import brain_centre, draw_sides, plane
+
+import PhysMRISynthLib as pms
+from PhysMRISynthLib.workflow.rendering.contrast_choice import caption, protocol_of
+from PhysMRISynthLib.workflow.results.planes import brain_centre, draw_sides, plane
 
 OUT = Path(__file__).resolve().parents[2] / "Resources" / "patient.png"
 PROTOCOLS = {"t1w": "se,TR=600,TE=15", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=11000,TE=140,TI=2800"}

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from fitting.voxels import observe
+
+from physmrisynth_training.simulator.standard_acquisition import HEAD_SPREAD, TEXTURE
 from PhysMRISynthLib.fitting.head import HeadModel
 from PhysMRISynthLib.fitting.observation import Observation
 from PhysMRISynthLib.fitting.tissue_level import brain_rows
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import HEAD_SPREAD, TEXTURE
+from Testing.fitting.voxels import observe
 
 NAMES = [t.name for t in tissue_table()]
 VOXELS = 8_000

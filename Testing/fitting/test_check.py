@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from PhysMRISynthLib.fitting.check import LARGEST_GOOD_RESIDUAL, check_fit
 
 BRAIN = np.ones((20, 20, 20), dtype=bool)

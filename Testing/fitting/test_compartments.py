@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fitting.balls import NAMES, Head
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.fitting.compartments import fit_fluid_shares, joined, mixed_with_fluid
 from PhysMRISynthLib.fitting.head import HeadModel, fit_head
 from PhysMRISynthLib.fitting.mixture import responsibilities
 from PhysMRISynthLib.fitting.observation import Observation
 from PhysMRISynthLib.physics.noise import add_noise
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from Testing.fitting.balls import NAMES, Head
 
 CORTEX, FLUID = NAMES.index("cortex"), NAMES.index("csf")
 

@@ -6,12 +6,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from fitting.balls import NAMES, Head
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.fitting.head import fit_head
 from PhysMRISynthLib.fitting.observation import Observation
 from PhysMRISynthLib.fitting.tissue_level import ECHO_TIME, brain_rows
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from Testing.fitting.balls import NAMES, Head
 
 SUBSETS = [names for size in (1, 2, 3) for names in combinations(PROTOCOLS, size)]
 LITERATURE = np.stack([tissue_table()[row].theta for row in brain_rows()])

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fitting.balls import Head
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.fitting.head import HeadModel, fit_head
 from PhysMRISynthLib.fitting.observation import Observation
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from Testing.fitting.balls import Head
 
 WRONG = {**PROTOCOLS, "t2w": PROTOCOLS["t2w"].changed("wrong", TE=75)}
 INPUTS = {"three": PROTOCOLS, "two": {name: PROTOCOLS[name] for name in ("t1w", "t2w")}, "wrong": WRONG}

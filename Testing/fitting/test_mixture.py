@@ -6,14 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fitting.voxels import full, observe
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.fitting.mixture import class_signals, gaussian_prior, literature_classes, mean_uncertainty, responsibilities
 from PhysMRISynthLib.fitting.observation import Observation
 from PhysMRISynthLib.fitting.voxelwise import signed_signal
 from PhysMRISynthLib.physics.noise import add_noise
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
+from Testing.fitting.voxels import full, observe
 
 CLASSES = literature_classes(3.0)
 NAMES = [t.name for t in tissue_table()]

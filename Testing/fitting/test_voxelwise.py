@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from fitting.voxels import DIAGONAL, FIVE, brain_theta, full, observe, six
+
 from PhysMRISynthLib.fitting import voxelwise
 from PhysMRISynthLib.fitting.observation import MODEL_ERROR, Observation
 from PhysMRISynthLib.fitting.voxelwise import HIGHEST, LOWEST, fit_voxels, invert_symmetric, multiply_symmetric, predict
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
+from Testing.fitting.voxels import DIAGONAL, FIVE, brain_theta, full, observe, six
 
 CORTEX = next(t.theta for t in tissue_table() if t.name == "cortex")
 

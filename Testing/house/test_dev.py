@@ -110,7 +110,9 @@ def test_benchmarks_run_one_after_the_other(dev: ModuleType, installed: list[str
     folder = dev.ROOT / "Testing" / "benchmarks"
     folder.mkdir(parents=True)
     (folder.parent / "helper.py").write_text("", encoding="utf-8")
-    (folder / "b.py").write_text("import helper, os, sys\nprint(sys.argv[1:], os.path.basename(os.environ['LABELS']))", encoding="utf-8")
+    (folder / "b.py").write_text(
+        "import Testing.helper, os, sys\nprint(sys.argv[1:], os.path.basename(os.environ['LABELS']))", encoding="utf-8"
+    )
     (folder / "a.py").write_text("print('render: 1.0 s, 0.2 x NumPy')\nraise SystemExit(1)", encoding="utf-8")
     (folder / "_shared.py").write_text("print('not a benchmark')", encoding="utf-8")
     assert dev.main(["bench", "head.nii.gz"]) == 1

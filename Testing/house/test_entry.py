@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import slicer
-from mrml.scene import HeadlessSlicer, headless_slicer
-from standins import install
+
+from Testing.mrml.scene import HeadlessSlicer, headless_slicer
+from Testing.standins import install
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +48,7 @@ def test_metadata(entry: Any) -> None:
 def test_importing_the_entry_loads_nothing_but_slicer() -> None:
     script = (
         "import sys, slicer, slicer.util\n"
-        "from standins import install\n"
+        "from Testing.standins import install\n"
         "install(slicer)\n"
         "before = set(sys.modules)\n"
         "import PhysMRISynth\n"
@@ -55,10 +56,10 @@ def test_importing_the_entry_loads_nothing_but_slicer() -> None:
         "PhysMRISynth.PhysMRISynth(SimpleNamespace(path=PhysMRISynth.__file__))\n"
         "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))\n"
     )
-    paths = [str(ROOT / "PhysMRISynth"), str(ROOT / "Testing")]
+    paths = [str(ROOT / "PhysMRISynth"), str(ROOT)]
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{script}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['PhysMRISynth', 'standins']" or done.stdout.strip() == "['PhysMRISynth']", done.stdout
+    assert done.stdout.strip() == "['PhysMRISynth', 'Testing']" or done.stdout.strip() == "['PhysMRISynth']", done.stdout
 
 
 def test_what_the_user_chose_survives_a_saved_scene(entry: Any, headless: HeadlessSlicer, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ MODULES = sorted(path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py"))
 
 HEAVY = {"torch", "monai", "safetensors", "lightning", "pydicom", "highdicom", "dask", "distributed", "matplotlib", "tqdm", "nilearn",
          "scipy", "jinja2"}  # fmt: skip
-"""Packages that only network and training import at module scope, so that opening the panel and rendering need none of them."""
+"""Packages that only the network imports at module scope, so that opening the panel and rendering need none of them."""
 SLICER = {"slicer", "vtk", "qt", "ctk"}
 """What only the Slicer-facing parts may import."""
 
@@ -30,7 +30,8 @@ MOST_LINES = 400
 def linted(root: Path) -> subprocess.CompletedProcess[str]:
     """What import-linter says of the library below ``root``."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-cache"]
-    environment = os.environ | {"PYTHONPATH": str(root / "PhysMRISynth"), "PYTHONIOENCODING": "utf-8"}
+    paths = os.pathsep.join(str(root / name) for name in ("PhysMRISynth", "Training"))
+    environment = os.environ | {"PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
@@ -73,7 +74,7 @@ def outside_violations(source: str, path: Path) -> list[str]:
     everywhere = {name.split(".")[0] for name in imported_names(ast.parse(source), path)}
     at_once = {name.split(".")[0] for name in imported_names(at_module_scope(ast.parse(source)), path)}
     wrong = set() if part in ("mrml", "panel") else everywhere & SLICER
-    if part not in ("network", "training"):
+    if part != "network":
         wrong |= at_once & HEAVY
     if part == "physics":
         wrong |= everywhere - set(sys.stdlib_module_names) - {"numpy", "scipy", PACKAGE}
@@ -94,7 +95,7 @@ def test_heavy_packages_stay_where_they_are_needed() -> None:
 def test_importing_the_library_needs_no_heavy_package() -> None:
     """As above, but through everything that an import drags in."""
     names = [".".join([PACKAGE, *path.with_suffix("").parts]).removesuffix(".__init__") for path in MODULES]
-    light = [name for name in names if name.split(".")[1:2] not in (["network"], ["training"], ["mrml"], ["panel"])]
+    light = [name for name in names if name.split(".")[1:2] not in (["network"], ["mrml"], ["panel"])]
     script = (
         "import importlib, sys\n"
         f"for name in {light!r}:\n"
@@ -107,7 +108,13 @@ def test_importing_the_library_needs_no_heavy_package() -> None:
 
 
 def test_files_are_read_in_one_sitting() -> None:
-    paths = [*LIBRARY.rglob("*.py"), LIBRARY.parent / "PhysMRISynth.py", ROOT / "dev.py", ROOT / "release.py"]
+    paths = [
+        *LIBRARY.rglob("*.py"),
+        *(ROOT / "Training").rglob("*.py"),
+        LIBRARY.parent / "PhysMRISynth.py",
+        ROOT / "dev.py",
+        ROOT / "release.py",
+    ]
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     assert {name: count for name, count in lines.items() if count >= MOST_LINES} == {}
 
@@ -116,7 +123,8 @@ def test_files_are_read_in_one_sitting() -> None:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library's sources and contracts, to be spoilt."""
     root = tmp_path_factory.mktemp("copy")
-    shutil.copytree(LIBRARY, root / "PhysMRISynth" / PACKAGE, ignore=shutil.ignore_patterns("resources", "__pycache__"))
+    for folder in ("PhysMRISynth/PhysMRISynthLib", "Training/physmrisynth_training"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("resources", "__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
     return root
 
@@ -125,13 +133,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("path", "line"),
     [
         ("physics/contrast.py", "from ..fitting import check"),
-        ("imaging/masks.py", "import PhysMRISynthLib.network.config"),
-        ("workflow/render.py", "def f():\n    from ..training import atlas"),
-        ("workflow/render.py", "from ..mrml import nodes"),
+        ("imaging/head/masks.py", "import PhysMRISynthLib.network.config"),
+        ("workflow/rendering/render.py", "def f():\n    import physmrisynth_training.commands"),
+        ("workflow/rendering/render.py", "from ..results import outputs"),
+        ("imaging/intake/volumes.py", "from ..head import atlas"),
+        ("workflow/rendering/render.py", "from ...mrml import views"),
         ("cli/about.py", "from .. import api"),
         ("errors.py", "from .physics import dual"),
         ("physics/dual.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .protocol import Protocol"),
-        ("workflow/render.py", "def f():\n    import slicer"),
+        ("workflow/rendering/render.py", "def f():\n    import slicer"),
     ],
 )
 def test_imports_in_the_wrong_direction_are_seen(path: str, line: str, copy: Path) -> None:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import PhysMRISynthLib as pms
 import pytest
+
+import PhysMRISynthLib as pms
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mrml.dicom import classic, enhanced
-from PhysMRISynthLib.imaging.dicom_header import NUMBERS, SECONDS, TEXTS
 from pydicom.dataset import Dataset
+
+from PhysMRISynthLib.headers.dicom_header import NUMBERS, SECONDS, TEXTS
+from Testing.mrml.dicom import classic, enhanced
 
 TABLE: list[dict[str, Any]] = json.loads((Path(__file__).parent / "headers.json").read_text(encoding="utf-8"))
 """Each row: ``fields`` of a sidecar (seconds), the ``role`` it is given for, and what is expected of it."""

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.volumes import image_like
+
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 
 # centre and half-axes (mm), brightness in a T1-like and in a T2-like picture; later ones cover earlier ones
 _PARTS = (

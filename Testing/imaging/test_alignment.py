@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, head, head_points, moved_by, points, rotation, turn_between
+
 from PhysMRISynthLib.errors import RegistrationError
-from PhysMRISynthLib.imaging import alignment
-from PhysMRISynthLib.imaging.alignment import align, isotropic, motion_of
-from PhysMRISynthLib.imaging.masks import head_mask
-from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid
+from PhysMRISynthLib.imaging.head import alignment
+from PhysMRISynthLib.imaging.head.alignment import align, isotropic, motion_of
+from PhysMRISynthLib.imaging.head.masks import head_mask
+from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume, same_grid
+from Testing.imaging.phantoms import grid, head, head_points, moved_by, points, rotation, turn_between
 
 
 def motion(degrees: tuple[float, float, float], shift: tuple[float, float, float]) -> sitk.Euler3DTransform:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imaging.dicom_folders import FLAIR, T1W, picture, write_series
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.contrast_agent import check_contrast_agent, contrast_agent
-from PhysMRISynthLib.imaging.dicom_header import dicom_fields
-from PhysMRISynthLib.imaging.roles import role_of_name
-from PhysMRISynthLib.imaging.sessions import find_session
+from PhysMRISynthLib.headers.contrast_agent import check_contrast_agent, contrast_agent
+from PhysMRISynthLib.headers.dicom_header import dicom_fields
+from PhysMRISynthLib.headers.roles import role_of_name
+from PhysMRISynthLib.imaging.intake.sessions import find_session
+from Testing.imaging.dicom_folders import FLAIR, T1W, picture, write_series
 
 AFTER = [
     "t1_mprage_sag_post_Gd", "T1W_3D_TFE_GADOVIST", "T1 Dotarem", "T1 gadavist", "T1 FS POSTGAD", "t1_mprage_sag_CM", "T1+K", "T1 mit KM",

@@ -11,10 +11,11 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mrml.dicom import classic, enhanced
-from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.dicom_header import dicom_fields, is_dicom
 from pydicom.dataset import Dataset
+
+from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.headers.dicom_header import dicom_fields, is_dicom
+from Testing.mrml.dicom import classic, enhanced
 
 MPRAGE = {
     "RepetitionTime": "2300", "EchoTime": "2.98", "InversionTime": "900", "FlipAngle": "9", "MagneticFieldStrength": "3",

@@ -8,8 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from imaging.dicom_validator import violations
-from imaging.phantoms import grid, points, rotation
+
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.dicom_out.identity import anonymous_identity, share_within, source_identity
 from PhysMRISynthLib.imaging.dicom_out.mr_attributes import mr_attributes
@@ -19,6 +18,8 @@ from PhysMRISynthLib.imaging.dicom_out.planes import planes_of
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
+from Testing.imaging.dicom_validator import violations
+from Testing.imaging.phantoms import grid, points, rotation
 
 TURNED = rotation(20, -35, 50)
 GRIDS = {

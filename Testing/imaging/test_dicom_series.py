@@ -12,13 +12,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_enhanced, write_series
-from imaging.phantoms import rotation
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.dicom_series import read_scan, read_series, series_in
-from PhysMRISynthLib.imaging.sessions import find_session
-from PhysMRISynthLib.imaging.volumes import same_grid
-from PhysMRISynthLib.workflow.inputs import read_acquisition
+from PhysMRISynthLib.imaging.intake.dicom_series import read_scan, read_series, series_in
+from PhysMRISynthLib.imaging.intake.sessions import find_session
+from PhysMRISynthLib.imaging.intake.volumes import same_grid
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
+from Testing.imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_enhanced, write_series
+from Testing.imaging.phantoms import rotation
 
 
 def taken(folder: Path) -> dict[str, str]:

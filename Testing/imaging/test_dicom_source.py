@@ -8,13 +8,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from imaging.dicom_folders import picture, write_series
-from imaging.phantoms import rotation
+from pydicom.uid import generate_uid
+
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.dicom_out.identity import Identity, share_within, source_identity
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.workflow.export import export_dicom
-from pydicom.uid import generate_uid
+from PhysMRISynthLib.workflow.results.export import export_dicom
+from Testing.imaging.dicom_folders import picture, write_series
+from Testing.imaging.phantoms import rotation
 
 FRAME, ANOTHER = generate_uid(), generate_uid()
 T1W = picture(6, spacing=(8, 9, 10))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.imaging.head_volumes import LESION, head_volumes, ventricles
+
+from PhysMRISynthLib.imaging.head.head_volumes import LESION, head_volumes, ventricles
 from PhysMRISynthLib.physics.tissues import tissue_table
 
 WHITE, CORTEX, FLUID, BONE, AIR = (

@@ -7,10 +7,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.contrast_agent import contrast_agent
-from PhysMRISynthLib.imaging.header_protocol import USED_FIELDS, protocol_from_sidecar, stated_field_strength
-from PhysMRISynthLib.imaging.roles import ROLES, role_of_series
+from PhysMRISynthLib.headers.contrast_agent import contrast_agent
+from PhysMRISynthLib.headers.header_protocol import USED_FIELDS, protocol_from_sidecar, stated_field_strength
+from PhysMRISynthLib.headers.roles import ROLES, role_of_series
 from PhysMRISynthLib.physics.presets import load_presets, protocol_from_spec
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES

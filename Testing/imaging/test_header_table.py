@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imaging.headers import TABLE, as_classic, as_enhanced, in_dicom
-from imaging.phantoms import grid
+
 from PhysMRISynthLib.errors import ProtocolError
-from PhysMRISynthLib.imaging.acquisition import Acquisition, acquisition
-from PhysMRISynthLib.imaging.dicom_header import dicom_fields
-from PhysMRISynthLib.imaging.header_protocol import protocol_from_sidecar
-from PhysMRISynthLib.imaging.volumes import Volume
+from PhysMRISynthLib.headers.dicom_header import dicom_fields
+from PhysMRISynthLib.headers.header_protocol import protocol_from_sidecar
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition, acquisition
+from PhysMRISynthLib.imaging.intake.volumes import Volume
 from PhysMRISynthLib.physics.protocol import Protocol, is_assumed
+from Testing.imaging.headers import TABLE, as_classic, as_enhanced, in_dicom
+from Testing.imaging.phantoms import grid
 
 VOLUME = Volume(grid((8, 8, 8), (20.0, 20.0, 20.0), np.eye(3)))
 SOUND = [row for row in TABLE if "error" not in row]

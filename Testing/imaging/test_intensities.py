@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, head
-from PhysMRISynthLib.imaging.intensities import cut_off, processed, saturation, unwrapped
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+
+from PhysMRISynthLib.imaging.intake.intensities import cut_off, processed, saturation, unwrapped
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
+from Testing.imaging.phantoms import grid, head
 
 ON = grid((72, 86, 76), (2.8, 2.8, 2.8), np.eye(3))
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, head, moved_by, points, rotation
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.atlas import atlas_on_grid, expected_picture, place_atlas
-from PhysMRISynthLib.imaging.masks import brain_mask, filled_in_slices, head_mask, largest_piece
-from PhysMRISynthLib.imaging.noise_level import noise_level
-from PhysMRISynthLib.imaging.volumes import image_like
+from PhysMRISynthLib.imaging.head.atlas import atlas_on_grid, expected_picture, place_atlas
+from PhysMRISynthLib.imaging.head.masks import brain_mask, filled_in_slices, head_mask, largest_piece
+from PhysMRISynthLib.imaging.intake.noise_level import noise_level
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.physics.protocol import parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
+from Testing.imaging.phantoms import grid, head, moved_by, points, rotation
 
 MPRAGE = parse_protocol("mprage")
 NAMES = [tissue.name for tissue in tissue_table()]

@@ -7,11 +7,12 @@ from typing import Any
 
 import pydicom
 import pytest
-from imaging.dicom_validator import violations
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.imaging.dicom_out.measurement_report import Finding, Value, write_measurement_report
-from PhysMRISynthLib.imaging.volumes import write_image
-from workflow.map_folders import head, write_maps
+from PhysMRISynthLib.imaging.intake.volumes import write_image
+from Testing.imaging.dicom_validator import violations
+from Testing.workflow.map_folders import head, write_maps
 
 WHITE = ("389080008", "White matter of brain and spinal cord")
 
@@ -47,9 +48,10 @@ def numbers(group: Any, name: str) -> dict[str, tuple[float, str, tuple[float, .
 
 def test_a_report_states_each_region_with_the_uncertainty_of_its_mean(exported: Path) -> None:
     from highdicom.sr import CodedConcept
-    from PhysMRISynthLib.workflow.map_set import MapSet
-    from PhysMRISynthLib.workflow.region_files import findings_of
-    from PhysMRISynthLib.workflow.regions import measure_regions
+
+    from PhysMRISynthLib.workflow.results.map_set import MapSet
+    from PhysMRISynthLib.workflow.results.region_files import findings_of
+    from PhysMRISynthLib.workflow.results.regions import measure_regions
 
     known: MapSet = head()
     white = next(group for group in groups(exported / "measurements.dcm") if group.finding_type == CodedConcept(WHITE[0], "SCT", WHITE[1]))

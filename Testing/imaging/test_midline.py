@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.atlas import AtlasPlacement, atlas_on_grid, place_tissues
-from PhysMRISynthLib.imaging.head_volumes import LESION
-from PhysMRISynthLib.imaging.midline import Midline, _reference, midline_of
+
+from physmrisynth_training.shipping import build_midline as midline_building
+from physmrisynth_training.shipping.build_midline import build_midline, midline_grid
+from physmrisynth_training.simulator.anatomy import LabelledHead, find_label_maps, read_labelled_head
+from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, atlas_on_grid, place_tissues
+from PhysMRISynthLib.imaging.head.head_volumes import LESION
+from PhysMRISynthLib.imaging.head.midline import Midline, _reference, midline_of
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training import midline as midline_building
-from PhysMRISynthLib.training.anatomy import LabelledHead, find_label_maps, read_labelled_head
-from PhysMRISynthLib.training.midline import build_midline, midline_grid
 
 NAMES = [tissue.name for tissue in tissue_table()]
 WHITE, CORTEX, FLUID = (NAMES.index(name) for name in ("white_matter", "cortex", "csf"))

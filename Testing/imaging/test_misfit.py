@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, head, rotation
-from PhysMRISynthLib.imaging.misfit import Misfit, measure_misfit
-from PhysMRISynthLib.imaging.volumes import image_like
+
+from PhysMRISynthLib.imaging.head.misfit import Misfit, measure_misfit
+from PhysMRISynthLib.imaging.intake.volumes import image_like
+from Testing.imaging.phantoms import grid, head, rotation
 
 ON = grid((80, 96, 84), (2.5, 2.2, 2.4), rotation(4, -6, 8))
 SHOWN = np.ones(ON.GetSize()[::-1], dtype=bool)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.errors import ProtocolError
-from PhysMRISynthLib.imaging.header_protocol import protocol_from_sidecar
+from PhysMRISynthLib.headers.header_protocol import protocol_from_sidecar
 from PhysMRISynthLib.physics.protocol import Protocol
 
 BASE = {"Manufacturer": "Siemens", "SequenceName": "*tfl3d1", "EchoTime": 0.003, "InversionTime": 0.9, "FlipAngle": 9}

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, rotation
-from PhysMRISynthLib.imaging.nifti import read_header
-from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid, write_image
+
+from PhysMRISynthLib.imaging.intake.nifti import read_header
+from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume, same_grid, write_image
+from Testing.imaging.phantoms import grid, rotation
 
 ON = grid((24, 26, 22), (4.0, 3.5, 5.0), rotation(5, -8, 12))
 VOXELS = np.random.default_rng(0).gamma(3.0, 100.0, (22, 26, 24)).astype(np.float32)

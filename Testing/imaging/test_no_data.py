@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, head
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.alignment import align
-from PhysMRISynthLib.imaging.no_data import has_no_data
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+from PhysMRISynthLib.imaging.head.alignment import align
+from PhysMRISynthLib.imaging.intake.no_data import has_no_data
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
+from Testing.imaging.phantoms import grid, head
 
 ON = grid((64, 76, 66), (3.0, 3.0, 3.0), np.eye(3))
 SPACING = (3.0, 3.0, 3.0)

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, head
-from PhysMRISynthLib.imaging.acquisition import Acquisition, acquisition
-from PhysMRISynthLib.imaging.header_protocol import protocol_from_sidecar
-from PhysMRISynthLib.imaging.sessions import find_session
-from PhysMRISynthLib.imaging.usual_inversion import counted_scans
-from PhysMRISynthLib.imaging.volumes import Volume
+
+from PhysMRISynthLib.headers.header_protocol import protocol_from_sidecar
+from PhysMRISynthLib.headers.usual_inversion import counted_scans
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition, acquisition
+from PhysMRISynthLib.imaging.intake.sessions import find_session
+from PhysMRISynthLib.imaging.intake.volumes import Volume
 from PhysMRISynthLib.physics.presets import load_presets
-from PhysMRISynthLib.workflow.cohort import plan
-from PhysMRISynthLib.workflow.inputs import read_acquisition
-from PhysMRISynthLib.workflow.knowledge import Knowledge, knowledge_of
-from PhysMRISynthLib.workflow.reasons import input_reasons
+from PhysMRISynthLib.workflow.cohort.data_set import plan
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
+from PhysMRISynthLib.workflow.estimation.knowledge import Knowledge, knowledge_of
+from PhysMRISynthLib.workflow.estimation.reasons import input_reasons
+from Testing.imaging.phantoms import grid, head
 
 SCANS = counted_scans()
 IMAGE = head(grid((20, 22, 20), (10.0, 10.0, 10.0), np.eye(3)), 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from PhysMRISynthLib.imaging.roles import role_of_name, role_of_series, role_of_timing
+
+from PhysMRISynthLib.headers.roles import role_of_name, role_of_series, role_of_timing
 
 T1W = [
     "sub-01_T1w", "sub-01_ses-2_acq-mprage_run-1_T1w", "T1", "t1.nii", "MPRAGE", "3: MPRAGE_GRAPPA2", "t1_mpr_sag_p2_iso", "T1_MPRAGE_SAG",

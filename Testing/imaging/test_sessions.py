@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging import sessions as module
-from PhysMRISynthLib.imaging.sessions import find_session, find_sessions
-from PhysMRISynthLib.imaging.sidecar import fields_beside
+from PhysMRISynthLib.imaging.intake import sessions as module
+from PhysMRISynthLib.imaging.intake.sessions import find_session, find_sessions
+from PhysMRISynthLib.imaging.intake.sidecar import fields_beside
 
 OASIS = "OAS30001_MR_d0129/anat{}/NIFTI/sub-OAS30001_ses-d0129_{}.nii.gz"
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imaging.phantoms import grid
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
-from PhysMRISynthLib.imaging.acquisition import acquisition
-from PhysMRISynthLib.imaging.header_protocol import default_protocol, protocol_from_sidecar
-from PhysMRISynthLib.imaging.sidecar import read_sidecar, sidecar_of
-from PhysMRISynthLib.imaging.volumes import Volume, image_like, same_grid
+from PhysMRISynthLib.headers.header_protocol import default_protocol, protocol_from_sidecar
+from PhysMRISynthLib.imaging.intake.acquisition import acquisition
+from PhysMRISynthLib.imaging.intake.sidecar import read_sidecar, sidecar_of
+from PhysMRISynthLib.imaging.intake.volumes import Volume, image_like, same_grid
 from PhysMRISynthLib.physics.protocol import parse_protocol
+from Testing.imaging.phantoms import grid
 
 VOLUME = Volume(grid((8, 8, 8), (20.0, 20.0, 20.0), np.eye(3)))
 

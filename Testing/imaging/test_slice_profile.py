@@ -10,11 +10,12 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imaging.phantoms import grid, points, rotation
+
 from PhysMRISynthLib.errors import RegistrationError
-from PhysMRISynthLib.imaging.alignment import align, grid_of_spacing
-from PhysMRISynthLib.imaging.slice_profile import SliceProfile, slice_profile
-from PhysMRISynthLib.imaging.volumes import image_like, read_volume
+from PhysMRISynthLib.imaging.head.alignment import align, grid_of_spacing
+from PhysMRISynthLib.imaging.head.slice_profile import SliceProfile, slice_profile
+from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume
+from Testing.imaging.phantoms import grid, points, rotation
 
 MAPS = grid((40, 40, 40), (1.0, 1.0, 1.0), np.eye(3))
 

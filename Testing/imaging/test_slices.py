@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import head
-from imaging.test_misfit import ON, T1W, moved
-from PhysMRISynthLib.imaging.slices import SliceFaults, slice_faults
+
+from PhysMRISynthLib.imaging.intake.slices import SliceFaults, slice_faults
+from Testing.imaging.phantoms import head
+from Testing.imaging.test_misfit import ON, T1W, moved
 
 NONE, INTERLEAVED, INTERPOLATED = SliceFaults(), SliceFaults(interleaved=True), SliceFaults(interpolated=True)
 

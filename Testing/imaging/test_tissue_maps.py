@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, rotation
+
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume, same_grid, write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid, write_image
-from PhysMRISynthLib.workflow.map_set import with_deviations
+from PhysMRISynthLib.workflow.results.map_set import with_deviations
+from Testing.imaging.phantoms import grid, rotation
 
 SIZE = (12, 10, 8)
 

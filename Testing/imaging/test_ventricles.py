@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
+from physmrisynth_training.shipping.build_ventricles import VENTRICLES
+from physmrisynth_training.simulator.labels import tissue_index
 from PhysMRISynthLib.errors import RegistrationError
-from PhysMRISynthLib.imaging.ventricles import ventricle_mask
-from PhysMRISynthLib.physics.labels import tissue_index
+from PhysMRISynthLib.imaging.head.ventricles import ventricle_mask
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.ventricles import VENTRICLES
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 
 NAMES = [tissue.name for tissue in tissue_table()]
 BRAIN = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]

@@ -11,10 +11,11 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imaging.phantoms import grid, rotation
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging import volumes
-from PhysMRISynthLib.imaging.volumes import image_like, read_volume, same_grid, volume_from_image, write_image
+from PhysMRISynthLib.imaging.intake import volumes
+from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume, same_grid, volume_from_image, write_image
+from Testing.imaging.phantoms import grid, rotation
 
 SINGLE_FILE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mrml.scene import HeadlessSlicer, headless_slicer
+
+from Testing.mrml.scene import HeadlessSlicer, headless_slicer
 
 
 @pytest.fixture

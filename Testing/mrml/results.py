@@ -7,15 +7,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.volumes import newVolumeOnGrid
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import acceptance_ranges, tissue_table
-from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.report import protocol_report, published_values
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.estimation.tissue_medians import FROM_LITERATURE, tissue_medians
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.results.report import protocol_report, published_values
 from PhysMRISynthLib.workflow.worker.jobs import Result
 
 PROTOCOLS = {"t1w": Protocol.of("mprage"), "flair": Protocol.of("flair", L=150)}
@@ -73,7 +74,7 @@ def map_nodes(scene: Any) -> TissueMapNodes:
 
 def visit_nodes(scene: Any, number: int, lesion: bool = False) -> TissueMapNodes:
     """The small head at a visit, moved at the second one, with the errors that its voxels share in its report."""
-    from workflow.test_compare import visit
+    from Testing.workflow.test_compare import visit
 
     known, head = small_head(), visit(number, moved=number > 1, lesion=lesion)
     brain = np.isin(known.tissue, [row for row, entry in enumerate(tissue_table()) if entry.region == "brain"])

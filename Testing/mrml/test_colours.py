@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.mrml.colours import NAMES, labColours, rgbColours, srgbFromLab
 
 SEQUENTIAL = [name for name in NAMES if name != "residual"]

@@ -11,13 +11,14 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
-from imaging.dicom_folders import write_series
-from mrml.scene import HeadlessSlicer
+
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
-from PhysMRISynthLib.imaging.volumes import image_like
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
-from standins import install
+from Testing.imaging.dicom_folders import write_series
+from Testing.mrml.scene import HeadlessSlicer
+from Testing.standins import install
 
 
 @pytest.fixture

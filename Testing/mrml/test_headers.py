@@ -11,11 +11,12 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
-from mrml.dicom import Database, classic, database, enhanced
-from mrml.results import map_nodes
-from mrml.scene import HeadlessSlicer, scalar_volume
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.mrml.headers import acquisitionFromNode, defaultInputs, inputProtocol, roleOf
+from Testing.mrml.dicom import Database, classic, database, enhanced
+from Testing.mrml.results import map_nodes
+from Testing.mrml.scene import HeadlessSlicer, scalar_volume
 
 MPRAGE = {
     "RepetitionTime": 2300, "EchoTime": 2.98, "InversionTime": 900, "FlipAngle": 9, "MagneticFieldStrength": 3, "EchoTrainLength": 1,

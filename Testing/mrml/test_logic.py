@@ -16,19 +16,20 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
-from imaging.phantoms import rotation
-from mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
-from panel.estimates import FakeClient, addImages, ijkToRas, result
+
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
-from PhysMRISynthLib.imaging.volumes import same_grid
+from PhysMRISynthLib.imaging.intake.volumes import same_grid
 from PhysMRISynthLib.mrml.headers import HEADER, acquisitionFromNode, inputProtocol
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
 from PhysMRISynthLib.mrml.volumes import volumeFromNode
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress, SampleJob
-from standins import Standins, install
+from Testing.imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
+from Testing.imaging.phantoms import rotation
+from Testing.mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
+from Testing.panel.estimates import FakeClient, addImages, ijkToRas, result
+from Testing.standins import Standins, install
 
 
 class SlowClient(FakeClient):

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from imaging.phantoms import rotation
-from mrml.results import input_nodes, map_nodes, small_result, with_fluid
-from mrml.scene import HeadlessSlicer, linear_transform
+
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.mrml import display
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
@@ -21,7 +19,10 @@ from PhysMRISynthLib.mrml.statistics import updateHistogramPlot, updateStatistic
 from PhysMRISynthLib.mrml.volumes import arrayOf, gridOf, voxelsChanged
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.rendering.render import render
+from Testing.imaging.phantoms import rotation
+from Testing.mrml.results import input_nodes, map_nodes, small_result, with_fluid
+from Testing.mrml.scene import HeadlessSlicer, linear_transform
 
 EXPECTED = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "tissue", "mask", "residual_flair", "residual_t1w", "fit_flair", "fit_t1w")
 

@@ -11,15 +11,16 @@ import numpy as np
 import pydicom
 import pytest
 import slicer
-from imaging.dicom_folders import write_series
-from mrml.results import map_nodes, visit_nodes
-from mrml.scene import HeadlessSlicer
+
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, ProtocolError
-from PhysMRISynthLib.imaging.volumes import image_like
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.volumes import arrayOf, newVolumeOnGrid
-from PhysMRISynthLib.workflow.small_head import small_head
-from standins import install
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.imaging.dicom_folders import write_series
+from Testing.mrml.results import map_nodes, visit_nodes
+from Testing.mrml.scene import HeadlessSlicer
+from Testing.standins import install
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import PhysMRISynthLib
 import pytest
+
+import PhysMRISynthLib
 from PhysMRISynthLib.mrml.messages import withoutOptions
 
 LIBRARY = Path(PhysMRISynthLib.__file__).parent
 LAYERS = ("physics", "imaging", "fitting", "network", "workflow", "mrml", "panel")
 OWN = re.compile(r"--\w|command line|\bphysmrisynth (?:estimate|render|sample|demo)\b")
 """How a text names the command line; training is done nowhere else."""
-ONLY_COMMAND_LINE = {"workflow/demo.py", "workflow/example.py", "imaging/map_files.py", "imaging/tissue_maps.py"}
+ONLY_COMMAND_LINE = {"workflow/examples/demo.py", "workflow/examples/example.py", "imaging/map_files.py", "imaging/tissue_maps.py"}
 """Files that nothing in Slicer calls for: they write and read the command line's folders."""
 
 

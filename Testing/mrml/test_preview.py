@@ -10,17 +10,18 @@ import psutil
 import pytest
 import slicer
 import slicer.util
-from imaging.phantoms import rotation
-from mrml.results import input_nodes, map_nodes, small_result
-from mrml.scene import HeadlessSlicer, linear_transform
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.mrml import display
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.preview import Preview, renderContrast
 from PhysMRISynthLib.mrml.volumes import arrayOf, gridOf, ijkToWorld, voxelsChanged
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
-from PhysMRISynthLib.workflow.live import Noise
-from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.rendering.live import Noise
+from PhysMRISynthLib.workflow.rendering.render import render
+from Testing.imaging.phantoms import rotation
+from Testing.mrml.results import input_nodes, map_nodes, small_result
+from Testing.mrml.scene import HeadlessSlicer, linear_transform
 
 
 def pictures(headless: HeadlessSlicer) -> np.ndarray:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer.util
-from mrml.results import input_nodes, map_nodes, small_result
-from mrml.scene import HeadlessSlicer
+
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.mrml import statistics as module
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from PhysMRISynthLib.mrml.volumes import arrayOf, voxelsChanged
+from Testing.mrml.results import input_nodes, map_nodes, small_result
+from Testing.mrml.scene import HeadlessSlicer
 
 
 def cells(table: Any) -> dict[str, list[str]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from mrml.results import map_nodes, small_result
-from mrml.scene import HeadlessSlicer
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.mrml.regions import measureRegions, regionsOf
 from PhysMRISynthLib.mrml.segmentation import tissueSegmentation
 from PhysMRISynthLib.mrml.sweep import renderContrasts, sweepParameter
 from PhysMRISynthLib.mrml.volumes import arrayOf, newVolume
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.rendering.render import render
+from Testing.mrml.results import map_nodes, small_result
+from Testing.mrml.scene import HeadlessSlicer
 
 
 def rows(table: object) -> list[dict[str, str]]:

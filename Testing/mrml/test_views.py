@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
-from imaging.phantoms import rotation
-from mrml.scene import HeadlessSlicer, linear_transform, scalar_volume
-from mrml.test_volumes import affine, thin_plate_spline
+
 from PhysMRISynthLib.mrml.views import shownRegion
 from PhysMRISynthLib.mrml.volumes import arrayOf, voxelsChanged
-from PhysMRISynthLib.workflow.live import Region
+from PhysMRISynthLib.workflow.rendering.live import Region
+from Testing.imaging.phantoms import rotation
+from Testing.mrml.scene import HeadlessSlicer, linear_transform, scalar_volume
+from Testing.mrml.test_volumes import affine, thin_plate_spline
 
 SHAPE = (14, 17, 20)
 

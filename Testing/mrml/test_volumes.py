@@ -10,10 +10,11 @@ import pytest
 import slicer
 import slicer.util
 import vtk
-from imaging.phantoms import points, rotation
-from mrml.scene import HeadlessSlicer, linear_transform, scalar_volume
+
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.mrml.volumes import arrayOf, gridOf, newVolume, newVolumeOnGrid, volumeFromNode, voxelsChanged
+from Testing.imaging.phantoms import points, rotation
+from Testing.mrml.scene import HeadlessSlicer, linear_transform, scalar_volume
 
 SHAPE = (6, 7, 9)
 """z, y, x"""

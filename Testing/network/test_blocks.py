@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from PhysMRISynthLib.network.blocks import AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
 from torch import Tensor, nn
 from torch.nn import functional
+
+from PhysMRISynthLib.network.blocks import AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
 
 KINDS = ("voxel", "group")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from network.tiny_sampler import CONDENSER, tiny_condenser, tiny_model, tiny_vae, with_condenser
+
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
@@ -14,6 +14,7 @@ from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expande
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.latent_space import Moments
 from PhysMRISynthLib.network.weights import save_weights, write_manifest
+from Testing.network.tiny_sampler import CONDENSER, tiny_condenser, tiny_model, tiny_vae, with_condenser
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.network import device as module
 from PhysMRISynthLib.network.device import choose_device, with_fallback

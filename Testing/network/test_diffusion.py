@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from physmrisynth_training.learning.ldm_config import CondenserTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import diffusion as diffusion_module
 from PhysMRISynthLib.network import weights as weights_module
@@ -21,11 +24,9 @@ from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, Dif
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.latent_space import Moments
-from PhysMRISynthLib.network.noising import noising, step
+from PhysMRISynthLib.network.noise_schedule import noising, step
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
-from PhysMRISynthLib.training.ldm_config import CondenserTrainingConfig
-from safetensors import safe_open
-from safetensors.torch import save_file
+from Testing.network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

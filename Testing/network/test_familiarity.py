@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.errors import WeightsError
 from PhysMRISynthLib.network.familiarity import (
     POPULATIONS,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.network import inference as module
 from PhysMRISynthLib.network.config import NetworkConfig

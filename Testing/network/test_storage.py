@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import WeightsError
 from PhysMRISynthLib.network.storage import SMALLEST, restored, stored
 from PhysMRISynthLib.network.weights import RESOURCES, read_tensors, write_tensors

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from physmrisynth_training.learning.train_vae import TrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, ProtocolError
 from PhysMRISynthLib.network.condition import CONDITION_SIZE, EVIDENCE, FAMILIES, protocol_condition
 from PhysMRISynthLib.network.config import CONFIGURATIONS, NetworkConfig, read_configuration
@@ -18,8 +21,6 @@ from PhysMRISynthLib.network.vae import CLASSES, Posterior, TissueEvidence, Tiss
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.train_vae import TrainingConfig
-from torch import Tensor
 
 TINY: dict[str, Any] = {
     "spatial_dims": 3, "stem": 4, "down_widths": [], "trunk_widths": [8, 8], "trunk_blocks": [1, 1], "latent_channels": 2,

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
 from PhysMRISynthLib.errors import WeightsError
 from PhysMRISynthLib.network import weights as module
 from PhysMRISynthLib.network.condition import CONDITION_SIZE
@@ -17,9 +20,7 @@ from PhysMRISynthLib.network.familiarity import POPULATIONS, Population
 from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
-from PhysMRISynthLib.workflow.network_prior import usable_weights
-from safetensors import safe_open
-from safetensors.torch import save_file
+from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 

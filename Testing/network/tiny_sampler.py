@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+
 from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, save_expander
 from PhysMRISynthLib.network.config import NetworkConfig

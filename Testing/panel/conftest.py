@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from panel.estimates import FakeClient
-from panel.harness import DrivenPanel, drivenPanel
+
+from Testing.panel.estimates import FakeClient
+from Testing.panel.harness import DrivenPanel, drivenPanel
 
 
 @pytest.fixture

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import slicer
-from mrml.scene import scalar_volume
-from PhysMRISynthLib.imaging.known_head import KnownHead
+
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.medians import FROM_LITERATURE, tissue_medians
-from PhysMRISynthLib.workflow.render import render_arrays
-from PhysMRISynthLib.workflow.report import protocol_report, published_ranges, published_values
-from PhysMRISynthLib.workflow.small_head import small_head
-from PhysMRISynthLib.workflow.verdict import Cause, Level, Reason, Verdict
+from PhysMRISynthLib.workflow.estimation.tissue_medians import FROM_LITERATURE, tissue_medians
+from PhysMRISynthLib.workflow.estimation.verdict import Cause, Level, Reason, Verdict
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.render import render_arrays
+from PhysMRISynthLib.workflow.results.report import protocol_report, published_ranges, published_values
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Finished, Progress, Result
+from Testing.mrml.scene import scalar_volume
 
 PRESETS = {"t1w": "oasis3-t1w", "t2w": "oasis3-t2w", "flair": "oasis3-flair"}
 NAMES = {"t1w": "sub-01_T1w", "t2w": "sub-01_T2w", "flair": "sub-01_FLAIR"}

@@ -16,9 +16,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt starts
 
 import shiboken6
 import slicer
-import standins
-from mrml.scene import HeadlessSlicer, headless_slicer
 from PySide6 import QtCore, QtGui, QtWidgets
+
+from Testing import standins
+from Testing.mrml.scene import HeadlessSlicer, headless_slicer
 
 from . import widgets
 from .pythonqt import CtkModule, Loader, QtModule

@@ -18,17 +18,18 @@ from typing import Any
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [path for path in (str(ROOT / "Testing"), str(ROOT / "PhysMRISynth")) if path not in sys.path]
+sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "PhysMRISynth")) if path not in sys.path]
 
 import numpy as np  # noqa: E402 (the paths come first)
 import slicer  # noqa: E402
-from panel.estimates import FakeClient, addImages, finish  # noqa: E402
-from panel.harness import DrivenPanel, application, drivenPanel  # noqa: E402
-from PhysMRISynthLib.physics.presets import load_presets  # noqa: E402
-from PhysMRISynthLib.workflow.example import example_head  # noqa: E402
-from PhysMRISynthLib.workflow.small_head import small_head  # noqa: E402
-from PhysMRISynthLib.workflow.worker.jobs import Progress  # noqa: E402
 from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+
+from PhysMRISynthLib.physics.presets import load_presets  # noqa: E402
+from PhysMRISynthLib.workflow.examples.example import example_head  # noqa: E402
+from PhysMRISynthLib.workflow.examples.small_head import small_head  # noqa: E402
+from PhysMRISynthLib.workflow.worker.jobs import Progress  # noqa: E402
+from Testing.panel.estimates import FakeClient, addImages, finish  # noqa: E402
+from Testing.panel.harness import DrivenPanel, application, drivenPanel  # noqa: E402
 
 _HEADERS = {
     "t1w": {"RepetitionTime": 2.4, "EchoTime": 0.00316, "InversionTime": 1.0, "FlipAngle": 8, "MagneticFieldStrength": 3},

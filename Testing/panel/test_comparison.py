@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from panel.estimates import FakeClient, addImages, estimated, finish, result, voxels
-from panel.harness import DrivenPanel
+
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.render import render
 from PhysMRISynthLib.workflow.worker.jobs import Finished, Result
+from Testing.panel.estimates import FakeClient, addImages, estimated, finish, result, voxels
+from Testing.panel.harness import DrivenPanel
 
 FLUID = 1.0, 4300.0, 2000.0
 SHARE = 0.3

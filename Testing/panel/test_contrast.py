@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from panel.estimates import FakeClient, addImages, finish, voxels
-from panel.harness import DrivenPanel
+
 from PhysMRISynthLib.mrml.annotation import syntheticText
 from PhysMRISynthLib.mrml.curvePlot import updateCurve, voxelAt
 from PhysMRISynthLib.mrml.volumes import newVolume
 from PhysMRISynthLib.physics.own_presets import EQUATIONS
 from PhysMRISynthLib.physics.presets import OWN_PRESETS, load_presets
 from PhysMRISynthLib.physics.sequences import OWN_SEQUENCES
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.panel.estimates import FakeClient, addImages, finish, voxels
+from Testing.panel.harness import DrivenPanel
 
 
 @pytest.fixture(autouse=True)

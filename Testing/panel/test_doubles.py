@@ -6,10 +6,11 @@ from functools import partial
 
 import pytest
 import slicer
-import standins
-from mrml.scene import headless_slicer
-from panel import harness
 from PySide6 import QtCore, QtWidgets
+
+from Testing import standins
+from Testing.mrml.scene import headless_slicer
+from Testing.panel import harness
 
 
 @pytest.fixture(autouse=True)

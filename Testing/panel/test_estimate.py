@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 import slicer
-from mrml.scene import scalar_volume
-from panel.estimates import NAMES, FakeClient, addImages, estimated, finish, head, ijkToRas
-from panel.harness import DrivenPanel, drivenPanel, importedFromPanel
+
 from PhysMRISynthLib.mrml.headers import HEADER
-from PhysMRISynthLib.workflow.simulate import simulate
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, Failed, Progress
+from Testing.mrml.scene import scalar_volume
+from Testing.panel.estimates import NAMES, FakeClient, addImages, estimated, finish, head, ijkToRas
+from Testing.panel.harness import DrivenPanel, drivenPanel, importedFromPanel
 
 
 @pytest.fixture

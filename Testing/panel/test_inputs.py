@@ -10,9 +10,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 import slicer
-from mrml.dicom import classic, database
-from panel.estimates import FakeClient, addImages, estimated, ijkToRas
-from panel.harness import DrivenPanel
+
+from Testing.mrml.dicom import classic, database
+from Testing.panel.estimates import FakeClient, addImages, estimated, ijkToRas
+from Testing.panel.harness import DrivenPanel
 
 
 def test_images_are_selected_by_their_names(driven: DrivenPanel) -> None:

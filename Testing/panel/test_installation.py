@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import slicer
 from packaging.requirements import Requirement
-from panel.harness import installDoubles
 from PySide6 import QtWidgets
-from standins import Standins, install
+
+from Testing.panel.harness import installDoubles
+from Testing.standins import Standins, install
 
 REAL = {"threadpoolctl", "torch", "safetensors"}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from panel.estimates import FakeClient, estimated
-from panel.harness import DrivenPanel
-from PhysMRISynthLib.physics.presets import load_presets
-from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtTest import QTest
+
+from PhysMRISynthLib.physics.presets import load_presets
+from PhysMRISynthLib.physics.sequences import SEQUENCES
+from Testing.panel.estimates import FakeClient, estimated
+from Testing.panel.harness import DrivenPanel
 
 _widget = QtWidgets.QWidget
 KEYS = QtCore.Qt.Key

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from panel.estimates import FakeClient, addImages, finish
-from panel.harness import DrivenPanel, application, drivenPanel, importedFromPanel
-from panel.screenshots import darkPalette
-from PhysMRISynthLib.workflow.small_head import small_head
 from PySide6 import QtGui, QtWidgets
+
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.panel.estimates import FakeClient, addImages, finish
+from Testing.panel.harness import DrivenPanel, application, drivenPanel, importedFromPanel
+from Testing.panel.screenshots import darkPalette
 
 LEAST = 4.5
 

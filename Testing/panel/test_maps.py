@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import slicer
-from panel.estimates import FakeClient, estimated
-from panel.harness import DrivenPanel, importedFromPanel
+
+from Testing.panel.estimates import FakeClient, estimated
+from Testing.panel.harness import DrivenPanel, importedFromPanel
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from panel.estimates import FakeClient, estimated, finish
-from panel.harness import NARROWEST, DrivenPanel
+from PySide6 import QtWidgets
+
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.workflow.worker.jobs import SampleJob
-from PySide6 import QtWidgets
+from Testing.panel.estimates import FakeClient, estimated, finish
+from Testing.panel.harness import NARROWEST, DrivenPanel
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = ROOT / "PhysMRISynth" / "Resources" / "UI" / "PhysMRISynth.ui"
@@ -37,12 +38,12 @@ def test_every_control_explains_itself(driven: DrivenPanel) -> None:
 
 def test_opening_loads_neither_torch_nor_weights() -> None:
     script = (
-        "import sys; from panel.harness import drivenPanel\n"
+        "import sys; from Testing.panel.harness import drivenPanel\n"
         "with drivenPanel() as driven: driven.settle()\n"
         "heavy = {'torch', 'pydicom', 'matplotlib', 'monai', 'safetensors'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    paths = [str(ROOT / "Testing"), str(ROOT / "PhysMRISynth")]
+    paths = [str(ROOT), str(ROOT / "PhysMRISynth")]
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{script}"], capture_output=True, text=True, check=False
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
-from panel.harness import DrivenPanel, importedFromPanel
+
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.sequences import SEQUENCES
+from Testing.panel.harness import DrivenPanel, importedFromPanel
 
 
 @pytest.fixture

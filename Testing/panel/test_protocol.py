@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from panel.estimates import FakeClient, estimated, voxels
-from panel.harness import DrivenPanel
+
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.render import render_arrays
+from PhysMRISynthLib.workflow.rendering.render import render_arrays
+from Testing.panel.estimates import FakeClient, estimated, voxels
+from Testing.panel.harness import DrivenPanel
 
 
 @pytest.fixture

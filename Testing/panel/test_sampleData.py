@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 import slicer
-from panel.harness import DrivenPanel
-from PhysMRISynthLib.imaging.roles import role_of_name
+
+from PhysMRISynthLib.headers.roles import role_of_name
 from PhysMRISynthLib.mrml.headers import inputProtocol
 from PhysMRISynthLib.mrml.sampleScans import SAMPLES
-from standins import install, sample_data
+from Testing.panel.harness import DrivenPanel
+from Testing.standins import install, sample_data
 
 PUBLISHED = {"MS12": "real/raw_patient12/visit1", "MS07": "real/mni_patient07"}
 STATED = {

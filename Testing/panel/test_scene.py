@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from panel.estimates import FakeClient, estimated, voxels
-from panel.harness import DrivenPanel
+
+from Testing.panel.estimates import FakeClient, estimated, voxels
+from Testing.panel.harness import DrivenPanel
 
 
 def test_a_scene_that_is_saved_and_loaded_is_the_same(driven: DrivenPanel, client: FakeClient, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 import slicer
-from panel.harness import DrivenPanel, drivenPanel, importedFromPanel
-from standins import sample_data
+
+from Testing.panel.harness import DrivenPanel, drivenPanel, importedFromPanel
+from Testing.standins import sample_data
 
 STEPS = sorted(name for name in dir(importedFromPanel("selfTest").SelfTest) if name.startswith("step"))
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from panel.estimates import FakeClient, addImages, estimated, finish, voxels
-from panel.harness import DrivenPanel
+
+from Testing.panel.estimates import FakeClient, addImages, estimated, finish, voxels
+from Testing.panel.harness import DrivenPanel
 
 
 def test_opening_the_module_again_and_again_leaves_nothing_behind(driven: DrivenPanel) -> None:

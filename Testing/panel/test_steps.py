@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from panel.estimates import FakeClient, estimated, voxels
-from panel.harness import DrivenPanel
+
 from PhysMRISynthLib.mrml.views import shownRegion
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.rendering.render import render
+from Testing.panel.estimates import FakeClient, estimated, voxels
+from Testing.panel.harness import DrivenPanel
 
 T1W = load_presets()["synthetic-t1w"].protocol
 
@@ -17,7 +18,7 @@ T1W = load_presets()["synthetic-t1w"].protocol
 @pytest.fixture
 def stepwise(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> DrivenPanel:
     """The panel after an estimate of a head that takes many turns to render."""
-    monkeypatch.setattr("PhysMRISynthLib.workflow.live._SLAB", 10_000)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.rendering.live._SLAB", 10_000)
     estimated(driven, client)
     driven.panel.protocol.render()
     driven.settle(100)

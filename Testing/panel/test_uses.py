@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from mrml.results import visit_nodes
-from panel.estimates import FakeClient, estimated
-from panel.harness import DrivenPanel
-from PhysMRISynthLib.mrml.volumes import newVolumeOnGrid
-from PhysMRISynthLib.workflow.small_head import small_head
 from PySide6 import QtCore, QtWidgets
+
+from PhysMRISynthLib.mrml.volumes import newVolumeOnGrid
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.mrml.results import visit_nodes
+from Testing.panel.estimates import FakeClient, estimated
+from Testing.panel.harness import DrivenPanel
 
 SECTIONS = ("regions", "visits", "contrasts", "measured")
 

@@ -6,13 +6,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.errors import ProtocolError
 from PhysMRISynthLib.physics.contrast import TissuePoint, signals, signed_signals
 from PhysMRISynthLib.physics.design import Contrast, Limits, curve, maximised
 from PhysMRISynthLib.physics.nulling import inversion_times, nulled
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow.head_points import published_points
+from PhysMRISynthLib.workflow.rendering.head_points import published_points
 
 POINTS = published_points(3.0)
 WHITE, CORTEX, CSF, LESION = (POINTS[name] for name in ("white_matter", "cortex", "csf", "lesion"))

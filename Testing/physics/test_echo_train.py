@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.physics.echo_train import constant_train, echo_amplitudes, train_response, variable_train
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 

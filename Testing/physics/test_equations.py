@@ -13,12 +13,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from physics import bloch
+
 from PhysMRISynthLib.errors import ProtocolError
 from PhysMRISynthLib.physics import equations
 from PhysMRISynthLib.physics.dual import Dual, cos, exp, log, sin
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
+from Testing.physics import bloch
 
 # White matter, grey matter, cerebrospinal fluid and fat at 3 T (ms).
 T1 = np.array([832.0, 1331.0, 4300.0, 370.0])

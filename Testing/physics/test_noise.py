@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.physics.noise import add_noise, receive_field, sigma_for_snr
 

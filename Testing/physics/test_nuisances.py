@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+
 from PhysMRISynthLib.physics.nuisances import MAGNETIZATION_TRANSFER, bound_pool, nuisances_of
 from PhysMRISynthLib.physics.protocol import TRANSMIT_FIELD, Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import ProtocolError
 from PhysMRISynthLib.physics.expression import own_sequence
 from PhysMRISynthLib.physics.own_presets import EQUATIONS, OwnEquation, add_equation, add_preset, text_of, use_presets, use_text
 from PhysMRISynthLib.physics.presets import OWN_PRESETS, adapted, load_presets, protocol_from_spec
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import OWN_SEQUENCES, Sequence
-from PhysMRISynthLib.workflow.head_points import published_points
-from PhysMRISynthLib.workflow.render import render_arrays
+from PhysMRISynthLib.workflow.rendering.head_points import published_points
+from PhysMRISynthLib.workflow.rendering.render import render_arrays
 
 IR = "PD * (1 - 2*exp(-TI/T1) + exp(-TR/T1)) * exp(-TE/T2)"
 

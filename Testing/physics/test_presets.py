@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import ProtocolError
 from PhysMRISynthLib.physics import presets as module
 from PhysMRISynthLib.physics.presets import Preset, load_presets, preset_named, protocol_from_spec

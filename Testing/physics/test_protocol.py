@@ -9,6 +9,7 @@ import string
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import PhysMRISynthError, ProtocolError
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES, Parameter, sequence_named

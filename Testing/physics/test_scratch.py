@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.physics.dual import exp
 from PhysMRISynthLib.physics.scratch import _BUFFERS, Scratch, Workspace
 

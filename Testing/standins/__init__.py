@@ -69,5 +69,5 @@ def _use_slicers_own(slicer: Any, folder: Path) -> None:
 
 def _use_standins(slicer: Any) -> None:
     for name, standin in _OWN.items():
-        module = sys.modules[f"slicer.{name}"] = importlib.import_module(f"standins.{standin}")
+        module = sys.modules[f"slicer.{name}"] = importlib.import_module(f"{__name__}.{standin}")
         setattr(slicer, name, module)

@@ -8,17 +8,18 @@ from typing import Any, cast
 
 import numpy as np
 import SimpleITK as sitk
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.fitting.fields import PolynomialBasis
 from PhysMRISynthLib.fitting.head import HeadModel
 from PhysMRISynthLib.fitting.mixture import ClassSignals, literature_classes
 from PhysMRISynthLib.fitting.tissue_level import literature_level
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.known_head import KnownHead
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
-from PhysMRISynthLib.workflow.estimate import Estimate
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate
 
 _NAMES = [tissue.name for tissue in tissue_table()]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from PhysMRISynthLib.physics.labels import tissue_index
-from PhysMRISynthLib.training.anatomy import BRAIN, LESION, TISSUES, LabelledHead
+
+from physmrisynth_training.simulator.anatomy import BRAIN, LESION, TISSUES, LabelledHead
+from physmrisynth_training.simulator.labels import tissue_index
 
 WHITE, CORTEX, CSF, MUSCLE, FAT = (TISSUES.index(name) for name in ("white_matter", "cortex", "csf", "muscle", "fat"))
 SHELLS = ((511, 3), (515, 5), (24, 7), (3, 9), (2, 13))

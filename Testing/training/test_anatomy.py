@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.physics.labels import tissue_index
-from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.anatomy import (
+
+from physmrisynth_training.simulator.anatomy import (
     AIR,
     BRAIN,
     LESION,
@@ -23,8 +21,11 @@ from PhysMRISynthLib.training.anatomy import (
     find_label_maps,
     read_labelled_head,
 )
-from PhysMRISynthLib.training.sample import Sample, Transform
-from training.heads import CORTEX, CSF, FAT, MUSCLE, WHITE, bands, toy_head, toy_labels, write_label_map
+from physmrisynth_training.simulator.labels import tissue_index
+from physmrisynth_training.simulator.simulated_head import Sample, Transform
+from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.physics.tissues import tissue_table
+from Testing.training.heads import CORTEX, CSF, FAT, MUSCLE, WHITE, bands, toy_head, toy_labels, write_label_map
 
 HEAD = toy_head()
 STILL = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": ((20.0, 0.0),)}

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.known_head import KnownHead, coverage, standard_scores
+
+from physmrisynth_training.shipping import calibrate
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, coverage, standard_scores
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import PROPERTIES, tissue_table
-from PhysMRISynthLib.training import calibrate
-from PhysMRISynthLib.workflow.calibration import sd_factors
+from PhysMRISynthLib.workflow.estimation.calibration import sd_factors
 
 TOO_SMALL = {1: (0.5, 1.0, 3.0), 2: (0.8, 1.0, 1.2), 3: (2.0, 1.0, 0.7)}
 

@@ -6,15 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from network.tiny_sampler import OF_CODES, tiny_condenser, tiny_model, tiny_vae
+
+from physmrisynth_training.shipping.convert import main
+from physmrisynth_training.shipping.ship_sampler import write_card as write_sampler_card
+from physmrisynth_training.shipping.ship_vae import write_card
 from PhysMRISynthLib.network import storage
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, save_expander
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights, save_sampler
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, write_manifest
-from PhysMRISynthLib.training.convert import main
-from PhysMRISynthLib.training.ship import write_card
-from PhysMRISynthLib.training.ship_sampler import write_card as write_sampler_card
+from Testing.network.tiny_sampler import OF_CODES, tiny_condenser, tiny_model, tiny_vae
 
 OF_ALL = {"steps": 6, "hours": 0.1, "version": "0.1.0", "code_version": "abc", "configuration": {"codes": 4}, "data": {}}
 VAE = {**OF_ALL, "training_heads": [1, 14], "selection_heads": [15], "simulated_heads": {"training": 1, "held_out": 1}}

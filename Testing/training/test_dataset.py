@@ -8,17 +8,18 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from PhysMRISynthLib.imaging.roles import ROLES
+
+from physmrisynth_training.learning.batch import Batch, LabelBatch, SignalBatch, collate, random_subset, signal_batch
+from physmrisynth_training.learning.dataset import Mixture, SimulatedHeads, StepSampler, class_values, label_batch
+from physmrisynth_training.simulator.anatomy import LESION, DrawTissueValues
+from physmrisynth_training.simulator.scanner import Acquire
+from physmrisynth_training.simulator.simulated_head import Chain, Sample
+from physmrisynth_training.simulator.simulated_scans import Simulator
+from PhysMRISynthLib.headers.roles import ROLES
 from PhysMRISynthLib.network.condition import CONDITION_SIZE, protocol_condition
 from PhysMRISynthLib.physics.protocol import parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.anatomy import LESION, DrawTissueValues
-from PhysMRISynthLib.training.batch import Batch, LabelBatch, SignalBatch, collate, random_subset, signal_batch
-from PhysMRISynthLib.training.dataset import Mixture, SimulatedHeads, StepSampler, class_values, label_batch
-from PhysMRISynthLib.training.sample import Chain, Sample
-from PhysMRISynthLib.training.scanner import Acquire
-from PhysMRISynthLib.training.simulator import Simulator
-from training.heads import WHITE, toy_head
+from Testing.training.heads import WHITE, toy_head
 
 SHAPES = ((16, 20, 24), (24, 16, 20), (20, 24, 16))
 PARTS = ("images", "conditions", "present", "tissue", "offset")

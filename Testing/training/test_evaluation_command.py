@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from physmrisynth_training.evaluation import contrasts, distributions, maps, plan, reconstruction, retest, suites
+from physmrisynth_training.evaluation.drawing import Picture, draw_pictures
+from physmrisynth_training.evaluation.plan import Plan, estimators_for
+from physmrisynth_training.evaluation.results import Findings, Table, read_results, write_findings
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import weights as network_weights
-from PhysMRISynthLib.training.evaluation import contrasts, distributions, maps, plan, reconstruction, retest, suites
-from PhysMRISynthLib.training.evaluation.drawing import Picture, draw_pictures
-from PhysMRISynthLib.training.evaluation.plan import Plan, estimators_for
-from PhysMRISynthLib.training.evaluation.results import Findings, Table, read_results, write_findings
-from PhysMRISynthLib.workflow import estimate as estimation
+from PhysMRISynthLib.workflow.estimation import estimate as estimation
 
 PICTURES = [[Picture("a plane", np.eye(30), 0.0, 1.0)]]
 

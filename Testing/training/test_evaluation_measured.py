@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
+from physmrisynth_training.evaluation import measured
+from physmrisynth_training.evaluation.agreement import agreement
+from physmrisynth_training.evaluation.measured_people import find_people
+from physmrisynth_training.evaluation.plan import Plan
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, PhysMRISynthError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.sidecar import sidecar_fields
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.sidecar import sidecar_fields
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import BRAIN_TISSUE
-from PhysMRISynthLib.training.evaluation import measured
-from PhysMRISynthLib.training.evaluation.agreement import agreement
-from PhysMRISynthLib.training.evaluation.measured_people import find_people
-from PhysMRISynthLib.training.evaluation.plan import Plan
-from PhysMRISynthLib.workflow.estimate import Estimate
-from training.doubles import estimate_of, scans, small_head
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate
+from Testing.training.doubles import estimate_of, scans, small_head
 
 HEAD = small_head((14, 24, 16))
 

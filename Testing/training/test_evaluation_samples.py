@@ -9,44 +9,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from network import tiny_sampler
+
+from physmrisynth_training.evaluation import samples
+from physmrisynth_training.evaluation.anatomies import Anatomy, anatomy_of, gradient_energy, one_hot, wasserstein
+from physmrisynth_training.evaluation.groups import CONDENSED, DEFORMED, HELD_OUT, JOINED, RECONSTRUCTED, SAMPLED, TRAINING, Groups
+from physmrisynth_training.evaluation.kinship import aligned_brain, distance
+from physmrisynth_training.evaluation.plan import Plan
+from physmrisynth_training.evaluation.segmentation import dice, overlaps
+from physmrisynth_training.evaluation.suites import evaluate, suites_named
+from physmrisynth_training.learning.checkpoint import load_checkpoint, save_atomically
+from physmrisynth_training.shipping.sample_gallery import head_pictures, plane
+from physmrisynth_training.simulator.anatomy import AIR
+from physmrisynth_training.simulator.fast_resampling import blurred
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
-from PhysMRISynthLib.imaging.atlas import place_atlas
-from PhysMRISynthLib.imaging.head_volumes import HeadVolumes
-from PhysMRISynthLib.imaging.midline import Midline
-from PhysMRISynthLib.imaging.volumes import image_like
+from PhysMRISynthLib.imaging.head.atlas import place_atlas
+from PhysMRISynthLib.imaging.head.head_volumes import HeadVolumes
+from PhysMRISynthLib.imaging.head.midline import Midline
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.network.weights import load_weights
-from PhysMRISynthLib.training.anatomy import AIR
-from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
-from PhysMRISynthLib.training.evaluation import samples
-from PhysMRISynthLib.training.evaluation.anatomies import (
-    Anatomy,
-    anatomy_of,
-    gradient_energy,
-    one_hot,
-    wasserstein,
-)
-from PhysMRISynthLib.training.evaluation.groups import (
-    CONDENSED,
-    DEFORMED,
-    HELD_OUT,
-    JOINED,
-    RECONSTRUCTED,
-    SAMPLED,
-    TRAINING,
-    Groups,
-)
-from PhysMRISynthLib.training.evaluation.kinship import aligned_brain, distance
-from PhysMRISynthLib.training.evaluation.plan import Plan
-from PhysMRISynthLib.training.evaluation.segmentation import dice, overlaps
-from PhysMRISynthLib.training.evaluation.suites import evaluate, suites_named
-from PhysMRISynthLib.training.sample_gallery import head_pictures, plane
-from PhysMRISynthLib.training.smooth import blurred
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.sample import installed_sampler
-from PhysMRISynthLib.workflow.small_head import small_head
-from training.heads import toy_head, toy_labels, write_label_map
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.sampling.sample import installed_sampler
+from Testing.network import tiny_sampler
+from Testing.training.heads import toy_head, toy_labels, write_label_map
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

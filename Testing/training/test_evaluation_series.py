@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
+from physmrisynth_training.evaluation import series
+from physmrisynth_training.evaluation.plan import Plan
+from physmrisynth_training.evaluation.series_fits import inversion_recovery_t1, spin_echo_t2
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.training.evaluation import series
-from PhysMRISynthLib.training.evaluation.plan import Plan
-from PhysMRISynthLib.training.evaluation.series_fits import inversion_recovery_t1, spin_echo_t2
 
 TI = np.array([350.0, 500.0, 650.0, 800.0, 950.0, 1100.0, 1250.0, 1400.0, 1700.0])
 TE = 12.8 * np.arange(1.0, 31.0)

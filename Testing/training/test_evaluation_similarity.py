@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
+from physmrisynth_training.evaluation.similarity import data_range, least_squares_gain, regressed, similarity
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.volumes import image_like
-from PhysMRISynthLib.training.evaluation.similarity import data_range, least_squares_gain, regressed, similarity
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 
 SHAPE = (6, 40, 32)
 

@@ -9,18 +9,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from physmrisynth_training.evaluation import contrasts, distributions, maps, reconstruction, refit, retest
+from physmrisynth_training.evaluation.plan import Estimator, Plan
+from physmrisynth_training.evaluation.subjects import Subject, simulated_head
+from physmrisynth_training.simulator.standard_acquisition import INFORMATION_BOUND, PROTOCOLS
 from PhysMRISynthLib.errors import EstimationError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import PROPERTIES, tissue_table
-from PhysMRISynthLib.training.evaluation import contrasts, distributions, maps, reconstruction, refit, retest
-from PhysMRISynthLib.training.evaluation.plan import Estimator, Plan
-from PhysMRISynthLib.training.evaluation.subjects import Subject, simulated_head
-from PhysMRISynthLib.training.standard_test import INFORMATION_BOUND, PROTOCOLS
-from PhysMRISynthLib.workflow.estimate import Estimate
-from PhysMRISynthLib.workflow.render import render
-from training.doubles import estimate_of, head_model, scans, small_head
-from training.heads import toy_labels, write_label_map
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate
+from PhysMRISynthLib.workflow.rendering.render import render
+from Testing.training.doubles import estimate_of, head_model, scans, small_head
+from Testing.training.heads import toy_labels, write_label_map
 
 
 def always(answer: Callable[[Sequence[Acquisition]], Estimate]) -> Estimator:

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from physmrisynth_training.evaluation import harmonise, visits, volumes
+from physmrisynth_training.evaluation.plan import Plan
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.known_head import KnownHead
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import BRAIN_TISSUE, tissue_table
-from PhysMRISynthLib.training.evaluation import harmonise, visits, volumes
-from PhysMRISynthLib.training.evaluation.plan import Plan
-from PhysMRISynthLib.workflow.estimate import Estimate
-from PhysMRISynthLib.workflow.medians import medians_by_tissue
-from training.doubles import estimate_of
-from training.heads import toy_labels, write_label_map
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate
+from PhysMRISynthLib.workflow.estimation.tissue_medians import medians_by_tissue
+from Testing.training.doubles import estimate_of
+from Testing.training.heads import toy_labels, write_label_map
 
 BRAIN = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
 

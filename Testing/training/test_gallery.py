@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from imaging.phantoms import grid, head
-from PhysMRISynthLib.imaging.volumes import write_image
-from PhysMRISynthLib.training.gallery import draw, real_pictures
+
+from physmrisynth_training.shipping.simulator_gallery import draw, real_pictures
+from PhysMRISynthLib.imaging.intake.volumes import write_image
+from Testing.imaging.phantoms import grid, head
 
 
 def test_a_real_scan_is_shown_through_its_middle_whatever_its_orientation(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
+from physmrisynth_training.simulator import hemisphere_mixing as halves
+from physmrisynth_training.simulator.anatomy import AIR, BRAIN, TISSUES, LabelledHead
+from physmrisynth_training.simulator.hemisphere_mixing import Halves, Person, joined, person
 from PhysMRISynthLib.errors import RegistrationError
-from PhysMRISynthLib.imaging.atlas import AtlasPlacement, atlas_on_grid
+from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, atlas_on_grid
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training import halves
-from PhysMRISynthLib.training.anatomy import AIR, BRAIN, TISSUES, LabelledHead
-from PhysMRISynthLib.training.halves import Halves, Person, joined, person
 
 WHITE, THALAMUS, FAT = (TISSUES.index(name) for name in ("white_matter", "thalamus", "fat"))
 SHAPE, MIDDLE = (200, 224, 176), 88

@@ -7,10 +7,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from physmrisynth_training.learning.losses import (
+    block_mean_offset,
+    class_loss,
+    class_weights,
+    dice,
+    squared_error,
+    tissue_prior,
+    values_loss,
+)
 from PhysMRISynthLib.network.vae import CLASSES, TissuePrediction
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.losses import block_mean_offset, class_loss, class_weights, dice, squared_error, tissue_prior, values_loss
-from torch import Tensor
 
 FACTOR = 4
 BRAIN = [tissue.region == "brain" for tissue in tissue_table()] + [True]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from PhysMRISynthLib.training.latent_source import Codes
-from PhysMRISynthLib.training.latents import LatentHead
-from PhysMRISynthLib.training.novelty import Novelty
 from torch import Tensor
+
+from physmrisynth_training.learning.latent_batches import Codes
+from physmrisynth_training.learning.latents import LatentHead
+from physmrisynth_training.learning.novelty import Novelty
 
 MEAN = 3.0 * torch.randn(16, 3, 4, 3, generator=torch.Generator().manual_seed(0))
 

@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.imaging.acquisition import acquisition
-from PhysMRISynthLib.imaging.header_protocol import protocol_from_sidecar
-from PhysMRISynthLib.imaging.known_head import KnownHead
-from PhysMRISynthLib.imaging.volumes import volume_from_image
+
+from physmrisynth_training.simulator import oasis3
+from physmrisynth_training.simulator.acquisitions import ACQUISITIONS, inputs_of
+from physmrisynth_training.simulator.oasis3 import Imperfections, imperfect_signal
+from PhysMRISynthLib.headers.header_protocol import protocol_from_sidecar
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.acquisition import acquisition
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.physics.echo_train import echo_amplitudes, variable_train
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training import oasis3
-from PhysMRISynthLib.training.acquisitions import ACQUISITIONS, inputs_of
-from PhysMRISynthLib.training.oasis3 import Imperfections, imperfect_signal
-from training.doubles import small_head
+from Testing.training.doubles import small_head
 
 ROWS = {tissue.name: row for row, tissue in enumerate(tissue_table())}
 SPACE_FLAIR = Protocol.of("space_flair", TR=5000, TE=394, TI=1800)

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+
+from physmrisynth_training.learning.batch import SignalBatch, collate, random_subset, signal_batch
+from physmrisynth_training.learning.objectives import SignalObjective, TissueSignalObjective
+from physmrisynth_training.learning.optimiser_step import descend
+from physmrisynth_training.learning.vae_config import TrainingConfig
+from physmrisynth_training.learning.vae_with_gains import GainNetwork, Generator
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig, read_configuration
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
-from PhysMRISynthLib.training.batch import SignalBatch, collate, random_subset, signal_batch
-from PhysMRISynthLib.training.config import TrainingConfig
-from PhysMRISynthLib.training.descent import descend
-from PhysMRISynthLib.training.generator import GainNetwork, Generator
-from PhysMRISynthLib.training.objectives import SignalObjective, TissueSignalObjective
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from PhysMRISynthLib.training.adversary import Adversary, Discriminator
-from PhysMRISynthLib.training.config import TrainingConfig
-from PhysMRISynthLib.training.perceptual import PerceptualLoss
 from torch import Tensor
 from torch.nn import functional
+
+from physmrisynth_training.learning.adversary import Adversary, Discriminator
+from physmrisynth_training.learning.perceptual import PerceptualLoss
+from physmrisynth_training.learning.vae_config import TrainingConfig
 
 
 def pictures(*shape: int, seed: int = 0) -> Tensor:

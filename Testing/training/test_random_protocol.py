@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from physmrisynth_training.simulator.random_protocol import RandomProtocol
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.training.random_protocol import RandomProtocol
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 
 
 def maps(batch: int = 0) -> dict[str, torch.Tensor]:

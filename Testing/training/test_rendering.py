@@ -7,14 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from physmrisynth_training.learning.dataset import class_values
+from physmrisynth_training.learning.differentiable_rendering import expected_images, render, with_gain_and_field
+from physmrisynth_training.learning.losses import squared_error
+from physmrisynth_training.simulator.paper_equations import as_published, published_gain
 from PhysMRISynthLib.network.vae import CLASSES, TissuePrediction
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.training.dataset import class_values
-from PhysMRISynthLib.training.losses import squared_error
-from PhysMRISynthLib.training.published import as_published, published_gain
-from PhysMRISynthLib.training.rendering import expected_images, render, with_gain_and_field
-from torch import Tensor
 
 ROWS = (
     (parse_protocol("mprage"), parse_protocol("tse,TE=80"), parse_protocol("flair,L=150")),

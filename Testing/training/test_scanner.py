@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.anatomy import AIR, LESION, TISSUES
-from PhysMRISynthLib.training.protocols import random_protocol
-from PhysMRISynthLib.training.sample import Chain, Sample, Transform
-from PhysMRISynthLib.training.scanner import (
+
+from physmrisynth_training.simulator.anatomy import AIR, LESION, TISSUES
+from physmrisynth_training.simulator.drawn_protocols import random_protocol
+from physmrisynth_training.simulator.fast_resampling import blurred, moved, rotation
+from physmrisynth_training.simulator.scanner import (
     ROLES,
     Acquire,
     Digitise,
@@ -22,8 +22,9 @@ from PhysMRISynthLib.training.scanner import (
     TransmitField,
     normalised,
 )
-from PhysMRISynthLib.training.smooth import blurred, moved, rotation
-from training.heads import toy_head
+from physmrisynth_training.simulator.simulated_head import Chain, Sample, Transform
+from PhysMRISynthLib.physics.tissues import tissue_table
+from Testing.training.heads import toy_head
 
 TISSUE = toy_head((28, 32, 30)).tissue
 SHAPE = TISSUE.shape

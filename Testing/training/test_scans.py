@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from imaging.phantoms import grid, head, rotation
+
+from physmrisynth_training.learning.batch import SignalBatch
+from physmrisynth_training.learning.dataset import RealScans
+from physmrisynth_training.learning.real_scans import CachedScans, cached_scans
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.sessions import Session, find_sessions
-from PhysMRISynthLib.imaging.volumes import image_like
+from PhysMRISynthLib.imaging.intake.sessions import Session, find_sessions
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.network.inference import normalised
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.batch import SignalBatch
-from PhysMRISynthLib.training.dataset import RealScans
-from PhysMRISynthLib.training.scans import CachedScans, cached_scans
+from Testing.imaging.phantoms import grid, head, rotation
 
 SIDECARS = {
     "t1w": {"RepetitionTime": 2.2, "InversionTime": 0.9, "EchoTime": 0.003, "FlipAngle": 8, "MagneticFieldStrength": 3},

@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
+from physmrisynth_training.learning.checkpoint import save_atomically
+from physmrisynth_training.shipping import ship_vae as module
+from physmrisynth_training.shipping.model_card import read_metrics
+from physmrisynth_training.shipping.ship_vae import CARD, FILE, MANIFEST, Shipment, familiarity_of, main, ship, whole_head, write_card
+from physmrisynth_training.simulator.simulated_scans import read_simulator
 from PhysMRISynthLib.errors import PhysMRISynthError, RegistrationError, WeightsError
-from PhysMRISynthLib.imaging.atlas import AtlasPlacement
+from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS
 from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import STEP, file_sha256, load_weights, shipped_weights
-from PhysMRISynthLib.training import ship as module
-from PhysMRISynthLib.training.checkpoint import save_atomically
-from PhysMRISynthLib.training.model_card import read_metrics
-from PhysMRISynthLib.training.ship import CARD, FILE, MANIFEST, Shipment, familiarity_of, main, ship, whole_head, write_card
-from PhysMRISynthLib.training.simulator import read_simulator
-from training.heads import toy_labels, write_label_map
+from Testing.training.heads import toy_labels, write_label_map
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from network.tiny_sampler import TINY, tiny_model, tiny_vae
+
+from physmrisynth_training.learning.checkpoint import save_atomically
+from physmrisynth_training.shipping import ship_sampler as module
+from physmrisynth_training.shipping.ship_sampler import main, ship_sampler
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights
 from PhysMRISynthLib.network.weights import save_weights, write_manifest
-from PhysMRISynthLib.training import ship_sampler as module
-from PhysMRISynthLib.training.checkpoint import save_atomically
-from PhysMRISynthLib.training.ship_sampler import main, ship_sampler
+from Testing.network.tiny_sampler import TINY, tiny_model, tiny_vae
 
 
 @pytest.fixture

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PhysMRISynthLib
 import pytest
 import SimpleITK as sitk
 import torch
-from imaging.phantoms import grid, head
+
+import PhysMRISynthLib
+from physmrisynth_training.learning.checkpoint import load_checkpoint
+from physmrisynth_training.learning.run_options import CHECKPOINT, LOG, Run
+from physmrisynth_training.learning.train_vae import train_vae
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.training.checkpoint import load_checkpoint
-from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
-from PhysMRISynthLib.training.train_vae import train_vae
-from training.heads import toy_labels, write_label_map
+from Testing.imaging.phantoms import grid, head
+from Testing.training.heads import toy_labels, write_label_map
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,7 +186,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from PhysMRISynthLib import cli
-from PhysMRISynthLib.training import train_vae
+from physmrisynth_training.learning import train_vae
 
 class Watched(train_vae.Trainer):
     seen = []

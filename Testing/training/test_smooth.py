@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from physmrisynth_training.simulator.fast_resampling import blurred, moved, resized, rotation
 from PhysMRISynthLib.imaging.smooth import near_means, smooth_noise
-from PhysMRISynthLib.training.smooth import blurred, moved, resized, rotation
 
 ANGLES = st.tuples(*[st.floats(-math.pi, math.pi)] * 3)
 INSIDE = (slice(5, -5),) * 3

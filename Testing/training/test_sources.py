@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from physmrisynth_training.learning import batch_sources as sources
+from physmrisynth_training.learning.batch import Batch, LabelBatch, SignalBatch
+from physmrisynth_training.learning.batch_sources import Source, open_source
+from physmrisynth_training.learning.real_scans import CachedScans
+from physmrisynth_training.learning.run_options import Run
+from physmrisynth_training.learning.vae_config import TrainingConfig
+from physmrisynth_training.simulator.simulated_scans import Simulator
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.physics.protocol import parse_protocol
-from PhysMRISynthLib.training import sources
-from PhysMRISynthLib.training.batch import Batch, LabelBatch, SignalBatch
-from PhysMRISynthLib.training.config import TrainingConfig
-from PhysMRISynthLib.training.run import Run
-from PhysMRISynthLib.training.scans import CachedScans
-from PhysMRISynthLib.training.simulator import Simulator
-from PhysMRISynthLib.training.sources import Source, open_source
-from training.heads import toy_head, toy_labels, write_label_map
+from Testing.training.heads import toy_head, toy_labels, write_label_map
 
 NETWORK: dict[str, Any] = {
     "spatial_dims": 3, "stem": 4, "down_widths": [], "trunk_widths": [8], "trunk_blocks": [1], "latent_channels": 2, "up_widths": [8],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from PhysMRISynthLib.training.texture import texture_error
 from torch import Tensor
 from torch.nn import functional
+
+from physmrisynth_training.learning.texture_loss import texture_error
 
 EVERYWHERE = torch.ones(1, 12, 14, 10)
 

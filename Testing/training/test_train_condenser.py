@@ -9,22 +9,23 @@ from typing import Any
 
 import pytest
 import torch
-from network.tiny_sampler import CONDENSER, OF_CODES, tiny_vae
+
+from physmrisynth_training.learning import latent_batches as module
+from physmrisynth_training.learning.checkpoint import load_checkpoint, save_atomically
+from physmrisynth_training.learning.latents import Latents, whole_heads
+from physmrisynth_training.learning.run_options import Run
+from physmrisynth_training.learning.train_condenser import emphasis, train_condenser, trained_condenser
+from physmrisynth_training.learning.train_ldm import train_ldm
+from physmrisynth_training.shipping import ship_sampler as ship_module
+from physmrisynth_training.shipping.ship_sampler import main as ship
+from physmrisynth_training.shipping.ship_sampler import ship_sampler
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights
 from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
-from PhysMRISynthLib.training import latent_source as module
-from PhysMRISynthLib.training import ship_sampler as ship_module
-from PhysMRISynthLib.training.checkpoint import load_checkpoint, save_atomically
-from PhysMRISynthLib.training.latents import Latents, whole_heads
-from PhysMRISynthLib.training.run import Run
-from PhysMRISynthLib.training.ship_sampler import main as ship
-from PhysMRISynthLib.training.ship_sampler import ship_sampler
-from PhysMRISynthLib.training.train_condenser import emphasis, train_condenser, trained_condenser
-from PhysMRISynthLib.training.train_ldm import train_ldm
-from training.heads import training_folder
+from Testing.network.tiny_sampler import CONDENSER, OF_CODES, tiny_vae
+from Testing.training.heads import training_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,25 +14,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from network.tiny_sampler import TINY, tiny_vae
+
+from physmrisynth_training.learning import latent_batches as module
+from physmrisynth_training.learning import latents as latents_module
+from physmrisynth_training.learning.checkpoint import load_checkpoint
+from physmrisynth_training.learning.latent_batches import Source
+from physmrisynth_training.learning.latent_moments import latent_moments, number_moments
+from physmrisynth_training.learning.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
+from physmrisynth_training.learning.ldm_config import LdmTrainingConfig
+from physmrisynth_training.learning.run_options import LOG, Run
+from physmrisynth_training.learning.train_ldm import train_ldm
+from physmrisynth_training.simulator.anatomy import LabelledHead
+from physmrisynth_training.simulator.simulated_scans import Simulator
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.blocks import depth_to_space
 from PhysMRISynthLib.network.latent_space import LatentSpace
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import load_weights, save_weights
-from PhysMRISynthLib.training import latent_source as module
-from PhysMRISynthLib.training import latents as latents_module
-from PhysMRISynthLib.training.anatomy import LabelledHead
-from PhysMRISynthLib.training.checkpoint import load_checkpoint
-from PhysMRISynthLib.training.latent_source import Source
-from PhysMRISynthLib.training.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
-from PhysMRISynthLib.training.ldm_config import LdmTrainingConfig
-from PhysMRISynthLib.training.moments import latent_moments, number_moments
-from PhysMRISynthLib.training.run import LOG, Run
-from PhysMRISynthLib.training.simulator import Simulator
-from PhysMRISynthLib.training.train_ldm import train_ldm
-from training.heads import toy_head, toy_labels, training_folder, write_label_map
+from Testing.network.tiny_sampler import TINY, tiny_vae
+from Testing.training.heads import toy_head, toy_labels, training_folder, write_label_map
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

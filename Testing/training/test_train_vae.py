@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from physmrisynth_training.learning import objectives
+from physmrisynth_training.learning import train_vae as module
+from physmrisynth_training.learning.checkpoint import CsvLog, load_checkpoint, save_atomically
+from physmrisynth_training.learning.loop import average_into
+from physmrisynth_training.learning.run_options import CHECKPOINT, LOG, Run
+from physmrisynth_training.learning.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
+from physmrisynth_training.learning.vae_config import TrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import save_weights
-from PhysMRISynthLib.training import objectives
-from PhysMRISynthLib.training import train_vae as module
-from PhysMRISynthLib.training.checkpoint import CsvLog, load_checkpoint, save_atomically
-from PhysMRISynthLib.training.config import TrainingConfig
-from PhysMRISynthLib.training.loop import average_into
-from PhysMRISynthLib.training.run import CHECKPOINT, LOG, Run
-from PhysMRISynthLib.training.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
-from training.heads import training_folder
+from Testing.training.heads import training_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.known_head import KnownHead
+
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import image_like
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.head_voxels import NO_TISSUE
+from PhysMRISynthLib.workflow.estimation.head_voxels import NO_TISSUE
 
 Values = tuple[float, float, float]
 """PD (fraction of water), T1 and T2 (ms) at 3 T."""

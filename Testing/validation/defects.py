@@ -8,13 +8,14 @@ from functools import cache
 
 import numpy as np
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.known_head import KnownHead
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, standard_acquisition
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS, standard_acquisition
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 
 Scans = Mapping[str, sitk.Image]
 Change = Callable[[Scans, KnownHead], Scans]
@@ -38,7 +39,7 @@ def known_head(step_mm: float) -> KnownHead:
 
     if find_spec("nilearn") is None:
         return small_head()
-    from PhysMRISynthLib.workflow.example import example_head
+    from PhysMRISynthLib.workflow.examples.example import example_head
 
     full, step = example_head(seed=3), max(1, round(step_mm))
     every = (slice(None, None, step),) * 3

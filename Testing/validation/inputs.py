@@ -16,11 +16,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-from validation.anatomies import ANATOMIES
-from validation.defects import DEFECTS, Defect, Scans, acquisitions, clean_scans, known_head
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from Testing.validation.anatomies import ANATOMIES
+from Testing.validation.defects import DEFECTS, Defect, Scans, acquisitions, clean_scans, known_head
 
 _SHOWN = 110
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, standard_acquisition
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.sidecar import sidecar_fields
-from PhysMRISynthLib.imaging.volumes import write_image
-from PhysMRISynthLib.training.standard_test import PROTOCOLS, standard_acquisition
-from PhysMRISynthLib.workflow.cohort_visit import Options, Visit
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.imaging.intake.sidecar import sidecar_fields
+from PhysMRISynthLib.imaging.intake.volumes import write_image
+from PhysMRISynthLib.workflow.cohort.visit import Options, Visit
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 
 LOG = "made.log"
 SUFFIXES = ("T1map", "T2map", "PDmap")

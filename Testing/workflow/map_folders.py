@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PhysMRISynthLib.imaging.head_volumes import LESION
-from PhysMRISynthLib.imaging.tissue_labels import labels_of
+
+from PhysMRISynthLib.imaging.head.head_volumes import LESION
+from PhysMRISynthLib.imaging.head.tissue_labels import labels_of
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import write_image
 from PhysMRISynthLib.physics.tissues import PROPERTIES, tissue_table
-from PhysMRISynthLib.workflow.map_set import MapSet
-from PhysMRISynthLib.workflow.shared_errors import KEY, SharedErrors
-from PhysMRISynthLib.workflow.small_head import small_head
-from PhysMRISynthLib.workflow.tissue_fractions import BRAIN_ROWS
-from PhysMRISynthLib.workflow.tissue_output import write_labels
+from PhysMRISynthLib.workflow.estimation.shared_errors import KEY, SharedErrors
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.results.map_set import MapSet
+from PhysMRISynthLib.workflow.results.tissue_fractions import BRAIN_ROWS
+from PhysMRISynthLib.workflow.results.tissue_output import write_labels
 
 SUFFIXES = {"PD": ("PDmap", "%", 1.0), "T1": ("T1map", "s", 1e-3), "T2": ("T2map", "s", 1e-3)}
 TISSUES = tuple(tissue.name for tissue in tissue_table() if tissue.region == "brain")

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from imaging.phantoms import grid, head, rotation
-from PhysMRISynthLib.imaging.alignment import align, grid_of_spacing
-from PhysMRISynthLib.imaging.sessions import find_session
-from PhysMRISynthLib.imaging.volumes import image_like, read_volume
-from PhysMRISynthLib.workflow.estimate import reference_of
-from PhysMRISynthLib.workflow.input_checks import check_inputs, check_intensities
-from PhysMRISynthLib.workflow.inputs import field_strength_of, read_acquisition, read_acquisitions
-from PhysMRISynthLib.workflow.outputs import whole_folder
+
+from PhysMRISynthLib.imaging.head.alignment import align, grid_of_spacing
+from PhysMRISynthLib.imaging.intake.sessions import find_session
+from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume
+from PhysMRISynthLib.workflow.estimation.estimate import reference_of
+from PhysMRISynthLib.workflow.estimation.input_checks import check_inputs, check_intensities
+from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition, read_acquisitions
+from PhysMRISynthLib.workflow.results.outputs import whole_folder
+from Testing.imaging.phantoms import grid, head, rotation
 
 Do = Callable[[Path], Any]
 ON = grid((40, 44, 40), (5.0, 5.0, 5.0), rotation(3, 4, 5))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.fitting.tissue_level import brain_rows
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.estimate import agreement_with_atlas
+from PhysMRISynthLib.workflow.estimation.estimate import agreement_with_atlas
 
 COUNT = 20_000
 UNDECIDED = 255

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import head
-from imaging.test_misfit import ON, moved
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import Volume, image_like
+
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import Volume, image_like
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.aligned import align_inputs
-from PhysMRISynthLib.workflow.verdict import Level, Reason
+from PhysMRISynthLib.workflow.estimation.aligned import align_inputs
+from PhysMRISynthLib.workflow.estimation.verdict import Level, Reason
+from Testing.imaging.phantoms import head
+from Testing.imaging.test_misfit import ON, moved
 
 T1W = Acquisition("t1w", Volume(head(ON, 0)), Protocol.of("mprage"))
 

@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
-import PhysMRISynthLib as pms
 import pytest
 import SimpleITK as sitk
+
+import PhysMRISynthLib as pms
 from PhysMRISynthLib.errors import EstimationError, ImageError, ProtocolError
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.small_head import small_head
-from workflow.map_folders import head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from Testing.workflow.map_folders import head
 
 FIELD_STRENGTH = 1.5
 SPECS = {"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from imaging.phantoms import grid
+
 from PhysMRISynthLib.fitting.check import LARGEST_GOOD_RESIDUAL, FitCheck
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.atlas import LEAST_LIKENESS
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+from PhysMRISynthLib.imaging.head.atlas import LEAST_LIKENESS
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.network.familiarity import Distances
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.applicability import ALL, Applicability, assess
+from PhysMRISynthLib.workflow.estimation.applicability import ALL, Applicability, assess
+from Testing.imaging.phantoms import grid
 
 GOOD = 0.9
 """A skull-stripped head's likeness to the atlas."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.workflow.chunks import chunks, for_each_chunk
 
 

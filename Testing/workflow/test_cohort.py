@@ -19,27 +19,30 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError
-from PhysMRISynthLib.imaging.known_head import map_errors
+from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.workflow import bids_derivatives, cohort, cohort_processes, cohort_visit
-from PhysMRISynthLib.workflow.bids_derivatives import begin_dataset
-from PhysMRISynthLib.workflow.cohort import TABLE, estimate_cohort, plan
-from PhysMRISynthLib.workflow.cohort_index import INDEX
-from PhysMRISynthLib.workflow.cohort_visit import ESTIMATED, FAILED, KEPT, Options, Row
-from PhysMRISynthLib.workflow.map_set import with_deviations
-from PhysMRISynthLib.workflow.small_head import small_head
-from workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
+from PhysMRISynthLib.workflow.cohort import data_set
+from PhysMRISynthLib.workflow.cohort import visit as cohort_visit
+from PhysMRISynthLib.workflow.cohort.data_set import TABLE, estimate_cohort, plan
+from PhysMRISynthLib.workflow.cohort.index_page import INDEX
+from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT, Options, Row
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.results import bids_derivatives
+from PhysMRISynthLib.workflow.results.bids_derivatives import begin_dataset
+from PhysMRISynthLib.workflow.results.map_set import with_deviations
+from Testing.workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
 
 ROOT = Path(__file__).resolve().parents[2]
 TWENTY = [f"{number:02d}" for number in range(20)]
 DRIVER = """
 import sys
 from pathlib import Path
-from PhysMRISynthLib.workflow.cohort import estimate_cohort
-from PhysMRISynthLib.workflow.cohort_visit import Options
-from workflow.cohorts import quick
+from PhysMRISynthLib.workflow.cohort.data_set import estimate_cohort
+from PhysMRISynthLib.workflow.cohort.visit import Options
+from Testing.workflow.cohorts import quick
 
 if __name__ == "__main__":
     estimate_cohort(Path(sys.argv[1]), Path(sys.argv[2]), Options(), jobs=2, make=quick)
@@ -69,7 +72,7 @@ def lines(out: Path) -> dict[tuple[str, str], dict[str, str]]:
 def test_twenty_visits_killed_in_the_middle_go_on_where_they_were(tmp_path: Path) -> None:
     root, out = touch(tmp_path / "bids", *TWENTY), tmp_path / "out"
     (tmp_path / "driver.py").write_text(DRIVER, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("PhysMRISynth", "Testing"))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in (ROOT / "PhysMRISynth", ROOT))}
     program = [sys.executable, str(tmp_path / "driver.py"), str(root), str(out)]
     with subprocess.Popen(program, env=environment, start_new_session=True) as process:
         end = time.monotonic() + 120
@@ -172,7 +175,7 @@ def test_a_process_whose_parent_is_killed_does_not_go_on(tmp_path: Path) -> None
     """Else it would work beside those of the run that resumes."""
     script = (
         "import multiprocessing, sys, threading, time\n"
-        "from PhysMRISynthLib.workflow.cohort_processes import _end_with_parent\n"
+        "from PhysMRISynthLib.workflow.cohort.processes import _end_with_parent\n"
         "def child(file):\n"
         "    threading.Thread(target=_end_with_parent, daemon=True).start()\n"
         "    open(file, 'w').close()\n"
@@ -228,7 +231,7 @@ def test_complete_visits_are_kept_unless_options_differ_or_they_may_be_overwritt
 @pytest.mark.parametrize("change", ["an image more", "another image", "another header", "another version"])
 def test_maps_of_what_a_visit_no_longer_is_are_not_kept(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
-    monkeypatch.setattr(cohort, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
+    monkeypatch.setattr(data_set, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
     (first,) = estimate_cohort(root, out, Options(), make=quick)
     anat = root / "sub-01" / "anat"
     os.utime(anat / "sub-01_T1w.nii.gz", (1, 1))  # a copy of the same is the same
@@ -285,7 +288,7 @@ def test_participants_are_chosen_by_label(tmp_path: Path) -> None:
 
 def test_a_run_of_some_participants_keeps_the_rows_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = touch(tmp_path / "bids", "01/a", "01/b", "02", "bad"), tmp_path / "out"
-    monkeypatch.setattr(cohort, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
+    monkeypatch.setattr(data_set, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
     for participant in ("bad", "02", "01"):  # as an array of jobs does
         estimate_cohort(root, out, Options(), [participant], make=quick)
     before = lines(out)
@@ -302,12 +305,12 @@ def test_a_run_of_some_participants_keeps_the_rows_of_the_others(tmp_path: Path,
 def test_runs_that_end_in_the_same_moment_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visits = [f"{number:02d}" for number in range(12)]
     root, out = touch(tmp_path / "bids", *visits), tmp_path / "out"
-    monkeypatch.setattr(cohort, "in_processes", lambda tasks, jobs: (task.row(ESTIMATED) for task in tasks))
+    monkeypatch.setattr(data_set, "in_processes", lambda tasks, jobs: (task.row(ESTIMATED) for task in tasks))
     with ThreadPoolExecutor(len(visits)) as pool:
         list(pool.map(lambda visit: estimate_cohort(root, out, Options(), [visit], make=quick), visits))
     assert [participant for participant, _session in lines(out)] == [f"sub-{visit}" for visit in visits]
     (out / ".writing-cohort.tsv").mkdir()  # left by a run that was killed
-    monkeypatch.setattr(cohort, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(data_set, "_LOCK_SECONDS", 0.1)
     estimate_cohort(root, out, Options(), ["03"], make=quick)
     assert len(lines(out)) == 12 and not list(out.glob(".writing-*"))
 
@@ -378,8 +381,8 @@ def test_a_cluster_does_every_visit_and_tells_of_those_whose_workers_die(cluster
 def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(cohort_processes, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(cohort_processes, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(processes, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "_PATIENCE_SECONDS", 0.3)
     with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
         rows = estimate_cohort(touch(tmp_path / "bids", "01"), tmp_path / "out", Options(), scheduler=empty.scheduler_address, make=quick)
     assert [row.status for row in rows] == [FAILED] and "No worker" in rows[0].reason
@@ -387,7 +390,7 @@ def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path, monkeypatch: pyt
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
-    monkeypatch.setattr(cohort_processes, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(processes, "_CONNECT_SECONDS", 0.3)
     with pytest.raises(EstimationError, match="No dask scheduler answers at tcp://127"):
         estimate_cohort(root, out, Options(), scheduler="tcp://127.0.0.1:1", make=quick)
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.halfway import halfway
+from PhysMRISynthLib.imaging.head.halfway import halfway
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import PROPERTIES
-from PhysMRISynthLib.workflow.compare import Comparison, compare_visits, renderings
-from PhysMRISynthLib.workflow.comparison_files import write_comparison
-from PhysMRISynthLib.workflow.map_set import MapSet
-from PhysMRISynthLib.workflow.shared_errors import SharedErrors
-from workflow.map_folders import head
+from PhysMRISynthLib.workflow.analysis.compare import Comparison, compare_visits, renderings
+from PhysMRISynthLib.workflow.analysis.comparison_files import write_comparison
+from PhysMRISynthLib.workflow.estimation.shared_errors import SharedErrors
+from PhysMRISynthLib.workflow.results.map_set import MapSet
+from Testing.workflow.map_folders import head
 
 MOTION = (0.06, -0.04, 0.08), (4.0, -3.0, 5.0)
 LESION_MM = (-24.0, 20.0, 40.0)

@@ -12,24 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fitting.balls import Head
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.fitting.head import HeadModel, fit_head
 from PhysMRISynthLib.fitting.observation import Observation
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.network import device as devices
 from PhysMRISynthLib.physics.arrays import Move
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
 from PhysMRISynthLib.workflow import compute as module
 from PhysMRISynthLib.workflow.compute import Compute
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-from PhysMRISynthLib.workflow.head_voxels import HeadVoxels, fit_all_voxels
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.small_head import small_head
-from torch.utils._python_dispatch import TorchDispatchMode
+from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.head_voxels import HeadVoxels, fit_all_voxels
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from Testing.fitting.balls import Head
 
 TORCH = Compute(torch.device("cpu"))
 """Tensors on the CPU stand for those on a GPU: the same code, in the single precision that all devices know."""

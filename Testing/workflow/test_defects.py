@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.known_head import map_errors
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.verdict import Cause, Level
-from validation.defects import DEFECTS, acquisitions, clean_scans, known_head
+from PhysMRISynthLib.imaging.head.known_head import map_errors
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.verdict import Cause, Level
+from Testing.validation.defects import DEFECTS, acquisitions, clean_scans, known_head
 
 STEP_MM = 4.0
 PAIRS = int(os.environ.get("PHYSMRISYNTH_DEFECT_PAIRS", "20"))

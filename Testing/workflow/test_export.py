@@ -10,13 +10,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from imaging.dicom_validator import violations
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import write_image
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.export import export_dicom
+from PhysMRISynthLib.workflow.results.export import export_dicom
+from Testing.imaging.dicom_validator import violations
 
 
 def toy(grid: sitk.Image, inside: np.ndarray) -> TissueMaps:

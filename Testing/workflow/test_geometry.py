@@ -9,19 +9,20 @@ from functools import cache
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, rotation
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.alignment import align
-from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
-from PhysMRISynthLib.imaging.masks import head_mask
-from PhysMRISynthLib.imaging.slice_profile import slice_profile
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, standard_acquisition
+from PhysMRISynthLib.imaging.head.alignment import align
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.imaging.head.masks import head_mask
+from PhysMRISynthLib.imaging.head.slice_profile import slice_profile
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, same_grid, volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import image_like, same_grid, volume_from_image
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS, standard_acquisition
-from PhysMRISynthLib.workflow import head_voxels
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.estimation import head_voxels
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.imaging.phantoms import grid, rotation
 
 LARGEST_ERROR = {"PD": 2.0, "T1": 3.0, "T2": 3.0}
 """Per cent, median over the brain's tissue; the plain head has 0.3 to 1."""

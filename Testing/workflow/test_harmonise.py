@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
-from PhysMRISynthLib.imaging.sidecar import read_sidecar
+from PhysMRISynthLib.imaging.intake.sidecar import read_sidecar
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.cohort_visit import ESTIMATED, FAILED, KEPT
-from PhysMRISynthLib.workflow.harmonise import complete_cohort, render_cohort, suffix_of
-from PhysMRISynthLib.workflow.match import match_protocol
-from PhysMRISynthLib.workflow.render import render
-from workflow.cohorts import touch
-from workflow.map_folders import head, write_derivative_maps
+from PhysMRISynthLib.workflow.analysis.match import match_protocol
+from PhysMRISynthLib.workflow.cohort.harmonise import complete_cohort, render_cohort, suffix_of
+from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT
+from PhysMRISynthLib.workflow.rendering.render import render
+from Testing.workflow.cohorts import touch
+from Testing.workflow.map_folders import head, write_derivative_maps
 
 FLAIR = "flair,TR=9000,TE=90,TI=2500,L=150"
 

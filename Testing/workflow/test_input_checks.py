@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from imaging.phantoms import grid
+
 from PhysMRISynthLib.errors import EstimationError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.input_checks import check_inputs
+from PhysMRISynthLib.workflow.estimation.input_checks import check_inputs
+from Testing.imaging.phantoms import grid
 
 ON = grid((40, 40, 40), (5.0, 5.0, 5.0), np.eye(3))
 PATCHES = np.kron(np.random.default_rng(0).integers(0, 30, (10, 10, 10)), np.ones((4, 4, 4)))

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from imaging.dicom_folders import T1W, picture, write_series
-from imaging.phantoms import grid
-from mrml.dicom import classic
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError, ProtocolError
-from PhysMRISynthLib.imaging.volumes import image_like, write_image
-from PhysMRISynthLib.workflow.inputs import field_strength_of, read_acquisition, read_acquisitions, read_header
+from PhysMRISynthLib.imaging.intake.volumes import image_like, write_image
+from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition, read_acquisitions, read_header
+from Testing.imaging.dicom_folders import T1W, picture, write_series
+from Testing.imaging.phantoms import grid
+from Testing.mrml.dicom import classic
 
 MPRAGE = {"RepetitionTime": 2.3, "EchoTime": 0.00298, "InversionTime": 0.9, "FlipAngle": 9, "MagneticFieldStrength": 3}
 OASIS = "subject_id,label,scan category,filename,MagneticFieldStrength,RepetitionTime,EchoTime,InversionTime,FlipAngle,SequenceName\n"

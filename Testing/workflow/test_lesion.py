@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from PhysMRISynthLib.imaging.acquisition import Acquisition
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import volume_from_image
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.example import example_head
-from PhysMRISynthLib.workflow.simulate import simulate
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.examples.example import example_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
 LESION = {"PD": 0.8, "T1": 1450.0, "T2": 150.0}
 """Fraction, ms, ms: a T2-bright, T1-dark plaque at 3 T."""

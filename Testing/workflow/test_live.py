@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow import live as module
-from PhysMRISynthLib.workflow.live import LiveRenderer, Noise, Region
-from PhysMRISynthLib.workflow.render import render
+from PhysMRISynthLib.workflow.rendering import live as module
+from PhysMRISynthLib.workflow.rendering.live import LiveRenderer, Noise, Region
+from PhysMRISynthLib.workflow.rendering.render import render
 
 SHAPE = (30, 40, 36)
 FLAIR, PSIR = Protocol.of("flair", L=150), Protocol.of("psir")

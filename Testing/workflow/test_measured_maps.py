@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.imaging.volumes import write_image
-from PhysMRISynthLib.workflow.map_set import read_map_set
-from PhysMRISynthLib.workflow.measured_maps import Imported, checked, import_maps, read_measured, write_imported
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.analysis.measured_maps import Imported, checked, import_maps, read_measured, write_imported
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.results.map_set import read_map_set
 
 
 def head() -> TissueMaps:

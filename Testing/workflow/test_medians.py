@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from imaging.phantoms import grid
+
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import acceptance_ranges, tissue_table
-from PhysMRISynthLib.workflow.medians import implausible_medians, tissue_medians
+from PhysMRISynthLib.workflow.estimation.tissue_medians import implausible_medians, tissue_medians
+from Testing.imaging.phantoms import grid
 
 SHAPE = (8, 10, 12)
 SPACING = (1.5, 2.0, 0.8)

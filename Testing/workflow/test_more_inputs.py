@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from physmrisynth_training.evaluation import inputs
+from physmrisynth_training.evaluation.plan import Plan
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import write_image
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.training.evaluation import inputs
-from PhysMRISynthLib.training.evaluation.plan import Plan
-from PhysMRISynthLib.workflow.estimate import Estimate
-from PhysMRISynthLib.workflow.more_inputs import MORE_ROLES, read_more
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate
+from PhysMRISynthLib.workflow.estimation.more_inputs import MORE_ROLES, read_more
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
 SPECS = {"t1w": "mprage", "t2w": "tse,TR=4500,TE=100", "pdw": "tse,TR=3000,TE=14", "t1w_2": "spgr,TR=50,TE=4,FA=30"}
 
@@ -53,7 +54,7 @@ def test_the_command_fits_them_beside_the_others(files: Path, tmp_path: Path, ca
 def test_the_suite_compares_sets_of_inputs(tmp_path: Path) -> None:
     def estimate(given: list[Acquisition], field_strength: float) -> Estimate:
         """Maps that err by 10 % over the number of inputs."""
-        from training.doubles import estimate_of
+        from Testing.training.doubles import estimate_of
 
         truth = made[-1].truth
         factor = np.float32(1.0 + 0.1 / len(given))

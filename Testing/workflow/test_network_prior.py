@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging.phantoms import grid, points
+
 from PhysMRISynthLib.errors import WeightsError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.alignment import align
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
+from PhysMRISynthLib.imaging.head.alignment import align
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.network import inference, weights
 from PhysMRISynthLib.network.familiarity import Population
 from PhysMRISynthLib.network.vae import CLASSES
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.network_prior import joined_with_atlas, network_prior, usable_weights
+from PhysMRISynthLib.workflow.estimation.network_prior import joined_with_atlas, network_prior, usable_weights
+from Testing.imaging.phantoms import grid, points
 
 OBLIQUE = np.array([[0.96, -0.28, 0.0], [0.28, 0.96, 0.0], [0.0, 0.0, 1.0]])
 

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.imaging.known_head import KnownHead
+
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.contrast import signed_signals
 from PhysMRISynthLib.physics.nulling import inversion_times
 from PhysMRISynthLib.physics.presets import Preset, adapted, load_presets
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-from PhysMRISynthLib.workflow.head_points import head_points, published_points
-from PhysMRISynthLib.workflow.inputs import read_acquisitions
-from PhysMRISynthLib.workflow.medians import medians_by_tissue, outer_medians
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisitions
+from PhysMRISynthLib.workflow.estimation.tissue_medians import medians_by_tissue, outer_medians
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.head_points import head_points, published_points
 from PhysMRISynthLib.workflow.tissue_values import drawn_values, maps_of
 
 NULLING = [preset for preset in load_presets().values() if preset.null]

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.workflow.outputs import whole_folder, write_json
+
+from PhysMRISynthLib.workflow.results.outputs import whole_folder, write_json
 
 
 def strictly(path: Path) -> Any:

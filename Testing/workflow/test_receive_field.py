@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from PhysMRISynthLib.imaging.known_head import KnownHead, map_errors
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.small_head import small_head
-from PhysMRISynthLib.workflow.verdict import Level
-from validation.defects import ROLES, acquisitions, clean_scans, coil_field
+
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.verdict import Level
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.validation.defects import ROLES, acquisitions, clean_scans, coil_field
 
 TOLERANCE, MARGIN = 1.5, 0.5
 """Times the error of the same head without the field, and per cent."""

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.volumes import write_image
+from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.physics.tissues import PROPERTIES
-from PhysMRISynthLib.workflow.map_set import MapSet, read_map_set
-from PhysMRISynthLib.workflow.region_files import measure_file
-from PhysMRISynthLib.workflow.regions import measure_regions, warnings_of
-from PhysMRISynthLib.workflow.shared_errors import KEY, SharedErrors, shared_errors_of
-from workflow.map_folders import OWN_SD, SHARED_SD, TISSUES, head, shared, write_maps
+from PhysMRISynthLib.workflow.estimation.shared_errors import KEY, SharedErrors, shared_errors_of
+from PhysMRISynthLib.workflow.results.map_set import MapSet, read_map_set
+from PhysMRISynthLib.workflow.results.region_files import measure_file
+from PhysMRISynthLib.workflow.results.regions import measure_regions, warnings_of
+from Testing.workflow.map_folders import OWN_SD, SHARED_SD, TISSUES, head, shared, write_maps
 
 WHITE, CORTEX = 1, 2
 

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import PhysMRISynthLib
 import pytest
 import SimpleITK as sitk
+
+import PhysMRISynthLib
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.inputs import field_strength_of, read_acquisition
-from PhysMRISynthLib.workflow.outputs import whole_folder
-from PhysMRISynthLib.workflow.small_head import small_head
-from validation.defects import acquisitions, clean_scans, in_brain, moved
-from workflow.remedies import TROUBLES, Trouble, written
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.results.outputs import whole_folder
+from Testing.validation.defects import acquisitions, clean_scans, in_brain, moved
+from Testing.workflow.remedies import TROUBLES, Trouble, written
 
 LIBRARY = Path(PhysMRISynthLib.__file__).parent
 FILES = ("imaging/volumes", "imaging/nifti", "imaging/acquisition", "imaging/header_protocol", "imaging/sequence_family", "imaging/sidecar",

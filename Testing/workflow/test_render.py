@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow import render as module
-from PhysMRISynthLib.workflow.render import render, render_arrays
+from PhysMRISynthLib.workflow.rendering import render as module
+from PhysMRISynthLib.workflow.rendering.render import render, render_arrays
 
 SHAPE = (30, 40, 36)
 FLAIR = Protocol.of("flair", L=150)

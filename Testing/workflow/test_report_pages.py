@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PhysMRISynthLib.workflow.cohort_index import index_html
-from PhysMRISynthLib.workflow.html_report import render
-from PhysMRISynthLib.workflow.report import published_ranges, published_values
-from PhysMRISynthLib.workflow.report_text import header_lines, table_rows, verdict_line
+
+from PhysMRISynthLib.workflow.cohort.index_page import index_html
+from PhysMRISynthLib.workflow.results.html_report import render
+from PhysMRISynthLib.workflow.results.report import published_ranges, published_values
+from PhysMRISynthLib.workflow.results.report_text import header_lines, table_rows, verdict_line
 
 MEDIANS = {"PD": 69.4, "T1": 650.2, "T2": 82.0, "PD_sd": 2.0, "T1_sd": 37.2, "T2_sd": 3.0, "volume_ml": 406.0}
 

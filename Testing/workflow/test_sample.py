@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from network.tiny_sampler import TINY, installed, tiny_model
+
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
-from PhysMRISynthLib.imaging.atlas import AtlasPlacement, atlas_on_grid
-from PhysMRISynthLib.imaging.midline import Midline
+from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, atlas_on_grid
+from PhysMRISynthLib.imaging.head.midline import Midline
 from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
 from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.sample import (
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.sampling.sample import (
     DECISION,
     STAGE,
     Order,
@@ -37,7 +37,8 @@ from PhysMRISynthLib.workflow.sample import (
 from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
 from PhysMRISynthLib.workflow.worker import child, exchange
 from PhysMRISynthLib.workflow.worker.jobs import SampleJob
-from PhysMRISynthLib.workflow.worker.pace import SAMPLE_SECONDS
+from PhysMRISynthLib.workflow.worker.remaining_time import SAMPLE_SECONDS
+from Testing.network.tiny_sampler import TINY, installed, tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -207,7 +208,7 @@ def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.M
         progress(1.0)
         return looks.pop(0) if looks else None
 
-    monkeypatch.setattr("PhysMRISynthLib.workflow.sample._midline", look)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._midline", look)
     alone = [sampler.head(order(seed=4, attempt=attempt)) for attempt in (1, 2, 3, 4)]
     assert all((one.maps.t1 != other.maps.t1).any() for one, other in combinations(alone, 2))
     assert alone[0].report["midline"] is None and "not found in the atlas (attempts: 1)" in alone[0].report["warnings"][0]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.imaging.head_volumes import head_volumes
-from PhysMRISynthLib.imaging.midline import Midline
+
+from physmrisynth_training.evaluation.anatomies import Anatomy, anatomy_of
+from physmrisynth_training.evaluation.kinship import distance
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
+from PhysMRISynthLib.imaging.head.head_volumes import head_volumes
+from PhysMRISynthLib.imaging.head.midline import Midline
 from PhysMRISynthLib.physics.tissues import acceptance_ranges
-from PhysMRISynthLib.training.evaluation.anatomies import Anatomy, anatomy_of
-from PhysMRISynthLib.training.evaluation.kinship import distance
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
-from PhysMRISynthLib.workflow.render import render
-from PhysMRISynthLib.workflow.sample import Order, SampledHead, Sampler, installed_sampler
+from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.sampling.sample import Order, SampledHead, Sampler, installed_sampler
 
 STEPS = 15
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.known_head import KnownHead, coverage, map_errors
-from PhysMRISynthLib.imaging.volumes import volume_from_image
-from PhysMRISynthLib.training.standard_test import PROTOCOLS, known_head, standard_acquisition
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, known_head, standard_acquisition
+from PhysMRISynthLib.imaging.head.known_head import KnownHead, coverage, map_errors
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 
 pytestmark = pytest.mark.slow
 LARGEST_ERROR = {"PD": 5.0, "T1": 5.0, "T2": 7.0}

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.known_head import KnownHead
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.imaging.smooth import smooth_noise
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.training.standard_test import PROTOCOLS
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.example import example_head
-from PhysMRISynthLib.workflow.inputs import read_acquisition
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.verdict import Level
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
+from PhysMRISynthLib.workflow.estimation.verdict import Level
+from PhysMRISynthLib.workflow.examples.example import example_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
 pytestmark = pytest.mark.slow
 HOUNSFIELD = {"csf": 5, "blood": 45, "muscle": 50, "mucosa": 20, "fat": -100, "marrow": 300, "bone": 1000, "air": -1000}

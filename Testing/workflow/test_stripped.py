@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.alignment import align
-from PhysMRISynthLib.imaging.volumes import volume_from_image
+
+from PhysMRISynthLib.imaging.head.alignment import align
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.estimate import HeadVoxels, _observation
+from PhysMRISynthLib.workflow.estimation.estimate import HeadVoxels, _observation
 
 
 @pytest.mark.parametrize("stripped", [True, False])

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PhysMRISynthLib.imaging.known_head import map_errors
-from PhysMRISynthLib.imaging.volumes import read_volume
+
+from PhysMRISynthLib.imaging.head.known_head import map_errors
+from PhysMRISynthLib.imaging.intake.volumes import read_volume
 from PhysMRISynthLib.physics.tissues import PROPERTIES
-from PhysMRISynthLib.workflow.estimate import Estimate, estimate_tissue_maps
-from PhysMRISynthLib.workflow.outputs import save_estimate
-from PhysMRISynthLib.workflow.small_head import small_head
-from PhysMRISynthLib.workflow.verdict import Level
-from validation.anatomies import ANATOMIES, Anatomy
-from validation.defects import ROLES, acquisitions, clean_scans, known_head
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.verdict import Level
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.results.outputs import save_estimate
+from Testing.validation.anatomies import ANATOMIES, Anatomy
+from Testing.validation.defects import ROLES, acquisitions, clean_scans, known_head
 
 WITHIN_TWO_SD = 0.9
 

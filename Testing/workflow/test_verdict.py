@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imaging.phantoms import grid, head
+
 from PhysMRISynthLib.fitting.check import FitCheck
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import Volume
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import Volume
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.reasons import fit_reasons, input_reasons
-from PhysMRISynthLib.workflow.verdict import Cause, Level, Reason, Verdict
+from PhysMRISynthLib.workflow.estimation.reasons import fit_reasons, input_reasons
+from PhysMRISynthLib.workflow.estimation.verdict import Cause, Level, Reason, Verdict
+from Testing.imaging.phantoms import grid, head
 
 REASONS = st.builds(Reason, st.sampled_from(Cause), st.sampled_from(Level), st.sampled_from(("a", "b")), st.sampled_from((None, "t1w")))
 

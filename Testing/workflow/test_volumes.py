@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from PhysMRISynthLib.errors import ImageError, RegistrationError
-from PhysMRISynthLib.imaging.tissue_labels import labels_of, labels_table, rows_of, tissue_labels
+from PhysMRISynthLib.imaging.head.tissue_labels import labels_of, labels_table, rows_of, tissue_labels
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import tissue_table
-from PhysMRISynthLib.workflow.map_set import read_map_set
-from PhysMRISynthLib.workflow.small_head import small_head
-from PhysMRISynthLib.workflow.tissue_fractions import tissue_fractions
-from PhysMRISynthLib.workflow.volumes import brain_volumes, probability_maps
-from workflow.map_folders import head, write_maps
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.results.map_set import read_map_set
+from PhysMRISynthLib.workflow.results.tissue_fractions import tissue_fractions
+from PhysMRISynthLib.workflow.results.tissue_volumes import brain_volumes, probability_maps
+from Testing.workflow.map_folders import head, write_maps
 
 NAMES = [tissue.name for tissue in tissue_table()]
 
@@ -67,7 +68,7 @@ def test_a_brain_that_is_not_found_has_no_ventricles_and_says_so(monkeypatch: py
         raise RegistrationError("not found")
 
     assert brain_volumes(head()).warnings == ()
-    monkeypatch.setattr("PhysMRISynthLib.workflow.volumes.ventricle_mask", not_found)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.results.tissue_volumes.ventricle_mask", not_found)
     found = brain_volumes(head())
     assert "ventricles" not in found.volumes and "not found in the atlas" in found.warnings[0]
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.workflow.worker import client as module
 from PhysMRISynthLib.workflow.worker import exchange
 from PhysMRISynthLib.workflow.worker.client import Client
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Progress, Result, SampleJob, WorkerBusy
-from PhysMRISynthLib.workflow.worker.pace import USUAL_SECONDS, Pace
-from workflow.tiny_worker import tiny_acquisition, tiny_result
+from PhysMRISynthLib.workflow.worker.remaining_time import USUAL_SECONDS, Pace
+from Testing.workflow.tiny_worker import tiny_acquisition, tiny_result
 
 JOB = SampleJob(1)
 

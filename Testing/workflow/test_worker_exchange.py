@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.workflow.worker import exchange
 from PhysMRISynthLib.workflow.worker.jobs import EstimateJob, SampleJob
-from workflow.tiny_worker import SHAPE, tiny_acquisition, tiny_result
+from Testing.workflow.tiny_worker import SHAPE, tiny_acquisition, tiny_result
 
 
 def test_an_estimates_job_arrives_as_it_was(tmp_path: Path) -> None:

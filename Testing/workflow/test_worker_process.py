@@ -16,19 +16,20 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+
 from PhysMRISynthLib.errors import EstimationError, ProtocolError, WeightsError
-from PhysMRISynthLib.imaging.acquisition import Acquisition
-from PhysMRISynthLib.imaging.volumes import volume_from_image
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.estimate import estimate_tissue_maps
-from PhysMRISynthLib.workflow.simulate import simulate
-from PhysMRISynthLib.workflow.small_head import small_head
+from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.rendering.simulate import simulate
 from PhysMRISynthLib.workflow.worker import child as child_module
 from PhysMRISynthLib.workflow.worker.client import Client
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, SampleJob
-from PhysMRISynthLib.workflow.worker.pace import USUAL_SECONDS
 from PhysMRISynthLib.workflow.worker.process import ProcessTransport, worker_command
-from workflow.tiny_worker import COMMAND, STAGES, job
+from PhysMRISynthLib.workflow.worker.remaining_time import USUAL_SECONDS
+from Testing.workflow.tiny_worker import COMMAND, STAGES, job
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ _PARENT = """
 import sys, time
 from PhysMRISynthLib.workflow.worker.client import Client
 from PhysMRISynthLib.workflow.worker.process import ProcessTransport
-from workflow.tiny_worker import COMMAND, job
+from Testing.workflow.tiny_worker import COMMAND, job
 client = Client(lambda: ProcessTransport(COMMAND))
 client.start(job(sys.argv[1]))
 while not client.poll():
@@ -323,7 +324,7 @@ def test_weights_stay_warm_until_others_are_installed(monkeypatch: pytest.Monkey
         loaded.append(installed[0])
         return _Weights(installed[0])
 
-    monkeypatch.setattr("PhysMRISynthLib.workflow.network_prior.usable_weights", usable)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.estimation.network_prior.usable_weights", usable)
     monkeypatch.setattr("PhysMRISynthLib.network.weights.shipped_weights", lambda kind="vae": (Path("w"), installed[0]))
     handler = child_module.EstimateHandler()
     assert handler._usable_weights("literature") is None

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from PhysMRISynthLib.imaging.acquisition import Acquisition
+
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.volumes import Volume
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
-from PhysMRISynthLib.imaging.volumes import Volume
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.worker import child, exchange
 from PhysMRISynthLib.workflow.worker.jobs import Result, SampleJob

@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth COMMAND``, commands as listed in _COMMANDS."""
+"""The command line: ``physmrisynth COMMAND``, commands as listed in _COMMANDS, and those that installed packages register."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import entry_points
 
 from .. import __version__
 from ..errors import PhysMRISynthError
-from ..training.commands import add_evaluate, add_train
 from .about import add_info, add_presets
 from .compare import add_compare
 from .design import add_design
@@ -27,10 +28,11 @@ _EXIT_BAD_INPUT = 2
 _COMMANDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "estimate": add_estimate, "render": add_render, "design": add_design, "export": add_export, "sweep": add_sweep, "import": add_import,
     "measure": add_measure, "volumes": add_volumes, "compare": add_compare, "complete": add_complete, "match": add_match,
-    "sample": add_sample, "simulate": add_simulate, "presets": add_presets, "info": add_info, "train": add_train,
-    "evaluate": add_evaluate, "demo": add_demo,
+    "sample": add_sample, "simulate": add_simulate, "presets": add_presets, "info": add_info, "demo": add_demo,
 }  # fmt: skip
 """What adds the options of each command, in the order of the help."""
+_ENTRY_POINTS = "physmrisynth.commands"
+"""The group in which other packages register what adds the options of a command; its docstring is the command's help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,4 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, add in _COMMANDS.items():
         add(add_command(commands, name))
+    for name, add in _registered().items():
+        add(add_command(commands, name, add.__doc__))
     return parser
+
+
+def _registered() -> dict[str, Callable[[argparse.ArgumentParser], None]]:
+    """Commands of other packages; one whose package was removed is left out."""
+    found = {}
+    for entry in sorted(entry_points(group=_ENTRY_POINTS), key=lambda entry: entry.name):
+        with suppress(ModuleNotFoundError):
+            found[entry.name] = entry.load()
+    return found

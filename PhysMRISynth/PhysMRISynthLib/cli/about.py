@@ -50,7 +50,7 @@ def _solved(maps: Path | None, names: list[str]) -> dict[str, str]:
     if maps is None:
         return {name: protocol_from_spec(name).spec for name in names}
     from ..imaging.tissue_maps import read_tissue_maps
-    from ..workflow.head_points import head_points
+    from ..workflow.rendering.head_points import head_points
 
     points = head_points(read_tissue_maps(maps))
     found = {}
@@ -85,7 +85,7 @@ def _info(options: argparse.Namespace) -> None:
 
 def _priors() -> str:
     """Which priors this installation has, and why one is missing."""
-    from ..workflow.network_prior import usable_weights
+    from ..workflow.estimation.network_prior import usable_weights
 
     try:
         weights = usable_weights("network")

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import EstimationError
-from ..imaging.roles import ROLES
-from ..workflow.verdict import Level
+from ..headers.roles import ROLES
+from ..workflow.estimation.verdict import Level
 from .dry_run import show_data_set
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..workflow.cohort_visit import Options, Row
+    from ..workflow.cohort.visit import Options, Row
 
 
 EXIT_DO_NOT_USE = 3
@@ -28,8 +28,8 @@ def estimate_data_set(options: argparse.Namespace) -> int:
         raise EstimationError("--bids takes its images from the data set. Leave --session, --t1w, --t2w and --flair out.")
     if options.dry_run:
         return show_data_set(options)
-    from ..workflow.cohort import TABLE, estimate_cohort
-    from ..workflow.cohort_visit import FAILED
+    from ..workflow.cohort.data_set import TABLE, estimate_cohort
+    from ..workflow.cohort.visit import FAILED
 
     start = time.perf_counter()
     with progress_bar() as bar:
@@ -55,7 +55,7 @@ def estimate_data_set(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
-    from ..workflow.cohort_visit import Options
+    from ..workflow.cohort.visit import Options
 
     protocols = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     return Options(

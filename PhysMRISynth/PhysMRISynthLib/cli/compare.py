@@ -24,11 +24,11 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from ..physics.presets import protocol_from_spec
-    from ..workflow.compare import compare_visits
-    from ..workflow.comparison_files import write_comparison
-    from ..workflow.map_set import read_map_set
-    from ..workflow.outputs import check_apart, check_free
-    from ..workflow.region_files import read_regions
+    from ..workflow.analysis.compare import compare_visits
+    from ..workflow.analysis.comparison_files import write_comparison
+    from ..workflow.results.map_set import read_map_set
+    from ..workflow.results.outputs import check_apart, check_free
+    from ..workflow.results.region_files import read_regions
     from .progress import progress_bar
 
     protocols = [protocol_from_spec(spec) for spec in options.protocol]

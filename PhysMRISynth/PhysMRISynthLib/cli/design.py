@@ -40,9 +40,9 @@ def _design(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
     from ..physics.design import Contrast, maximised
     from ..physics.presets import protocol_from_spec
-    from ..workflow.contrast_choice import clinical_protocols, named
-    from ..workflow.head_points import head_points
-    from ..workflow.outputs import check_free
+    from ..workflow.rendering.contrast_choice import clinical_protocols, named
+    from ..workflow.rendering.head_points import head_points
+    from ..workflow.results.outputs import check_free
 
     load_own(options)
     start = protocol_from_spec(options.sequence)
@@ -67,7 +67,7 @@ def _design(options: argparse.Namespace) -> None:
 
 def _limits(options: argparse.Namespace, points: dict[str, TissuePoint]) -> Limits:
     from ..physics.design import Limits
-    from ..workflow.contrast_choice import named
+    from ..workflow.rendering.contrast_choice import named
 
     dark = []
     for text in options.dark:
@@ -82,8 +82,8 @@ def _limits(options: argparse.Namespace, points: dict[str, TissuePoint]) -> Limi
 
 
 def _regions(texts: list[str], maps: TissueMaps) -> dict[str, TissuePoint]:
-    from ..imaging.volumes import read_volume, same_grid
-    from ..workflow.head_points import region_point
+    from ..imaging.intake.volumes import read_volume, same_grid
+    from ..workflow.rendering.head_points import region_point
 
     found = {}
     for text in texts:
@@ -108,7 +108,7 @@ def _table(rows: dict[str, Contrast], one: TissuePoint, other: TissuePoint) -> l
 def _save(found: Contrast, options: argparse.Namespace, names: list[str]) -> None:
     from ..physics.own_presets import EQUATIONS, name_from, text_of
     from ..physics.presets import Preset
-    from ..workflow.outputs import whole_folder
+    from ..workflow.results.outputs import whole_folder
 
     title = f"{found.protocol.sequence.name} {'-'.join(names)}"
     source = f"Designed for the maps in {options.maps.name}: most contrast between {' and '.join(names).replace('_', ' ')}."

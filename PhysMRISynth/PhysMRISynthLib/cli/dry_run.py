@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import EstimationError, PhysMRISynthError
-from ..imaging.roles import ROLES
+from ..headers.roles import ROLES
 from .estimate_text import expected_lines, protocol_lines
 
 
 def show_visit(files: Mapping[str, Path | None], options: argparse.Namespace) -> int:
     """Print protocols with their sources, and the best verdict to expect; returns the exit code."""
-    from ..workflow.inputs import field_strength_of, read_acquisitions
-    from ..workflow.more_inputs import read_more
+    from ..workflow.estimation.inputs import field_strength_of, read_acquisitions
+    from ..workflow.estimation.more_inputs import read_more
 
     specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
@@ -27,7 +27,7 @@ def show_visit(files: Mapping[str, Path | None], options: argparse.Namespace) ->
 
 def show_data_set(options: argparse.Namespace) -> int:
     """The same for every visit of ``options.bids``. Raises EstimationError after the last one when some could not be estimated."""
-    from ..workflow.cohort import plan
+    from ..workflow.cohort.data_set import plan
 
     visits, left_out = plan(options.bids, options.participants)
     failed = len(left_out)

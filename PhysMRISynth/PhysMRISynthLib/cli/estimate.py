@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EstimationError, ProtocolError
-from ..imaging.roles import ROLES
-from ..training.commands import positive
-from ..workflow.verdict import Level
+from ..headers.roles import ROLES
+from ..workflow.estimation.verdict import Level
+from .arguments import positive
 from .cohort import EXIT_DO_NOT_USE, estimate_data_set
 from .dry_run import show_visit
 from .estimate_text import protocol_lines, tissue_lines
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..imaging.acquisition import Acquisition
-    from ..workflow.estimate import Estimate
+    from ..imaging.intake.acquisition import Acquisition
+    from ..workflow.estimation.estimate import Estimate
 
 
 def add_estimate(parser: argparse.ArgumentParser) -> None:
@@ -86,9 +86,9 @@ def _estimate(options: argparse.Namespace) -> int:
         raise EstimationError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
     if options.dry_run:
         return show_visit(_files(options), options)
-    from ..workflow.inputs import read_acquisitions
-    from ..workflow.more_inputs import read_more
-    from ..workflow.outputs import check_free, write_estimate
+    from ..workflow.estimation.inputs import read_acquisitions
+    from ..workflow.estimation.more_inputs import read_more
+    from ..workflow.results.outputs import check_free, write_estimate
 
     check_free(options.out, options.overwrite)
     start = time.perf_counter()
@@ -118,7 +118,7 @@ def _files(options: argparse.Namespace) -> dict[str, Path | None]:
     given: dict[str, Path | None] = {role: getattr(options, role) for role in ROLES}
     if options.session is None:
         return given
-    from ..imaging.sessions import find_session
+    from ..imaging.intake.sessions import find_session
 
     session = find_session(options.session)
     print(*session.notes, *(f"{role}: {path}" for role, path in session.files.items() if given[role] is None), sep="\n")
@@ -127,8 +127,8 @@ def _files(options: argparse.Namespace) -> dict[str, Path | None]:
 
 def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Estimate:
     """Estimate with a progress bar, then say what the user must know."""
-    from ..workflow.estimate import estimate_tissue_maps
-    from ..workflow.inputs import field_strength_of
+    from ..workflow.estimation.estimate import estimate_tissue_maps
+    from ..workflow.estimation.inputs import field_strength_of
 
     strength, source = field_strength_of(acquisitions, options.field_strength)
     options.field_strength = strength
@@ -148,9 +148,9 @@ def _run(acquisitions: Sequence[Acquisition], options: argparse.Namespace) -> Es
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from ..workflow.demo import example_acquisitions, write_demo
-    from ..workflow.inputs import read_acquisitions
-    from ..workflow.outputs import check_free
+    from ..workflow.estimation.inputs import read_acquisitions
+    from ..workflow.examples.demo import example_acquisitions, write_demo
+    from ..workflow.results.outputs import check_free
 
     check_free(options.out, options.overwrite)
     own = {role: getattr(options, role) for role in ROLES}

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..imaging.acquisition import Acquisition
-    from ..workflow.estimate import Estimate
+    from ..imaging.intake.acquisition import Acquisition
+    from ..workflow.estimation.estimate import Estimate
 
 
 def protocol_lines(acquisitions: Sequence[Acquisition]) -> list[str]:
     """A line for each input: how much is known, the protocol, and the sources of its values."""
-    from ..workflow.knowledge import knowledge_of
+    from ..workflow.estimation.knowledge import knowledge_of
 
     lines = []
     for a in acquisitions:
@@ -23,8 +23,8 @@ def protocol_lines(acquisitions: Sequence[Acquisition]) -> list[str]:
 
 def expected_lines(acquisitions: Sequence[Acquisition]) -> list[str]:
     """The best verdict that an estimate of these inputs can get, and what would have to be known for a better one."""
-    from ..workflow.reasons import input_reasons
-    from ..workflow.verdict import Verdict
+    from ..workflow.estimation.reasons import input_reasons
+    from ..workflow.estimation.verdict import Verdict
 
     verdict = Verdict.of(input_reasons(acquisitions))
     level = verdict.level.value.replace("_", " ")
@@ -33,8 +33,8 @@ def expected_lines(acquisitions: Sequence[Acquisition]) -> list[str]:
 
 def tissue_lines(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> list[str]:
     """The tissue table: medians, published ranges and the uncertainty of one voxel in columns of their own."""
-    from ..workflow.report import estimate_report
-    from ..workflow.report_text import table_rows
+    from ..workflow.results.report import estimate_report
+    from ..workflow.results.report_text import table_rows
 
     rows = table_rows(estimate_report(estimate, acquisitions, field_strength))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EstimationError, ProtocolError
-from ..imaging.roles import ROLES
-from ..training.commands import positive
+from ..headers.roles import ROLES
+from .arguments import positive
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..workflow.cohort_visit import Row
+    from ..workflow.cohort.visit import Row
 
 _Run = Callable[[Callable[["Row", int, int], None]], "list[Row]"]
 
@@ -54,7 +54,7 @@ def add_match(parser: argparse.ArgumentParser) -> None:
 
 def render_data_set(options: argparse.Namespace) -> None:
     """``render --bids``: every visit of a derivative in the same protocol. Raises EstimationError after the last one when some failed."""
-    from ..workflow.harmonise import render_cohort
+    from ..workflow.cohort.harmonise import render_cohort
 
     if options.snr is not None:
         raise ProtocolError("--snr is for one image. Leave it out with --bids.")
@@ -66,7 +66,7 @@ def render_data_set(options: argparse.Namespace) -> None:
 
 def _complete(options: argparse.Namespace) -> None:
     from ..physics.presets import protocol_from_spec
-    from ..workflow.harmonise import complete_cohort
+    from ..workflow.cohort.harmonise import complete_cohort
 
     specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     for spec in filter(None, specs.values()):
@@ -77,9 +77,9 @@ def _complete(options: argparse.Namespace) -> None:
 
 def _told(out: Path, run: _Run) -> None:
     """Run a cohort with a line for each visit."""
-    from ..workflow.cohort import TABLE
-    from ..workflow.cohort_visit import FAILED
-    from ..workflow.thumbnails import INDEX
+    from ..workflow.cohort.data_set import TABLE
+    from ..workflow.cohort.thumbnails import INDEX
+    from ..workflow.cohort.visit import FAILED
 
     start = time.perf_counter()
     with progress_bar() as bar:
@@ -99,9 +99,9 @@ def _told(out: Path, run: _Run) -> None:
 
 
 def _match(options: argparse.Namespace) -> None:
-    from ..imaging.volumes import read_volume
-    from ..workflow.map_set import read_map_set
-    from ..workflow.match import match_protocol
+    from ..imaging.intake.volumes import read_volume
+    from ..workflow.analysis.match import match_protocol
+    from ..workflow.results.map_set import read_map_set
 
     target, head = read_volume(options.image), read_map_set(options.maps)
     with progress_bar() as bar:

@@ -50,8 +50,6 @@ HELP = {
         "physmrisynth presets --maps maps",
     ]),
     "info": ("versions, sequences with their parameters, and what this installation can do", ["physmrisynth info"]),
-    "train": ("train a network on label maps", []),
-    "evaluate": ("measure maps and rendered images on simulated heads and real scans", []),
     "demo": ("the whole path on an embedded example, or on your files", ["physmrisynth demo --out demo"]),
 }  # fmt: skip
 """By command: one line, and examples that run."""
@@ -65,9 +63,9 @@ class Parser(argparse.ArgumentParser):
         super().error(message + _suggestion(message, self))
 
 
-def add_command(commands: Any, name: str) -> argparse.ArgumentParser:
-    """The parser of one command, with its description and examples."""
-    line, examples = HELP[name]
+def add_command(commands: Any, name: str, about: str | None = None) -> argparse.ArgumentParser:
+    """The parser of one command, with its description and examples; ``about`` describes a command that another package registers."""
+    line, examples = HELP.get(name, ((about or "").strip().rstrip("."), []))
     epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=line, description=f"{line[:1].upper()}{line[1:]}.", epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter

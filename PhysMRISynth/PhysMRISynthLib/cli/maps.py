@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from ..errors import ImageError, ProtocolError
-from ..imaging.roles import ROLES
-from ..training.commands import natural
+from ..headers.roles import ROLES
+from .arguments import natural
 from .harmonise import add_cohort_options, render_data_set
 from .progress import progress_bar
 
@@ -79,9 +79,9 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 def _render(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
     from ..workflow.compute import Compute
-    from ..workflow.contrast_choice import protocol_of
-    from ..workflow.outputs import check_rendering, write_rendering
-    from ..workflow.render import render
+    from ..workflow.rendering.contrast_choice import protocol_of
+    from ..workflow.rendering.render import render
+    from ..workflow.results.outputs import check_rendering, write_rendering
 
     load_own(options)
     if options.bids is not None:
@@ -103,10 +103,10 @@ def _render(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ..workflow.contrast_choice import protocol_of
-    from ..workflow.export import check_export, export_dicom
-    from ..workflow.map_set import read_map_set
-    from ..workflow.region_files import measure_file
+    from ..workflow.rendering.contrast_choice import protocol_of
+    from ..workflow.results.export import check_export, export_dicom
+    from ..workflow.results.map_set import read_map_set
+    from ..workflow.results.region_files import measure_file
 
     load_own(options)
     if options.names is not None and options.regions is None:
@@ -126,8 +126,8 @@ def _export(options: argparse.Namespace) -> None:
 def _simulate(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
     from ..physics.presets import protocol_from_spec
-    from ..workflow.outputs import check_free, write_simulation
-    from ..workflow.simulate import simulate
+    from ..workflow.rendering.simulate import simulate
+    from ..workflow.results.outputs import check_free, write_simulation
 
     protocols = {role: protocol_from_spec(getattr(options, f"{role}_protocol")) for role in ROLES}
     check_free(options.out, options.overwrite)

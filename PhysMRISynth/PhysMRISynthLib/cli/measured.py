@@ -25,8 +25,8 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from ..workflow.measured_maps import checked, import_maps, read_measured, write_imported
-    from ..workflow.outputs import check_free
+    from ..workflow.analysis.measured_maps import checked, import_maps, read_measured, write_imported
+    from ..workflow.results.outputs import check_free
 
     check_free(options.out, options.overwrite)
     given = {name.upper(): getattr(options, name) for name in _QUANTITIES}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..workflow.regions import Measurement, Region
+    from ..workflow.results.regions import Measurement, Region
 
 _SHOWN = ("PD", "T1", "T2")
 
@@ -37,10 +37,10 @@ def add_volumes(parser: argparse.ArgumentParser) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    from ..workflow.map_set import read_map_set
-    from ..workflow.region_files import measure_file, region_rows
-    from ..workflow.regions import warnings_of
-    from ..workflow.tables import check_table, write_table
+    from ..workflow.results.map_set import read_map_set
+    from ..workflow.results.region_files import measure_file, region_rows
+    from ..workflow.results.regions import warnings_of
+    from ..workflow.results.tables import check_table, write_table
 
     check_table(options.out, options.overwrite)
     head = read_map_set(options.maps)
@@ -69,10 +69,10 @@ def _decimals(value: float) -> int:
 
 
 def _volumes(options: argparse.Namespace) -> None:
-    from ..workflow.map_set import read_map_set
-    from ..workflow.outputs import check_free, whole_folder
-    from ..workflow.tables import check_table, write_table
-    from ..workflow.volumes import brain_volumes, probability_maps, volume_rows
+    from ..workflow.results.map_set import read_map_set
+    from ..workflow.results.outputs import check_free, whole_folder
+    from ..workflow.results.tables import check_table, write_table
+    from ..workflow.results.tissue_volumes import brain_volumes, probability_maps, volume_rows
     from .progress import progress_bar
 
     check_table(options.out, options.overwrite)
@@ -83,7 +83,7 @@ def _volumes(options: argparse.Namespace) -> None:
         bar("measure volumes", 0.0)
         volumes = brain_volumes(head)
         if options.probabilities is not None:
-            from ..imaging.volumes import write_image
+            from ..imaging.intake.volumes import write_image
 
             with whole_folder(options.probabilities, options.overwrite) as folder:
                 for name, image in probability_maps(head).items():

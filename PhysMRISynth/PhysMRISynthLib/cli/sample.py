@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from ..training.commands import PRECISIONS, natural, positive
+from .arguments import PRECISIONS, natural, positive
 from .progress import progress_bar
 
 
@@ -44,8 +44,8 @@ def _target(text: str) -> tuple[str, float]:
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from ..workflow.outputs import REPORT
-    from ..workflow.sample import STAGE, Order, installed_sampler, write_samples
+    from ..workflow.results.outputs import REPORT
+    from ..workflow.sampling.sample import STAGE, Order, installed_sampler, write_samples
 
     start = time.perf_counter()
     names = ("seed", "steps", "field_strength", "device", "precision", "renewal", "attempts", "attempt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..training.commands import positive
+from .arguments import positive
 from .progress import progress_bar
 
 
@@ -28,8 +28,8 @@ def _sweep(options: argparse.Namespace) -> None:
 
     from ..imaging.tissue_maps import read_tissue_maps
     from ..physics.presets import protocol_from_spec
-    from ..workflow.outputs import check_free
-    from ..workflow.sweep import swept, write_film
+    from ..workflow.analysis.sweep import swept, write_film
+    from ..workflow.results.outputs import check_free
 
     values = np.linspace(options.first, options.last, options.frames).tolist()
     protocols = swept(protocol_from_spec(options.protocol), options.parameter, values)

@@ -18,15 +18,7 @@ from .fields import PolynomialBasis
 from .mixture import ClassSignals, TissueClasses, literature_classes
 from .objective import TAIL, Objective, SharedState
 from .observation import MODEL_ERROR, Observation
-from .tissue_level import (
-    EQUATION_ERROR,
-    LARGEST_EQUATION_ERROR,
-    TissueLevel,
-    brain_rows,
-    fluid_row,
-    literature_level,
-    predicted_means,
-)
+from .tissue_level import EQUATION_ERROR, LARGEST_EQUATION_ERROR, TissueLevel, brain_rows, fluid_row, literature_level, predicted_means
 from .uncertainty import level_uncertainty
 
 FIELD_DEGREE = 6

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError
-from .volumes import Volume, image_like, read_volume
+from .intake.volumes import Volume, image_like, read_volume
 
 _NAMES = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fluid_fraction")
 _LABELS = {"mask": "desc-head_mask", "tissues": "dseg", "fluid_fraction": "desc-fluid_probseg"}

@@ -12,8 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import ImageError
+from .intake.volumes import image_like, same_grid
 from .map_files import MapFiles, find_map_files
-from .volumes import image_like, same_grid
 
 PER_CENT = 100.0
 _MOST_LONGER_T2 = 0.1

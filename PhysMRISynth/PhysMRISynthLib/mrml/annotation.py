@@ -10,7 +10,7 @@ from slicer.util import VTKObservationMixin
 
 from ..errors import ProtocolError
 from ..physics.protocol import parse_protocol
-from ..workflow.contrast_choice import caption
+from ..workflow.rendering.contrast_choice import caption
 from .display import PINNED
 from .headers import PROTOCOL, QUANTITY
 

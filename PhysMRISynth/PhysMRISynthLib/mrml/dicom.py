@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 
 from ..errors import ImageError
-from ..imaging.dicom_header import ENHANCED, SOP_CLASS, classic_fields, dicom_fields
+from ..headers.dicom_header import ENHANCED, SOP_CLASS, classic_fields, dicom_fields
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import slicer
 
 from ..errors import ImageError
 from ..physics.protocol import Protocol
-from ..workflow.export import Export
+from ..workflow.results.export import Export
 from .dicomExport import exportDicom
 from .mapNodes import TissueMapNodes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import PhysMRISynthError
 from ..physics.protocol import Protocol
-from ..workflow.export import Export, export_dicom
+from ..workflow.results.export import Export, export_dicom
 from .mapNodes import TissueMapNodes
 from .messages import withoutOptions
 from .preview import protocolOf
@@ -23,7 +23,7 @@ def exportDicom(
     overwrite: bool = False,
     regions: Any = None,
 ) -> Export:
-    """As :func:`~PhysMRISynthLib.workflow.export.export_dicom`, of the maps as they are now: an edited map counts.
+    """As :func:`~PhysMRISynthLib.workflow.results.export.export_dicom`, of the maps as they are now: an edited map counts.
 
     ``protocols`` as presets, ``sequence,TR=…`` (ms, degrees) or Protocols; ``regions`` is a segmentation node or a label volume on the grid
     of the maps, whose measurements become a Structured Report. Raises a PhysMRISynthError with cause and next step.

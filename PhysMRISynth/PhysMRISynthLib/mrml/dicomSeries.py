@@ -7,9 +7,9 @@ from typing import Any
 
 import slicer
 
-from ..imaging.dicom_header import dicom_fields
-from ..imaging.dicom_series import read_scan
-from ..imaging.header_values import series_names
+from ..headers.dicom_header import dicom_fields
+from ..headers.header_values import series_names
+from ..imaging.intake.dicom_series import read_scan
 from .headers import keepHeader
 from .volumes import newVolumeOnGrid
 

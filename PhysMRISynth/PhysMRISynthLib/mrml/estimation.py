@@ -14,11 +14,11 @@ import slicer
 import slicer.util
 
 from ..errors import EstimationError, ImageError, PhysMRISynthError
-from ..imaging.acquisition import Acquisition
-from ..imaging.dicom_header import is_dicom
-from ..imaging.roles import ROLES
-from ..workflow.estimate import reference_of
-from ..workflow.inputs import field_strength_of
+from ..headers.dicom_header import is_dicom
+from ..headers.roles import ROLES
+from ..imaging.intake.acquisition import Acquisition
+from ..workflow.estimation.estimate import reference_of
+from ..workflow.estimation.inputs import field_strength_of
 from ..workflow.worker.client import Client
 from ..workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, Result
 from ..workflow.worker.process import ProcessTransport, worker_command

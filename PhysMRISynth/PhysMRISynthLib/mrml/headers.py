@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, ProtocolError
-from ..imaging.acquisition import Acquisition, acquisition
-from ..imaging.contradictions import contradictions, disagreements
-from ..imaging.contrast_agent import check_contrast_agent, contrast_agent
-from ..imaging.header_protocol import USED_FIELDS, default_protocol, protocol_from_sidecar, stated_field_strength
-from ..imaging.header_values import has_timing, series_names
-from ..imaging.roles import ROLES, leaves_open, role_of_series, role_of_timing, rules_out_a_role
-from ..imaging.sidecar import fields_beside
+from ..headers.contradictions import contradictions, disagreements
+from ..headers.contrast_agent import check_contrast_agent, contrast_agent
+from ..headers.header_protocol import USED_FIELDS, default_protocol, protocol_from_sidecar, stated_field_strength
+from ..headers.header_values import has_timing, series_names
+from ..headers.roles import ROLES, leaves_open, role_of_series, role_of_timing, rules_out_a_role
+from ..imaging.intake.acquisition import Acquisition, acquisition
+from ..imaging.intake.sidecar import fields_beside
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 from ..physics.protocol import Protocol, parse_protocol
 from .dicom import dicomFields

@@ -11,8 +11,8 @@ import slicer
 
 from .. import __version__
 from ..errors import ImageError
+from ..imaging.intake.volumes import same_grid
 from ..imaging.tissue_maps import PER_CENT, TissueMaps
-from ..imaging.volumes import same_grid
 from ..physics.tissues import PROPERTIES, tissue_table
 from ..workflow.voxel_sample import sampled_voxels
 from . import display, folder

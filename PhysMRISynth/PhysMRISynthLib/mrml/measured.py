@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError, PhysMRISynthError
-from ..workflow.measured_maps import checked, import_maps, measured_of
+from ..workflow.analysis.measured_maps import checked, import_maps, measured_of
 from ..workflow.worker.jobs import Result
 from .mapNodes import TissueMapNodes
 from .mapVolumes import NO_TISSUE
@@ -20,7 +20,7 @@ def importMeasured(
     nodes: Mapping[str, Any], units: Mapping[str, str] | None = None, fieldStrength: float = 3.0, register: bool | None = None
 ) -> TissueMapNodes:
     """Tissue maps of the volumes of "PD", "T1" and "T2" (one of T1 and T2 at least), as
-    :func:`~PhysMRISynthLib.workflow.measured_maps.import_maps` makes them.
+    :func:`~PhysMRISynthLib.workflow.analysis.measured_maps.import_maps` makes them.
 
     ``units`` by quantity ("ms", "s", "1/s", "1/ms"; "%", "fraction", "relative"); else the voxel units that the node states, else what its
     values tell. Warnings are in the report of the maps. Raises a PhysMRISynthError that names the node.

@@ -12,8 +12,8 @@ import slicer.util
 from ..errors import ImageError
 from ..physics.presets import protocol_for
 from ..physics.protocol import Protocol, parse_protocol
-from ..workflow.head_points import head_points
-from ..workflow.live import LiveRenderer, Noise, Region
+from ..workflow.rendering.head_points import head_points
+from ..workflow.rendering.live import LiveRenderer, Noise, Region
 from . import display
 from .headers import PROTOCOL, QUANTITY
 from .mapNodes import PREVIEW, TissueMapNodes

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..workflow.map_set import MapSet
-from ..workflow.region_files import region_rows
-from ..workflow.regions import Region, measure_regions
-from ..workflow.volumes import brain_volumes, volume_rows
+from ..workflow.results.map_set import MapSet
+from ..workflow.results.region_files import region_rows
+from ..workflow.results.regions import Region, measure_regions
+from ..workflow.results.tissue_volumes import brain_volumes, volume_rows
 from .mapNodes import TissueMapNodes
 from .rowTables import rowTable
 from .segmentation import mapSetOf

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..imaging.sidecar import read_sidecar
+from ..imaging.intake.sidecar import read_sidecar
 
 _SIDECARS = Path(__file__).parents[2] / "Resources" / "SampleData"
 _MNI = "N4_noneck_reduced_winsor_regtoFLAIR_brain_N4_regtoMNI"

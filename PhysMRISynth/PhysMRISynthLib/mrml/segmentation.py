@@ -10,11 +10,11 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 
-from ..imaging.masks import brain_mask
-from ..imaging.tissue_labels import TissueLabel, tissue_labels
-from ..workflow.map_set import MapSet
-from ..workflow.tissue_fractions import BRAIN_ROWS
-from ..workflow.tissue_output import labels_image
+from ..imaging.head.masks import brain_mask
+from ..imaging.head.tissue_labels import TissueLabel, tissue_labels
+from ..workflow.results.map_set import MapSet
+from ..workflow.results.tissue_fractions import BRAIN_ROWS
+from ..workflow.results.tissue_output import labels_image
 from . import display, folder
 from .mapNodes import TissueMapNodes
 from .volumes import newVolume

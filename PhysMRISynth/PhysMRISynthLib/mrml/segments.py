@@ -11,9 +11,9 @@ import slicer.util
 import vtk
 
 from ..errors import ImageError
-from ..imaging.volumes import same_grid
+from ..imaging.intake.volumes import same_grid
 from ..physics.contrast import TissuePoint
-from ..workflow.head_points import region_point
+from ..workflow.rendering.head_points import region_point
 from .mapNodes import TissueMapNodes
 from .segmentation import temporaryLabels
 from .volumes import arrayOf, gridOf, titleOf

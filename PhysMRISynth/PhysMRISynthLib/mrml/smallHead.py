@@ -9,8 +9,8 @@ import slicer
 
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.presets import protocol_from_spec
-from ..workflow.simulate import simulate
-from ..workflow.small_head import small_head
+from ..workflow.examples.small_head import small_head
+from ..workflow.rendering.simulate import simulate
 from ..workflow.worker.jobs import Result
 from .mapNodes import TissueMapNodes
 from .volumes import newVolumeOnGrid

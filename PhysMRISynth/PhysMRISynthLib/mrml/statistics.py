@@ -11,7 +11,7 @@ import vtk
 from ..errors import ImageError
 from ..imaging.tissue_maps import PER_CENT
 from ..physics.tissues import PROPERTIES, acceptance_ranges, published_by_method, tissue_table
-from ..workflow.medians import FROM_LITERATURE, medians_by_tissue
+from ..workflow.estimation.tissue_medians import FROM_LITERATURE, medians_by_tissue
 from ..workflow.voxel_sample import SAMPLE, thinned
 from . import display, folder
 from .mapNodes import TissueMapNodes

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..physics.presets import protocol_from_spec
 from ..physics.protocol import Protocol
-from ..workflow.sweep import swept
+from ..workflow.analysis.sweep import swept
 from . import folder
 from .mapNodes import TissueMapNodes
 from .preview import renderContrast

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..physics.protocol import Protocol
-from ..workflow.export import Export
+from ..workflow.results.export import Export
 from .dicomDatabase import addToDatabase
 from .mapNodes import TissueMapNodes
 from .regions import measureRegions, measureVolumes

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 import slicer.util
 
-from ..workflow.live import Region
+from ..workflow.rendering.live import Region
 from .volumes import arrayOf, ijkToWorld
 
 _TOLERANCE = 1e-6

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..physics.protocol import Protocol
 from ..physics.tissues import PROPERTIES
-from ..workflow.compare import Comparison, compare_visits, renderings
-from ..workflow.comparison_files import spot_rows
+from ..workflow.analysis.compare import Comparison, compare_visits, renderings
+from ..workflow.analysis.comparison_files import spot_rows
 from . import display
 from .headers import PROTOCOL
 from .mapNodes import TissueMapNodes
@@ -45,7 +45,7 @@ class VisitNodes:
 
 
 def compareVisits(first: TissueMapNodes, second: TissueMapNodes, protocol: str | Protocol | None = None, regions: Any = None) -> VisitNodes:
-    """Compare the maps of two visits: second minus first, as :func:`~PhysMRISynthLib.workflow.compare.compare_visits` does.
+    """Compare the maps of two visits: second minus first, as :func:`~PhysMRISynthLib.workflow.analysis.compare.compare_visits` does.
 
     ``regions`` is a segmentation of the first visit; ``protocol`` (preset, ``sequence,TR=…`` or Protocol) is rendered of both. Nodes are
     made when everything is computed, in the folder of the second maps. Raises ImageError, RegistrationError, ProtocolError.

@@ -11,7 +11,7 @@ import slicer.util
 import vtk
 
 from ..errors import ImageError
-from ..imaging.volumes import Volume, volume_from_image
+from ..imaging.intake.volumes import Volume, volume_from_image
 
 _LARGEST_SHEAR = 1e-4
 """Cosine between two axes above which a grid is no longer taken for a rectangular one."""
@@ -28,7 +28,7 @@ def volumeFromNode(node: Any) -> Volume:
 
     Linear parent transforms are composed with the node's own geometry; a transform that shears or is not linear is hardened on a
     temporary copy, whose grid covers what the volume covers.
-    Raises ImageError, with the node's name, for what :func:`~PhysMRISynthLib.imaging.volumes.read_volume` refuses, for label maps,
+    Raises ImageError, with the node's name, for what :func:`~PhysMRISynthLib.imaging.intake.volumes.read_volume` refuses, for label maps,
     vector volumes and nodes without voxels.
     """
     checkIsImage(node)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import PhysMRISynthError
+from ..resource_files import RESOURCES
 
-CONFIGURATIONS = Path(__file__).parent.parent / "resources" / "configurations"
+CONFIGURATIONS = RESOURCES / "configurations"
 SAMPLER_CONFIGURATIONS, CONDENSER_CONFIGURATIONS = CONFIGURATIONS / "sampler", CONFIGURATIONS / "condenser"
 
 Described = TypeVar("Described")

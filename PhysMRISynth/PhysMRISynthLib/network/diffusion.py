@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .blocks import block_means, positions
 from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
-from .noising import noising, step
+from .noise_schedule import noising, step
 
 import_module("einops")  # MONAI's attention needs it, and would say so only when the network is made
 

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import PhysMRISynthError, WeightsError
+from ..resource_files import RESOURCES
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
 from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
-RESOURCES = Path(__file__).parent.parent / "resources"
 MANIFEST = RESOURCES / "weights.json"
 STEP = 1 / 32
 """Of a large tensor's numbers in a file: a relative error of 1 %."""

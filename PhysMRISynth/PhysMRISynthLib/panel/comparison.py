@@ -16,12 +16,12 @@ from ..mrml.mapNodes import INPUT, PREVIEW, TISSUE_MAPS, TissueMapNodes
 from ..mrml.preview import renderContrast
 from ..mrml.sideBySide import SideBySide
 from ..physics.protocol import Protocol, parse_protocol
-from ..workflow.contrast_choice import caption
+from ..workflow.rendering.contrast_choice import caption
 from .choices import Choices
-from .look import PRESSED
 from .protocolState import noiseOf
 from .runText import ROLE_TITLES
 from .section import showMessage, toldIn
+from .styles import PRESSED
 
 if TYPE_CHECKING:
     from .protocolSection import ProtocolSection

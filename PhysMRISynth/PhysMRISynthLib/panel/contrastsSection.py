@@ -15,7 +15,7 @@ from ..mrml.preview import protocolOf
 from ..mrml.sweep import renderContrasts, sweepParameter
 from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
-from ..workflow.sweep import swept, write_film
+from ..workflow.analysis.sweep import swept, write_film
 from .choices import Choices
 from .regionsSection import chosenMaps
 from .section import Section, showMessage, toldIn

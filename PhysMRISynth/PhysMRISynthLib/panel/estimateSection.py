@@ -9,11 +9,11 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..workflow.knowledge import Knowledge
+from ..workflow.estimation.knowledge import Knowledge
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
-from .look import DOUBTFUL, PLAIN, PRIMARY, edge
 from .runText import ROLE_TITLES, deviceText, stageText
 from .section import Section, showMessage, toldIn
+from .styles import DOUBTFUL, PLAIN, PRIMARY, edge
 from .verdictText import detailsCount, detailsHtml, levelOf, summary, verdictHtml
 
 _log = logging.getLogger(__name__)

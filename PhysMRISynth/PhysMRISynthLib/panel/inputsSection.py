@@ -11,17 +11,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
-from ..imaging.header_protocol import stated_field_strength
+from ..headers.header_protocol import stated_field_strength
 from ..mrml.headers import checkIsScan, defaultInputs, inputProtocol
 from ..physics.presets import load_presets
-from ..workflow.knowledge import Knowledge, knowledge_of, worst
+from ..workflow.estimation.knowledge import Knowledge, knowledge_of, worst
 from .choices import Choices
 from .inputForm import SEQUENCE_OF_ROLE, InputForm, statedValues, textOf
-from .look import MARKED
 from .protocolText import valuesHtml
 from .runText import ROLE_TITLES
 from .sampleData import NAMES
 from .section import Section, showMessage, toldIn
+from .styles import MARKED
 
 _ENTERED = "entered"
 _DEMO = "MS12"

@@ -13,7 +13,7 @@ from ..mrml.display import setWindow, showInSlices
 from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.preview import Preview
 from ..physics.protocol import Protocol
-from ..workflow.live import Noise
+from ..workflow.rendering.live import Noise
 
 _MOVE_MS = 10
 """Moves within this time are rendered once, the last of them."""

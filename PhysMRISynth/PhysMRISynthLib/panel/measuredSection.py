@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from ..mrml.measured import importMeasured
 from ..physics.tissues import PROPERTIES
-from ..workflow.measured_maps import UNITS
+from ..workflow.analysis.measured_maps import UNITS
 from .choices import Choices
 from .section import Section, showMessage, toldIn
 

@@ -14,12 +14,12 @@ from ..physics.contrast import TissuePoint, signals
 from ..physics.nulling import inversion_times
 from ..physics.presets import Preset, all_presets
 from ..physics.protocol import Protocol, parse_protocol
-from ..workflow.contrast_choice import caption, mismatch
+from ..workflow.rendering.contrast_choice import caption, mismatch
 from .choices import SEPARATOR
 from .keyboard import tabOrder
-from .look import MARKED
 from .protocolText import NO_BREAK_SPACE, number, together, withUnit
 from .runText import ROLE_TITLES
+from .styles import MARKED
 
 ACQUIRED, RECENT = "acquired:", "recent:"
 """Beginnings of values that are no presets: the protocol of an input, and one that was saved lately."""

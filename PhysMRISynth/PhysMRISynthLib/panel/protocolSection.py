@@ -12,7 +12,7 @@ from ..physics.contrast import TissuePoint
 from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
 from ..physics.sequences import OWN_SEQUENCES, SEQUENCES
-from ..workflow.head_points import head_points
+from ..workflow.rendering.head_points import head_points
 from .choices import Choices
 from .comparison import Comparison
 from .favourites import Favourites, addRecent, recentSpecs

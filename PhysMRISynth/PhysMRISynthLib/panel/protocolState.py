@@ -14,7 +14,7 @@ from ..physics.contrast import TissuePoint
 from ..physics.presets import Preset, adapted, all_presets
 from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import OWN_SEQUENCES, SEQUENCES, Sequence, sequence_named
-from ..workflow.live import Noise
+from ..workflow.rendering.live import Noise
 
 FIRST_PRESET = "synthetic-flair"
 """What the panel starts with."""

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from ..physics.protocol import Protocol, is_assumed
 from ..physics.sequences import Parameter
-from .look import MARKED
+from .styles import MARKED
 
 THIN_SPACE, NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|ml|mm|T)(?:\W|$))")

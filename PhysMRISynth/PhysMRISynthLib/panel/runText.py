@@ -12,8 +12,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..resource_files import RESOURCES
+
 ROLE_TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
-_MANIFEST = Path(__file__).parent.parent / "resources" / "weights.json"
+_MANIFEST = RESOURCES / "weights.json"
 
 
 def manifest() -> dict[str, Any]:

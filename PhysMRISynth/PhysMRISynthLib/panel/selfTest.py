@@ -27,7 +27,7 @@ from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.sampleScans import SAMPLES, nodeName
 from ..mrml.smallHead import imagesOfSmallHead, mapsOfSmallHead
 from ..physics.protocol import parse_protocol
-from ..workflow.small_head import small_head
+from ..workflow.examples.small_head import small_head
 from .installation import missingPackages
 from .runText import weightsFile
 

@@ -9,9 +9,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..physics.tissues import PROPERTIES, tissue_table
-from ..workflow.knowledge import Knowledge, knowledge_in, worst
-from .look import MARKED
+from ..workflow.estimation.knowledge import Knowledge, knowledge_in, worst
 from .protocolText import number
+from .styles import MARKED
 
 _UNITS = {"PD": "%", "T1": "ms", "T2": "ms"}
 

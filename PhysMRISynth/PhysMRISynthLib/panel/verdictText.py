@@ -10,11 +10,11 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..fitting.check import LARGEST_GOOD_RESIDUAL
-from ..workflow.knowledge import Knowledge, knowledge_in, worst
-from ..workflow.verdict import Cause, Level
-from .look import BADGE, LEVEL_COLOURS, LEVEL_ICONS
+from ..workflow.estimation.knowledge import Knowledge, knowledge_in, worst
+from ..workflow.estimation.verdict import Cause, Level
 from .protocolText import NO_BREAK_SPACE, together
 from .runText import ROLE_TITLES, durationText
+from .styles import BADGE, LEVEL_COLOURS, LEVEL_ICONS
 
 _ROLE = re.compile(r"\b(t1w|t2w|flair)\b")
 

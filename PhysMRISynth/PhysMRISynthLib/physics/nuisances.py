@@ -10,13 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
+from ..resource_files import RESOURCES
 from .protocol import Protocol
 
-_FILE = Path(__file__).parent.parent / "resources" / "nuisances.json"
+_FILE = RESOURCES / "nuisances.json"
 MAGNETIZATION_TRANSFER = "magnetization_transfer"
 """The nuisance that is no argument of an equation: it takes a share of each tissue's signal, in proportion to its bound pool."""
 

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ..errors import ProtocolError
+from ..resource_files import RESOURCES
 from .contrast import TissuePoint
 from .nulling import inversion_times, nulled
 from .protocol import Protocol, parse_protocol
@@ -20,7 +20,7 @@ from .sequences import OWN_SEQUENCES, SEQUENCES, meant
 
 _LARGEST_DIFFERENCE = 0.5
 """Tesla between a preset and maps that still have one field strength."""
-_FILE = Path(__file__).parent.parent / "resources" / "protocols.json"
+_FILE = RESOURCES / "protocols.json"
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import ProtocolError
+from ..resource_files import RESOURCES
 
-_TABLE = Path(__file__).parent.parent / "resources" / "tissues.json"
+_TABLE = RESOURCES / "tissues.json"
 PROPERTIES = ("PD", "T1", "T2")
 BRAIN_TISSUE = ("white_matter", "cortex", "deep_grey", "thalamus")
 """The tissues over which map errors are stated (cerebrospinal fluid apart)."""

@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import ImageError
-from ..volumes import LARGEST_SKEW
+from ..intake.volumes import LARGEST_SKEW
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ...errors import PhysMRISynthError, WeightsError
 if TYPE_CHECKING:
     from ...network.diffusion_weights import SamplerWeights
     from ...network.weights import Weights
-    from ..sample import Sampler
+    from ..sampling.sample import Sampler
     from .jobs import FailureKind
 
 _log = logging.getLogger(__name__)
@@ -55,10 +55,10 @@ class EstimateHandler:
     def __call__(self, folder: Path, report: Report) -> None:
         """Raises a PhysMRISynthError that names cause and remedy."""
         report("read the images", 0.0)
-        from ..estimate import estimate_tissue_maps
+        from ..estimation.estimate import estimate_tissue_maps
         from .exchange import read_job, write_result
+        from .job_results import result_of
         from .jobs import EstimateJob
-        from .outcome import result_of
 
         job = read_job(folder)
         assert isinstance(job, EstimateJob)
@@ -71,7 +71,7 @@ class EstimateHandler:
 
     def _usable_weights(self, prior: str) -> Weights | None:
         """The weights that are installed now; loaded anew only when they are others than last time."""
-        from ..network_prior import usable_weights
+        from ..estimation.network_prior import usable_weights
 
         if prior == "literature":
             return None
@@ -96,10 +96,10 @@ class SampleHandler:
     def __call__(self, folder: Path, report: Report) -> None:
         """Raises a PhysMRISynthError that names cause and remedy."""
         report("load the network", 0.0)
-        from ..sample import STAGE, Order, sampled_heads
+        from ..sampling.sample import STAGE, Order, sampled_heads
         from .exchange import read_job, write_result
+        from .job_results import result_of_sample
         from .jobs import SampleJob
-        from .outcome import result_of_sample
 
         job = read_job(folder)
         assert isinstance(job, SampleJob)
@@ -111,7 +111,7 @@ class SampleHandler:
 
     def _usable_sampler(self) -> Sampler:
         """The sampling model that is installed now; loaded anew only when it is another than last time."""
-        from ..sample import installed_sampler
+        from ..sampling.sample import installed_sampler
 
         kept = self._sampler
         if kept is None or not (_still_installed(kept.decoder) and _still_installed(kept.model, "sampler")):

@@ -14,7 +14,7 @@ from typing import Any, Protocol, get_args
 from ...errors import PhysMRISynthError
 from . import exchange
 from .jobs import Cancelled, EstimateJob, Event, Failed, FailureKind, Finished, Job, Result, WorkerBusy
-from .pace import NETWORK_STAGES, SAMPLE_SECONDS, USUAL_SECONDS, Pace
+from .remaining_time import NETWORK_STAGES, SAMPLE_SECONDS, USUAL_SECONDS, Pace
 
 _log = logging.getLogger(__name__)
 _CANCEL_SECONDS = 1.0

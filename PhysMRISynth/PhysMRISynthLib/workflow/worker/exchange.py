@@ -20,9 +20,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import ImageError
-from ...imaging.acquisition import Acquisition
+from ...imaging.intake.acquisition import Acquisition
+from ...imaging.intake.volumes import Volume
 from ...imaging.tissue_maps import TissueMaps
-from ...imaging.volumes import Volume
 from ...physics.protocol import Protocol
 from ...physics.sequences import sequence_named
 from .jobs import EstimateJob, Job, Result, SampleJob

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...errors import PhysMRISynthError
-from ...imaging.acquisition import Acquisition
+from ...imaging.intake.acquisition import Acquisition
 from ...imaging.tissue_maps import TissueMaps
 
 FailureKind = Literal["input", "memory", "crash", "missing"]
@@ -22,7 +22,7 @@ class WorkerBusy(PhysMRISynthError):  # noqa: N818 (a state, not a mistake)
 
 @dataclass(frozen=True)
 class EstimateJob:
-    """Tissue maps from images: the arguments of :func:`~PhysMRISynthLib.workflow.estimate.estimate_tissue_maps`."""
+    """Tissue maps from images: the arguments of :func:`~PhysMRISynthLib.workflow.estimation.estimate.estimate_tissue_maps`."""
 
     acquisitions: Sequence[Acquisition]
     reference: str | None = None
@@ -36,7 +36,7 @@ class EstimateJob:
 @dataclass(frozen=True)
 class SampleJob:
     """``count`` heads drawn by the sampling model: of ``seed``, the next seed and so on, which make them repeatable; ``steps`` and
-    ``condition`` as :class:`~PhysMRISynthLib.workflow.sample.Order` has them."""
+    ``condition`` as :class:`~PhysMRISynthLib.workflow.sampling.sample.Order` has them."""
 
     seed: int
     count: int = 1
@@ -54,7 +54,8 @@ class Result:
 
     ``fits`` are the inputs re-rendered from the maps and ``residuals`` the aligned inputs minus these, both by input, float32 in the
     input's own units (residuals are 0 outside the head and where the input does not cover it); ``tissue`` is the row of the tissue table
-    (255: none for sure), ``brain`` a mask, ``report`` what :func:`~PhysMRISynthLib.workflow.report.estimate_report` says, as JSON values.
+    (255: none for sure), ``brain`` a mask, ``report`` what :func:`~PhysMRISynthLib.workflow.results.report.estimate_report` says, as JSON
+    values.
     """
 
     maps: TissueMaps

@@ -1,0 +1,1 @@
+"""What scanners and sidecars say about an image: words and numbers, no voxels."""

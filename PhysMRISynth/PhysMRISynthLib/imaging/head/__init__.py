@@ -1,0 +1,1 @@
+"""A head in its image: alignment, atlas, masks, and how much of what is in it."""

@@ -1,0 +1,79 @@
+"""How much of what is in a head: volumes from a map of its tissues, real, simulated or sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...physics.tissues import BRAIN_TISSUE, tissue_table
+from .masks import bounding_box
+
+LESION = len(tissue_table())
+"""The row of lesions, after those of the tissue table."""
+_NAMES = [tissue.name for tissue in tissue_table()]
+_FLUID = _NAMES.index("csf")
+_DEEP = (*(_NAMES.index(name) for name in ("white_matter", "deep_grey", "thalamus")), LESION)
+PARENCHYMA = (*(_NAMES.index(name) for name in BRAIN_TISSUE), LESION)
+"""The rows of brain tissue, without fluid."""
+_AROUND = tuple(_NAMES.index(name) for name in ("air", "bone", "muscle", "fat", "marrow", "mucosa"))
+_DEPTH_MM, _REACH_MM, _LEAST_PATCH_ML = 18.0, 3.0, 2.0
+
+
+@dataclass(frozen=True)
+class HeadVolumes:
+    """Volumes in ml: brain tissue without fluid, its white matter (lesions too) and cortex, fluid in the ventricles, and lesions."""
+
+    brain: float
+    white_matter: float
+    cortex: float
+    ventricles: float
+    lesions: float
+
+    def conditions(self) -> dict[str, float]:
+        """The numbers that a sampling model can be conditioned on, in its units (a head without brain has none)."""
+        if self.brain <= 0.0:
+            return {}
+        return {"brain_volume": self.brain, "ventricle_share": 100.0 * self.ventricles / self.brain, "lesion_load": self.lesions}
+
+
+def head_volumes(tissue: np.ndarray, voxel_ml: float = 0.001) -> HeadVolumes:
+    """Volumes of a map (z, y, x) of rows of the tissue table, isotropic voxels; LESION counts as white matter too."""
+    counts = np.bincount(tissue.reshape(-1), minlength=256) * voxel_ml
+    white = counts[_NAMES.index("white_matter")] + counts[LESION]
+    brain = counts[list(PARENCHYMA)].sum()
+    found = ventricles(tissue, voxel_ml).sum() * voxel_ml
+    return HeadVolumes(float(brain), float(white), float(counts[_NAMES.index("cortex")]), float(found), float(counts[LESION]))
+
+
+def ventricles(tissue: np.ndarray, voxel_ml: float = 0.001) -> np.ndarray:
+    """A mask (z, y, x) of the fluid deep inside the brain, around what lies next to white matter, deep grey nuclei or thalamus.
+
+    The tissue table knows one fluid, so depth and neighbours tell: in sulci and cisterns the cortex or the skull is near. Of four label
+    maps with ventricles of 11 to 46 ml it finds these with a Dice of 0.79 to 0.85, and 5 to 7 ml too many.
+    """
+    mask = np.zeros(tissue.shape, dtype=bool)
+    box = bounding_box(np.isin(tissue, PARENCHYMA))
+    if box is None:
+        return mask
+    piece, side_mm = tissue[box], (1000.0 * voxel_ml) ** (1.0 / 3.0)
+    fluid, deep = piece == _FLUID, np.isin(piece, _DEEP)
+    inside = fluid & (_distance(_without_islands(np.isin(piece, _AROUND), voxel_ml)) > (_DEPTH_MM / side_mm) ** 2)
+    seeds = inside & (_distance(deep) < _distance(~(fluid | deep)))
+    mask[box] = inside & (_distance(seeds) <= (_REACH_MM / side_mm) ** 2)
+    return mask
+
+
+def _without_islands(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
+    """A mask without its small patches: an unknown label inside the brain is not the skull."""
+    patches = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    return sitk.GetArrayFromImage(sitk.RelabelComponent(patches, minimumObjectSize=max(1, round(_LEAST_PATCH_ML / voxel_ml)))) > 0
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Squared distance in voxels to the nearest voxel of a mask (infinite where there is none)."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, dtype=np.float32)
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    return np.maximum(sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=True, useImageSpacing=False)), 0.0)

@@ -1,0 +1,269 @@
+"""Finding the sessions of a folder of scans: BIDS, OASIS-3 as it comes, file names that tell T1w, T2w and FLAIR, or DICOM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import ImageError, ProtocolError
+from ...headers.contrast_agent import names_agent
+from ...headers.image_type import is_derived, what_it_is
+from ...headers.preference import (
+    coverage_level,
+    has_magnetisation_transfer,
+    is_unnormalised,
+    names_body_part,
+    natural,
+    processing_steps,
+    without_processing,
+)
+from ...headers.roles import ROLES, leaves_open, role_of_name, role_of_series, rules_out_a_role
+from .dicom_series import series_below
+from .nifti import read_header
+from .series_choice import choose_series
+from .sidecar import fields_beside, read_sidecar, sidecar_of
+
+_log = logging.getLogger(__name__)
+_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".nhdr", ".mhd")
+_ANAT = ("anat*/", "scans/anat*/")
+"""Folders of a visit that hold its scans: BIDS and OASIS-3, and OASIS-3 as its web archive packs it."""
+_BIDS_ROLES = {"T1w": "t1w", "T2w": "t2w", "FLAIR": "flair"}
+_VISITS = ("sub-*/ses-*", "sub-*", "*_MR_*", "ses-*")
+"""Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again where the folder is a subject."""
+_VISITS_DEEPER = ("*/*_MR_*", "*/*/*_MR_*")
+"""A download of OASIS-3 in folders of its own; looked for where there is no other visit."""
+_RUN = re.compile(r"run[-_]?\d+", re.IGNORECASE)
+_SHOWN = 12
+_MOST_COVERAGE = 3
+_DEEPEST = 8
+"""Levels of folders that are looked into."""
+_MOST = 20_000
+"""Files and folders of one visit, with all its DICOM slices; a whole disk would keep the user waiting."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Files of one visit of a ``subject`` by role (t1w, t2w, flair; those there are): of a DICOM series its first image.
+
+    ``notes`` say what was chosen among several runs or series, and which series were left out and why.
+    """
+
+    name: str
+    subject: str
+    files: dict[str, Path]
+    notes: tuple[str, ...] = ()
+
+
+def find_session(folder: Path) -> Session:
+    """The one visit in a folder: as :func:`find_sessions` finds it, else its DICOM series as ``choose_series`` chooses them.
+
+    Raises ImageError when there is none, or several, which it lists, or more files than a visit has.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder} is not a folder. Choose the folder of one visit, in BIDS or with names such as T1w.nii.gz.")
+    for count, _path in enumerate(_below(folder)):
+        if count == _MOST:
+            raise ImageError(f"{folder} holds more than {_MOST} files and folders. Choose the folder of one visit.")
+    found = _sessions(folder) or _dicom_session(folder)
+    if not found:
+        raise ImageError(
+            f"There is no T1w, T2w or FLAIR volume in {folder}. Expected are anat*/…_T1w.nii.gz as in BIDS and OASIS-3, NIfTI files "
+            f"whose names tell T1w, T2w or FLAIR, or DICOM series.{''.join(f' {note}' for note in _left_out(folder)[:_SHOWN])}"
+        )
+    if len(found) > 1:
+        names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
+        raise ImageError(
+            f"{folder} holds {len(found)} visits: {', '.join(names)}. Choose the folder of one of them, "
+            "or give the images with --t1w, --t2w and --flair."
+        )
+    return found[0]
+
+
+def find_sessions(folder: Path) -> list[Session]:
+    """Sessions of a folder, sorted, or an empty list; a choice among several runs of a contrast is logged and noted.
+
+    In BIDS' layout, ``[sub-*/][ses-*/]anat*/…_T1w.nii[.gz]`` (``_T2w``, ``_FLAIR``), and OASIS-3's ``*_MR_*/[scans/]anat*``, where there
+    is nothing else also one or two folders deeper; else image files, up to eight folders deep, whose names tell their contrast
+    (``role_of_name``). Left out, with a note, are those whose names or headers say that they are something else (after a contrast agent,
+    phase). Of several runs that is taken which shows most of the head, was processed least, and is the first by its number.
+    """
+    found = _sessions(folder)
+    for note in (note for session in found for note in session.notes):
+        _log.warning(note)
+    return found
+
+
+def _sessions(folder: Path) -> list[Session]:
+    return [session for session in _bids_sessions(folder) if session.files] or [*_named_sessions(folder)]
+
+
+def _left_out(folder: Path) -> list[str]:
+    """What was left out in a folder of BIDS' layout that has no image to take."""
+    return [note for session in _bids_sessions(folder) for note in session.notes]
+
+
+def _dicom_session(folder: Path) -> list[Session]:
+    """The visit that a folder's DICOM series are, or none where there is no DICOM. Raises ImageError when none of them can be used."""
+    series = list(series_below(folder))
+    if not series:
+        return []
+    choice = choose_series(series)
+    if not choice.series:
+        raise ImageError(f"{folder} holds no DICOM series that can be used. {' '.join(choice.notes[:_SHOWN])}")
+    name = folder.resolve().name
+    return [Session(name, name, {role: chosen.files[0] for role, chosen in choice.series.items()}, choice.notes)]
+
+
+def _bids_sessions(folder: Path) -> Iterator[Session]:
+    """Visits in BIDS' layout, also those without an image that can be taken."""
+    visits = {path for pattern in _VISITS for path in folder.glob(pattern) if _has_scans(path)}
+    if not visits and _has_scans(folder):
+        visits = {folder}
+    if not visits:
+        deeper = (path for pattern in _VISITS_DEEPER for path in folder.glob(pattern) if _has_scans(path))
+        for parent in sorted({path.parent for path in deeper}):
+            yield from _bids_sessions(parent)
+    for visit in sorted(visits):
+        images = _volumes(path for scans in _ANAT for path in visit.glob(f"{scans}**/*"))
+        roles = [(_BIDS_ROLES.get(_stem(path).rpartition("_")[2]), path) for path in images]
+        reasons = {path: reason for role, path in roles if role and (reason := _excluded(path))}
+        parts = visit.relative_to(folder).parts or (visit.name,)
+        subjects = [match[0] for path in images if (match := re.match(r"sub-[^_]+", path.name))]
+        session = _session("_".join(parts), (subjects or parts)[0], [(role, path) for role, path in roles if path not in reasons])
+        notes = (f"{path.name} is left out: {reason}." for path, reason in reasons.items())
+        yield replace(session, notes=(*session.notes, *notes))
+
+
+def _has_scans(folder: Path) -> bool:
+    return any(True for scans in _ANAT for _path in folder.glob(scans))
+
+
+def _excluded(path: Path) -> str | None:
+    """Why an image with BIDS' suffix of a role does not have it, by the other words of its name or its ImageType; None where it has."""
+    entities = f"{_stem(path).rpartition('_')[0]}_"
+    if names_agent(entities):
+        return "its name says that it was taken after a contrast agent"
+    if rules_out_a_role(entities):
+        return "its name says that it is something else"
+    kind = what_it_is(_fields(path))
+    return f"its header says that it is {kind}" if kind else None
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    """What the sidecar of an image states; nothing where it is damaged, which is told when the image is used."""
+    try:
+        return (fields_beside(path) or ({}, ""))[0]
+    except ProtocolError:
+        return {}
+
+
+def _named_sessions(folder: Path) -> Iterator[Session]:
+    """Where a folder has several images of a contrast, what is left of their names may tell its sessions apart."""
+    by_folder: dict[Path, list[tuple[str | None, Path]]] = defaultdict(list)
+    for path in _volumes(_below(folder)):
+        if role := _role(path):
+            by_folder[_visit_folder(path.parent, folder)].append((role, path))
+    for inner, images in sorted(by_folder.items()):
+        groups: dict[str, list[tuple[str | None, Path]]] = defaultdict(list)
+        for role, path in images:
+            groups[_rest_of_name(path)].append((role, path))
+        if not _tells_visits(groups):
+            groups = {"": images}
+        for rest, group in sorted(groups.items()):
+            parts = inner.relative_to(folder).parts or (inner.resolve().name,)
+            name = "_".join([*parts, *([rest] if len(groups) > 1 and rest else [])])
+            yield _session(name, parts[0], group)
+
+
+def _visit_folder(folder: Path, top: Path) -> Path:
+    """The folder of a visit: that of the images, or the one around it where folders are named after contrasts (T1/, T2_FLAIR/)."""
+    while folder != top and (role_of_name(folder.name) or rules_out_a_role(folder.name)):
+        folder = folder.parent
+    return folder
+
+
+def _tells_visits(groups: Mapping[str, list[tuple[str | None, Path]]]) -> bool:
+    """Whether groups of images by what is left of their names are visits: some contrast is in several, and they have the same contrasts."""
+    roles = [frozenset(role for role, _path in group) for group in groups.values()]
+    repeated = any(sum(role in some for some in roles) > 1 for role in ROLES)
+    return repeated and (len(set(roles)) == 1 or min(map(len, roles)) > 1)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in a folder that is not too deep; links to folders are not followed, and what cannot be read is left out."""
+    for place, folders, files in os.walk(folder):
+        if len(Path(place).relative_to(folder).parts) >= _DEEPEST:
+            folders.clear()
+        yield from (Path(place) / name for name in (*folders, *files))
+
+
+def _role(path: Path) -> str | None:
+    """By name; where that leaves it open, by the timing in the sidecar."""
+    name, sidecar = _stem(path), sidecar_of(path)
+    if sidecar is None or not leaves_open(name):
+        return role_of_name(name)
+    try:
+        return role_of_series(name, read_sidecar(sidecar))
+    except ProtocolError:  # a damaged sidecar is told when the image is used
+        return role_of_name(name)
+
+
+def _session(name: str, subject: str, images: Iterable[tuple[str | None, Path]]) -> Session:
+    runs: dict[str, list[Path]] = defaultdict(list)
+    for role, path in images:
+        if role is not None:
+            runs[role].append(path)
+    chosen = {role: min(runs[role], key=_preference) for role in ROLES if runs[role]}
+    notes = tuple(
+        f"{name} has {len(runs[role])} {role} images: {path.name} is taken." for role, path in chosen.items() if len(runs[role]) > 1
+    )
+    return Session(name, subject, chosen, notes)
+
+
+def _preference(path: Path) -> tuple[Any, ...]:
+    """Sorts what is to be taken first: what shows the whole head, no other part of the body, normalised, without magnetisation transfer,
+    the scan before what was made of it, and the first by its name."""
+    name = _stem(path)
+    fields = _fields(path)
+    return (
+        -_coverage(path), names_body_part(name), is_derived(fields) if fields.get("ImageType") else False, is_unnormalised(name),
+        has_magnetisation_transfer(name), processing_steps(name), natural(name),
+    )  # fmt: skip
+
+
+def _coverage(path: Path) -> int:
+    """How much of a head an image may show, by the size that its header states (the most where it cannot be read: that is told later)."""
+    try:
+        header = read_header(path) if path.name.lower().endswith((".nii", ".nii.gz")) else None
+    except (ImageError, OSError):
+        header = None
+    if header is None or len(header.dimensions) < 3:
+        return _MOST_COVERAGE
+    return coverage_level([n * s for n, s in zip(header.dimensions[:3], header.spacing[1:], strict=True)])
+
+
+def _volumes(paths: Iterable[Path]) -> list[Path]:
+    """The volume files among paths, sorted, numbers as numbers; of an image that is there twice, the compressed file."""
+    files: dict[tuple[Path, str], Path] = {}
+    for path in sorted(paths, key=lambda path: (path.as_posix().lower().endswith(_ENDINGS[0]), path)):
+        if _stem(path) and path.is_file():
+            files[path.parent, _stem(path)] = path
+    return [files[key] for key in sorted(files, key=lambda key: (key[0], natural(key[1])))]
+
+
+def _rest_of_name(path: Path) -> str:
+    """A name without the words of its contrast, the number of its run, and what was done to it."""
+    words = re.split(r"[^a-z0-9]+", without_processing(_RUN.sub(" ", _stem(path))).lower())
+    return "_".join(word for word in words if word and role_of_name(word) is None)
+
+
+def _stem(path: Path) -> str:
+    """The name without a volume file's ending; empty for other files."""
+    return next((path.name[: -len(ending)] for ending in _ENDINGS if path.name.lower().endswith(ending)), "")

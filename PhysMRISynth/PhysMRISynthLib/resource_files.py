@@ -1,0 +1,7 @@
+"""Where the files lie that the package carries: tables, atlas, weights, templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RESOURCES = Path(__file__).parent / "resources"

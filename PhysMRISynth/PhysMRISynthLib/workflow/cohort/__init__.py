@@ -1,0 +1,1 @@
+"""Whole BIDS data sets, visit by visit, in processes of their own."""

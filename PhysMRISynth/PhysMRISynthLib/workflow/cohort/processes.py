@@ -1,0 +1,152 @@
+"""The visits of a cohort in processes of their own, on this machine or a dask cluster's; a process that dies costs only its visit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import SimpleITK as sitk
+from threadpoolctl import threadpool_limits
+
+from ...errors import EstimationError
+from .visit import FAILED, Row, Task, clear_unfinished, estimate_visit
+
+_CONNECT_SECONDS = 20.0
+_LOOK_SECONDS = 5.0
+_PATIENCE_SECONDS = 120.0
+"""How long a cluster may be without any worker: one that was lost comes back within seconds, if it does."""
+_JOIN_SECONDS = 10.0
+_DIED = "Its process was killed{}, perhaps for want of memory. Run fewer jobs at a time, or give it more memory, and start again."
+_NO_WORKER = "No worker of the cluster was left to do it. Start workers and run again."
+
+
+def in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Row]:
+    """The rows of the visits as they are done, ``jobs`` at a time, each in a process with its share of the cores.
+
+    A process for each visit, not a pool: one that is killed would break a pool, which cannot say whose visit that was.
+    """
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    waiting, running = deque(tasks), dict[Any, tuple[Task, Any]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task = waiting.popleft()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(sender, task, threads), daemon=True)
+                process.start()
+                sender.close()  # the process' own end is the only one now: its death is an end of file
+                running[receiver] = task, process
+            for ready in wait(list(running)):
+                yield _row(ready, *running.pop(ready))
+    finally:
+        for _task, process in running.values():
+            process.kill()
+
+
+def _row(receiver: Any, task: Task, process: Any) -> Row:
+    try:
+        row: Row | None = receiver.recv()
+    except (EOFError, OSError):
+        row = None
+    receiver.close()
+    process.join(_JOIN_SECONDS)
+    if process.is_alive():
+        process.kill()
+    if row is not None:
+        return row
+    code = process.exitcode or 0
+    clear_unfinished(task)
+    return task.row(FAILED, _DIED.format(f" (signal {-code})" if code < 0 else f" (exit code {code})"))
+
+
+def _work(sender: Connection, task: Task, threads: int) -> None:
+    """In the process of a visit."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _limit_threads(threads)
+    sender.send(estimate_visit(task))
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would go on alone, beside those of the run that resumes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _limit_threads(count: int) -> None:
+    """ITK's, our own (which ask ITK), BLAS' and, since it is loaded later, torch's."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+    threadpool_limits(count)
+    os.environ["OMP_NUM_THREADS"] = str(count)
+
+
+def on_cluster(tasks: Sequence[Task], address: str) -> Iterator[Row]:
+    """The rows of the visits as the workers of the dask scheduler at ``address`` have done them; one thread for each visit.
+
+    Raises EstimationError when dask is not installed or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise EstimationError(
+            "A cluster needs the Python packages dask and distributed. Install physmrisynth[cluster], or leave --scheduler out."
+        ) from error
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS)
+    except (OSError, ValueError, ImportError) as error:
+        raise EstimationError(
+            f"No dask scheduler answers at {address} ({error}). Check the address, for example tcp://host:8786."
+        ) from error
+    with client:
+        yield from _collected(client, tasks)
+
+
+def _collected(client: Any, tasks: Sequence[Task]) -> Iterator[Row]:
+    """Rows in the order in which visits are done; those of the rest once the cluster is gone."""
+    from distributed import CancelledError, wait
+
+    waiting = {client.submit(_on_worker, task, key=f"{task.visit.name}-{uuid.uuid4().hex}", pure=False): task for task in tasks}
+    seen = time.monotonic()
+    while waiting:
+        try:
+            done = wait(list(waiting), timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            done = set()
+        except (CancelledError, OSError):  # the scheduler is gone
+            break
+        for future in done:
+            yield _result(future, waiting.pop(future))
+        if done or _has_workers(client):
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _PATIENCE_SECONDS:
+            break
+    yield from (task.row(FAILED, _NO_WORKER) for task in waiting.values())
+
+
+def _on_worker(task: Task) -> Row:
+    _limit_threads(1)
+    return estimate_visit(task)
+
+
+def _result(future: Any, task: Task) -> Row:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    clear_unfinished(task)
+    return task.row(FAILED, f"Its worker was lost or failed ({error}). Run again.")
+
+
+def _has_workers(client: Any) -> bool:
+    try:
+        return bool(client.scheduler_info()["workers"])
+    except (OSError, RuntimeError, LookupError):
+        return False

@@ -1,0 +1,1 @@
+"""From images and protocols to tissue maps, and what speaks against them."""

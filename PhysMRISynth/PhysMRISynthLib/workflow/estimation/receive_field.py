@@ -1,0 +1,138 @@
+"""Receive fields of coils without prescan normalisation: told from the brain's solid tissue, and divided out before the fit.
+
+The fit's own fields are smooth and weak: with a scalp that is several times as bright as the centre, white matter at the surface would
+look like grey matter in the middle. In the brain's solid tissue a polynomial of second order follows the logarithm of the signal over that
+of the atlas at literature values; what it leaves is as weak as other fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...fitting.fields import PolynomialBasis
+from ...fitting.observation import Observation
+from ...fitting.tissue_level import brain_rows
+from ...imaging.head.alignment import Alignment
+from ...imaging.head.atlas import AtlasPlacement
+from ...imaging.intake.acquisition import Acquisition
+from ...imaging.intake.volumes import image_like
+from ...physics.tissues import tissue_table
+from .head_voxels import HeadVoxels
+from .verdict import Cause, Level, Reason
+
+_WORKING_MM = 3.0
+_DEGREE, _ROUNDS, _OUTLIER = 2, 8, 2.0
+"""Of the polynomial, since more would go astray where there is no white matter; fits in which voxels that are so many robust SDs off count
+less."""
+_SURE, _LIKELY, _LEAST_VOXELS = 230, 127, 500
+"""Of 255: where the atlas gives solid tissue of the brain, and the brain with its fluid, more. Fewer voxels of tissue tell no field."""
+_STRONG, _VERY_STRONG = 2.1, 3.0
+"""Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 2.0 in sound images: beyond the first it is
+divided out, beyond the second what is left of it may still show."""
+
+
+@dataclass(frozen=True)
+class StrongField:
+    """``strength``: ratio of the 95th and 5th percentile in the brain; ``field`` on the estimate's grid, about 1 in the brain."""
+
+    strength: float
+    field: sitk.Image
+
+
+def strong_fields(
+    acquisitions: Sequence[Acquisition],
+    alignments: Mapping[str, Alignment],
+    placement: AtlasPlacement,
+    mask: np.ndarray,
+    grid: sitk.Image,
+    field_strength: float,
+) -> dict[str, StrongField]:
+    """The receive fields, by input, that are too strong for the fit; of magnitude images alone, since the others have none.
+
+    Told from every few millimetres of the head's ``mask`` (z, y, x), with the ``placement`` of the atlas.
+    """
+    x, y, z = (max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing())
+    every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
+    voxels = HeadVoxels.inside(mask[every], grid[::x, ::y, ::z], placement)
+    table = tissue_table(field_strength)
+    solid_rows = [row for row in brain_rows() if table[row].name != "csf"]
+    solid = np.flatnonzero(voxels.atlas[solid_rows].sum(axis=0, dtype=np.int32) > _SURE)
+    brain = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _LIKELY)
+    values = np.exp(np.stack([tissue.theta for tissue in table], axis=1))
+    found = {}
+    for a in acquisitions:
+        if a.protocol.sequence.signed or not a.protocol.sequence.uses_pd:
+            continue
+        shown = solid[alignments[a.name].covered[every].reshape(-1)[voxels.index[solid]]]
+        signal = sitk.GetArrayViewFromImage(alignments[a.name].image)[every].reshape(-1)[voxels.index[shown]]
+        expected = np.abs(a.protocol.signal(*values)) @ voxels.atlas[:, shown]
+        strong = _strong_field(signal / np.maximum(expected, 1e-9), voxels.positions(shown), voxels.positions(brain), grid)
+        if strong is not None:
+            found[a.name] = strong
+    return found
+
+
+def without(fields: Mapping[str, StrongField], alignments: Mapping[str, Alignment]) -> dict[str, Alignment]:
+    """The aligned inputs divided by their ``fields``."""
+    return {
+        name: replace(alignment, image=alignment.image / fields[name].field) if name in fields else alignment
+        for name, alignment in alignments.items()
+    }
+
+
+def without_field(observation: Observation, fields: Mapping[str, StrongField], voxels: HeadVoxels) -> Observation:
+    """An input at the head's voxels divided by its field."""
+    if observation.name not in fields:
+        return observation
+    field = sitk.GetArrayViewFromImage(fields[observation.name].field).reshape(-1)[voxels.index]
+    return replace(observation, signal=observation.signal / field)
+
+
+def field_reasons(fields: Mapping[str, StrongField]) -> Iterator[Reason]:
+    """What was divided out, with the remedy; a warning where that was much."""
+    for name, strong in fields.items():
+        text = (
+            f"The receive field varies {strong.strength:.1f}-fold over the brain, as in images without prescan normalisation; it was "
+            "divided out. Better give the image that the scanner normalised, or correct it with N4 (in Slicer: N4ITK MRI Bias correction)."
+        )
+        yield Reason(Cause.IMAGES, Level.CAUTION if strong.strength > _VERY_STRONG else Level.GOOD, text, name)
+
+
+def _strong_field(signal: np.ndarray, positions: np.ndarray, brain: np.ndarray, grid: sitk.Image) -> StrongField | None:
+    """The field that a ``signal`` (N,) over the expected one tells at ``positions`` (N, 3; mm), if it is strong in the ``brain`` (M, 3). A
+    robust fit, since some voxels are lesions or another tissue."""
+    if np.count_nonzero(signal > 0.0) < _LEAST_VOXELS:
+        return None
+    basis = PolynomialBasis.around(brain, _DEGREE)
+    terms, logs = _terms(basis, positions[signal > 0.0]), np.log(signal[signal > 0.0].astype(float))
+    weights = np.ones_like(logs)
+    for _ in range(_ROUNDS):
+        found, *_rest = np.linalg.lstsq(terms * weights[:, None], logs * weights, rcond=None)
+        away = np.abs(logs - terms @ found)
+        weights = 1.0 / np.maximum(1.0, away / (_OUTLIER * 1.4826 * float(np.median(away)) + 1e-6))
+    inside = _terms(basis, brain) @ found
+    low, high = np.percentile(inside, (5, 95))
+    strength = float(np.exp(high - low))
+    if strength <= _STRONG:
+        return None
+    found[0] -= inside.mean()
+    return StrongField(strength, _on_grid(basis, found, grid))
+
+
+def _terms(basis: PolynomialBasis, positions: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.ones(len(positions)), basis.evaluate(positions)])
+
+
+def _on_grid(basis: PolynomialBasis, coefficients: np.ndarray, grid: sitk.Image) -> sitk.Image:
+    """exp of the polynomial at all voxels of the grid, slice by slice."""
+    depth, height, width = (int(n) for n in grid.GetSize()[::-1])
+    z, y, x = (float(s) for s in grid.GetSpacing()[::-1])
+    plane = np.stack(np.meshgrid([0.0], np.arange(height) * y, np.arange(width) * x, indexing="ij"), axis=-1).reshape(-1, 3)
+    field = np.empty((depth, height, width), dtype=np.float32)
+    for k in range(depth):
+        field[k] = np.exp(_terms(basis, plane + np.array([k * z, 0.0, 0.0])) @ coefficients).reshape(height, width)
+    return image_like(field, grid)

@@ -1,0 +1,1 @@
+"""The embedded example, the small head, and the demonstration."""

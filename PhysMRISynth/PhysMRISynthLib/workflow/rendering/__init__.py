@@ -1,0 +1,1 @@
+"""From tissue maps to the image of any protocol, whole or live."""

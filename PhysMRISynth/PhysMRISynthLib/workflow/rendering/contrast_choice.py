@@ -1,0 +1,74 @@
+"""Which protocol a contrast of one head gets: what a preset nulls is nulled in that head, and what does not suit it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import ProtocolError
+from ...imaging.tissue_maps import TissueMaps
+from ...physics.contrast import TissuePoint
+from ...physics.nulling import nulled
+from ...physics.presets import Preset, adapted, all_presets, protocol_for
+from ...physics.protocol import Protocol
+from ...physics.sequences import meant
+from .head_points import head_points
+
+_USUAL = {1: "synthetic-flair", 2: "synthetic-dir"}
+"""The preset whose TR, TE and readout serve when only what is to be nulled is said, by the number of tissues."""
+
+
+def protocol_of(maps: TissueMaps, spec: str | None, null: Sequence[str] | None = None, source: str = "command line") -> Protocol:
+    """The protocol of ``spec`` for ``maps``, with the tissues ``null`` nulled; its notes tell what does not suit these maps.
+
+    Raises ProtocolError when neither is given, for what cannot be understood, and when the tissues cannot be nulled.
+    """
+    if spec is None and not null:
+        raise ProtocolError("No contrast is asked for. Give --protocol, --null, or both.")
+    points = head_points(maps)
+    protocol = protocol_for(spec or _USUAL[min(2, len(null or ""))], points, source)
+    if null:
+        protocol = nulled(protocol, [named(points, name) for name in null])
+    preset = all_presets().get((spec or "").partition(",")[0].strip().lower())
+    note = mismatch(preset, field_strength(maps)) if preset is not None and not null else None
+    return protocol if note is None else protocol.changed(source, note)
+
+
+def mismatch(preset: Preset, strength: float) -> str | None:
+    """What a user must know who uses a preset of another field strength; None where it is adapted or suits."""
+    if preset.null or preset.is_for(strength):
+        return None
+    return f"{preset.title} is a protocol for {preset.field_strength:g} T, and these maps are of {strength:g} T: its contrast differs here."
+
+
+def field_strength(maps: TissueMaps) -> float:
+    """Of the scanner that the maps come from, in tesla; 3 where nothing says so."""
+    return float(maps.provenance.get("field_strength_tesla") or 3.0)
+
+
+def named(points: dict[str, TissuePoint], name: str) -> TissuePoint:
+    """The tissue of that name. Raises ProtocolError that lists those there are."""
+    if name in points:
+        return points[name]
+    raise ProtocolError(f"Unknown tissue '{name}': use {', '.join(points)}.{meant(name, points)}")
+
+
+def clinical_protocols(points: dict[str, TissuePoint]) -> dict[str, Protocol]:
+    """The clinical presets and the user's own for a head of these tissues, by name; those that cannot null there are left out."""
+    found = {}
+    for preset in all_presets().values():
+        if preset.group in ("clinical", "own"):
+            try:
+                found[preset.name] = adapted(preset, points)
+            except ProtocolError:
+                continue
+    return found
+
+
+def caption(protocol: Protocol) -> str:
+    """A contrast in a few words, in plain letters: ``DIR · TR 11000 TE 25 TI1 3478 TI2 444``, as views, pictures and lists carry it."""
+    values = (f"{name} {value:.0f}" if value >= 10.0 else f"{name} {value:.3g}" for name, value in _shown(protocol))
+    return f"{protocol.sequence.name.replace('_', ' ').upper()} · {' '.join(values)}"
+
+
+def _shown(protocol: Protocol) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in protocol.values.items() if name.startswith(("TR", "TE", "TI", "FA"))]

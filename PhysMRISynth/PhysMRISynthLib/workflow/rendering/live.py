@@ -1,0 +1,254 @@
+"""Rendering under the finger: one set of tissue maps, shown under protocol after protocol, whole or only where views look."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import ImageError
+from ...imaging.tissue_maps import TissueMaps
+from ...physics.noise import sigma_for_snr
+from ...physics.protocol import Protocol
+from ...physics.scratch import Workspace
+from ..chunks import chunks, for_each_chunk
+from ..voxel_sample import SAMPLE, sampled_voxels
+from .two_compartments import are_apart, compartments, fluid_signal
+
+_CHUNK = 1 << 16
+"""Voxels at a time: the buffers of a thread stay in its core's cache, and threads seldom wait for one another."""
+_FEW = 1 << 18
+"""Voxels that are done sooner than threads have started: those of three slices."""
+_SLAB = 1 << 20
+"""Voxels of one step of a whole image: some ten milliseconds."""
+_SAMPLE = SAMPLE
+"""Voxels of the head whose mean signal sets the noise."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """What views show of a volume (z, y, x): whole ``planes`` (array axis, index), and flat indices of other ``voxels`` (oblique views)."""
+
+    planes: tuple[tuple[int, int], ...] = ()
+    voxels: np.ndarray | None = None
+
+    def indices(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Flat indices (N,) of the region's voxels in a volume of ``shape``; a voxel of several planes comes several times.
+
+        Raises ImageError when the region reaches beyond the volume.
+        """
+        parts = [np.zeros(0, dtype=np.intp)]
+        for axis, position in self.planes:
+            if not (0 <= axis < len(shape) and 0 <= position < shape[axis]):
+                raise ImageError(f"There is no plane {position} along axis {axis} of a volume of shape {shape}. Show the volume again.")
+            along = [np.arange(n) for n in shape]
+            along[axis] = np.array([position])
+            parts.append(np.ravel_multi_index(np.ix_(*along), shape).ravel())
+        if self.voxels is not None and self.voxels.size:
+            if self.voxels.min() < 0 or self.voxels.max() >= np.prod(shape):
+                raise ImageError(f"The region has voxels outside of a volume of shape {shape}. Show the volume again.")
+            parts.append(self.voxels)
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise at the ratio ``snr`` to the mean signal over the head; ``seed`` makes it repeatable. As of :func:`.render.render`."""
+
+    snr: float
+    seed: int = 0
+
+
+class LiveRenderer:
+    """Renders ``maps``, which must stay as they are, again and again.
+
+    Signed sequences get Gaussian noise, the others Rician: the same draws as :func:`.render.render` makes with that seed, so that noise
+    stands still while a protocol changes and a picture can be had again elsewhere. Voxels whose PD, T1 or T2 is not a positive number are
+    dark. Where the maps know their share of fluid, tissue and fluid are rendered apart, as there. Besides the maps it holds 20 bytes a
+    voxel of tissue (24 with fluid) once a whole image was rendered, and with noise 8 bytes a voxel.
+    """
+
+    def __init__(self, maps: TissueMaps) -> None:
+        self._maps = maps
+        self._shape = maps.pd.shape
+        self._slabs: dict[tuple[int, bool], _Tissue] = {}
+        self._sample = sampled_voxels(maps.mask, lambda values: values != 0, _SAMPLE)
+        self._samples: dict[bool, _Part] = {}
+        self._shown: tuple[Region, bool, _Part] | None = None
+        self._drawn: tuple[int, np.ndarray] | None = None
+
+    def render(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> None:
+        """Fill ``out``, float32 (z, y, x), with the image in units of ``scale`` · the equation's signal.
+
+        Raises ImageError when ``out`` is no float32 array of the maps' shape, ProtocolError when the noise has no sense.
+        """
+        for _ in self.steps(protocol, out, noise, scale):
+            pass
+
+    def steps(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> Iterator[None]:
+        """As :meth:`render`, but some ten milliseconds at a time: whoever asks for the next step may do something else in between."""
+        image = self._flat(out)
+        sigma = self.sigma(protocol, noise, scale) if noise is not None else 0.0
+        if noise is not None and not self.drawn(noise):
+            yield from self._draw(noise.seed)
+        for piece in chunks(image.size, _SLAB):
+            slab = image[piece]
+            slab.fill(0.0)
+            self._tissue_of(piece, protocol).render(protocol, scale, slab)
+            if noise is not None:
+                _add_noise(slab, self._unit_noise(noise.seed)[:, piece], sigma, protocol.sequence.signed)
+            yield
+
+    def drawn(self, noise: Noise | None) -> bool:
+        """Whether a region can be rendered at once, because there is no ``noise`` or that of its seed has been drawn."""
+        return noise is None or (self._drawn is not None and self._drawn[0] == noise.seed)
+
+    def sigma(self, protocol: Protocol, noise: Noise, scale: float = 1.0) -> float:
+        """The SD of the noise in the units of the image. Raises ProtocolError when the noise has no sense."""
+        apart = are_apart(self._maps, protocol)
+        if apart not in self._samples:
+            self._samples[apart] = _Part.of(self._maps, self._sample, apart)
+        return sigma_for_snr(self._samples[apart].rendered(protocol, scale), noise.snr)
+
+    def render_region(self, protocol: Protocol, out: np.ndarray, region: Region, noise: Noise | None = None, scale: float = 1.0) -> None:
+        """As :meth:`render`, but only the voxels of ``region`` are computed and written: they get the values that :meth:`render` gives.
+
+        Raises ImageError also when the region reaches beyond the volume.
+        """
+        image, part = self._flat(out), self._part(region, protocol)
+        values = part.rendered(protocol, scale)
+        if noise is not None:
+            sigma = self.sigma(protocol, noise, scale)
+            unit = np.take(self._unit_noise(noise.seed), part.index, axis=1)
+            _add_noise(values, unit, sigma, protocol.sequence.signed)
+        image[part.index] = values
+
+    def _flat(self, out: np.ndarray) -> np.ndarray:
+        if out.shape != self._shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ImageError(
+                f"The image to fill has {out.dtype} voxels of shape {out.shape}; the tissue maps need float32 of shape {self._shape}. "
+                "Choose another output volume, or a new one."
+            )
+        return out.reshape(-1)
+
+    def _part(self, region: Region, protocol: Protocol) -> _Part:
+        """The region's voxels, prepared once for as long as the views stay where they are."""
+        apart = are_apart(self._maps, protocol)
+        if self._shown is None or self._shown[1] != apart or not _same(self._shown[0], region):
+            self._shown = region, apart, _Part.of(self._maps, region.indices(self._shape), apart)
+        return self._shown[2]
+
+    def _tissue_of(self, piece: slice, protocol: Protocol) -> _Tissue:
+        """The tissue of a slab, prepared once."""
+        key = piece.start, are_apart(self._maps, protocol)
+        if key not in self._slabs:
+            self._slabs[key] = _Tissue.of(self._maps, piece, key[1])
+        return self._slabs[key]
+
+    def _unit_noise(self, seed: int) -> np.ndarray:
+        """Noise of SD 1 in the real and the imaginary channel, float32 (2, voxels)."""
+        if self._drawn is None or self._drawn[0] != seed:
+            for _ in self._draw(seed):
+                pass
+        assert self._drawn is not None
+        return self._drawn[1]
+
+    def _draw(self, seed: int) -> Iterator[None]:
+        """Draw the noise of a seed in steps; the draws are those of one call."""
+        self._drawn = None  # its memory is free for the next
+        rng, unit = np.random.default_rng(seed), np.empty((2, self._maps.pd.size), np.float32)
+        values = unit.reshape(-1)
+        for piece in chunks(values.size, _SLAB):
+            rng.standard_normal(out=values[piece], dtype=np.float32)
+            yield
+        self._drawn = seed, unit
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    """The voxels of tissue among some voxels: ``position`` among them (flat), PD and the rates 1/T1, 1/T2 (1/ms), packed, float32 (N,).
+
+    Where fluid is rendered apart, these are of the tissue beside it, ``fluid`` is its water and ``of_fluid`` its PD, T1 and T2.
+    """
+
+    position: np.ndarray
+    pd: np.ndarray
+    r1: np.ndarray
+    r2: np.ndarray
+    fluid: np.ndarray | None = None
+    of_fluid: tuple[float, float, float] | None = None
+
+    @classmethod
+    def of(cls, maps: TissueMaps, index: np.ndarray | slice, apart: bool) -> _Tissue:
+        """Of the voxels ``index`` (flat) of ``maps``, with tissue and fluid ``apart`` or as one."""
+        pd, t1, t2 = (array.reshape(-1)[index] for array in (maps.pd, maps.t1, maps.t2))
+        position = np.flatnonzero((pd > 0) & (t1 > 0) & (t2 > 0))  # NaN is not
+        pd, t1, t2, one = pd[position], t1[position], t2[position], np.float32(1.0)
+        if not apart or maps.fluid_fraction is None or maps.fluid is None:
+            return cls(position, pd, one / t1, one / t2)
+        parts = compartments(pd, t1, t2, maps.fluid_fraction.reshape(-1)[index][position], maps.fluid)
+        return cls(position, parts.pd, one / parts.t1, one / parts.t2, parts.fluid, maps.fluid)
+
+    def render(self, protocol: Protocol, scale: float, image: np.ndarray) -> None:
+        """Write the signal into ``image`` (flat), which has all the voxels that these are among."""
+        workspaces = threading.local()
+        level = fluid_signal(protocol, self.of_fluid) if self.of_fluid is not None else 0.0
+
+        def work(piece: slice) -> None:
+            if not hasattr(workspaces, "own"):
+                workspaces.own = Workspace(min(_CHUNK, self.pd.size))
+            pd, r1, r2, *fluid = workspaces.own.arrays(*(a[piece] for a in (self.pd, self.r1, self.r2, self.fluid) if a is not None))
+            with np.errstate(all="ignore"):
+                signal = protocol.sequence.signal(r1, r2, protocol.values)
+                signal = pd * signal if protocol.sequence.uses_pd else signal
+                signal = signal + fluid[0] * level if fluid else signal
+            values = (signal if protocol.sequence.signed else abs(signal)).value
+            image[self.position[piece]] = values if scale == 1.0 else np.multiply(values, np.float32(scale), out=values)
+
+        if self.pd.size <= _FEW:
+            for piece in chunks(self.pd.size, _CHUNK):
+                work(piece)
+        else:
+            for_each_chunk(self.pd.size, _CHUNK, work)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some voxels of a volume: their flat ``index`` (N,), and the tissue among them."""
+
+    index: np.ndarray
+    tissue: _Tissue
+
+    @classmethod
+    def of(cls, maps: TissueMaps, index: np.ndarray, apart: bool) -> _Part:
+        return cls(index, _Tissue.of(maps, index, apart))
+
+    def rendered(self, protocol: Protocol, scale: float) -> np.ndarray:
+        """The image of these voxels, float32 (N,)."""
+        image = np.zeros(self.index.size, dtype=np.float32)
+        self.tissue.render(protocol, scale, image)
+        return image
+
+
+def _same(one: Region, other: Region) -> bool:
+    if one.planes != other.planes or (one.voxels is None) != (other.voxels is None):
+        return False
+    return one.voxels is None or other.voxels is None or np.array_equal(one.voxels, other.voxels)
+
+
+def _add_noise(image: np.ndarray, unit: np.ndarray, sigma: float, signed: bool) -> None:
+    """Add to ``image`` (N,), in place, what :func:`~PhysMRISynthLib.physics.noise.add_noise` makes of the draws ``unit`` (2, N)."""
+    level = np.float32(sigma)
+
+    def work(piece: slice) -> None:
+        values, noise = image[piece], level * unit[0, piece]
+        values += noise
+        if not signed:
+            np.square(values, out=values)
+            np.multiply(unit[1, piece], level, out=noise)
+            values += np.square(noise, out=noise)
+            np.sqrt(values, out=values)
+
+    for_each_chunk(image.size, _CHUNK, work)

@@ -1,0 +1,1 @@
+"""What is written: maps, reports, tables, pictures, DICOM."""

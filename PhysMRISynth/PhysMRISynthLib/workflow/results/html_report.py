@@ -1,0 +1,69 @@
+"""The report as one self-contained HTML file and as PDF: a page for readers, A4 landscape in print, and a page with the rest."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...resource_files import RESOURCES
+from ..estimation.estimate import Estimate
+from .figure import draw_maps, draw_residuals, first_page, new_figure, second_page
+from .report_text import LEVEL_COLOURS, header_lines, table_rows, verdict_line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TEMPLATE = "report.html"
+_DPI = 110
+
+
+def write_pages(estimate: Estimate, report: Mapping[str, Any], field_strength: float, folder: Path, stem: str = "report") -> None:
+    """Write ``STEM.png`` (the first page), ``STEM.pdf`` (both) and ``STEM.html`` into a folder."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    first, second = first_page(estimate, report), second_page(estimate, field_strength)
+    first.savefig(folder / f"{stem}.png", dpi=_DPI)
+    with PdfPages(folder / f"{stem}.pdf") as pdf:
+        for figure in (first, second):
+            pdf.savefig(figure, dpi=_DPI)
+    (folder / f"{stem}.html").write_text(_html(estimate, report, second), encoding="utf-8")
+
+
+def _html(estimate: Estimate, report: Mapping[str, Any], second: Figure) -> str:
+    maps, residuals = new_figure((11.0, 3.3)), new_figure((5.5, 2.6))
+    draw_maps(maps, estimate)
+    draw_residuals(residuals, estimate)
+    title, *lines = header_lines(report)
+    head, *rows = table_rows(report) or [[]]
+    return render(
+        _TEMPLATE, title=title, lines=lines, verdict=verdict_line(report), colour=LEVEL_COLOURS.get(str(report.get("verdict")), "#777777"),
+        reasons=report.get("reasons") or [], head=head, rows=rows, protocols=_protocols(report),
+        maps=_embedded(maps), residuals=_embedded(residuals), details=_embedded(second),
+    )  # fmt: skip
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of the package's resources with these values; texts are escaped."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string((RESOURCES / template).read_text(encoding="utf-8")).render(**values)
+
+
+def _protocols(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(input, parameter, value with unit, source) of every value."""
+    return [
+        (role, name, f"{told.get('value', 0):g} {told.get('unit', '')}".strip(), str(told.get("source", "")))
+        for role, entry in (report.get("inputs") or {}).items()
+        for name, told in ((entry.get("protocol") or {}).get("parameters") or {}).items()
+    ]
+
+
+def _embedded(figure: Figure) -> str:
+    """A figure as the address of an image that is in the page itself."""
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=_DPI, format="png")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

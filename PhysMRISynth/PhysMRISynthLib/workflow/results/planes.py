@@ -1,0 +1,67 @@
+"""Planes through a head for pictures: axial, coronal and sagittal at 1 mm, with the patient's sides marked, windowed by brain tissue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...imaging.intake.volumes import image_like
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..estimation.estimate import Estimate
+
+Point = tuple[float, float, float]
+PLANES = ("axial", "coronal", "sagittal")
+_SIZE = 220
+_AXES = {
+    "axial": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "coronal": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "sagittal": ((0, 1, 0), (0, 0, -1), (1, 0, 0)),
+}
+"""Directions (LPS) to the right, downwards and into a picture: the patient's left is on the right, his front on the left of a sagittal."""
+_SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
+_DARKER = 0.25
+"""Room below the tissue in a window, as a part of the tissue's range."""
+
+
+def plane(voxels: np.ndarray, grid: sitk.Image, centre: Point, kind: str = "axial") -> np.ndarray:
+    """The plane of a ``kind`` through a point (LPS, mm) at 1 mm, 220 mm wide and high, (rows, columns)."""
+    image = image_like(voxels.astype(np.float32), grid)
+    axes = np.array(_AXES[kind], dtype=float).T
+    origin = np.array(centre) - axes[:, 0] * _SIZE / 2 - axes[:, 1] * _SIZE / 2
+    size, spacing = (_SIZE, _SIZE, 1), (1.0, 1.0, 1.0)
+    found = sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, origin.tolist(), spacing, _direction(axes), 0.0, sitk.sitkFloat32)
+    return sitk.GetArrayFromImage(found)[0]
+
+
+def _direction(axes: np.ndarray) -> list[float]:
+    """Row by row; a third axis that makes a right-handed frame serves a single plane as well."""
+    right = axes.copy()
+    right[:, 2] = np.cross(right[:, 0], right[:, 1])
+    return right.ravel().tolist()
+
+
+def brain_centre(estimate: Estimate) -> Point:
+    """A point (LPS, mm) whose planes show the basal ganglia and the lateral ventricles."""
+    where = np.argwhere(estimate.brain if estimate.brain.any() else estimate.maps.mask)
+    x, y, z = estimate.maps.grid.TransformContinuousIndexToPhysicalPoint(np.median(where, axis=0)[::-1].tolist())
+    return x, y, z + 8.0
+
+
+def tissue_window(voxels: np.ndarray, estimate: Estimate) -> tuple[float, float]:
+    """The range in which brain tissue is seen, whatever the scalp's fat does."""
+    inside = voxels[estimate.brain if estimate.brain.any() else estimate.maps.mask]
+    low, high = (float(value) for value in np.percentile(inside, (0.5, 99.5))) if inside.size else (0.0, 1.0)
+    if low >= 0.0:
+        low = max(0.0, low - _DARKER * (high - low))
+    return low, high if high > low else low + 1.0
+
+
+def draw_sides(ax: Axes, kind: str, colour: str = "white") -> None:
+    """Write the patient's sides at the edges of a picture."""
+    for text, x, align in zip(_SIDES[kind], (0.02, 0.98), ("left", "right"), strict=True):
+        ax.text(x, 0.5, text, transform=ax.transAxes, color=colour, fontsize=8, ha=align, va="center")

@@ -1,0 +1,1 @@
+"""New heads from the latent diffusion model."""

@@ -1,0 +1,102 @@
+"""What stands beside an estimate: images of the prior alone, before any voxel was fitted, and a fit without the tissue prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from PhysMRISynthLib.fitting.mixture import literature_classes
+from PhysMRISynthLib.fitting.observation import Observation
+from PhysMRISynthLib.fitting.voxelwise import fit_voxels
+from PhysMRISynthLib.imaging.head.atlas import atlas_on_grid
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.noise_level import noise_level
+from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.chunks import for_each_chunk
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate
+
+_CHUNK = 1 << 16
+BROAD_MEDIAN = np.log(np.array([0.75, 1000.0, 100.0], dtype=np.float32))
+"""PD fraction, T1 and T2 in ms: T1 and T2 are the medians of the seed paper's log-normal prior (Bojórquez et al., Magn Reson Imaging
+35:69, 2017)."""
+BROAD_LOG_SD = 1.0
+"""A factor of e either way, the same everywhere: it bounds what the inputs leave open and says nothing of tissues."""
+
+
+def fields_at(estimate: Estimate, voxels: np.ndarray) -> list[np.ndarray]:
+    """The fitted receive field of each input at ``voxels`` (indices into the flattened grid), N values each."""
+    spacing = estimate.maps.grid.GetSpacing()[::-1]
+    positions = np.stack(np.unravel_index(voxels, estimate.maps.mask.shape), axis=1) * np.array(spacing)
+    return estimate.head.fields(estimate.head.basis.evaluate(positions.astype(np.float32)))
+
+
+def fitted_protocol(acquisition: Acquisition, estimate: Estimate) -> Protocol:
+    """The input's protocol, with the echo time that was fitted for it where that was in doubt."""
+    nothing = np.empty(0, dtype=np.float32)
+    observation = Observation(acquisition.name, acquisition.protocol, nothing, 0.0, nothing.astype(bool))
+    return estimate.head.level.adapt([observation])[0].protocol
+
+
+def expected_images(estimate: Estimate, acquisitions: Sequence[Acquisition]) -> dict[str, np.ndarray]:
+    """Each input as the prior alone expects it, (z, y, x) at unit gain: log PD, log T1 and log T2 are the sums of the tissues'
+    literature values weighted by their expected probabilities, rendered under the input's protocol and the fitted receive field.
+
+    The probabilities are the network's where it was the prior, else the placed atlas's.
+    """
+    voxels = np.flatnonzero(estimate.maps.mask)
+    fractions = _expected_fractions(estimate, voxels)
+    means = _class_means(estimate.head.field_strength, len(fractions))
+    protocols = [fitted_protocol(a, estimate) for a in acquisitions]
+    images = {a.name: np.zeros(estimate.maps.mask.size, dtype=np.float32) for a in acquisitions}
+
+    def work(piece: slice) -> None:
+        weights = fractions[:, piece].astype(np.float32)
+        pd, t1, t2 = np.exp(means.T @ (weights / np.maximum(weights.sum(axis=0), 1.0)))
+        for image, protocol, field in zip(images.values(), protocols, fields_at(estimate, voxels[piece]), strict=True):
+            image[voxels[piece]] = protocol.signal(pd, t1, t2) * field
+
+    for_each_chunk(voxels.size, _CHUNK, work)
+    return {name: image.reshape(estimate.maps.mask.shape) for name, image in images.items()}
+
+
+def _expected_fractions(estimate: Estimate, voxels: np.ndarray) -> np.ndarray:
+    """Expected tissue fractions (tissues, or tissues + 1 with lesions; N), uint8."""
+    if estimate.network is not None:
+        return estimate.network.fractions
+    return atlas_on_grid(estimate.placement, estimate.maps.grid, voxels)
+
+
+def _class_means(field_strength: float, count: int) -> np.ndarray:
+    """Literature θ (count, 3) of the tissues and, where they are counted, of lesions."""
+    classes = literature_classes(field_strength)
+    return np.concatenate([classes.means[: classes.pure], classes.means[-1:]])[:count].astype(np.float32)
+
+
+def fit_without_prior(estimate: Estimate, acquisitions: Sequence[Acquisition], brain: np.ndarray) -> np.ndarray:
+    """PD (fraction), T1 and T2 (ms) in the mask ``brain``, float32 (3, N), from a fit that knows nothing of tissues.
+
+    Every voxel is fitted under the same broad log-normal prior (a factor of e about PD 0.75, T1 1 s, T2 0.1 s). Gains, receive fields
+    and echo times are those of ``estimate``: without them proton density could not be told from brightness at all.
+    """
+    voxels = np.flatnonzero(brain)
+    observations = estimate.head.adapted([_observation(a, estimate, voxels) for a in acquisitions])
+    values = np.empty((3, voxels.size), dtype=np.float32)
+    precision = np.zeros((6, 1), dtype=np.float32)
+    precision[[0, 3, 5]] = 1.0 / BROAD_LOG_SD**2
+
+    def work(piece: slice) -> None:
+        count = voxels[piece].size
+        gains = [np.float32(g) * f for g, f in zip(estimate.head.gains, fields_at(estimate, voxels[piece]), strict=True)]
+        median = np.repeat(BROAD_MEDIAN[:, None], count, axis=1)
+        theta, _ = fit_voxels([o.at(piece) for o in observations], gains, median, np.repeat(precision, count, axis=1), iterations=20)
+        values[:, piece] = np.exp(theta)
+
+    for_each_chunk(voxels.size, _CHUNK, work)
+    return values
+
+
+def _observation(acquisition: Acquisition, estimate: Estimate, voxels: np.ndarray) -> Observation:
+    image, covered = estimate.inputs[acquisition.name], estimate.alignments[acquisition.name].covered
+    noise = noise_level(image, estimate.maps.mask & covered)
+    return Observation(acquisition.name, acquisition.protocol, image.reshape(-1)[voxels], noise, covered.reshape(-1)[voxels])

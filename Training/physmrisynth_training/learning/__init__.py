@@ -1,0 +1,1 @@
+"""The trainings: variational autoencoder, condenser, sampling model."""

@@ -1,0 +1,124 @@
+"""Where batches come from: simulated heads, real scans, or both in turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.imaging.intake.sessions import find_sessions
+from PhysMRISynthLib.network.config import NetworkConfig
+
+from ..simulator.simulated_scans import Simulator, read_simulator
+from .batch import Batch, LabelBatch, SignalBatch
+from .dataset import Mixture, RealScans, SimulatedHeads, volume_shape
+from .real_scans import CachedScans, cached_scans
+from .run_options import Run
+from .vae_config import TrainingConfig
+
+_log = logging.getLogger(__name__)
+_LABELS, _CACHE = "head_labels", "scans"
+_VALIDATION_SEED, _VALIDATION_SAMPLES = 987_654, 3
+_HELD_OUT = 20
+"""One subject in so many is held out for validation."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """All data of a training: simulators of the heads to learn from and to validate on (None: no label maps), and sessions of scans.
+
+    ``as_signals``: simulated heads are given as images to reconstruct, not as labels.
+    """
+
+    config: TrainingConfig
+    heads: Simulator | None
+    selection: Simulator | None
+    scans: tuple[CachedScans, ...]
+    held_out: tuple[CachedScans, ...]
+    as_signals: bool
+
+    @property
+    def kinds(self) -> frozenset[type[Batch]]:
+        """The kinds of batches that come from it."""
+        labels = self.heads is not None and not self.as_signals
+        return frozenset(kind for kind, there in ((LabelBatch, labels), (SignalBatch, self.as_signals or self.scans)) if there)
+
+    def dataset(self, samples_per_step: int) -> Dataset[Batch]:
+        """Batches of one by number, where a step takes so many."""
+        dropout = self.config.modality_dropout
+        if self.heads is None:
+            return self._real(self.scans, samples_per_step, self.config.seed, dropout)
+        simulated = self._simulated(self.heads, samples_per_step, dropout)
+        if not self.scans:
+            return simulated
+        return Mixture(simulated, self._real(self.scans, samples_per_step, self.config.seed, dropout), self.config.scan_share)
+
+    def _simulated(self, heads: Simulator, samples_per_step: int, dropout: bool) -> SimulatedHeads:
+        config = self.config
+        return SimulatedHeads(heads, config.crops, samples_per_step, dropout, self.as_signals, config.published_equations)
+
+    def _real(self, scans: Sequence[CachedScans], samples_per_step: int, seed: int, dropout: bool) -> RealScans:
+        return RealScans(scans, self.config.crops, samples_per_step, seed, dropout, self.config.published_equations)
+
+    def last_step(self, samples_per_step: int) -> int | None:
+        """The step at which ``epochs`` passes over the real scans are over; None where there is no such end."""
+        if not self.config.epochs:
+            return None
+        if self.heads is not None:
+            _log.warning("'epochs' counts passes over real scans alone. Label maps never end: give --steps or --minutes, or stop the run.")
+            return None
+        pieces = len(self._real(self.scans, samples_per_step, self.config.seed, False).pieces)
+        return -(-self.config.epochs * pieces // samples_per_step)
+
+    def validation(self) -> list[Batch]:
+        """Fixed batches of held-out heads and scans, with all inputs."""
+        alike = replace(self, config=replace(self.config, crops=self.config.crops[:1]))
+        data: list[Dataset[Batch]] = []
+        if self.selection is not None:
+            data.append(alike._simulated(self.selection, 1, False))
+        if self.held_out:
+            data.append(alike._real(self.held_out, 1, _VALIDATION_SEED, False))
+        return [those[index] for those in data for index in range(_VALIDATION_SAMPLES)]
+
+
+def open_source(
+    run: Run, shape: NetworkConfig, config: TrainingConfig, heads: Sequence[int], selection: Sequence[int], progress: Callable[[str], None]
+) -> Source:
+    """Find and read the data of a run: of its label maps, ``heads`` of these numbers are learned from and ``selection`` is validated on.
+
+    Raises PhysMRISynthError when a folder holds neither label maps nor scans, or nothing usable.
+    """
+    labelled = (run.data / _LABELS).is_dir()
+    if not labelled and run.scans is not None:
+        raise PhysMRISynthError(f"{run.data} has no folder {_LABELS}. Give label maps as --data, or the scans as --data without --scans.")
+    folder = run.scans if labelled else run.data
+    real = _sessions(folder, run.out / _CACHE, progress) if folder is not None else []
+    kept_back = set(sorted({session.subject for session in real})[_HELD_OUT - 1 :: _HELD_OUT])
+    if real and not kept_back:
+        _log.warning("Scans of fewer than %d subjects: none is held out for validation.", _HELD_OUT)
+
+    def simulator(numbers: Sequence[int], seed: int) -> Simulator | None:
+        return read_simulator(run.data, numbers, volume_shape(config.crops[0]), seed) if labelled else None
+
+    return Source(
+        config,
+        simulator(heads, config.seed),
+        simulator(selection, _VALIDATION_SEED),
+        tuple(session for session in real if session.subject not in kept_back),
+        tuple(session for session in real if session.subject in kept_back),
+        as_signals=shape.head == "exp",
+    )
+
+
+def _sessions(folder: Path, cache: Path, progress: Callable[[str], None]) -> list[CachedScans]:
+    found = find_sessions(folder)
+    if not found:
+        raise PhysMRISynthError(
+            f"{folder} holds no training data: neither a folder {_LABELS}, nor scans as sub-*/ses-*/anat/*_T1w.nii.gz (_T2w, _FLAIR), "
+            "nor folders with t1w.nii.gz, t2w.nii.gz or flair.nii.gz. Check the path."
+        )
+    return cached_scans(found, cache, progress)

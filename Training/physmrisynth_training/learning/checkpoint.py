@@ -1,0 +1,62 @@
+"""Checkpoints of a training run, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """Write under another name, then rename: a kill in between leaves the old checkpoint. Raises PhysMRISynthError or OSError when it
+    cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    try:
+        torch.save(state, temporary)
+        temporary.replace(path)
+    except RuntimeError as error:  # torch's way to say that the disk is full
+        raise PhysMRISynthError(f"The checkpoint {path} could not be written. Check free space and permissions.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_atomically` wrote (tensors and plain values only). Raises PhysMRISynthError when it cannot be read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise PhysMRISynthError(f"The checkpoint {path} cannot be read ({type(error).__name__}). Delete it to start anew.") from None
+
+
+class CsvLog:
+    """A CSV file that grows by a row at a time; the first column is the step.
+
+    A resumed run goes on after ``step``: rows of steps that were lost with a kill are taken out, those before stay, also under new columns.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], step: int = 0) -> None:
+        self.path, self.columns = path, columns
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+        kept = [[row.get(column, "") for column in columns] for row in before if int(row[columns[0]]) <= step]
+        temporary = path.with_suffix(".partial")
+        try:
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([columns, *kept])
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def row(self, **values: float) -> None:
+        """Append one row; columns without a value stay empty."""
+        self._append([f"{values[column]:.6g}" if column in values else "" for column in self.columns])
+
+    def _append(self, cells: Sequence[str]) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(cells)

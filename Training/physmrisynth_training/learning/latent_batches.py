@@ -1,0 +1,114 @@
+"""The latents that sampling models learn from, batch by batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.network.device import choose_device
+from PhysMRISynthLib.network.weights import Weights
+
+from .latents import HeadLatents, LatentHead, Latents, LatentShape, check_latents, compute_latents, simulated_shape, whole_heads
+from .ldm_config import LatentTrainingConfig
+from .run_options import Run
+from .train_vae import SELECTION_HEADS, TRAINING_HEADS
+
+_LABELS, _CACHE = "head_labels", "latents"
+HELD_OUT_SEED = 987_654
+Told = tuple[Tensor, Tensor]
+"""Latents (B, channels, *S), and what is told of their heads (B, K), NaN where nothing is."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The latents to learn from and those of other anatomy, and the ``names`` of what is told of heads, each left ``untold`` that often."""
+
+    learned: HeadLatents
+    held_out: HeadLatents
+    config: LatentTrainingConfig
+    names: tuple[str, ...] = ()
+    untold: float = 0.0
+
+    def steps(self, start: int, rank: int, world: int) -> Iterator[Told]:
+        """The batches of each step for one of ``world`` processes from step ``start`` on, without end: every latent once an epoch."""
+        pieces, size, step = self.learned.pieces(), self.config.batch, start
+        while True:
+            first = (step * world + rank) * size
+            drawn = [self._drawn(pieces, number) for number in range(first, first + size)]
+            yield self._batch(self.learned, drawn, self.untold, step)
+            step += 1
+
+    def _drawn(self, pieces: list[tuple[int, int]], number: int) -> tuple[int, int]:
+        epoch, place = divmod(number, len(pieces))
+        return pieces[np.random.default_rng([self.config.seed, epoch, 6]).permutation(len(pieces))[place]]
+
+    def _batch(self, latents: HeadLatents, pieces: list[tuple[int, int]], untold: float, step: int) -> Told:
+        rng = np.random.default_rng([self.config.seed, step, 7])
+        heads = [latents[index] for index, _ in pieces]
+        chosen = np.stack([head.latent[place] for head, (_, place) in zip(heads, pieces, strict=True)])
+        told = np.stack([head.told(self.names) for head in heads])
+        told[rng.random(told.shape) < untold] = np.nan
+        return torch.from_numpy(chosen), torch.from_numpy(told)
+
+    def validation(self) -> list[Told]:
+        """A latent of each held-out head, with all that can be told."""
+        by_head = dict(self.held_out.pieces()[::-1])
+        pieces = [(index, len(self.held_out[index].latent) // 2) for index in sorted(by_head)]
+        return [self._batch(self.held_out, [piece], 0.0, 0) for piece in pieces]
+
+    def last_step(self, world: int) -> int | None:
+        """The step at which ``epochs`` passes are over; None where there is no such end."""
+        pieces = len(self.learned.pieces())
+        return -(-self.config.epochs * pieces // (self.config.batch * world)) if self.config.epochs else None
+
+
+class Codes:
+    """Latents as a condenser tells them, kept in memory: they are few."""
+
+    def __init__(self, latents: Latents, codes: Callable[[Tensor], Tensor]) -> None:
+        self.heads = [self._condensed(latents[index], codes) for index in range(len(latents))]
+
+    @staticmethod
+    def _condensed(head: LatentHead, codes: Callable[[Tensor], Tensor]) -> LatentHead:
+        with torch.inference_mode():
+            return LatentHead(codes(torch.from_numpy(head.latent)).float().cpu().numpy(), head.name, head.numbers)
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def __getitem__(self, index: int) -> LatentHead:
+        return self.heads[index]
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Number and place of every code."""
+        return [(index, 0) for index in range(len(self.heads))]
+
+
+def open_latents(
+    run: Run, shape: LatentShape, config: LatentTrainingConfig, weights: Weights, progress: Callable[[str], None]
+) -> tuple[Latents, Latents] | None:
+    """The latents of a run to learn from and those held out, computed where they are missing; None when there was no time for all.
+
+    Raises PhysMRISynthError when the data are not there, or other latents are.
+    """
+    if not (run.data / _LABELS).is_dir():
+        raise PhysMRISynthError(f"{run.data} has no folder {_LABELS}: sampling models learn from label maps. Check the path.")
+    folder = run.out / _CACHE if run.latents is None else run.latents
+    check_latents(folder, weights, shape, config.seed)
+    until = None if run.minutes is None else time.monotonic() + 60 * run.minutes
+    found = []
+    for name, heads, count, seed in (
+        ("held_out", SELECTION_HEADS, config.held_out, HELD_OUT_SEED), ("learned", TRAINING_HEADS, config.heads, config.seed)
+    ):  # fmt: skip
+        simulator = whole_heads(run.data, heads, simulated_shape(shape), seed)
+        latents = Latents(folder / name, simulator, count, sliced=shape.spatial_dims == 2)
+        if not compute_latents(latents, weights, choose_device(run.accelerator), config.workers, until, progress):
+            return None
+        found.append(latents)
+    return found[1], found[0]

@@ -1,0 +1,266 @@
+"""Latents of simulated whole heads: computed once, kept in the run's folder, and gone on with where a run was stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader, Dataset
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.headers.roles import ROLES
+from PhysMRISynthLib.imaging.head.head_volumes import head_volumes
+from PhysMRISynthLib.network.condition import protocol_condition
+from PhysMRISynthLib.network.device import autocast, fastest_precision
+from PhysMRISynthLib.network.diffusion_config import CONDITIONS
+from PhysMRISynthLib.network.weights import Weights
+
+from ..simulator.anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
+from ..simulator.hemisphere_mixing import JOINING, Halves
+from ..simulator.scanner import Acquire, Digitise, ReceiveField, ScaleIntensity, SuppressFat, TransmitField
+from ..simulator.simulated_head import Chain, Sample
+from ..simulator.simulated_scans import Simulator, read_simulator
+from .loop import quiet_worker
+
+SCANNER = Chain(
+    (TransmitField(0.1), Acquire(), SuppressFat(), Digitise(thickest_mm=1.6, widest_mm=1.0, noise=(0.003, 0.01)), ReceiveField(0.2),
+     ScaleIntensity(0.0))
+)  # fmt: skip
+"""A good session: complete, aligned, thin slices, little noise. What a sample can show is what its latent tells."""
+PLACEMENT: Mapping[str, Any] = {
+    "turn_degrees": 4.0, "scale": 0.07, "shear": 0.02, "warps": ((96.0, 3.0), (24.0, 1.0)), "elsewhere": 0.0, "stray": 0.15,
+}  # fmt: skip
+"""Milder than for the network, which must understand oddly placed and shaped pieces: these heads are what samples will look like."""
+_GREY_AND_WHITE = tuple(TISSUES.index(name) for name in ("white_matter", "cortex"))
+_SCALP_MM, _LEAST_AREA_MM2 = 24, 300
+_DEPTH = 160
+"""Planes that are simulated of a head whose axial slices are learned."""
+_DESCRIPTION = "description.json"
+_PLANES = 16
+"""So many slices are encoded at once."""
+
+
+@dataclass(frozen=True)
+class LatentHead:
+    """The ``latent`` of a simulated head, float32 (1, channels, *S), or of its axial slices with brain (planes, channels, *S); its source's
+    ``name``; and its numbers by the names of CONDITIONS."""
+
+    latent: np.ndarray
+    name: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def told(self, names: Sequence[str]) -> np.ndarray:
+        """What a network is told of these numbers (len(names),), float32, NaN where one is not known."""
+        found = [CONDITIONS[name].told(self.numbers[name]) if name in self.numbers else np.nan for name in names]
+        return np.array(found, dtype=np.float32)
+
+
+class LatentShape(Interface):
+    """What latents a model learns from: see :class:`~PhysMRISynthLib.network.diffusion_config.DiffusionConfig`."""
+
+    @property
+    def spatial_dims(self) -> int: ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    @property
+    def factor(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class HeadLatents(Interface):
+    """Latents of heads by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> LatentHead: ...
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Number and place of every latent: one a head, or one a slice."""
+
+
+def good_scan(simulator: Simulator, index: int, halves: Halves | None = None) -> Sample:
+    """Simulated session number ``index`` of a whole head, augmented; heads take turns. With ``halves`` of the same heads one half is
+    another's."""
+    rng = np.random.default_rng([simulator.seed, index])
+    number = index % len(simulator.heads)
+    head = simulator.heads[number] if halves is None else halves.head(number, rng)
+    place = PlaceHead(head, simulator.shape, **PLACEMENT)
+    anatomy = Chain((place, AddLesions(simulator.lesion_masks), SplitTissues(), DrawTissueValues()))
+    return SCANNER(anatomy(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng), rng)
+
+
+def whole_heads(data: Path, numbers: Sequence[int], shape: tuple[int, int, int], seed: int) -> Simulator:
+    """A simulator as :func:`read_simulator` gives it, whose heads are placed so that nothing above the neck's fluid is cut off.
+
+    A brain's box reaches far down with the fluid in the spine: of a piece's height, what lies above the brain's top is given to skull and
+    scalp, the rest to the brain.
+    """
+    simulator = read_simulator(data, numbers, shape, seed)
+    return replace(simulator, heads=tuple(_from_the_top(head, shape[0]) for head in simulator.heads))
+
+
+def _from_the_top(head: LabelledHead, height: int) -> LabelledHead:
+    low, high = head.brain_box
+    areas = np.isin(head.tissue, _GREY_AND_WHITE).sum(axis=(1, 2))
+    top = 1 + int(np.flatnonzero(areas >= min(_LEAST_AREA_MM2, int(areas.max()))).max())  # stray labels lie above some brains
+    return replace(head, brain_box=(np.array([top - 2 * (height // 2 - _SCALP_MM), *low[1:]]), np.array([top, *high[1:]])))
+
+
+def simulated_shape(config: LatentShape) -> tuple[int, int, int]:
+    """The shape (z, y, x) of the heads to simulate for a sampling model."""
+    depth, height, width = config.shape if config.spatial_dims == 3 else (_DEPTH, *config.shape)
+    return depth, height, width
+
+
+class Latents:
+    """The latents of ``count`` of a simulator's heads in a ``folder``, by number; ``sliced``: those of their axial slices."""
+
+    def __init__(self, folder: Path, simulator: Simulator, count: int, sliced: bool = False) -> None:
+        self.folder, self.simulator, self.count, self.sliced = folder, simulator, count, sliced
+
+    def __len__(self) -> int:
+        return self.count
+
+    def path(self, index: int) -> Path:
+        """The file of latent number ``index``."""
+        return self.folder / f"head_{index:05d}.safetensors"
+
+    def missing(self) -> list[int]:
+        """Numbers of the latents that are not there yet."""
+        return [index for index in range(self.count) if not self.path(index).exists()]
+
+    def __getitem__(self, index: int) -> LatentHead:
+        """Raises PhysMRISynthError when the file is damaged."""
+        try:
+            with safe_open(self.path(index), framework="pt") as file:
+                told = file.metadata()
+                return LatentHead(file.get_tensor("latent").float().numpy(), told["head"], json.loads(told["numbers"]))
+        except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
+            raise PhysMRISynthError(f"The latent {self.path(index)} is damaged ({error}). Delete it, and start again.") from None
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """As :meth:`HeadLatents.pieces`. Raises PhysMRISynthError when a file is damaged."""
+        if not self.sliced:
+            return [(index, 0) for index in range(self.count)]
+        return [(index, plane) for index in range(self.count) for plane in range(len(self[index].latent))]
+
+    def write(self, index: int, head: LatentHead) -> None:
+        """Keep a latent in half precision, whole or not at all."""
+        told = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
+        temporary = self.path(index).with_suffix(".partial")
+        save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=told)
+        temporary.replace(self.path(index))
+
+
+def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int) -> None:
+    """Write down what the latents in ``folder`` are of. Raises PhysMRISynthError when there are others, or when the network's latents do
+    not fit the sampling model."""
+    network = weights.config
+    if (network.spatial_dims, network.latent_channels, network.factor) != (config.spatial_dims, config.latent_channels, config.factor):
+        raise PhysMRISynthError(
+            f"The network gives {network.latent_channels} channels for {network.factor} voxels in {network.spatial_dims}D, the "
+            f"configuration expects {config.latent_channels} for {config.factor} in {config.spatial_dims}D. Change the configuration, or "
+            "give the --condenser whose codes it expects."
+        )
+    if any(side % network.multiple for side in config.shape):
+        raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")
+    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, "halves": JOINING}
+    wanted = {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
+    path = folder / _DESCRIPTION
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
+    except (OSError, ValueError):
+        found = None
+    if found != wanted:
+        raise PhysMRISynthError(
+            f"{folder} holds latents of another network, shape, seed or kind of heads. Delete it, or choose another --out or --latents."
+        )
+    if path.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps(wanted), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _as_json(values: Mapping[str, Any]) -> Any:
+    """As they are when they are read back."""
+    return json.loads(json.dumps(dict(values)))
+
+
+def compute_latents(
+    latents: Latents, weights: Weights, device: torch.device, workers: int, until: float | None, progress: Callable[[str], None]
+) -> bool:
+    """Compute what is missing; ``progress`` is told a line a head. False when the time ``until`` (of time.monotonic) was reached before."""
+    missing = latents.missing()
+    latents.folder.mkdir(parents=True, exist_ok=True)
+    precision = fastest_precision(device.type)
+    data = _Scans(latents.simulator, missing, _halves(latents, missing))
+    scans = DataLoader(data, batch_size=None, num_workers=workers, worker_init_fn=quiet_worker)
+    for done, (index, sample) in enumerate(zip(missing, _stopping(scans, until), strict=False), start=len(latents) - len(missing) + 1):
+        latents.write(index, latent_of(sample, weights, device, precision))
+        progress(f"latent {done} of {len(latents)} in {latents.folder.name}")
+    return not latents.missing()
+
+
+def _halves(latents: Latents, missing: Sequence[int]) -> Halves | None:
+    """Nobody is learned whole, where there is more than one to learn from."""
+    heads = latents.simulator.heads
+    return Halves.of(heads) if missing and len(heads) > 1 else None
+
+
+def _stopping(scans: DataLoader[Sample], until: float | None) -> Iterator[Sample]:
+    for sample in scans:
+        yield sample
+        if until is not None and time.monotonic() > until:
+            return
+
+
+class _Scans(Dataset[Sample]):
+    """Sessions by number, without what the encoder does not need."""
+
+    def __init__(self, simulator: Simulator, numbers: Sequence[int], halves: Halves | None) -> None:
+        self.simulator, self.numbers, self.halves = simulator, list(numbers), halves
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: int) -> Sample:
+        return replace(good_scan(self.simulator, self.numbers[place], self.halves), theta=None, b1=None)
+
+
+def latent_of(sample: Sample, weights: Weights, device: torch.device, precision: str) -> LatentHead:
+    """Encode a session by all its inputs: the mean of their product of experts."""
+    conditions = np.stack([protocol_condition(sample.protocols[role], sample.field_strength) for role in ROLES])
+    images = np.stack([sample.images[role] for role in ROLES]).astype(np.float32)
+    encoded = partial(_encoded, weights, conditions, device, precision)
+    if weights.config.spatial_dims == 3:
+        latent = encoded(images[None])
+    else:
+        planes = images[:, np.isin(sample.tissue, (*BRAIN, LESION)).any(axis=(1, 2))].swapaxes(0, 1)
+        latent = np.concatenate([encoded(planes[start : start + _PLANES]) for start in range(0, len(planes), _PLANES)])
+    return LatentHead(latent, str(sample.record["PlaceHead"]["head"]), head_volumes(sample.tissue).conditions())
+
+
+@torch.inference_mode()
+def _encoded(weights: Weights, conditions: np.ndarray, device: torch.device, precision: str, images: np.ndarray) -> np.ndarray:
+    """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K)."""
+    told = torch.from_numpy(conditions)[None].expand(len(images), -1, -1).to(device)
+    present = torch.ones(images.shape[:2], dtype=torch.bool, device=device)
+    with autocast(device, precision):
+        posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), told, present)
+    return posterior.mean.float().cpu().numpy()

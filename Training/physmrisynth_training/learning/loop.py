@@ -1,0 +1,77 @@
+"""The steps of a training, whatever is trained: until the end, out of time, or told to stop; then everything is saved."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from .progress_log import Watch
+from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def train(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
+    """Take steps until the end, and save."""
+    start = saved = time.monotonic()
+    before, minutes = trainer.seconds, trainer.run.minutes
+    with _stop_signal() as stopped:
+        for batch in trainer.batches():
+            losses = trainer.learn(batch)
+            now = time.monotonic()
+            trainer.seconds = before + now - start
+            if watch is not None:
+                watch.after_step(losses)
+            late = minutes is not None and now - start > 60 * minutes
+            over = _agreed(trainer.fabric, late or stopped()) or trainer.step == end
+            if over or now - saved > 60 * trainer.config.checkpoint_minutes:
+                trainer.save()
+                saved = now
+            if over:
+                break
+    trainer.fabric.barrier()
+
+
+def _agreed(fabric: Fabric, wish: bool) -> bool:
+    """Whether any of the processes wishes so: they stop together, or those left behind would wait for ever."""
+    wishes = fabric.all_reduce(torch.tensor(float(wish), device=fabric.device), reduce_op="sum")
+    return float(cast(Tensor, wishes)) > 0
+
+
+def quiet_worker(worker: int) -> None:
+    """One thread; a signal to stop is for the training process, which saves first and then ends its workers."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@torch.no_grad()
+def average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average of the weights, faster at the start; what else a network holds is taken over."""
+    now = min(decay, (1.0 + step) / (10.0 + step))
+    for mean, current in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(current.detach(), 1.0 - now)
+    for kept, found in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(found)
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM into a stop request, so that the last step is saved."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,189 @@
+"""Real scans, each session read, aligned and kept once, so that later passes over them are cheap."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.headers.roles import ROLES
+from PhysMRISynthLib.imaging.head.alignment import align, isotropic
+from PhysMRISynthLib.imaging.head.masks import bounding_box, head_mask
+from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
+from PhysMRISynthLib.imaging.intake.sessions import Session
+from PhysMRISynthLib.imaging.intake.sidecar import sidecar_of
+from PhysMRISynthLib.imaging.intake.volumes import same_grid
+from PhysMRISynthLib.network.inference import normalised
+from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
+from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
+
+from ..simulator.anatomy import ORIENTATION
+from ..simulator.paper_equations import brightest_tissue
+
+_log = logging.getLogger(__name__)
+_FORMAT = "physmrisynth-scans-1"
+_MARGIN = 8
+_HEAD_MM = 160
+"""Axial slices are taken from the uppermost 160 mm of a head, as many as the paper has; below them lies the neck."""
+
+
+@dataclass(frozen=True)
+class CachedScans:
+    """One session as kept in a file: 1 mm (z, y, x; axes towards superior, posterior, left), cut to the head.
+
+    The file holds the network's inputs; times ``levels`` (M) they are the raw images, but for one number per session, which leaves the
+    contrasts' ratios: it gives the first image's bright tissue the signal of the literature's brightest brain tissue, so that PD, which
+    absorbs the scanner's gain, starts near a fraction of water. Axial ``planes`` (first, end) show the head, whose middle is ``centre``.
+    ``protocols`` (M) are None where the session lacks an input. ``field_strength`` is in tesla.
+    """
+
+    path: Path
+    subject: str
+    shape: tuple[int, int, int]
+    centre: tuple[int, int, int]
+    planes: tuple[int, int]
+    levels: np.ndarray
+    protocols: tuple[Protocol | None, ...]
+    field_strength: float
+
+    def read(self, middle: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+        """Inputs (M, *shape) around a voxel, float32; NaN where there are no data. Beyond what is kept an image goes on as air."""
+        wanted = [np.arange(n) + m - n // 2 for m, n in zip(middle, shape, strict=True)]
+        nearest = [w.clip(0, n - 1) for w, n in zip(wanted, self.shape, strict=True)]
+        with safe_open(self.path, framework="np") as file:
+            found = file.get_slice("images")[(slice(None), *(slice(int(i[0]), int(i[-1]) + 1) for i in nearest))]
+        piece = found[np.ix_(np.arange(len(found)), *(i - i[0] for i in nearest))].astype(np.float32)
+        z, y, x = (w != i for w, i in zip(wanted, nearest, strict=True))
+        beyond = z[:, None, None] | y[:, None] | x
+        return np.where(beyond & ~np.isnan(piece), np.float32(0.0), piece)
+
+
+def cached_scans(sessions: Sequence[Session], folder: Path, progress: Callable[[str], None]) -> list[CachedScans]:
+    """Every session that can be used, from ``folder`` or, the first time, from its files; others are skipped with a warning.
+
+    Raises PhysMRISynthError when none can be used.
+    """
+    usable = []
+    for number, session in enumerate(sessions, start=1):
+        path = folder / f"{session.name}-{_fingerprint(session)}.safetensors"
+        found = _opened(path)
+        if found is None:
+            progress(f"reading scans: session {number} of {len(sessions)}")
+            found = _kept(session, path)
+        if found is not None:
+            usable.append(found)
+    if not usable:
+        raise PhysMRISynthError(f"None of the {len(sessions)} sessions of scans can be used: see the warnings. Check the files.")
+    return usable
+
+
+def _fingerprint(session: Session) -> str:
+    """What changes when a file or its sidecar does."""
+    files = [f for path in session.files.values() for f in (path, sidecar_of(path)) if f is not None]
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(json.dumps([_FORMAT, stamps]).encode()).hexdigest()[:12]
+
+
+def _opened(path: Path) -> CachedScans | None:
+    """A kept session, or None where there is none that can be read."""
+    try:
+        with safe_open(path, framework="np") as file:
+            told = json.loads(file.metadata()["session"])
+            shape = tuple(file.get_slice("images").get_shape()[1:])
+    except (OSError, SafetensorError):
+        return None
+    protocols = tuple(parse_protocol(text, "scans") if text else None for text in told["protocols"])
+    return CachedScans(
+        path, told["subject"], shape, tuple(told["centre"]), tuple(told["planes"]), np.array(told["levels"], dtype=np.float32), protocols,
+        told["field_strength"],
+    )  # fmt: skip
+
+
+def _kept(session: Session, path: Path) -> CachedScans | None:
+    """Read a session and keep it; None, with a warning, where it cannot be used."""
+    try:
+        images, told = _read(session)
+    except PhysMRISynthError as error:
+        _log.warning("Session %s is skipped: %s", session.name, error)
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.partial")  # processes may read the same session at once
+    try:
+        save_file({"images": images}, temporary, metadata={"session": json.dumps(told)})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return _opened(path)
+
+
+def _read(session: Session) -> tuple[np.ndarray, dict[str, object]]:
+    """Inputs (M, z, y, x), float16, NaN where there are no data, and what else is to be kept."""
+    acquisitions = [read_acquisition(role, session.files[role]) for role in ROLES if role in session.files]
+    for a in acquisitions:
+        for note in (*a.protocol.notes, *a.volume.notes):
+            _log.warning("%s: %s", a.volume.path, note)
+    strength = _field_strength(acquisitions)
+    stack, head = _aligned(acquisitions)
+    images = np.full((len(ROLES), *stack.shape[1:]), np.nan, dtype=np.float16)
+    levels, protocols = np.ones(len(ROLES)), [""] * len(ROLES)
+    for a, voxels in zip(acquisitions, stack, strict=True):
+        place = ROLES.index(a.name)
+        inputs = normalised(np.nan_to_num(voxels))
+        levels[place], protocols[place] = _level(voxels, inputs), a.protocol.spec
+        images[place] = np.where(np.isnan(voxels), np.nan, inputs)
+    unit = levels[ROLES.index(acquisitions[0].name)] / brightest_tissue(acquisitions[0].protocol, strength)
+    return images, {
+        "subject": session.subject, "planes": (max(head[0].start, head[0].stop - _HEAD_MM), head[0].stop),
+        "centre": [(side.start + side.stop) // 2 for side in head], "levels": (levels / unit).tolist(), "protocols": protocols,
+        "field_strength": strength,
+    }  # fmt: skip
+
+
+def _level(voxels: np.ndarray, inputs: np.ndarray) -> float:
+    """What the scaled ``inputs`` are multiplied by to be ``voxels``. Raises PhysMRISynthError where there is no signal."""
+    top = float(inputs.max())
+    if top <= 0:
+        raise PhysMRISynthError("One of its images is dark where the first one shows the head. Check that they are of the same session.")
+    return float(np.nanmax(voxels)) / top
+
+
+def _field_strength(acquisitions: Sequence[Acquisition]) -> float:
+    """What the sidecars state, in tesla, else 3. Raises PhysMRISynthError when they disagree or there are no tissue values for it."""
+    stated = {round(a.field_strength, 1) for a in acquisitions if a.field_strength is not None}
+    if len(stated) > 1:
+        raise PhysMRISynthError(f"Its sidecars state different field strengths ({', '.join(map(str, sorted(stated)))} T). Correct them.")
+    strength = stated.pop() if stated else 3.0
+    tissue_table(strength)
+    return strength
+
+
+def _aligned(acquisitions: Sequence[Acquisition]) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """Images (M, z, y, x) on the first one's grid at 1 mm, NaN where there are no data, cut to the head; and the head's box in them.
+
+    Images that share the first one's grid are taken to lie on each other; others are registered.
+    """
+    first = acquisitions[0].volume.image
+    reference = isotropic(sitk.DICOMOrient(first, ORIENTATION), 1.0)
+    found: list[tuple[sitk.Image, np.ndarray | None]] = [(reference, None)]
+    for a in acquisitions[1:]:
+        alignment = align(a.volume.image, reference, register=not same_grid(a.volume.image, first))
+        found.append((alignment.image, alignment.covered))
+    head = bounding_box(head_mask([reference]))
+    assert head is not None  # head_mask refuses an empty one
+    cut = tuple(slice(max(side.start - _MARGIN, 0), side.stop + _MARGIN) for side in head)
+    stack = np.stack([sitk.GetArrayFromImage(image)[cut] for image, _ in found])
+    for image, (_, covered) in zip(stack, found, strict=True):
+        if covered is not None:
+            image[~covered[cut]] = np.nan
+    return stack, tuple(slice(side.start - c.start, side.stop - c.start) for side, c in zip(head, cut, strict=True))

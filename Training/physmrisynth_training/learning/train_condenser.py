@@ -1,0 +1,125 @@
+"""Training the condenser: latents of simulated heads in far fewer numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.network.blocks import block_means
+from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
+from PhysMRISynthLib.network.device import choose_device, fastest_precision
+from PhysMRISynthLib.network.inference import decode
+from PhysMRISynthLib.network.weights import Weights, check_finite, load_weights
+
+from ..simulator.anatomy import BRAIN, LESION
+from .checkpoint import load_checkpoint
+from .latent_batches import Source, Told, open_latents
+from .latent_moments import latent_moments
+from .latent_trainer import COLUMNS, LatentTrainer
+from .latents import Latents
+from .ldm_config import CondenserTrainingConfig
+from .run_options import Run
+from .texture_loss import texture_error
+
+_ELSEWHERE = 0.2
+"""How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
+_MIDDLE, _MIDDLE_MM = 2.0, 12.0
+"""How much more brain in the middle of the piece counts, and how far from there (SD of a Gaussian): the fissure between the hemispheres,
+the third ventricle and the corpus callosum are thin, and a head in which they are broken is none."""
+_COLUMNS = (*COLUMNS, "loss_texture")
+_SEEN = 14
+"""So many heads tell where brain is."""
+
+
+class CondenserTrainer(LatentTrainer[Condenser]):
+    """The condenser in training."""
+
+    config: CondenserTrainingConfig
+
+    def ready(self) -> None:
+        """With ``codes_fixed`` the codes are those of the averaged reader from now on: sampling models know them."""
+        if not self.config.codes_fixed:
+            return
+        self.network.reader.load_state_dict(self.average.reader.state_dict())
+        self.network.reader.requires_grad_(False)
+        self.network.normal.eval()
+
+    def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
+        seen, back = model(latent)
+        loss = self.network.error(seen, back)
+        if self.config.texture_weight:
+            self.texture = texture_error(seen, back, self.network.emphasis)
+            loss = loss + self.config.texture_weight * self.texture
+        return loss
+
+    def score(self, latent: Tensor, told: Tensor) -> Tensor:
+        """Without the texture."""
+        return self.average.error(*self.average(latent))
+
+    def learn(self, batch: Told) -> dict[str, float]:
+        losses = super().learn(batch)
+        return {**losses, "loss_texture": float(self.texture.detach())} if self.config.texture_weight else losses
+
+
+def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress: Callable[[str], None] = lambda line: None) -> Path | None:
+    """Train a configuration on latents of the network in the file ``vae``; returns and raises as
+    :func:`~physmrisynth_training.learning.train_ldm.train_ldm`."""
+    began = time.monotonic()
+    run.check()
+    shape = CondenserConfig.from_mapping(configuration["network"])
+    config = CondenserTrainingConfig.from_mapping(configuration.get("training", {}))
+    if config.codes_fixed and not run.resume:
+        raise PhysMRISynthError("With 'codes_fixed' a trained condenser is trained on: copy its checkpoint into --out and give --resume.")
+    weights = load_weights(vae)
+    latents = open_latents(run, shape, config, weights, progress)
+    if latents is None:
+        return None
+    run = run.since(began)
+    source = Source(*latents, config)
+
+    def prepare(network: Condenser) -> None:
+        network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
+
+    trainer = CondenserTrainer(configuration, run, source, lambda: Condenser(shape), prepare, {"vae_sha256": weights.sha256})
+    trainer.run_on(progress, _COLUMNS)
+    return run.checkpoint
+
+
+def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
+    """How much each place (1, *S of what the condenser sees) counts, by how often there is brain, fluid or a lesion in heads, and how near
+    it is to their middle."""
+    device = choose_device(run.accelerator)
+    share = torch.zeros(1, *shape.seen_shape[1:])
+    count = min(len(latents), _SEEN)
+    for index in range(count):
+        fractions = decode(weights, latents[index].latent[0], device, fastest_precision(device.type))
+        inside = torch.from_numpy(fractions[[*BRAIN, LESION]].sum(axis=0, dtype="float32"))[None, None]
+        share += block_means(inside, shape.factor * shape.fold)[0] / count
+    side, columns = shape.factor * shape.fold, share.shape[-1]
+    beside = side * (torch.arange(columns) - (columns - 1) / 2.0)
+    return _ELSEWHERE + share.clamp(0.0, 1.0) * (1.0 - _ELSEWHERE + _MIDDLE * torch.exp(-0.5 * (beside / _MIDDLE_MM) ** 2))
+
+
+def trained_condenser(checkpoint: Path, vae_sha256: str) -> Condenser:
+    """The averaged condenser of a checkpoint. Raises PhysMRISynthError when it is none, or not of that network's latents."""
+    return condenser_of(load_checkpoint(checkpoint), checkpoint, vae_sha256)
+
+
+def condenser_of(state: dict[str, Any], checkpoint: Path, vae_sha256: str) -> Condenser:
+    """As :func:`trained_condenser`, of a ``state`` that was read from the file ``checkpoint``."""
+    try:
+        network = Condenser(CondenserConfig.from_mapping(state["configuration"]["network"]))
+        network.load_state_dict(state["average"])
+        of = str(state["vae_sha256"])
+    except (LookupError, TypeError, RuntimeError, PhysMRISynthError) as error:
+        raise PhysMRISynthError(f"{checkpoint} is no checkpoint of 'train condenser' ({error}). Give another.") from None
+    if of != vae_sha256:
+        raise PhysMRISynthError(f"The condenser {checkpoint} was trained for another network (VAE). Use what belongs together.")
+    check_finite(network.state_dict(), checkpoint)
+    return network.eval().requires_grad_(False)

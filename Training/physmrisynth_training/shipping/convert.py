@@ -1,0 +1,62 @@
+"""Weights of a folder written again as this version stores them, with their manifest and cards; what they were trained to stays.
+
+    python -m physmrisynth_training.shipping.convert --out resources --note "Measured before the weights were stored in less space: …"
+
+The network's new hash replaces the old one in the sampling model and its expander. An evaluation's tables stay in the cards, under the
+note: they are of the weights as they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.network import condenser_weights, diffusion_weights
+from PhysMRISynthLib.network.condenser_weights import load_expander, write_expander
+from PhysMRISynthLib.network.diffusion_weights import load_sampler, save_sampler
+from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
+
+from . import ship_sampler
+from . import ship_vae as ship
+
+_BEGIN, _END = "## Metrics\n\n", "\n\n## Configuration"
+
+
+def convert(out: Path, note: str) -> None:
+    """Write the weights, weights.json and the cards in ``out`` again. Raises PhysMRISynthError when they cannot be read."""
+    vae, sampler, expander = out / ship.FILE, out / ship_sampler.FILE, out / condenser_weights.FILE
+    weights, model, other = load_weights(vae), load_sampler(sampler), load_expander(expander)
+    sha256 = save_weights(weights.network, weights.card, vae, weights.familiarity)
+    save_sampler(model.model, sha256, model.card, sampler, model.codes_sha256)
+    write_expander(other.network, other.network.config, sha256, other.codes_sha256, other.card, expander)
+    for path, kind in ((vae, "vae"), (sampler, diffusion_weights.KIND), (expander, condenser_weights.KIND)):
+        write_manifest(path, out / ship.MANIFEST, kind)
+    _card(out / ship.CARD, note, lambda: ship.write_card(out))
+    _card(out / ship_sampler.CARD, note, lambda: ship_sampler.write_card(out))
+
+
+def _card(card: Path, note: str, write: Callable[[], None]) -> None:
+    """Write a card anew with the tables that it has."""
+    metrics = card.read_text(encoding="utf-8").split(_BEGIN)[1].split(_END)[0]
+    write()
+    head, rest = card.read_text(encoding="utf-8").split(_BEGIN)
+    card.write_text(f"{head}{_BEGIN}{note}\n\n{metrics}{_END}{rest.split(_END)[1]}", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of this module. Returns 0, or 2 after what is wrong was said."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the weights, weights.json and the cards")
+    parser.add_argument("--note", required=True, help="what the cards say above the tables of an evaluation")
+    options = parser.parse_args(arguments)
+    try:
+        convert(options.out, options.note)
+    except PhysMRISynthError as error:
+        parser.exit(2, f"{error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

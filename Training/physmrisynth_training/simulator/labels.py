@@ -1,0 +1,23 @@
+"""From a label map to tissues: the FreeSurfer-style labels that each tissue of the table stands for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from PhysMRISynthLib.physics.tissues import tissue_table
+
+VENTRICLES = (4, 43, 5, 44, 14, 15)
+"""Of FreeSurfer's labels: lateral ventricles with their inferior horns, third, fourth."""
+
+
+def tissue_index(labels: np.ndarray) -> np.ndarray:
+    """Row of the tissue table for every voxel of an integer label map (any shape); unknown labels count as muscle.
+
+    Returns uint8 of the same shape.
+    """
+    table = tissue_table()
+    names = [tissue.name for tissue in table]
+    lookup = np.full(max(int(labels.max()), 1024) + 1, names.index("muscle"), dtype=np.uint8)
+    for row, tissue in enumerate(table):
+        lookup[list(tissue.labels)] = row
+    return lookup[labels]
