@@ -24,7 +24,7 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError
 from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.workflow.cohort import data_set
+from PhysMRISynthLib.workflow.cohort import data_set, processes
 from PhysMRISynthLib.workflow.cohort import visit as cohort_visit
 from PhysMRISynthLib.workflow.cohort.data_set import TABLE, estimate_cohort, plan
 from PhysMRISynthLib.workflow.cohort.index_page import INDEX
