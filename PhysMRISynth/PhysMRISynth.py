@@ -245,19 +245,21 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         return self._run.wait(progress) if waitForCompletion else None
 
     def sampleTissueMaps(
-        self, seed: int = 0, count: int = 1, steps: int = 30, condition: Mapping[str, float] | None = None,
-        waitForCompletion: bool = True, finished: Callable[[Any], None] | None = None,
-    ) -> Any:  # fmt: skip
-        """Tissue maps of heads that do not exist, waiting and ending as :meth:`estimateTissueMaps`.
+        self, seed: int = 0, waitForCompletion: bool = True, finished: Callable[[Any], None] | None = None, **options: Any
+    ) -> Any:
+        """Sample the tissue maps of synthetic heads, waiting and ending as :meth:`estimateTissueMaps`.
 
-        ``seed`` decides the head; of several the next has the next seed. More ``steps`` are slower and finer. ``condition``, as far as the
-        head shall have them: ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml).
+        :param seed: decides the head; of several the next has the next seed
+        :param options: the fields of a SampleOrder as Slicer spells them: ``count``; ``steps`` (1 to 1000); ``condition``, targets by the
+            names ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml); ``fieldStrength`` (T); ``attempts`` until the
+            midline check passes; ``attempt``, the number of the first one: that of a report, with ``attempts=1``, gives the same head again
         """
         from PhysMRISynthLib.mrml.estimation import WorkerRun
-        from PhysMRISynthLib.workflow.worker.jobs import SampleJob
+        from PhysMRISynthLib.mrml.orders import orderOf
+        from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
         self._checkFree()
-        self._run = WorkerRun(self.client, SampleJob(seed, count, steps, condition or {}), finished=finished)
+        self._run = WorkerRun(self.client, orderOf(SampleOrder, seed=seed, **options), finished=finished)
         return self._run.wait() if waitForCompletion else None
 
     def renderContrast(self, maps: Any, protocol: str | Protocol, outputVolume: Any = None, snr: float | None = None, seed: int = 0) -> Any:

@@ -21,7 +21,8 @@ from .workflow.results.export import export_dicom as write_dicom
 from .workflow.results.map_set import with_deviations
 from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.results.report import estimate_report
-from .workflow.sampling.sample import ATTEMPTS, STEPS, Order, SampledHead, installed_sampler
+from .workflow.sampling.order import SampleOrder
+from .workflow.sampling.sample import SampledHead, installed_sampler
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -198,14 +199,14 @@ def render(
 
 
 def sample(
-    seed: int = 0,
+    seed: int = SampleOrder.seed,
     *,
     condition: Mapping[str, float] | None = None,
-    field_strength: float = 3.0,
-    steps: int = STEPS,
-    attempts: int = ATTEMPTS,
-    attempt: int = 1,
-    device: str = "auto",
+    field_strength: float = SampleOrder.field_strength,
+    steps: int = SampleOrder.steps,
+    attempts: int = SampleOrder.attempts,
+    attempt: int = SampleOrder.attempt,
+    device: str = SampleOrder.device,
     progress: Callable[[float], None] = lambda done: None,
 ) -> SampledHead:
     """Sample the tissue maps of a synthetic head.
@@ -241,7 +242,7 @@ def sample(
     EstimationError
         For a value out of bounds or an unknown condition.
     """
-    order = Order(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
+    order = SampleOrder(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
     return installed_sampler().head(order, progress)
 
 

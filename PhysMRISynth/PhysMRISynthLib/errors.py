@@ -5,6 +5,10 @@ class PhysMRISynthError(Exception):
     """Something the user can act on: what is wrong, which file or value, and what to do."""
 
 
+class OrderError(PhysMRISynthError):
+    """A value that cannot be ordered: out of bounds, or of another kind."""
+
+
 class ProtocolError(PhysMRISynthError):
     """A protocol that cannot be: an unknown name, a value out of bounds, or values that contradict each other."""
 

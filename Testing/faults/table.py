@@ -426,7 +426,7 @@ NETWORKS = (
         r"are damaged",
     ),
     Fault("a negative seed of a head", nothing, SAMPLE + " --seed -3", r"--seed: must be 0 or more"),
-    Fault("no steps", nothing, SAMPLE + " --steps 0", r"--steps: must be 1 or more"),
+    Fault("no steps", nothing, SAMPLE + " --steps 0", r"--steps: must be from 1 to 1000"),
     Fault("a million steps", nothing, SAMPLE + " --steps 1000000", r"must be from 1 to 1000"),
     Fault("a wish without a value", nothing, SAMPLE + " --condition brain_volume", r"is not NAME=VALUE"),
     Fault("a head at NaN T", nothing, SAMPLE + " --field-strength nan", r"between 1 and 4 T"),

@@ -24,7 +24,8 @@ from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
 from PhysMRISynthLib.mrml.volumes import volumeFromNode
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress, SampleJob
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress
 from Testing.imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
 from Testing.imaging.phantoms import rotation
 from Testing.mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
@@ -225,7 +226,17 @@ def test_sampling_is_the_workers_word(logic: Any, monkeypatch: pytest.MonkeyPatc
     slow = waiting(logic, monkeypatch, Failed("New heads cannot be drawn.", "missing"))
     with pytest.raises(PhysMRISynthError, match="cannot be drawn"):
         logic.sampleTissueMaps(seed=4, count=2, steps=7, condition={"lesion_load": 3.0})
-    assert slow.jobs == [SampleJob(4, 2, 7, {"lesion_load": 3.0})]
+    assert slow.jobs == [SampleOrder(4, count=2, steps=7, condition={"lesion_load": 3.0})]
+
+
+def test_the_head_of_a_reports_attempt_can_be_sampled_again(logic: Any, client: FakeClient) -> None:
+    logic.sampleTissueMaps(seed=4, attempt=3, attempts=1, fieldStrength=1.5, renewal=0.5, precision="32-true", waitForCompletion=False)
+    assert client.jobs == [SampleOrder(4, attempt=3, attempts=1, field_strength=1.5, renewal=0.5, precision="32-true")]
+
+
+def test_an_option_that_does_not_exist_is_named_with_the_one_that_was_meant(logic: Any) -> None:
+    with pytest.raises(PhysMRISynthError, match=r"'field_strength' cannot be ordered\. Use fieldStrength"):
+        logic.sampleTissueMaps(field_strength=1.5)
 
 
 # --- what users do meanwhile ----------------------------------------------------------------------------------------------------

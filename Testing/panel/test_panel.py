@@ -11,7 +11,7 @@ import pytest
 from PySide6 import QtWidgets
 
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow.worker.jobs import SampleJob
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from Testing.panel.estimates import FakeClient, estimated, finish
 from Testing.panel.harness import NARROWEST, DrivenPanel
 
@@ -102,7 +102,7 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
         driven.click("sampleButton")
     assert not client.jobs and driven.ui.sampleButton.enabled
     driven.click("sampleButton")
-    assert client.jobs == [SampleJob(7, 2)]
+    assert client.jobs == [SampleOrder(7, count=2)]
     assert not driven.ui.sampleButton.enabled and driven.ui.applyButton.text == "Cancel"
     finish(driven, client)
     assert driven.parameters.maps is not None and driven.ui.sampleButton.enabled

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import client as module
 from PhysMRISynthLib.workflow.worker import exchange
 from PhysMRISynthLib.workflow.worker.client import Client
-from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Progress, Result, SampleJob, WorkerBusy
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Progress, Result, WorkerBusy
 from PhysMRISynthLib.workflow.worker.remaining_time import USUAL_SECONDS, Pace
 from Testing.workflow.tiny_worker import tiny_acquisition, tiny_result
 
-JOB = SampleJob(1)
+JOB = SampleOrder(1)
 
 
 class FakeChild:
@@ -81,7 +82,7 @@ class Bench:
     def to_the_end(self) -> list[Event]:
         return self.poll_until(lambda events: not self.client.busy)
 
-    def begin(self, job: SampleJob | EstimateJob = JOB) -> Path:
+    def begin(self, job: SampleOrder | EstimateJob = JOB) -> Path:
         """Start a job and wait until the child has it; its folder."""
         before = sum(len(child.sent) for child in self.children)
         self.client.start(job)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import exchange
-from PhysMRISynthLib.workflow.worker.jobs import EstimateJob, SampleJob
+from PhysMRISynthLib.workflow.worker.jobs import EstimateJob
 from Testing.workflow.tiny_worker import SHAPE, tiny_acquisition, tiny_result
 
 
@@ -34,8 +35,8 @@ def test_an_estimates_job_arrives_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_samples_job_arrives_as_it_was(tmp_path: Path) -> None:
-    exchange.write_job(SampleJob(7, 3), tmp_path)
-    assert exchange.read_job(tmp_path) == SampleJob(7, 3)
+    exchange.write_job(SampleOrder(7, count=3), tmp_path)
+    assert exchange.read_job(tmp_path) == SampleOrder(7, count=3)
 
 
 def test_a_result_arrives_as_it_was_and_outlives_its_files(tmp_path: Path) -> None:

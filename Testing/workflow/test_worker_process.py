@@ -24,9 +24,10 @@ from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import child as child_module
 from PhysMRISynthLib.workflow.worker.client import Client
-from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, SampleJob
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress
 from PhysMRISynthLib.workflow.worker.process import ProcessTransport, worker_command
 from PhysMRISynthLib.workflow.worker.remaining_time import USUAL_SECONDS
 from Testing.workflow.tiny_worker import COMMAND, STAGES, job
@@ -305,7 +306,7 @@ def test_estimates_and_failures_of_the_real_child(acquisitions: list[Acquisition
     assert isinstance(refused, Failed) and refused.kind == "input" and "not among the inputs" in refused.message
     refused = run(client, EstimateJob(acquisitions, prior="literature", spacing_mm=0.1))[-1]
     assert isinstance(refused, Failed) and refused.kind == "input" and "spacing of 0.1 mm" in refused.message
-    refused = run(client, SampleJob(0, condition={"age": 70.0}))[-1]
+    refused = run(client, SampleOrder(0, condition={"age": 70.0}))[-1]
     assert isinstance(refused, Failed) and refused.kind == "input" and "no condition age" in refused.message
     assert pid_of(client) == pid
     client.close()

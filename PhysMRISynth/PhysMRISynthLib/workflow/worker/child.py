@@ -96,16 +96,14 @@ class SampleHandler:
     def __call__(self, folder: Path, report: Report) -> None:
         """Raises a PhysMRISynthError that names cause and remedy."""
         report("load the network", 0.0)
-        from ..sampling.sample import STAGE, Order, sampled_heads
+        from ..sampling.order import SampleOrder
+        from ..sampling.sample import STAGE, sampled_heads
         from .exchange import read_job, write_result
         from .job_results import result_of_sample
-        from .jobs import SampleJob
 
-        job = read_job(folder)
-        assert isinstance(job, SampleJob)
-        sampler = self._usable_sampler()
-        order = Order(job.seed, job.steps, job.condition, device=job.device)
-        for number, head in enumerate(sampled_heads(sampler, order, job.count, partial(report, STAGE))):
+        order = read_job(folder)
+        assert isinstance(order, SampleOrder)
+        for number, head in enumerate(sampled_heads(self._usable_sampler(), order, partial(report, STAGE))):
             write_result(result_of_sample(head), folder, number)
         report("hand over the maps", 0.0)
 

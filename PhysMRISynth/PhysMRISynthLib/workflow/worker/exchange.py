@@ -11,7 +11,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from ...imaging.intake.volumes import Volume
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
 from ...physics.sequences import sequence_named
-from .jobs import EstimateJob, Job, Result, SampleJob
+from ..sampling.order import SampleOrder
+from .jobs import EstimateJob, Job, Result
 
 _JOB, _RESULT = "job", "result"
 _DESCRIPTION = "description.json"
@@ -45,8 +45,8 @@ def remove(folder: Path) -> None:
 def write_job(job: Job, folder: Path) -> None:
     """Write a job into its ``folder``. Raises OSError when there is no room."""
     arrays: dict[str, np.ndarray] = {}
-    if isinstance(job, SampleJob):
-        told: dict[str, Any] = {"kind": "sample", **asdict(job)}
+    if isinstance(job, SampleOrder):
+        told: dict[str, Any] = {"kind": "sample", "order": job.as_json()}
     else:
         given = [_acquisition_fields(acquisition) for acquisition in job.acquisitions]
         options = {name: getattr(job, name) for name in _OPTIONS}
@@ -61,7 +61,7 @@ def read_job(folder: Path) -> Job:
     told, arrays = _read(folder / _JOB)
     with _damage_named(folder):
         if told.pop("kind") == "sample":
-            return SampleJob(**told)
+            return SampleOrder.from_json(told["order"])
         stated = enumerate(told.pop("acquisitions"))
         given = [_acquisition(fields, arrays[f"acquisition {n}"], arrays.get(f"missing {n}")) for n, fields in stated]
         return EstimateJob(given, **told)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import PhysMRISynthError
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.tissue_maps import TissueMaps
+from ..sampling.order import SampleOrder
 
 FailureKind = Literal["input", "memory", "crash", "missing"]
 """Whose fault: what was given, too little memory, the child's (its log says more), or a package or weights that are not installed."""
@@ -33,19 +34,7 @@ class EstimateJob:
     spacing_mm: float | None = None
 
 
-@dataclass(frozen=True)
-class SampleJob:
-    """``count`` heads drawn by the sampling model: of ``seed``, the next seed and so on, which make them repeatable; ``steps`` and
-    ``condition`` as :class:`~PhysMRISynthLib.workflow.sampling.sample.Order` has them."""
-
-    seed: int
-    count: int = 1
-    steps: int = 30
-    condition: Mapping[str, float] = field(default_factory=dict)
-    device: str = "auto"
-
-
-Job = EstimateJob | SampleJob
+Job = EstimateJob | SampleOrder
 
 
 @dataclass(frozen=True)
