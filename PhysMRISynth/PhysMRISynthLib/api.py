@@ -13,7 +13,8 @@ from .imaging.tissue_maps import TissueMaps, read_tissue_maps
 from .physics.presets import all_presets
 from .physics.protocol import Protocol
 from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
-from .workflow.estimation.inputs import field_strength_of, read_acquisitions
+from .workflow.estimation.inputs import read_acquisitions
+from .workflow.estimation.order import EstimateOrder
 from .workflow.rendering.contrast_choice import protocol_of
 from .workflow.rendering.render import render as render_voxels
 from .workflow.results.export import Export
@@ -45,9 +46,9 @@ def estimate(
     reference: str | None = None,
     register: bool | None = None,
     spacing: float | None = None,
-    prior: str = "auto",
-    device: str = "auto",
-    allow_contrast_agent: bool = False,
+    prior: str = EstimateOrder.prior,
+    device: str = EstimateOrder.device,
+    allow_contrast_agent: bool = EstimateOrder.allow_contrast_agent,
     out: File | None = None,
     overwrite: bool = False,
     progress: Callable[[str, float], None] = lambda stage, done: None,
@@ -98,14 +99,13 @@ def estimate(
     """
     given = {"t1w": t1w, "t2w": t2w, "flair": flair}
     files = {role: None if file is None else Path(file) for role, file in given.items()}
+    order = EstimateOrder(protocols or {}, field_strength, reference, register, prior, device, spacing, allow_contrast_agent)
     if out is not None:
         check_free(Path(out), overwrite)
-    acquisitions = read_acquisitions(files, protocols or {}, allow_contrast_agent, field_strength)
-    strength, _ = field_strength_of(acquisitions, field_strength)
-    result = estimate_tissue_maps(acquisitions, reference, register, strength, progress, prior, device, spacing_mm=spacing)
+    result = estimate_tissue_maps(read_acquisitions(files, order), order, progress)
     if out is not None:
-        write_estimate(result, acquisitions, strength, Path(out), overwrite)
-    report = finite(estimate_report(result, acquisitions, strength))
+        write_estimate(result, Path(out), overwrite)
+    report = finite(estimate_report(result))
     return replace(result, maps=replace(result.maps, provenance=report))  # so that presets are solved for this head, as after load_maps
 
 

@@ -24,6 +24,7 @@ from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
 from PhysMRISynthLib.mrml.volumes import volumeFromNode
 from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress
 from Testing.imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
@@ -129,8 +130,7 @@ def test_what_was_asked_reaches_the_worker(logic: Any, client: FakeClient) -> No
     logic.estimateTissueMaps(**nodes, protocols=protocols, waitForCompletion=False, **options)
     (job,) = client.jobs
     assert isinstance(job, EstimateJob)
-    assert (job.reference, job.register, job.field_strength, job.prior, job.device) == ("flair", False, 1.5, "literature", "cpu")
-    assert job.spacing_mm == 1.5
+    assert job.order == EstimateOrder(protocols, 1.5, "flair", False, "literature", "cpu", 1.5)
     assert [(a.name, a.protocol.values) for a in job.acquisitions] == [
         ("t1w", protocol_from_spec("oasis3-t1w").values),
         ("flair", protocol_from_spec(protocols["flair"]).values),
@@ -152,10 +152,10 @@ def test_field_strength_comes_from_headers_else_it_is_assumed_and_told(logic: An
     client.told = [Finished(result(("t1w",)))]
     ended(logic)
     (maps,) = TissueMapNodes.all(slicer.mrmlScene)
-    assert client.jobs[0].field_strength == 3.0 and "3 T is assumed" in maps.report["warnings"][0]
+    assert client.jobs[0].order.field_strength == 3.0 and "3 T is assumed" in maps.report["warnings"][0]
     loaded = logic.loadSession(visit(tmp_path, t1w={"MagneticFieldStrength": 1.5}))
     logic.estimateTissueMaps(**loaded, fieldStrength=0.0, waitForCompletion=False)  # 0: as the panel says "from header"
-    assert client.jobs[1].field_strength == 1.5
+    assert client.jobs[1].order.field_strength == 1.5
 
 
 def test_headers_that_disagree_are_told_without_words_of_the_command_line(logic: Any, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from PhysMRISynthLib.workflow import compute as module
 from PhysMRISynthLib.workflow.compute import Compute
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.head_voxels import HeadVoxels, fit_all_voxels
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.render import render
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
@@ -105,9 +106,9 @@ def test_an_estimate_is_the_same_on_a_device(monkeypatch: pytest.MonkeyPatch) ->
     maps = small_head().maps
     images = simulate(maps, PROTOCOLS, snr=100, field=0.2, seed=9)
     inputs = [Acquisition(name, volume_from_image(image_like(v, maps.grid)), PROTOCOLS[name]) for name, v in images.items()]
-    expected = estimate_tissue_maps(inputs, prior="literature", device="cpu")
+    expected = estimate_tissue_maps(inputs, EstimateOrder(prior="literature", device="cpu"))
     monkeypatch.setattr(devices, "choose_device", lambda wanted: {"cuda": torch.device("cpu")}[wanted])
-    found = estimate_tissue_maps(inputs, prior="literature", device="cuda")
+    found = estimate_tissue_maps(inputs, EstimateOrder(prior="literature", device="cuda"))
     for name in ("pd", "t1", "t2"):
         one, other = (getattr(estimate.maps, name)[expected.brain] for estimate in (expected, found))
         assert np.median(np.abs(other / one - 1.0)) < 1e-3, name
@@ -200,7 +201,7 @@ def test_numpy_computes_unless_a_device_is_asked_for(wanted: str) -> None:
 def test_a_device_that_is_not_there_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_why_not", lambda name: "this installation of torch does not see one")
     with pytest.raises(EstimationError, match=r"'cuda' cannot be used .*--device auto or cpu"):
-        estimate_tissue_maps([], prior="literature", device="cuda")
+        estimate_tissue_maps([], EstimateOrder(prior="literature", device="cuda"))
 
 
 def test_without_torch_a_device_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

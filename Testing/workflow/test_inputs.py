@@ -15,6 +15,7 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError, ProtocolError
 from PhysMRISynthLib.imaging.intake.volumes import image_like, write_image
 from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition, read_acquisitions, read_header
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from Testing.imaging.dicom_folders import T1W, picture, write_series
 from Testing.imaging.phantoms import grid
 from Testing.mrml.dicom import classic
@@ -158,10 +159,10 @@ def test_notes_of_the_header_come_with_the_input(scan: Callable[..., Path]) -> N
 )
 def test_a_t1w_after_a_contrast_agent_is_refused_unless_it_is_allowed(scan: Callable[..., Path], name: str, told: dict[str, Any]) -> None:
     path = scan(name, {**MPRAGE, **told})
-    for spec in (None, "mprage,TR=2300,TI=900"):
+    for specs in ({}, {"t1w": "mprage,TR=2300,TI=900"}):
         with pytest.raises(ImageError, match=rf"{name}.*after a contrast agent.*Use --allow-contrast-agent to accept it anyway"):
-            read_acquisitions({"t1w": path}, {"t1w": spec})
-        (forced,) = read_acquisitions({"t1w": path}, {"t1w": spec}, allow_contrast_agent=True)
+            read_acquisitions({"t1w": path}, EstimateOrder(protocols=specs))
+        (forced,) = read_acquisitions({"t1w": path}, EstimateOrder(protocols=specs, allow_contrast_agent=True))
         assert "after a contrast agent" in forced.protocol.notes[0] and "maps are wrong where it went" in forced.protocol.notes[0]
 
 

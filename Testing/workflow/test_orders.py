@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from PhysMRISynthLib.errors import OrderError, PhysMRISynthError
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.orders import Limits, Order
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
-ORDERS: tuple[type[Order], ...] = (SampleOrder,)
+ORDERS: tuple[type[Order], ...] = (EstimateOrder, SampleOrder)
 FREE: dict[str, st.SearchStrategy[Any]] = {
     "field_strength": st.floats(1.0, 4.0),
+    "protocols": st.dictionaries(st.sampled_from(("t1w", "t2w", "flair")), st.sampled_from(("oasis3-t1w", "se,TR=500"))),
+    "reference": st.sampled_from(("t1w", "flair")),
     "condition": st.dictionaries(st.sampled_from(("brain_volume", "lesion_load")), st.floats(0.0, 2000.0)),
 }
 """Values of the fields that have no limits of their own."""

@@ -15,14 +15,16 @@ import PhysMRISynthLib
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results.outputs import whole_folder
 from Testing.validation.defects import acquisitions, clean_scans, in_brain, moved
 from Testing.workflow.remedies import TROUBLES, Trouble, written
 
 LIBRARY = Path(PhysMRISynthLib.__file__).parent
-FILES = ("imaging/volumes", "imaging/nifti", "imaging/acquisition", "imaging/header_protocol", "imaging/sequence_family", "imaging/sidecar",
-         "imaging/contrast_agent", "imaging/alignment", "workflow/inputs", "workflow/input_checks")  # fmt: skip
+FILES = ("imaging/intake/volumes", "imaging/intake/nifti", "imaging/intake/acquisition", "headers/header_protocol",
+         "headers/sequence_family", "imaging/intake/sidecar", "headers/contrast_agent", "imaging/head/alignment",
+         "workflow/estimation/inputs", "workflow/estimation/input_checks")  # fmt: skip
 """Where inputs are read and refused."""
 VERB = re.compile(r"\b(Give|Check|Export|Convert|Choose|Correct|Rename|Copy|Resample|Look)\b")
 FOLLOWED_ELSEWHERE = {
@@ -104,7 +106,7 @@ def test_of_two_runs_into_one_folder_the_first_one_that_ends_counts(tmp_path: Pa
 
 
 def estimated(scans: dict[str, sitk.Image], register: bool | None = None) -> Estimate:
-    return estimate_tissue_maps(acquisitions(scans), prior="literature", register=register)
+    return estimate_tissue_maps(acquisitions(scans), EstimateOrder(register=register, prior="literature"))
 
 
 def reasons(found: Estimate) -> str:

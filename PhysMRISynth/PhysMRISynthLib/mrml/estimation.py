@@ -6,7 +6,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..headers.roles import ROLES
 from ..imaging.intake.acquisition import Acquisition
 from ..workflow.estimation.estimate import reference_of
 from ..workflow.estimation.inputs import field_strength_of
+from ..workflow.estimation.order import USUAL, EstimateOrder
 from ..workflow.worker.client import Client
 from ..workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, Result
 from ..workflow.worker.process import ProcessTransport, worker_command
@@ -37,20 +38,18 @@ _SCENE_CLOSED = "The scene was closed while the worker was busy, so that its res
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is estimated from: nodes by role (t1w, t2w, flair) and, by role too, protocols that were typed instead of read."""
+    """What is estimated from: nodes by role (t1w, t2w, flair), and what is ordered of them."""
 
     nodes: Mapping[str, Any]
-    protocols: Mapping[str, str] = field(default_factory=dict)
-    allowContrastAgent: bool = False
-    """Take a T1w image after a contrast agent, with a warning."""
+    order: EstimateOrder = USUAL
 
     def __post_init__(self) -> None:
         if not self.nodes:
             raise EstimationError("No input: choose at least one of T1w, T2w and FLAIR.")
-        unknown = sorted({*self.nodes, *self.protocols} - set(ROLES))
+        unknown = sorted({*self.nodes, *self.order.protocols} - set(ROLES))
         if unknown:
             raise EstimationError(f"'{unknown[0]}' is no input. Use {', '.join(ROLES)}.")
-        alone = sorted(set(self.protocols) - set(self.nodes))
+        alone = sorted(set(self.order.protocols) - set(self.nodes))
         if alone:
             raise EstimationError(f"A protocol is given for {alone[0]}, but no image. Choose the image too, or leave the protocol out.")
         if len({node.GetID() for node in self.nodes.values()}) < len(self.nodes):
@@ -59,30 +58,22 @@ class Inputs:
     def acquisitions(self) -> list[Acquisition]:
         """Copies of the images with their protocols. Raises a PhysMRISynthError that names the node."""
         return [
-            acquisitionFromNode(self.nodes[role], role, self.protocols.get(role) or None, self.allowContrastAgent)
+            acquisitionFromNode(self.nodes[role], role, self.order.protocols.get(role) or None, self.order.allow_contrast_agent)
             for role in ROLES
             if role in self.nodes
         ]
 
 
-def estimateJob(
-    acquisitions: Sequence[Acquisition],
-    reference: str | None,
-    register: bool | None,
-    fieldStrength: float | None,
-    prior: str,
-    device: str,
-    spacing: float | None = None,
-) -> tuple[EstimateJob, list[str]]:
-    """The worker's task, and what the user must be told about it. ``fieldStrength`` None or 0: from the headers, else 3 T; ``spacing`` of
-    the maps (mm), None or 0: the reference's."""
+def estimateJob(inputs: Inputs) -> tuple[EstimateJob, list[str]]:
+    """The worker's task, and what the user must be told about it. Raises a PhysMRISynthError that names the node."""
+    acquisitions, order = inputs.acquisitions(), inputs.order
     try:
-        reference_of(acquisitions, reference)
-        strength, source = field_strength_of(acquisitions, fieldStrength or None)
+        reference_of(acquisitions, order.reference)
+        strength, source = field_strength_of(acquisitions, order.field_strength)
     except EstimationError as error:
         raise EstimationError(withoutOptions(str(error))) from error
     told = [] if not source.startswith("assumed") else [f"No header states the field strength: {strength:g} T is assumed."]
-    return EstimateJob(acquisitions, reference, register, strength, prior, device, spacing or None), told
+    return EstimateJob(acquisitions, replace(order, field_strength=strength)), told
 
 
 class WorkerRun:

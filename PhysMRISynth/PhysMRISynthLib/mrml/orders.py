@@ -22,7 +22,7 @@ def orderOf(order: type[AnyOrder], **options: Any) -> AnyOrder:
         close = difflib.get_close_matches(name, named, n=1)
         raise OrderError(f"'{name}' cannot be ordered. Use {' or '.join(close) or ', '.join(named)}.")
     given = {named[name]: value for name, value in options.items()}
-    return order(**{entry.name: None if _isNone(value) and entry.default is None else value for entry, value in given.items()})
+    return order(**{entry.name: value for entry, value in given.items() if not _isNone(value, entry.default)})
 
 
 def camelCase(name: str) -> str:
@@ -31,5 +31,5 @@ def camelCase(name: str) -> str:
     return first + "".join(word.title() for word in others)
 
 
-def _isNone(value: Any) -> bool:
-    return value == "" or (value == 0 and not isinstance(value, bool))
+def _isNone(value: Any, default: Any) -> bool:
+    return value is None or (default is None and value in (0, "") and not isinstance(value, bool))

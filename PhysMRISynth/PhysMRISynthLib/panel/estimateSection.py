@@ -19,6 +19,8 @@ from .verdictText import detailsCount, detailsHtml, levelOf, summary, verdictHtm
 _log = logging.getLogger(__name__)
 _POLL_MS = 100
 _REGISTER = {"when needed": None, "always": True, "never": False}
+_ORDERED = ("reference", "fieldStrength", "prior", "device", "spacing", "allowContrastAgent")
+"""Parameters that an order has by the same names."""
 
 
 class EstimateSection(Section):
@@ -96,14 +98,9 @@ class EstimateSection(Section):
         self.panel.log("\n".join((_("Estimating tissue maps."), *self.panel.inputs.protocols())))
         self.panel.logic.estimateTissueMaps(
             **self.panel.inputs.estimateArguments(),
-            waitForCompletion=False,
-            reference=chosen.reference or None,
+            **{name: getattr(chosen, name) for name in _ORDERED},
             register=_REGISTER[chosen.register],
-            fieldStrength=chosen.fieldStrength or None,
-            prior=chosen.prior,
-            device=chosen.device,
-            spacing=chosen.spacing or None,
-            allowContrastAgent=chosen.allowContrastAgent,
+            waitForCompletion=False,
             finished=finished,
         )
 

@@ -86,6 +86,8 @@ class Order:
 
 def _check(entry: Field[Any], value: Any) -> None:
     limits: Limits | None = entry.metadata.get("limits")
+    if entry.default_factory is dict and not isinstance(value, Mapping):
+        raise OrderError(f"The {entry.name} must be given by name, not as {value!r}. Give {{name: value, …}}, or leave it out.")
     if limits is None or (value is None and entry.default is None) or limits.permits(value):
         return
     shown = f"{value:g}" if isinstance(value, float) else f"{value}"

@@ -15,7 +15,6 @@ from ..intake.volumes import image_like, same_grid
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
 _HEAD_RADIUS_MM = 50.0
-_SPACINGS_MM = (0.5, 5.0)
 _GREATEST_ROTATION_DEGREES = 50.0
 """A patient who moves between two scans of a session turns the head by less."""
 SAME_GRID = "same grid"
@@ -102,13 +101,7 @@ def motion_of(transform: sitk.Transform, reference: sitk.Image) -> tuple[float, 
 
 
 def grid_of_spacing(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    """An empty image along the axes of ``image`` and over all its extent, at an isotropic spacing.
-
-    Raises RegistrationError when the spacing is not between 0.5 and 5 mm.
-    """
-    low, high = _SPACINGS_MM
-    if not low <= spacing_mm <= high:
-        raise RegistrationError(f"A spacing of {spacing_mm:g} mm is not one for maps of a head. Give {low:g} to {high:g} mm.")
+    """An empty image along the axes of ``image`` and over all its extent, at an isotropic spacing above 0."""
     size = [math.ceil(n * s / spacing_mm - 1e-6) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     grid = sitk.Image(size, sitk.sitkFloat32)
     grid.SetSpacing([spacing_mm] * 3)

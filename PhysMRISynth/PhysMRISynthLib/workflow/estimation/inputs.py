@@ -18,6 +18,7 @@ from ...imaging.intake.sidecar import fields_beside
 from ...imaging.intake.volumes import Volume
 from ...physics.presets import echo_time_is_estimated, protocol_from_spec
 from ...physics.protocol import Protocol
+from .order import USUAL, EstimateOrder
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,9 @@ class Header:
     notes: tuple[str, ...] = ()
 
 
-def read_acquisitions(
-    files: Mapping[str, Path | None],
-    specs: Mapping[str, str | None],
-    allow_contrast_agent: bool = False,
-    field_strength: float | None = None,
-) -> list[Acquisition]:
-    """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a header, else a default. Where the
-    ``field_strength`` (tesla) is given, what headers say of it does not matter.
+def read_acquisitions(files: Mapping[str, Path | None], order: EstimateOrder = USUAL) -> list[Acquisition]:
+    """Read the inputs by role (t1w, t2w, flair); each protocol is the ``order``'s, else that of a header, else a default. Where the order
+    gives the field strength, what headers say of it does not matter.
 
     Raises EstimationError when there is no input, or a protocol without an image; ImageError and ProtocolError as
     :func:`read_acquisition`.
@@ -44,17 +40,15 @@ def read_acquisitions(
     given = {role: path for role, path in files.items() if path is not None}
     if not given:
         raise EstimationError("No input: give at least one of --t1w, --t2w and --flair.")
-    for role, spec in specs.items():
-        if spec is not None and role not in given:
-            raise EstimationError(f"--{role}-protocol is given without --{role}. Give the image too, or leave the protocol out.")
-    return [read_acquisition(role, path, specs.get(role), allow_contrast_agent, field_strength) for role, path in given.items()]
+    for role in order.protocols:
+        if role not in given:
+            raise EstimationError(f"A protocol is given for {role}, but no image. Give the image too, or leave the protocol out.")
+    return [read_acquisition(role, path, order.protocols.get(role), order) for role, path in given.items()]
 
 
-def read_acquisition(
-    role: str, path: Path, spec: str | None = None, allow_contrast_agent: bool = False, field_strength: float | None = None
-) -> Acquisition:
+def read_acquisition(role: str, path: Path, spec: str | None = None, order: EstimateOrder = USUAL) -> Acquisition:
     """Read one input of a ``role`` (a volume, a DICOM image of a series or its folder) with its protocol: that of ``spec``, else of its
-    header, else a default.
+    header, else a default. The ``order`` gives the field strength and permits a contrast agent.
 
     Raises ImageError for what cannot be used, such as a T1w image after a contrast agent unless that is allowed; ProtocolError for
     its protocol.
@@ -64,13 +58,13 @@ def read_acquisition(
     header, unread = _readable_header(path, volume, spec)
     protocol = _protocol(role, header, spec)
     fields = header.fields if header else {}
-    note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), allow_contrast_agent)
+    note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), order.allow_contrast_agent)
     notes = (*unread, *((note,) if note else ()), *(header.notes if header else ()))
     read = acquisition(role, volume, replace(protocol, notes=(*notes, *protocol.notes)), fields)
     if spec is not None and echo_time_is_estimated(spec):
         read = replace(read, conventional_echo_time=protocol.values["TE"])
-    if header is None or field_strength is not None:
-        return replace(read, field_strength=field_strength)
+    if header is None or order.field_strength is not None:
+        return replace(read, field_strength=order.field_strength)
     return replace(read, field_strength=stated_field_strength(fields, header.source))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from ... import __version__
 from ...errors import ImageError
-from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.volumes import TEMPORARY
 from ...imaging.tissue_maps import PER_CENT
 from ..estimation.estimate import Estimate
@@ -38,15 +37,14 @@ _MAPS = {
 _ALGORITHM = "Maximum a posteriori fit of the sequences' signal equations in every voxel"
 
 
-def write_derivative(
-    estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, name: str, sources: Mapping[str, str]
-) -> dict[str, Any]:
+def write_derivative(estimate: Estimate, folder: Path, name: str, sources: Mapping[str, str]) -> dict[str, Any]:
     """Write maps, SDs, masks, figure into an existing ``folder`` under a ``name`` such as sub-1_ses-2; the report as JSON values.
 
     T1 and T2 are in seconds, PD in %. ``sources`` are the inputs' BIDS URIs by role.
     """
     shared = {
-        "Sources": list(sources.values()), "SpatialReference": sources.get(estimate.reference), "MagneticFieldStrength": field_strength,
+        "Sources": list(sources.values()), "SpatialReference": sources.get(estimate.reference),
+        "MagneticFieldStrength": estimate.field_strength,
     }  # fmt: skip
     maps, images = estimate.maps, {}
     values = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}
@@ -66,8 +64,8 @@ def write_derivative(
             write_json(told, folder / f"{file}.json")
         write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
         write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
-        report = estimate_report(estimate, acquisitions, field_strength)
-        write_pages(estimate, report, field_strength, folder, f"{name}_report")
+        report = estimate_report(estimate)
+        write_pages(estimate, report, folder, f"{name}_report")
     return report
 
 

@@ -162,19 +162,17 @@ def check_free(out: Path, overwrite: bool) -> None:
         raise ImageError(f"{nearest} is a file, not a folder. Choose another --out.")
 
 
-def write_estimate(
-    estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, out: Path, overwrite: bool = False
-) -> None:
+def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> None:
     """Write maps, SDs, mask, fits, and the report (JSON, HTML, PDF, PNG) into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
         with writing(_volumes(estimate), folder):
             write_labels(estimated_labels(estimate), folder)
-            report = estimate_report(estimate, acquisitions, field_strength)
-            write_pages(estimate, report, field_strength, folder)
-        _write_report(report, acquisitions, folder, out)
+            report = estimate_report(estimate)
+            write_pages(estimate, report, folder)
+        _write_report(report, estimate.acquisitions, folder, out)
 
 
-def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
+def save_estimate(estimate: Estimate, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
     with writing(_volumes(estimate), folder):
         write_labels(estimated_labels(estimate), folder)
@@ -201,11 +199,11 @@ def writing(images: Mapping[str, sitk.Image], folder: Path) -> Iterator[None]:
             one.result()
 
 
-def write_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, out: Path) -> None:
+def write_report(estimate: Estimate, folder: Path, out: Path) -> None:
     """Write the report (JSON, HTML, PDF, PNG) beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
-    report = estimate_report(estimate, acquisitions, field_strength)
-    write_pages(estimate, report, field_strength, folder)
-    _write_report(report, acquisitions, folder, out)
+    report = estimate_report(estimate)
+    write_pages(estimate, report, folder)
+    _write_report(report, estimate.acquisitions, folder, out)
 
 
 def _write_report(report: Mapping[str, Any], acquisitions: Sequence[Acquisition], folder: Path, out: Path) -> None:

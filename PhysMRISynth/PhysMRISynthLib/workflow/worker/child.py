@@ -63,11 +63,9 @@ class EstimateHandler:
         job = read_job(folder)
         assert isinstance(job, EstimateJob)
         report("load the network", 0.0)
-        weights = self._usable_weights(job.prior)
-        options = job.reference, job.register, job.field_strength, report, job.prior, job.device, weights, job.spacing_mm
-        estimate = estimate_tissue_maps(job.acquisitions, *options)
+        estimate = estimate_tissue_maps(job.acquisitions, job.order, report, self._usable_weights(job.order.prior))
         report("hand over the maps", 0.0)
-        write_result(result_of(estimate, job.acquisitions, job.field_strength), folder)
+        write_result(result_of(estimate), folder)
 
     def _usable_weights(self, prior: str) -> Weights | None:
         """The weights that are installed now; loaded anew only when they are others than last time."""

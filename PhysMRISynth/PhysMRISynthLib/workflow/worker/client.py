@@ -198,7 +198,7 @@ class Client:
 def _usual_seconds(job: Job) -> dict[str, float]:
     if not isinstance(job, EstimateJob):
         return {stage: seconds * (job.count if stage == "sample heads" else 1) for stage, seconds in SAMPLE_SECONDS.items()}
-    without = NETWORK_STAGES if job.prior == "literature" else ()
+    without = NETWORK_STAGES if job.order.prior == "literature" else ()
     return {stage: seconds for stage, seconds in USUAL_SECONDS.items() if stage not in without}
 
 

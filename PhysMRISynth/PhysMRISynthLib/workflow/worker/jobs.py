@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import PhysMRISynthError
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.tissue_maps import TissueMaps
+from ..estimation.order import USUAL, EstimateOrder
 from ..sampling.order import SampleOrder
 
 FailureKind = Literal["input", "memory", "crash", "missing"]
@@ -23,15 +24,10 @@ class WorkerBusy(PhysMRISynthError):  # noqa: N818 (a state, not a mistake)
 
 @dataclass(frozen=True)
 class EstimateJob:
-    """Tissue maps from images: the arguments of :func:`~PhysMRISynthLib.workflow.estimation.estimate.estimate_tissue_maps`."""
+    """Tissue maps from images."""
 
     acquisitions: Sequence[Acquisition]
-    reference: str | None = None
-    register: bool | None = None
-    field_strength: float = 3.0
-    prior: str = "auto"
-    device: str = "auto"
-    spacing_mm: float | None = None
+    order: EstimateOrder = USUAL
 
 
 Job = EstimateJob | SampleOrder
