@@ -8,10 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import speaking
 from .imaging.intake.volumes import write_image
 from .imaging.tissue_maps import TissueMaps, read_tissue_maps
 from .physics.presets import all_presets
 from .physics.protocol import Protocol
+from .workflow.console_words import console_words
 from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from .workflow.estimation.inputs import read_acquisitions
 from .workflow.estimation.order import EstimateOrder
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
 
 File = str | PathLike[str]
 _SOURCE = "script"
+_WORDS = console_words()
 _SCALE = 1000.0
 """Of a rendered image, as the command line's: pure water, fully relaxed, has 1000."""
 
 
+@speaking(_WORDS)
 def estimate(
     t1w: File | None = None,
     t2w: File | None = None,
@@ -109,6 +113,7 @@ def estimate(
     return replace(result, maps=replace(result.maps, provenance=report))  # so that presets are solved for this head, as after load_maps
 
 
+@speaking(_WORDS)
 def load_maps(folder: File) -> TissueMaps:
     """Read the tissue maps in a folder that ``estimate``, ``sample``, ``import`` or a BIDS derivative of one visit has written.
 
@@ -130,6 +135,7 @@ def load_maps(folder: File) -> TissueMaps:
     return with_deviations(read_tissue_maps(Path(folder)), Path(folder))
 
 
+@speaking(_WORDS)
 def save_maps(maps: TissueMaps, folder: File, *, overwrite: bool = False) -> None:
     """Write tissue maps as NIfTI files with their report, whole or not at all; :func:`load_maps` reads them back.
 
@@ -154,6 +160,7 @@ def save_maps(maps: TissueMaps, folder: File, *, overwrite: bool = False) -> Non
         write_json({**maps.provenance, "files": sorted([REPORT, *images])}, temporary / REPORT)
 
 
+@speaking(_WORDS)
 def render(
     maps: TissueMaps, protocol: Protocol | str, *, snr: float | None = None, seed: int = 0, out: File | None = None, overwrite: bool = False
 ) -> sitk.Image:
@@ -198,6 +205,7 @@ def render(
     return image
 
 
+@speaking(_WORDS)
 def sample(
     seed: int = SampleOrder.seed,
     *,
@@ -246,6 +254,7 @@ def sample(
     return installed_sampler().head(order, progress)
 
 
+@speaking(_WORDS)
 def export_dicom(
     maps: TissueMaps,
     folder: File,

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 import slicer
 import vtk
 
-from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
+from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, Remedy, Step
 from PhysMRISynthLib.imaging.intake.volumes import same_grid
 from PhysMRISynthLib.mrml.headers import HEADER, acquisitionFromNode, inputProtocol
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
@@ -207,8 +207,8 @@ def test_one_estimate_at_a_time(logic: Any, client: FakeClient) -> None:
 
 
 def test_a_worker_that_fails_says_why(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(logic, monkeypatch, Failed("No network weights are installed. Use --prior literature (or auto).", "missing"))
-    with pytest.raises(PhysMRISynthError, match=r"Use prior literature \(or auto\)"):
+    waiting(logic, monkeypatch, Failed("No network weights are installed.", "missing", (Step(Remedy.USE_LITERATURE_PRIOR),)))
+    with pytest.raises(PhysMRISynthError, match=r"installed\. Use prior='literature'"):
         logic.estimateTissueMaps(**addImages("t1w"), prior="network")
     assert volumes() == ["sub-01_T1w"] and not logic.busy
 

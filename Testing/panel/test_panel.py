@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from PySide6 import QtWidgets
 
+from PhysMRISynthLib.errors import ARGUMENTS, ImageError, Remedy
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from Testing.panel.estimates import FakeClient, estimated, finish
-from Testing.panel.harness import NARROWEST, DrivenPanel
+from Testing.panel.harness import NARROWEST, DrivenPanel, importedFromPanel
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = ROOT / "PhysMRISynth" / "Resources" / "UI" / "PhysMRISynth.ui"
@@ -131,3 +132,12 @@ def test_leaving_and_reloading_the_module_leaves_nothing_behind(driven: DrivenPa
     assert client.closed
     driven.slicer.scene.Clear()  # observers that were left would raise
     driven.settle()
+
+
+def test_every_remedy_has_a_place_in_the_panel() -> None:
+    words = importedFromPanel("remedies").panelWords()
+    assert set(words) == set(Remedy)
+    for remedy, text in words.items():
+        assert text.format_map(dict.fromkeys(ARGUMENTS.get(remedy, ()), "x"))
+    error = ImageError("The T1w was taken after a contrast agent.", Remedy.ALLOW_CONTRAST_AGENT)
+    assert "Tick 'Allow contrast agent' under 'Advanced'" in importedFromPanel("remedies").inPanel(error)

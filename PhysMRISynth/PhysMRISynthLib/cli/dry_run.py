@@ -9,6 +9,7 @@ from ..errors import EstimationError, PhysMRISynthError
 from ..headers.roles import ROLES
 from ..workflow.estimation.order import EstimateOrder
 from .estimate_text import expected_lines, protocol_lines
+from .remedies import WORDS
 
 
 def show_visit(files: Mapping[str, Path | None], order: EstimateOrder, more: Sequence[tuple[str, Path, str]] = ()) -> int:
@@ -38,7 +39,7 @@ def show_data_set(root: Path, participants: Sequence[str] | None, order: Estimat
             show_visit({role: visit.files.get(role) for role in ROLES}, order)
         except PhysMRISynthError as error:
             failed += 1
-            print(f"  {error}")
+            print(f"  {error.told(WORDS)}")
     if failed:
         raise EstimationError(f"{failed} of {len(visits) + len(left_out)} visits cannot be estimated; what is wrong stands above.")
     return 0

@@ -135,7 +135,9 @@ def _run(acquisitions: Sequence[Acquisition], order: EstimateOrder) -> Estimate:
     from ..workflow.estimation.inputs import field_strength_of
 
     strength, source = field_strength_of(acquisitions, order.field_strength)
-    print(f"field strength: {strength:g} T ({source})", file=sys.stderr if source.startswith("assumed") else sys.stdout)
+    assumed = source == "assumed"
+    hint = ": give --field-strength if it is another" if assumed else ""
+    print(f"field strength: {strength:g} T ({source}{hint})", file=sys.stderr if assumed else sys.stdout)
     print(*protocol_lines(acquisitions), sep="\n")
     with progress_bar() as bar:
         estimate = estimate_tissue_maps(acquisitions, order, bar)

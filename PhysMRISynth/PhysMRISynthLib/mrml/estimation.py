@@ -13,7 +13,7 @@ from typing import Any
 import slicer
 import slicer.util
 
-from ..errors import EstimationError, ImageError, PhysMRISynthError
+from ..errors import EstimationError, ImageError, PhysMRISynthError, speaking
 from ..headers.dicom_header import is_dicom
 from ..headers.roles import ROLES
 from ..imaging.intake.acquisition import Acquisition
@@ -26,7 +26,7 @@ from ..workflow.worker.process import ProcessTransport, worker_command
 from .dicomSeries import loadSeries
 from .headers import acquisitionFromNode
 from .mapNodes import TissueMapNodes
-from .messages import withoutOptions
+from .remedies import SCRIPT
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
@@ -64,15 +64,13 @@ class Inputs:
         ]
 
 
+@speaking(SCRIPT)
 def estimateJob(inputs: Inputs) -> tuple[EstimateJob, list[str]]:
     """The worker's task, and what the user must be told about it. Raises a PhysMRISynthError that names the node."""
     acquisitions, order = inputs.acquisitions(), inputs.order
-    try:
-        reference_of(acquisitions, order.reference)
-        strength, source = field_strength_of(acquisitions, order.field_strength)
-    except EstimationError as error:
-        raise EstimationError(withoutOptions(str(error))) from error
-    told = [] if not source.startswith("assumed") else [f"No header states the field strength: {strength:g} T is assumed."]
+    reference_of(acquisitions, order.reference)
+    strength, source = field_strength_of(acquisitions, order.field_strength)
+    told = [f"No header states the field strength: {strength:g} T is assumed."] if source == "assumed" else []
     return EstimateJob(acquisitions, replace(order, field_strength=strength)), told
 
 
@@ -124,6 +122,7 @@ class WorkerRun:
                 events.append(self._settled(event))
         return [*events, self._made(*self._making)] if self._making else events
 
+    @speaking(SCRIPT)
     def wait(self, progress: Callable[[str, float], None] | None = None) -> Any:
         """Poll to the end and return the text node of the maps, or None when cancelled; Slicer stays responsive.
 
@@ -137,7 +136,7 @@ class WorkerRun:
                 slicer.app.processEvents()
             time.sleep(_POLL_SECONDS)
         if self.failure is not None:
-            raise EstimationError(self.failure.message)
+            raise EstimationError(self.failure.message, *self.failure.remedies)
         return self.mapsNode
 
     def cancel(self) -> None:
@@ -160,8 +159,6 @@ class WorkerRun:
         if self._sceneClosed:
             _log.warning(_SCENE_CLOSED)
             event = Failed(_SCENE_CLOSED, "input")
-        elif isinstance(event, Failed):
-            event = replace(event, message=withoutOptions(event.message))
         self.busy = False
         self.failure = event if isinstance(event, Failed) else None
         self._letSceneGo()
@@ -176,7 +173,7 @@ class WorkerRun:
         except MemoryError:
             ended: Event = Failed("There is not enough memory for the maps. Close other data and estimate again.", "memory")
         except PhysMRISynthError as error:
-            ended = Failed(str(error), "input")
+            ended = Failed(error.cause, "input", error.remedies)
         except Exception:
             _log.exception("The maps could not be put into the scene.")
             ended = Failed("The maps could not be put into the scene. The log has the details; please report them.", "crash")
@@ -196,8 +193,8 @@ class WorkerRun:
         return _nodesOf(told, dict(self._inputNodes), present, self._scene, self._maps)
 
     def _told(self, report: dict[str, Any]) -> dict[str, Any]:
-        """The report with what the user must know besides, in words for Slicer."""
-        return {**report, "warnings": [withoutOptions(text) for text in (*self._notes, *report.get("warnings", ()))]}
+        """The report with what the user must know besides."""
+        return {**report, "warnings": [*self._notes, *report.get("warnings", ())]}
 
 
 def _nodesOf(

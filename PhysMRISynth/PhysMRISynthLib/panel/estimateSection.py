@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from ..workflow.estimation.knowledge import Knowledge
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
+from .remedies import inPanel
 from .runText import ROLE_TITLES, deviceText, stageText
 from .section import Section, showMessage, toldIn
 from .styles import DOUBTFUL, PLAIN, PRIMARY, edge
@@ -149,8 +150,8 @@ class EstimateSection(Section):
             showMessage(self.ui.estimateResultLabel, _("Cancelled. Nothing was changed."))
             self.panel.log(_("Cancelled."))
         elif isinstance(event, Failed):
-            showMessage(self.ui.estimateWarningLabel, event.message)
-            self.panel.log(event.message)
+            showMessage(self.ui.estimateWarningLabel, inPanel(event))
+            self.panel.log(inPanel(event))
 
     def _progress(self, event: Progress) -> None:
         self.ui.estimateProgressBar.value = round(1000 * event.overall)

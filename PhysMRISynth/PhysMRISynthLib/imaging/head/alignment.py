@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import RegistrationError
+from ...errors import RegistrationError, Remedy
 from ..intake.no_data import has_no_data
 from ..intake.volumes import image_like, same_grid
 
@@ -63,8 +63,9 @@ def align(
     found = _resampled(image, data, grid, register_rigid(image, reference), "rigid registration")
     if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:
         raise RegistrationError(
-            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference. Check that both are of the same patient "
-            "and that their orientation is right, or trust the files' coordinates with --no-register."
+            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference.",
+            Remedy.DO(this="check that both are of the same patient and that their orientation is right"),
+            Remedy.DO_NOT_REGISTER,
         )
     return found
 

@@ -24,7 +24,7 @@ from .visit import FAILED, Make, Row, Task, Visit, make_derivative
 TABLE = "cohort.tsv"
 _NO_IMAGES = "It has no T1w, T2w or FLAIR image. Expected are anat/…_T1w.nii.gz and so on."
 _TWICE = "Several visits are called so: {}. Give each a name and session (ses-…) of its own."
-_UNKNOWN = "The data set has no such participant. Check --participants."
+_UNKNOWN = "The data set has no such participant. Check the participant's label."
 _COLUMNS = {
     "participant": "participant_id", "session": "session_id", "white_matter_t1": "white_matter_T1", "white_matter_t2": "white_matter_T2",
 }  # fmt: skip

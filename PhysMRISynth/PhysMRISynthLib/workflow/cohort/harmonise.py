@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import sidecar_fields
 from ...imaging.intake.volumes import write_image
@@ -97,7 +97,7 @@ def complete_cohort(
     """
     root, derivatives, out = (Path(path).absolute() for path in (root, derivatives, out))
     if out in (root, derivatives):
-        raise ImageError(f"{out} holds acquired images or maps. Choose another --out: synthetic images are never put among them.")
+        raise ImageError(f"{out} holds acquired images or maps: synthetic images are never put among them.", Remedy.CHOOSE_OUTPUT)
     raw, rows = plan(root, batch.participants)
     with_maps = {visit.name: visit for visit in visits_with_maps(derivatives, None)[0]}
     chosen = {role: (specs or {}).get(role) or common_protocol(list(with_maps.values()), role) for role in ROLES}
@@ -131,12 +131,12 @@ def visits_with_maps(derivatives: Path, participants: Sequence[str] | None) -> t
             files = {quantity: path.with_name(f"{name}_{quantity}map.nii.gz") for quantity in ("PD", "T1", "T2")}
             found.append(Visit(labels.get("sub", name), labels.get("ses"), files))
     if not found:
-        raise ImageError(f"There are no maps in {derivatives}. Expected are sub-*/[ses-*/]anat/…{_END} as 'estimate --bids' writes them.")
+        raise ImageError(f"There are no maps in {derivatives}. Expected are sub-*/[ses-*/]anat/…{_END} as an estimate writes them.")
     if participants is None:
         return found, []
     wanted = {f"sub-{name.removeprefix('sub-')}" for name in participants}
     unknown = wanted - {visit.participant for visit in found}
-    rows = [Row(name, None, FAILED, "There are no maps of this participant. Check --participants.") for name in sorted(unknown)]
+    rows = [Row(name, None, FAILED, "There are no maps of this participant. Check the participant's label.") for name in sorted(unknown)]
     return [visit for visit in found if visit.participant in wanted], rows
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...errors import ImageError, PhysMRISynthError
+from ...errors import ImageError, PhysMRISynthError, Remedy
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import fields_beside
 from ...imaging.intake.volumes import TEMPORARY
@@ -85,7 +85,7 @@ def make_derivative(visit: Visit, order: EstimateOrder, root: Path, folder: Path
     strength, source = field_strength_of(acquisitions, order.field_strength)
     estimate = estimate_tissue_maps(acquisitions, order)
     report = write_derivative(estimate, folder, visit.name, {role: _uri(path, root) for role, path in files.items()})
-    told = [f"The field strength of {strength:g} T is {source}."] if source.startswith("assumed") else []
+    told = [f"The field strength of {strength:g} T is assumed: no header states it."] if source == "assumed" else []
     return {**report, "warnings": [*told, *report["warnings"]]}
 
 
@@ -170,11 +170,13 @@ def earlier_report(task: Task, made_from: Mapping[str, Any]) -> dict[str, Any] |
         report = json.loads((place / f"{task.visit.name}_{REPORT}").read_text(encoding="utf-8"))
         before = {name: report["made_from"][name] for name in _OTHER}
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ImageError(f"{place} holds files that this command did not write. Move them, or choose another --out.") from error
+        raise ImageError(
+            f"{place} holds files that this command did not write.", Remedy.DO(this="move them"), Remedy.CHOOSE_OUTPUT
+        ) from error
     if task.overwrite:
         return None
     if other := " and ".join(told for name, told in _OTHER.items() if before[name] != made_from[name]):
-        raise ImageError(f"{place} holds maps that were made {other}. Choose another --out, or add --overwrite.")
+        raise ImageError(f"{place} holds maps that were made {other}.", Remedy.CHOOSE_OUTPUT, Remedy.OVERWRITE)
     return report
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import EstimationError, ProtocolError
+from ...errors import EstimationError, ProtocolError, Remedy
 from ...headers.contradictions import contradictions, disagreements
 from ...headers.contrast_agent import check_contrast_agent, contrast_agent
 from ...headers.dicom_header import dicom_fields, is_dicom
@@ -39,7 +39,7 @@ def read_acquisitions(files: Mapping[str, Path | None], order: EstimateOrder = U
     """
     given = {role: path for role, path in files.items() if path is not None}
     if not given:
-        raise EstimationError("No input: give at least one of --t1w, --t2w and --flair.")
+        raise EstimationError("No input: give at least one of T1w, T2w and FLAIR.")
     for role in order.protocols:
         if role not in given:
             raise EstimationError(f"A protocol is given for {role}, but no image. Give the image too, or leave the protocol out.")
@@ -109,6 +109,6 @@ def field_strength_of(acquisitions: Sequence[Acquisition], given: float | None) 
     stated = {round(tesla, 1 if tesla >= 1.0 else 3) for a in acquisitions if (tesla := a.field_strength) is not None}
     if len(stated) > 1:
         raise EstimationError(
-            f"The headers state different field strengths ({', '.join(map(str, sorted(stated)))} T). Give --field-strength."
+            f"The headers state different field strengths ({', '.join(map(str, sorted(stated)))} T).", Remedy.GIVE_FIELD_STRENGTH
         )
-    return (stated.pop(), "header") if stated else (3.0, "assumed: give --field-strength if it is another")
+    return (stated.pop(), "header") if stated else (3.0, "assumed")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...imaging.intake.volumes import TEMPORARY
 from ...imaging.tissue_maps import PER_CENT
 from ..estimation.estimate import Estimate
@@ -77,12 +77,12 @@ def begin_dataset(root: Path, out: Path, overwrite: bool, made: str = "Tissue ma
     allows that last.
     """
     if out.resolve() == root.resolve():
-        raise ImageError(f"{out} is the data set itself. Choose another --out, for example {out / 'derivatives' / 'physmrisynth'}.")
+        raise ImageError(f"{out} is the data set itself, where {out / 'derivatives' / 'physmrisynth'} would not be.", Remedy.CHOOSE_OUTPUT)
     taken = is_taken(out)  # before the look for a description: what another run that begins now has written is ours, then
     if _is_ours(out):
         _check_source(root, out)
     elif taken and not (overwrite and out.is_dir()):
-        raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
+        raise ImageError(f"{out} exists already and holds no cohort of {_NAME}.", Remedy.CHOOSE_OUTPUT, Remedy.OVERWRITE)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(_description(root, made), indent=2, ensure_ascii=False), out / DESCRIPTION)
@@ -97,8 +97,9 @@ def _check_source(root: Path, out: Path) -> None:
     of = links.get("raw") if isinstance(links, dict) else None
     if of is not None and of != root.resolve().as_uri():
         raise ImageError(
-            f"{out} holds maps of the data set {of}. Choose another --out; if the data set has moved, write "
-            f"{root.resolve().as_uri()} as DatasetLinks.raw into {out / DESCRIPTION}."
+            f"{out} holds maps of the data set {of}. If that data set has moved, write {root.resolve().as_uri()} as DatasetLinks.raw into "
+            f"{out / DESCRIPTION}.",
+            Remedy.CHOOSE_OUTPUT,
         )
 
 

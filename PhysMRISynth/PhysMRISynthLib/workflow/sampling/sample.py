@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import RegistrationError, WeightsError
+from ...errors import RegistrationError, Remedy, WeightsError
 from ...imaging.head.atlas import place_tissues
 from ...imaging.head.head_volumes import LESION, head_volumes
 from ...imaging.head.midline import Midline, midline_of
@@ -222,7 +222,7 @@ def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> S
             installed_weights("sampler")  # before MONAI is asked for
         from ...network.diffusion_weights import sampling_weights
     except ImportError as error:
-        raise WeightsError(f"Sampling needs {error.name}. Install physmrisynth[sampling].") from None
+        raise WeightsError(f"Sampling needs {error.name}.", Remedy.INSTALL(packages=str(error.name), extra="sampling")) from None
     return Sampler(*sampling_weights(sampler, vae))
 
 

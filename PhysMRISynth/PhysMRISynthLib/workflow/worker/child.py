@@ -183,8 +183,9 @@ class Child:
             self._tell("cancelled", number)
         except BaseException as error:
             message, kind = failure_of(error)
+            remedies = error.remedies if isinstance(error, PhysMRISynthError) else ()
             _log.warning("The job failed: %r", error, exc_info=kind != "input")
-            self._tell("failed", number, message=message, kind=kind)
+            self._tell("failed", number, message=message, kind=kind, remedies=[step.as_json() for step in remedies])
         else:
             self._tell("finished", number)
         self._folder = None
@@ -209,11 +210,11 @@ class Child:
 
 
 def failure_of(error: BaseException) -> tuple[str, FailureKind]:
-    """What to tell the user about an exception, and its kind; nothing technical, which is in the log."""
+    """The cause of an exception in a user's words, and its kind; nothing technical, which is in the log."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
         return "There was not enough memory. Close other programs or data, or choose the CPU as device or the literature prior.", "memory"
     if isinstance(error, PhysMRISynthError):
-        return str(error), "missing" if isinstance(error, WeightsError) else "input"
+        return error.cause, "missing" if isinstance(error, WeightsError) else "input"
     if isinstance(error, ImportError):
         package = (error.name or "").partition(".")[0]
         named = f"the Python package '{package}'" if package else "a Python package"

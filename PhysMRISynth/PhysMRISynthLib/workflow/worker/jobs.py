@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...errors import PhysMRISynthError
+from ...errors import PLAIN, PhysMRISynthError, Step, Words, worded
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.tissue_maps import TissueMaps
 from ..estimation.order import USUAL, EstimateOrder
@@ -76,10 +76,15 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Failed:
-    """The job ended without a result; ``message`` tells a user why, and what to do."""
+    """The job ended without a result; ``message`` tells a user why, and ``remedies`` what to do."""
 
     message: str
     kind: FailureKind
+    remedies: tuple[Step, ...] = ()
+
+    def told(self, words: Words = PLAIN) -> str:
+        """Why, and what to do in the words of a skin."""
+        return worded(self.message, self.remedies, words)
 
 
 Event = Progress | Finished | Cancelled | Failed
