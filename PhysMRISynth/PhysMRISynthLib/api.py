@@ -247,8 +247,10 @@ def sample(
     ------
     WeightsError
         When weights, torch or MONAI are missing.
-    EstimationError
-        For a value out of bounds or an unknown condition.
+    OrderError
+        For a value out of bounds.
+    PhysMRISynthError
+        For an unknown condition.
     """
     order = SampleOrder(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
     return installed_sampler().head(order, progress)
