@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network import condenser_weights, diffusion_weights
 from PhysMRISynthLib.network.condenser_weights import load_expander, write_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, save_sampler
@@ -20,6 +19,7 @@ from PhysMRISynthLib.network.weights import load_weights, save_weights, write_ma
 
 from . import ship_sampler
 from . import ship_vae as ship
+from .command_line import finish
 
 _BEGIN, _END = "## Metrics\n\n", "\n\n## Configuration"
 
@@ -51,11 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, weights.json and the cards")
     parser.add_argument("--note", required=True, help="what the cards say above the tables of an evaluation")
     options = parser.parse_args(arguments)
-    try:
-        convert(options.out, options.note)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+    return finish(parser, lambda: convert(options.out, options.note))
 
 
 if __name__ == "__main__":
