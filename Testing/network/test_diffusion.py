@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from physmrisynth_training.learning.ldm_config import CondenserTrainingConfig
+from physmrisynth_training.learning.latent_config import CondenserTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import diffusion as diffusion_module
 from PhysMRISynthLib.network import weights as weights_module

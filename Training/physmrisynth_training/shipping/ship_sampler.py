@@ -27,7 +27,7 @@ from PhysMRISynthLib.network.weights import write_manifest
 
 from ..evaluation.results import atomically
 from ..learning.checkpoint import load_checkpoint
-from ..learning.ldm_config import LatentTrainingConfig
+from ..learning.latent_config import LatentTrainingConfig
 from ..learning.train_condenser import condenser_of
 from ..learning.train_vae import TRAINING_HEADS
 from .model_card import read_metrics
