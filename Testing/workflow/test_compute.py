@@ -198,7 +198,7 @@ def test_numpy_computes_unless_a_device_is_asked_for(wanted: str) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_why_not", lambda name: "this installation of torch does not see one")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EstimationError, match=r"'cuda' cannot be used .*--device auto or cpu"):
         estimate_tissue_maps([], prior="literature", device="cuda")
 
