@@ -36,7 +36,7 @@ def infer(
     field_strength: float,
     device: torch.device,
     progress: Callable[[float], None] = lambda fraction: None,
-    tiles: Sequence[int] = TILES,
+    tiles: tuple[int, ...] = TILES,
 ) -> Inference:
     """One pass over images (z, y, x; 1 mm, axes towards superior, posterior, left).
 
@@ -58,7 +58,7 @@ def decode(
     device: torch.device,
     precision: str,
     progress: Callable[[float], None] = lambda fraction: None,
-    tiles: Sequence[int] = TILES,
+    tiles: tuple[int, ...] = TILES,
 ) -> np.ndarray:
     """Probabilities (classes, z, y, x) of the head that a ``latent`` (channels, z/factor, y/factor, x/factor) stands for, float32.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import PhysMRISynthError, WeightsError
 from ..resource_files import RESOURCES
+from ..whole_file import whole_file
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
@@ -74,9 +75,8 @@ def _statistics(familiarity: Familiarity) -> dict[str, Tensor]:
 
 def write_tensors(tensors: dict[str, Tensor], told: dict[str, str], path: Path) -> str:
     """Write tensors with what is ``told`` of them into a safetensors file, whole or not at all; returns its SHA-256."""
-    temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary, metadata=told)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=told)
     return file_sha256(path)
 
 
@@ -157,9 +157,8 @@ def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
     and size; weights of other kinds stay listed."""
     entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
     others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-    temporary = manifest.with_suffix(".partial")
-    temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(manifest)
+    with whole_file(manifest) as temporary:
+        temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
 
 
 def installed_weights(kind: str) -> tuple[Path, str]:

@@ -24,8 +24,8 @@ from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
 from PhysMRISynthLib.network.weights import write_manifest
+from PhysMRISynthLib.whole_file import whole_file
 
-from ..evaluation.results import atomically
 from ..learning.checkpoint import load_checkpoint
 from ..learning.latent_config import LatentTrainingConfig
 from ..learning.train_condenser import condenser_of
@@ -73,7 +73,8 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
         files.append(condenser_weights.FILE)
     found = {} if metrics is None else read_metrics(metrics, of)
     text = sampler_card(weights, {file: (out / file).stat().st_size for file in files}, found)
-    atomically(out / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    with whole_file(out / CARD) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ... import __version__
 from ...errors import ImageError, PhysMRISynthError
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import fields_beside
-from ...imaging.intake.volumes import TEMPORARY
+from ...whole_file import TEMPORARY
 from ..results.bids_derivatives import REPORT, write_derivative
 from ..results.outputs import write_json
 
