@@ -15,6 +15,7 @@ from PhysMRISynthLib.imaging.head.known_head import KnownHead, coverage, map_err
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 
 pytestmark = pytest.mark.slow
 LARGEST_ERROR = {"PD": 5.0, "T1": 5.0, "T2": 7.0}
@@ -53,7 +54,7 @@ def _estimated(labels: Path, number: int, draw: int, names: tuple[str, ...] = tu
     """A draw of a head, and the estimate from the named inputs."""
     truth, images = _simulated(labels, 100 * number + draw)
     inputs = [Acquisition(name, volume_from_image(images[name]), PROTOCOLS[name]) for name in names]
-    return truth, estimate_tissue_maps(inputs, prior="literature" if draw else "network")
+    return truth, estimate_tissue_maps(inputs, EstimateOrder(prior="literature" if draw else "network"))
 
 
 def test_three_inputs_give_maps_to_trust(labels: Labels, record_property: Callable[[str, object], None]) -> None:

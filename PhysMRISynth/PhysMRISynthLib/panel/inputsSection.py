@@ -18,6 +18,7 @@ from ..workflow.estimation.knowledge import Knowledge, knowledge_of, worst
 from .choices import Choices
 from .inputForm import SEQUENCE_OF_ROLE, InputForm, statedValues, textOf
 from .protocolText import valuesHtml
+from .remedies import inPanel
 from .runText import ROLE_TITLES
 from .sampleData import NAMES
 from .section import Section, showMessage, toldIn
@@ -95,7 +96,7 @@ class InputRow:
             self.fieldStrength = stated_field_strength(found.fields, self.node.GetName()) if found.fields else None
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
-            self.problem = str(error)
+            self.problem = inPanel(error)
             self.values.text = MARKED.format(escape(self.problem))
 
     def _showState(self) -> None:

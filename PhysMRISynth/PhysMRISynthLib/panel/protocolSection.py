@@ -22,6 +22,7 @@ from .livePreview import LivePreview
 from .parameterRows import ParameterRows
 from .presetChoice import ACQUIRED, RECENT, entries, makeButtons, noteHtml, presetTip, signalsText
 from .protocolState import ProtocolState, noiseOf
+from .remedies import inPanel
 from .section import Section, showMessage, toldIn
 
 NOISE = frozenset(("noisy", "snr", "noiseSeed"))
@@ -206,7 +207,7 @@ class ProtocolSection(Section):
             protocol = self.state.protocol()
         except ProtocolError as error:
             self.live.stop()
-            showMessage(self.ui.protocolMessageLabel, str(error))
+            showMessage(self.ui.protocolMessageLabel, inPanel(error))
             return None
         showMessage(self.ui.protocolMessageLabel, self.live.trouble)
         return protocol

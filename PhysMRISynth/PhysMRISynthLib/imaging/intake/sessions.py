@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError, ProtocolError
+from ...errors import ImageError, ProtocolError, Remedy
 from ...headers.contrast_agent import names_agent
 from ...headers.image_type import is_derived, what_it_is
 from ...headers.preference import (
@@ -80,8 +80,9 @@ def find_session(folder: Path) -> Session:
     if len(found) > 1:
         names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
         raise ImageError(
-            f"{folder} holds {len(found)} visits: {', '.join(names)}. Choose the folder of one of them, "
-            "or give the images with --t1w, --t2w and --flair."
+            f"{folder} holds {len(found)} visits: {', '.join(names)}.",
+            Remedy.DO(this="choose the folder of one of them"),
+            Remedy.GIVE_IMAGES,
         )
     return found[0]
 
