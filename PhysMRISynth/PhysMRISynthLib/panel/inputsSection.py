@@ -21,7 +21,7 @@ from .protocolText import valuesHtml
 from .runText import ROLE_TITLES
 from .sampleData import NAMES
 from .section import Section, showMessage, toldIn
-from .styles import MARKED
+from .styles import WARNED
 
 _ENTERED = "entered"
 _DEMO = "MS12"
@@ -96,7 +96,7 @@ class InputRow:
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
             self.problem = str(error)
-            self.values.text = MARKED.format(escape(self.problem))
+            self.values.text = WARNED.format(escape(self.problem))
 
     def _showState(self) -> None:
         """A circle beside the name says how much is known."""
@@ -183,7 +183,7 @@ class InputsSection(Section):
         unknown = [ROLE_TITLES[row.role] for row in self.rows if row.node and row.knowledge is Knowledge.UNKNOWN]
         parts = []
         if unknown:
-            told = _("Nothing is known about how {listed} was acquired: T1 and T2 may be wrong by half or more. Enter values above.")
+            told = _("Acquisition parameters unknown: {listed}. T1 and T2 may be wrong by half or more. Enter the values above.")
             parts.append(told.format(listed=", ".join(unknown)))
         if self.fieldAssumed:
             parts.append(_("Field strength unknown: 3 T is assumed. Enter it above."))
