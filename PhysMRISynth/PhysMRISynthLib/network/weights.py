@@ -159,9 +159,11 @@ def network_of(
 
 def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
     """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler", "expander") are the file ``path``, beside it, with its hash
-    and size; weights of other kinds stay listed."""
+    and size; weights of other kinds stay listed, and what else is said of the same file."""
     entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
     others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    if others.get(kind, {}).get("sha256") == entry["sha256"]:
+        entry = {**others[kind], **entry}
     with whole_file(manifest) as temporary:
         temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
 
