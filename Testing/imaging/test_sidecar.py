@@ -154,6 +154,33 @@ def test_values_that_cannot_be_are_refused_by_the_sidecars_name(fields: dict, ca
         protocol_from_sidecar(fields, "t2w", "sidecar scan.json")
 
 
+@pytest.mark.parametrize(
+    "stated",
+    (
+        {"RepetitionTime": "4.5", "EchoTime": "0.1"},
+        {"RepetitionTime": [4.5], "EchoTime": ["0.1"]},
+        {"RepetitionTime": "4.5 s", "EchoTime": "100 ms", "FlipAngle": "150 deg"},
+        {"RepetitionTime": 4.5, "EchoTime": 0.1, "InversionTime": "", "FlipAngle": "n/a"},
+    ),
+    ids=("texts", "lists of one", "with units", "stating nothing"),
+)
+def test_numbers_are_read_as_converters_write_them(stated: dict) -> None:
+    values = protocol_from_sidecar(stated, "t2w", "sidecar").values
+    assert (values["TR"], values["TE"]) == pytest.approx((4500.0, 100.0))
+
+
+@pytest.mark.parametrize("stated", ([0.02, 0.1], "0,1", True, {"value": 0.1}))
+def test_what_is_no_single_number_is_refused(stated: object) -> None:
+    with pytest.raises(ProtocolError, match=r"EchoTime is .*, not a number in seconds"):
+        protocol_from_sidecar({"RepetitionTime": 4.5, "EchoTime": stated}, "t2w", "sidecar")
+
+
+@pytest.mark.parametrize("written", (["ORIGINAL", "PRIMARY", "P", "ND"], "ORIGINAL\\PRIMARY\\P\\ND", "['ORIGINAL', 'PRIMARY', 'P', 'ND']"))
+def test_a_phase_image_is_refused_however_its_type_is_written(written: object) -> None:
+    with pytest.raises(ImageError, match="a phase image"):
+        acquisition("t2w", VOLUME, parse_protocol("tse"), {"ImageType": written})
+
+
 @pytest.mark.parametrize("role", ("t1w", "t2w", "flair"))
 def test_an_assumed_protocol_is_always_announced(role: str) -> None:
     protocol = default_protocol(role)
