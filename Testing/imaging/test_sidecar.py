@@ -78,7 +78,7 @@ def test_seconds_become_milliseconds_and_every_value_says_where_it_is_from() -> 
 
 
 def test_a_train_that_is_assumed_does_not_claim_to_come_from_the_sidecar() -> None:
-    protocol = protocol_from_sidecar({"RepetitionTime": 2.4, "InversionTime": 1.0}, "t1w", "sidecar scan.json")
+    protocol = protocol_from_sidecar({"RepetitionTime": 2.2, "InversionTime": 1.0}, "t1w", "sidecar scan.json")
     assert protocol.sources["ESP"] == "assumed: usual echo spacing, which the header does not state"
     assert protocol.sources["N"] == "assumed: usual train; the header states no train length"
     assert protocol.assumed == ("TE=3.16 ms", "FA=8 °", "ESP=7.6 ms", "N=176")

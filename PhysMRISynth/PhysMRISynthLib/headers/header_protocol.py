@@ -72,7 +72,7 @@ def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
     else:
         timing, told = _repetition(fields, family.sequence, source)
         timing.update(_readout_train(family.sequence, {**values, **timing}, fields))
-    protocol = _complete(family.sequence, {**values, **timing}, source)
+    protocol = _complete(family.sequence, {**timing, **values}, source)
     return replace(protocol, notes=(*notes, *_concluded(family), *told))
 
 
