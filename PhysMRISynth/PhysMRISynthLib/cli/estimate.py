@@ -30,15 +30,17 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
         "--also", nargs=3, action="append", default=[], metavar=("ROLE", "FILE", "SPEC"),
         help="a further input: pdw, t1w_2, t2w_2 or flair_2, with its protocol; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
-    parser.add_argument("--out", type=Path, help="folder for the maps, or of the derivatives")
+    parser.add_argument(
+        "--session", type=Path, metavar="DIR", help="one visit's folder: BIDS, OASIS-3, DICOM, or names with T1w, T2w, FLAIR"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the maps, or for the derivatives")
     parser.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
     parser.add_argument("--dry-run", action="store_true", help="only show the protocols, their sources and the best verdict to expect")
     cohort = parser.add_argument_group("many visits")
-    cohort.add_argument("--bids", type=Path, metavar="ROOT", help="every visit of a data set; what is complete in --out is kept")
-    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these (sub-01 or 01)")
-    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="visits at a time (1)")
-    cohort.add_argument("--scheduler", metavar="ADDRESS", help="on the workers of this dask scheduler, such as tcp://host:8786")
+    cohort.add_argument("--bids", type=Path, metavar="ROOT", help="every visit of a data set; complete visits in --out are kept")
+    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these participants (sub-01 or 01)")
+    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="number of visits at a time (1)")
+    cohort.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler whose workers to use, such as tcp://host:8786")
     parser.set_defaults(command=_estimate)
 
 
@@ -53,16 +55,16 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     for role in ROLES:
         parser.add_argument(f"--{role}", type=Path, metavar="FILE")
         parser.add_argument(
-            f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); else the header's, else a default"
+            f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); default: the header's, else assumed"
         )
-    parser.add_argument("--allow-contrast-agent", action="store_true", help="take a T1w image after a contrast agent, with a warning")
-    parser.add_argument("--field-strength", type=float, metavar="TESLA", help="else from the headers, else 3")
-    parser.add_argument("--reference", choices=ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
+    parser.add_argument("--allow-contrast-agent", action="store_true", help="accept a contrast-enhanced T1w image, with a warning")
+    parser.add_argument("--field-strength", type=float, metavar="TESLA", help="default: from the headers, else 3")
+    parser.add_argument("--reference", choices=ROLES, help="input whose grid the maps get (T1w, else T2w, else FLAIR)")
     parser.add_argument(
         "--register",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="register the inputs (when omitted: only where grids differ)",
+        help="register the inputs (default: only where grids differ or images moved)",
     )
     parser.add_argument("--prior", choices=("auto", "network", "literature"), default="auto")
     parser.add_argument(
@@ -72,7 +74,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="what computes; auto: the network on a graphics card if one works, the rest on the CPU",
     )
     parser.add_argument("--overwrite", action="store_true")
-    parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} where the verdict is not to use the maps")
+    parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} if the verdict is 'do not use'")
 
 
 def _estimate(options: argparse.Namespace) -> int:
