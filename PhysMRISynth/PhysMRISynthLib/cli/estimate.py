@@ -30,10 +30,8 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
         "--also", nargs=3, action="append", default=[], metavar=("ROLE", "FILE", "SPEC"),
         help="a further input: pdw, t1w_2, t2w_2 or flair_2, with its protocol; may be repeated",
     )  # fmt: skip
-    parser.add_argument(
-        "--session", type=Path, metavar="DIR", help="one visit's folder: BIDS, OASIS-3, DICOM, or names with T1w, T2w, FLAIR"
-    )
-    parser.add_argument("--out", type=Path, help="folder for the maps, or for the derivatives")
+    parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
+    parser.add_argument("--out", type=Path, help="folder for the maps, or of the derivatives")
     parser.add_argument("--spacing", type=float, metavar="MM", help="maps at isotropic voxels over the reference's extent")
     parser.add_argument("--dry-run", action="store_true", help="only show the protocols, their sources and the best verdict to expect")
     cohort = parser.add_argument_group("many visits")
@@ -64,7 +62,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "--register",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="register the inputs (default: only where grids differ or images moved)",
+        help="register the inputs (when omitted: only where grids differ)",
     )
     parser.add_argument("--prior", choices=("auto", "network", "literature"), default="auto")
     parser.add_argument(
