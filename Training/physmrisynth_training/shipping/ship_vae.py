@@ -27,8 +27,9 @@ from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS, Familiarity, population_of
+from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights
 from PhysMRISynthLib.workflow.estimation.network_prior import network_prior
 
 from ..learning.checkpoint import load_checkpoint
