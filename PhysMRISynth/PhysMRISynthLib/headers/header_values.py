@@ -11,16 +11,16 @@ from ..errors import ProtocolError
 Values = dict[str, tuple[float, str]]
 """Values (ms, degrees, pulses) by the parameter's name, each with its source."""
 SERIES_NAMES = ("SeriesDescription", "ProtocolName")
-"""What people call a series, the clearer one first."""
+"""Fields with the name of a series, the clearer one first."""
 SHORTEST_INVERSION_PERIOD = 300.0
 """ms: a gradient echo with a shorter repetition time states the time from pulse to pulse."""
 _REPETITIONS = ("RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTime", "RepetitionTimeExcitation", "EchoSpacing")
-"""What headers call repetition times. Converters confuse them, so that their lengths decide which one is meant."""
+"""Fields for repetition times. Converters confuse them, so their values decide which one is meant."""
 _ALIKE = 0.01
 
 
 def stated_number(fields: Mapping[str, Any], name: str) -> float | None:
-    """A field as a number, None where there is none. Raises ProtocolError when it is something else."""
+    """A field as a number, None if absent. Raises ProtocolError for anything else."""
     value = fields.get(name)
     if value is None:
         return None
@@ -48,7 +48,7 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
 
 
 def series_names(fields: Mapping[str, Any]) -> list[str]:
-    """What a header calls its series: description, then protocol; those there are."""
+    """A header's names of its series that are present: description, then protocol."""
     return [text for name in SERIES_NAMES if (text := text_of(fields, name))]
 
 
@@ -72,7 +72,7 @@ def repetition_times(fields: Mapping[str, Any], source: str) -> tuple[Values, Va
 
 
 def one_of(candidates: Values, meaning: str) -> tuple[tuple[float, str] | None, tuple[str, ...]]:
-    """The first of several values of one ``meaning``, None where there is none; and a note where another one differs."""
+    """The first of several values of one ``meaning``, None if there is none; and a note if another one differs."""
     if not candidates:
         return None, ()
     (first, (value, _)), *others = candidates.items()
