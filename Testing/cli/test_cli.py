@@ -232,7 +232,7 @@ def test_presets_and_info_list_what_there_is(capsys: pytest.CaptureFixture[str])
         (["--t1w-protocol", "mprage,TR=2400,TI=3000"], "TI must be shorter than TR"),
         (["--t1w-protocol", "mprage,XX=1"], "it takes TR, TI"),
         (["--t1w-protocol", "nonsense"], "neither a preset"),
-        (["--flair-protocol", "flair"], "without --flair"),
+        (["--flair-protocol", "flair"], "protocol is given for flair, but no image"),
         (["--field-strength", "7"], "between 1 and 4 T"),
         (["--reference", "flair"], "not among the inputs"),
         (["--device", "cuda"], "--device auto or cpu"),

@@ -230,7 +230,7 @@ def test_a_model_without_conditions_and_of_slices() -> None:
     assert torch.isfinite(model(torch.randn(2, 2, 12, 8), torch.zeros(2, 0)))
 
 
-def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path) -> None:
     """Away from the tiles' faces; group normalisation would see the tile, so this network normalises by voxel."""
     save_weights(tiny_vae(), {}, tmp_path / "vae.safetensors")
     weights = load_weights(tmp_path / "vae.safetensors")
@@ -238,9 +238,8 @@ def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path, monkeypatch: pytest
     whole = decode(weights, latent, CPU, "32-true")
     assert whole.shape == (13, 96, 48, 32)
     np.testing.assert_allclose(whole.sum(axis=0), 1.0, atol=1e-5)
-    monkeypatch.setattr("PhysMRISynthLib.network.inference._TILES", (64,))
     told: list[float] = []
-    tiled = decode(weights, latent, CPU, "32-true", told.append)
+    tiled = decode(weights, latent, CPU, "32-true", told.append, tiles=(64,))
     assert len(told) > 1 and told[-1] == 1
     for far in (slice(0, 20), slice(-20, None)):
         np.testing.assert_allclose(tiled[:, far], whole[:, far], atol=1e-4)

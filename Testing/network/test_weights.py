@@ -21,6 +21,7 @@ from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
 from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
+from Testing.refusals import refused
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 
@@ -45,7 +46,7 @@ def test_weights_come_back_as_they_are_stored_with_their_card(saved: tuple[Tissu
 
 
 def test_a_missing_file_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no network weights.*--prior literature"):
+    with refused(WeightsError, r"no network weights.*--prior literature"):
         load_weights(tmp_path / "none.safetensors")
 
 
@@ -212,10 +213,10 @@ def test_damaged_weights_are_never_passed_over_in_silence(prior: str, shipped: P
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"not the shipped ones.*--prior literature"):
+    with refused(WeightsError, r"not the shipped ones.*--prior literature"):
         usable_weights(prior)
     path.unlink()
-    with pytest.raises(WeightsError, match=r"no network weights.*--prior literature"):
+    with refused(WeightsError, r"no network weights.*--prior literature"):
         usable_weights(prior)
     assert usable_weights("literature") is None
 

@@ -126,6 +126,14 @@ def test_any_version_of_the_extension_will_do(computer: Computer, monkeypatch: p
     assert computer.ask("network") and computer.present >= REAL - {"threadpoolctl"}
 
 
+def test_a_test_run_of_slicer_asks_nobody_and_installs_nothing(computer: Computer) -> None:
+    slicer.app.testing = True
+    assert not computer.ask("network") and not computer.ask("literature") and not computer.installation.ensureSampling()
+    assert not computer.calls and computer.dialogs.texts("errorDisplay") == []
+    importlib.import_module("slicer.packaging").pip_ensure(["einops>=0.7"])
+    assert not computer.calls, "Slicer's own function would install nothing either"
+
+
 def test_declining_installs_nothing(computer: Computer) -> None:
     computer.dialogs.answer = False
     assert not computer.ask("literature") and not computer.ask("network")

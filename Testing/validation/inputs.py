@@ -20,6 +20,7 @@ import numpy as np
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from Testing.validation.anatomies import ANATOMIES
 from Testing.validation.defects import DEFECTS, Defect, Scans, acquisitions, clean_scans, known_head
 
@@ -57,7 +58,7 @@ def _changed(defect: Defect, head: KnownHead) -> Scans:
 def outcome(case: Case, prior: str) -> tuple[str, str, str]:
     """Errors (median of brain tissue in %, T1 T2 PD), verdict, and what is said first."""
     try:
-        found: Any = estimate_tissue_maps(acquisitions(case.scans()), prior=prior)
+        found: Any = estimate_tissue_maps(acquisitions(case.scans()), EstimateOrder(prior=prior))
     except PhysMRISynthError as error:
         return "–", "refused", str(error)
     errors = map_errors(found.maps, case.head)["brain"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-
 
 def natural(text: str) -> int:
     """A whole number from 0 on."""

@@ -16,9 +16,8 @@ from .arguments import positive
 from .progress import progress_bar
 
 if TYPE_CHECKING:
+    from ..workflow.cohort.data_set import Batch
     from ..workflow.cohort.visit import Row
-
-_Run = Callable[[Callable[["Row", int, int], None]], "list[Row]"]
 
 
 def add_cohort_options(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +59,7 @@ def render_data_set(options: argparse.Namespace) -> None:
         raise ProtocolError("--snr is for one image. Leave it out with --bids.")
     if options.protocol is None or options.null:
         raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
-    how = (options.participants, options.jobs, options.scheduler, options.overwrite)
-    _told(options.out, lambda done: render_cohort(options.bids, options.out, [options.protocol], *how, done, options.device))
+    _told(options, lambda batch: render_cohort(options.bids, options.out, [options.protocol], batch, options.device))
 
 
 def _complete(options: argparse.Namespace) -> None:
@@ -71,13 +69,12 @@ def _complete(options: argparse.Namespace) -> None:
     specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     for spec in filter(None, specs.values()):
         protocol_from_spec(spec)  # refused before the first visit
-    how = (options.participants, options.jobs, options.scheduler, options.overwrite)
-    _told(options.out, lambda done: complete_cohort(options.bids, options.maps, options.out, specs, *how, done))
+    _told(options, lambda batch: complete_cohort(options.bids, options.maps, options.out, specs, batch))
 
 
-def _told(out: Path, run: _Run) -> None:
+def _told(options: argparse.Namespace, run: Callable[[Batch], list[Row]]) -> None:
     """Run a cohort with a line for each visit."""
-    from ..workflow.cohort.data_set import TABLE
+    from ..workflow.cohort.data_set import TABLE, Batch
     from ..workflow.cohort.thumbnails import INDEX
     from ..workflow.cohort.visit import FAILED
 
@@ -90,10 +87,10 @@ def _told(out: Path, run: _Run) -> None:
             print(f"{count} of {total}: {name} {row.status}{f': {row.reason}' if row.reason else ''}", flush=True)
             bar(f"{count} of {total} visits", count / total)
 
-        rows = run(done)
+        rows = run(Batch(options.participants, options.jobs, options.scheduler, options.overwrite, done))
     counts = Counter(row.status for row in rows)
     words = ", ".join(f"{count} {status}" for status, count in counts.items())
-    print(f"{words} after {time.perf_counter() - start:.0f} s. Table: {out / TABLE}; pictures: {out / INDEX}")
+    print(f"{words} after {time.perf_counter() - start:.0f} s. Table: {options.out / TABLE}; pictures: {options.out / INDEX}")
     if counts[FAILED]:
         raise EstimationError(f"{counts[FAILED]} of {len(rows)} visits failed; the table says why. Run again: what is complete is kept.")
 

@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ImageError
+from ..errors import ImageError, Remedy
 from .header_values import SERIES_NAMES, number_of, text_of
 from .sequence_family import plain, words
 
@@ -66,8 +66,8 @@ def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool 
     cause = f"{name} was taken after a contrast agent ({agent})"
     if role == "t1w" and not allowed:
         raise ImageError(
-            f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out. "
-            "Use --allow-contrast-agent to accept it anyway."
+            f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out.",
+            Remedy.ALLOW_CONTRAST_AGENT,
         )
     return f"{cause}, which shortens T1: the maps are wrong where it went, in vessels and lesions."
 

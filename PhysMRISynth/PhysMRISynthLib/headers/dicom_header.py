@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImageError
+from ..errors import ImageError, Remedy
 
 SECONDS = {"RepetitionTime": "0018,0080", "EchoTime": "0018,0081", "InversionTime": "0018,0082"}
 """Fields in seconds (DICOM: ms) with their tags in a classic header; so are the next two, in the header's own unit."""
@@ -98,7 +98,9 @@ def _read(path: Path) -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError(f"{path} is DICOM, which needs the Python package pydicom. Install physmrisynth[dicom].") from error
+        raise ImageError(
+            f"{path} is DICOM, which needs the Python package pydicom.", Remedy.INSTALL(packages="pydicom", extra="dicom")
+        ) from error
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         cause = None if "SOPClassUID" in header else "it states no SOP class"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, Remedy
 from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import sequence_named
 from .contradictions import contradictions
@@ -51,8 +51,7 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
     try:
         return _protocol(fields, role, source)
     except ProtocolError as error:
-        remedy = "" if "command line" in str(error) else " Give the protocol on the command line."
-        raise ProtocolError(f"{source}: {error}{remedy}") from error
+        raise ProtocolError(f"{source}: {error.cause}", *(error.remedies or (Remedy.GIVE_PROTOCOL(form=""),))) from error
 
 
 def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
@@ -73,7 +72,7 @@ def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
     else:
         timing, told = _repetition(fields, family.sequence, source)
         timing.update(_readout_train(family.sequence, {**values, **timing}, fields))
-    protocol = _complete(family.sequence, {**values, **timing}, source)
+    protocol = _complete(family.sequence, {**timing, **values}, source)
     return replace(protocol, notes=(*notes, *_concluded(family), *told))
 
 
@@ -152,5 +151,5 @@ def stated_field_strength(fields: Mapping[str, Any], source: str) -> float | Non
     try:
         value = float(text[1]) if text else stated_number(fields, "MagneticFieldStrength")
     except ProtocolError as error:
-        raise ProtocolError(f"{source}: {error} Correct it, or give --field-strength.") from error
+        raise ProtocolError(f"{source}: {error}", Remedy.DO(this="correct it"), Remedy.GIVE_FIELD_STRENGTH) from error
     return value / _GAUSS if value is not None and value > _MOST_TESLA else value

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, Remedy
 from .header_values import SERIES_NAMES, SHORTEST_INVERSION_PERIOD, number_of, text_of
 
 LONGEST_BELIEVABLE_ECHO_TIME = 250.0
@@ -145,21 +145,22 @@ def sequence_family(fields: Mapping[str, Any], role: str) -> Family:
     kind, told_by = _kind(fields)
     if kind.other:
         raise ProtocolError(
-            f"{told_by} tells {kind.other.upper()}, whose protocol headers do not state. Give it on the command line ({kind.other},…)."
+            f"{told_by} tells {kind.other.upper()}, whose protocol headers do not state.", Remedy.GIVE_PROTOCOL(form=f" ({kind.other},…)")
         )
     if kind.readout == "epi":
         raise ProtocolError(f"{told_by} tells echo planar imaging, which is not supported. Give a T1w, T2w or FLAIR image.")
     if role == "t1w":
         if kind.readout == "tfe" and not kind.inverted:
             raise ProtocolError(
-                f"{told_by} tells a turbo field echo, but not whether an inversion precedes it. "
-                "Give the protocol on the command line: mprage,… with an inversion, spgr,… without."
+                f"{told_by} tells a turbo field echo, but not whether an inversion precedes it.",
+                Remedy.GIVE_PROTOCOL(form=": mprage,… with an inversion, spgr,… without"),
             )
         return Family(_t1w_sequence(kind, fields), told_by)
     if kind.readout in _GRADIENT_ECHOES:
         raise ProtocolError(
-            f"By {told_by} this {role} image is a gradient echo, whose contrast is T2*. "
-            "Give a spin echo, or the protocol on the command line."
+            f"By {told_by} this {role} image is a gradient echo, whose contrast is T2*.",
+            Remedy.DO(this="give a spin echo"),
+            Remedy.GIVE_PROTOCOL(form=""),
         )
     if role == "flair":
         return Family("flair", told_by)
@@ -216,8 +217,8 @@ def _named_inversion_recovery(fields: Mapping[str, Any]) -> str:
         if any(pattern.search(plain(text_of(fields, name))) for name in NAMES):
             return sequence
     raise ProtocolError(
-        "the header tells an inversion, but not its time, which alone tells STIR from FLAIR. "
-        "Give the protocol on the command line: stir,… or flair,…."
+        "the header tells an inversion, but not its time, which alone tells STIR from FLAIR.",
+        Remedy.GIVE_PROTOCOL(form=": stir,… or flair,…"),
     )
 
 

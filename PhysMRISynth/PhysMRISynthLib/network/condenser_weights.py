@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import WeightsError
+from ..errors import Remedy, WeightsError
 from .condenser import Condenser, CondenserConfig, Expander
 from .storage import restored, stored
 from .weights import check_finite, identities, network_of, read_tensors, write_tensors
@@ -22,7 +22,7 @@ STEP = 0.055
 _FORMAT = "physmrisynth-expander-1"
 _IN_FULL = ("space.mean", "space.sd", "space.axes", "space.spread")
 """The few numbers that all positions share, kept in full; half precision suffices for those of single positions."""
-_REINSTALL = "Reinstall the extension, or train with 'physmrisynth train condenser'."
+_REINSTALL = (Remedy.REINSTALL, Remedy.DO(this="train with 'physmrisynth train condenser'"))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch.nn import functional
 
-from ..errors import EstimationError
+from ..errors import EstimationError, Remedy
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -60,7 +60,7 @@ def choose_device(wanted: str = "auto") -> torch.device:
         if reason is None:
             return torch.device(name)
         if wanted != "auto":
-            raise EstimationError(f"The device '{wanted}' cannot be used ({reason}). Use --device auto or cpu.")
+            raise EstimationError(f"The device '{wanted}' cannot be used ({reason}).", Remedy.COMPUTE_ON_CPU)
     return torch.device("cpu")
 
 
@@ -108,4 +108,4 @@ def with_fallback(work: Callable[[torch.device, int], Result], device: torch.dev
             free_memory(device)
     if device.type != "cpu":
         return with_fallback(work, torch.device("cpu"), tiles)
-    raise EstimationError("Not enough memory for the network. Close other programs, or use --prior literature.")
+    raise EstimationError("Not enough memory for the network.", Remedy.DO(this="close other programs"), Remedy.USE_LITERATURE_PRIOR)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import Remedy, WeightsError
 from . import condenser_weights
 from .condenser_weights import CODES_SHA256, ExpanderWeights, load_expander
 from .diffusion import LatentDiffusion
@@ -25,7 +25,7 @@ STEP = 0.055
 """Quantisation step of large tensors in a file: a relative error of 1.6 %."""
 _FORMAT = "physmrisynth-sampler-3"
 _PACKED = ("unet.",)
-_REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
+_REINSTALL = (Remedy.REINSTALL, Remedy.DO(this="train with 'physmrisynth train ldm'"))
 
 
 @dataclass(frozen=True)

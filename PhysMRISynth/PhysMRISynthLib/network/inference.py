@@ -16,7 +16,7 @@ from .head_view import Inference
 from .vae import Posterior, TissuePrediction, TissueVAE
 from .weights import Weights
 
-_TILES = (4096, 128, 96, 64)
+TILES = (4096, 128, 96, 64)
 """Longest side of a tile in voxels; the first takes any head whole."""
 _OVERLAP = 24
 
@@ -36,11 +36,12 @@ def infer(
     field_strength: float,
     device: torch.device,
     progress: Callable[[float], None] = lambda fraction: None,
+    tiles: tuple[int, ...] = TILES,
 ) -> Inference:
     """One pass over images (z, y, x; 1 mm, axes towards superior, posterior, left).
 
-    In one piece where memory allows, else in overlapping tiles; on the CPU when the device fails, which is logged. Raises EstimationError
-    when there is not enough memory anywhere.
+    In one piece where memory allows, else in overlapping ``tiles``; on the CPU when the device fails, which is logged. Raises
+    EstimationError when there is not enough memory anywhere.
     """
     conditions = np.stack([protocol_condition(protocol, field_strength) for protocol in protocols])
     stack = np.stack([normalised(image) for image in images])
@@ -48,11 +49,16 @@ def infer(
     def work(where: torch.device, tile: int) -> Inference:
         return _tiled(weights, stack, conditions, where, tile, progress)
 
-    return with_fallback(work, device, _TILES)[0]
+    return with_fallback(work, device, tiles)[0]
 
 
 def decode(
-    weights: Weights, latent: np.ndarray, device: torch.device, precision: str, progress: Callable[[float], None] = lambda fraction: None
+    weights: Weights,
+    latent: np.ndarray,
+    device: torch.device,
+    precision: str,
+    progress: Callable[[float], None] = lambda fraction: None,
+    tiles: tuple[int, ...] = TILES,
 ) -> np.ndarray:
     """Probabilities (classes, z, y, x) of the head that a ``latent`` (channels, z/factor, y/factor, x/factor) represents, float32.
 
@@ -73,7 +79,7 @@ def decode(
             progress(done / len(boxes))
         return whole.joined()
 
-    return with_fallback(work, device, _TILES)[0]
+    return with_fallback(work, device, tiles)[0]
 
 
 def _tiled(

@@ -21,8 +21,11 @@ def _entries() -> dict[str, list[tuple[str, str]]]:
         "register": [(_("When needed"), "when needed"), (_("Always"), "always"), (_("Never"), "never")],
         "reference": [(_("Automatic"), ""), *((title, role) for role, title in ROLE_TITLES.items())],
         "prior": [(_("Automatic"), "auto"), (_("Atlas only"), "literature"), (_("Atlas + neural network"), "network")],
-        "device": [(_("Automatic"), "auto"), ("CPU", "cpu"), ("NVIDIA (CUDA)", "cuda"), ("Apple (Metal)", "mps")],
-    }
+        "device": [
+            (_("Automatic"), "auto"), (_("Processor (CPU)"), "cpu"), (_("NVIDIA graphics card (CUDA)"), "cuda"),
+            (_("Apple graphics (Metal)"), "mps"),
+        ],
+    }  # fmt: skip
 
 
 class AdvancedSection(Section):
@@ -38,6 +41,7 @@ class AdvancedSection(Section):
         ui.weightsFolderButton.connect("clicked(bool)", self.openFolder)
         ui.weightsDeleteButton.connect("clicked(bool)", self.deleteWeights)
         ui.logButton.connect("toggled(bool)", lambda pressed: setattr(ui.logTextEdit, "visible", pressed))
+        ui.showLogButton.connect("clicked(bool)", lambda checked: self.showLog())
 
     def _chosen(self, name: str, value: str) -> None:
         if self.parameters:
@@ -49,16 +53,23 @@ class AdvancedSection(Section):
             for name, choices in self.choices.items():
                 choices.show(getattr(self.parameters, name))
         entry = manifest().get("vae")
-        self.ui.weightsLabel.text = (
-            _("{sha}… ({size:.0f} MB)").format(sha=entry["sha256"][:12], size=entry["bytes"] / 1e6)
+        self.ui.weightsLabel.text = _("Installed ({size:.0f} MB)").format(size=entry["bytes"] / 1e6) if entry else _("None: atlas only")
+        self.ui.weightsLabel.toolTip = (
+            _("Weights of the neural network: {file}, SHA-256 {sha256}").format(**entry)
             if entry
-            else _("none: estimates use the atlas only")
+            else _("Estimates use the atlas only. Reinstall the extension to get the weights.")
         )
         self.ui.weightsDeleteButton.enabled = self.ui.weightsFolderButton.enabled = entry is not None
 
     def mapsChanged(self) -> None:
         """Show the memory that the selected maps took."""
         self.ui.memoryLabel.text = memoryText(self.panel.report)
+
+    def showLog(self) -> None:
+        """Open the log, wherever the panel is."""
+        self.ui.advancedCollapsibleButton.collapsed = False
+        self.ui.logButton.checked = True
+        self.ui.logTextEdit.setFocus()
 
     def openFolder(self) -> None:
         """Show the weights in the system's file browser."""

@@ -15,6 +15,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
+from .remedies import inPanel
 from .runText import weightsFile
 
 _log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _install(names: Sequence[str], torch: tuple[int, ...] = _TORCH_VERSION) -> b
             if others:
                 _installOthers(others)
     except PhysMRISynthError as error:
-        slicer.util.errorDisplay(str(error))
+        slicer.util.errorDisplay(inPanel(error))
         return False
     except Exception as error:  # pip, light-the-torch and the network fail in many ways, and none may leave a traceback
         _log.exception("The installation failed.")

@@ -44,12 +44,12 @@ def usesNetwork(prior: str) -> bool:
 def deviceText(prior: str, device: str) -> str:
     """Where a run with these settings will be computed."""
     cores = os.cpu_count() or 1
-    cpu = _("CPU, {cores} cores").format(cores=cores) if cores > 1 else _("CPU")
+    processor = _("Processor with {cores} cores").format(cores=cores) if cores > 1 else _("Processor")
     if not usesNetwork(prior):
-        return _("{cpu} (atlas only)").format(cpu=cpu)
+        return _("{processor}, without the neural network").format(processor=processor)
     names = {
-        "auto": _("graphics card if one works, else {cpu}").format(cpu=cpu),
-        "cpu": cpu,
+        "auto": _("Graphics card where one works, otherwise the processor"),
+        "cpu": processor,
         "cuda": _("NVIDIA graphics card (CUDA)"),
         "mps": _("Apple graphics (Metal)"),
     }

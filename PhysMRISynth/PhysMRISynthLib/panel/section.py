@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
+from .remedies import inPanel
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -59,7 +60,7 @@ def toldIn(label: Any) -> Iterator[None]:
     try:
         yield
     except PhysMRISynthError as error:
-        showMessage(label, str(error))
+        showMessage(label, inPanel(error))
     except Exception as error:
         _log.exception("The panel could not do what it was asked for")
         slicer.util.errorDisplay(_("This should not have happened: {error}. The log has the details.").format(error=error))

@@ -17,7 +17,7 @@ from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.weights import load_weights
-from PhysMRISynthLib.workflow.sampling.sample import RENEWAL
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
 from .latent_batches import Codes, Source, open_latents
 from .latent_config import LdmTrainingConfig
@@ -57,7 +57,7 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
         if self.novelty is None:
             return found
         with self.fabric.autocast():
-            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=RENEWAL) for seed in range(_DRAWN)])
+            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=SampleOrder.renewal) for seed in range(_DRAWN)])
         return {**found, "novelty": self.novelty.of(drawn)}
 
 

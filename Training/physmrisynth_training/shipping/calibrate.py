@@ -23,6 +23,7 @@ from PhysMRISynthLib.imaging.head.known_head import KnownHead, standard_scores
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.estimation.calibration import measurements, sd_factors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 
 from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.acquisitions import ACQUISITIONS, STANDARD, inputs_of
@@ -46,7 +47,7 @@ def scores_of(
     inputs = {given.name: given for given in inputs_of(head, rng, acquisition=acquisition)}
     scores = {}
     for subset in (subset for subset in SUBSETS if len(subset) in counts):
-        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], prior=prior).maps, head)
+        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], EstimateOrder(prior=prior)).maps, head)
         scores[subset] = found[:, rng.integers(0, found.shape[1], _VOXELS)]
     return scores
 

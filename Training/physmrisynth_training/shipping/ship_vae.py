@@ -36,7 +36,7 @@ from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from ..simulator.simulated_head import Chain, Sample
 from ..simulator.simulated_scans import Simulator, read_simulator
-from .model_card import model_card, read_metrics
+from .model_card import model_card, read_metrics, rounding_section
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
 LARGEST_BYTES = 9_000_000
@@ -94,7 +94,8 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
     """
     weights = load_weights(out / FILE)
     found = {} if metrics is None else read_metrics(metrics, {"network_sha256": weights.sha256})
-    (out / CARD).write_text(model_card(weights, (out / FILE).stat().st_size, found), encoding="utf-8")
+    text = model_card(weights, (out / FILE).stat().st_size, found, rounding_section(out / MANIFEST, "vae"))
+    (out / CARD).write_text(text, encoding="utf-8")
 
 
 def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:

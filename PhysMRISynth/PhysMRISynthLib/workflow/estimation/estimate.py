@@ -33,7 +33,9 @@ from .coverage import coverage_reasons
 from .even_voxels import brain_voxels, even_voxels
 from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
+from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
+from .order import USUAL, EstimateOrder
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
 from .receive_field import StrongField, field_reasons, strong_fields, without, without_field
 from .tissue_medians import Medians, implausible_medians, tissue_medians
@@ -50,17 +52,19 @@ Progress = Callable[[str, float], None]
 """Callback ``(stage, fraction_done)``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Tissue maps with what supports them.
 
-    ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
-    ``inputs`` are on the maps' grid, divided by receive fields that are too strong for the fit; ``fits`` are they re-rendered from the
-    maps; ``agreement`` as in
-    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``warnings`` are all that was
-    found, in words, and the ``verdict`` what follows from them; ``seconds`` per stage.
+    ``order`` and ``acquisitions``: what was asked for, and of what. ``brain`` mask and ``tissue`` (row of the tissue table where one tissue
+    is more probable than not, else 255) are (z, y, x); ``inputs`` are on the maps' grid, divided by receive fields that are too strong for
+    the fit; ``fits`` are they re-rendered from the maps; ``agreement`` as in :func:`agreement_with_atlas`; ``medians`` per tissue;
+    ``applicability`` of the method to the inputs; ``warnings`` are all that was found, in words, and the ``verdict`` what follows from
+    them; ``seconds`` per stage.
     """
 
+    order: EstimateOrder
+    acquisitions: Sequence[Acquisition]
     maps: TissueMaps
     brain: np.ndarray
     tissue: np.ndarray
@@ -81,6 +85,11 @@ class Estimate:
     """What the network expected, where it was the prior."""
     unfamiliar: np.ndarray | None = None
     """True (z, y, x) in regions of the brain that look like no tissue; None where there are none."""
+
+    @property
+    def field_strength(self) -> float:
+        """Tesla: the one that was ordered, else that of the headers, else 3."""
+        return self.head.field_strength
 
 
 class _Clock:
@@ -107,35 +116,27 @@ class _Clock:
 
 def estimate_tissue_maps(
     acquisitions: Sequence[Acquisition],
-    reference: str | None = None,
-    register: bool | None = None,
-    field_strength: float = 3.0,
+    order: EstimateOrder = USUAL,
     progress: Progress = lambda stage, fraction: None,
-    prior: str = "auto",
-    device: str = "auto",
     weights: Weights | None = None,
-    spacing_mm: float | None = None,
 ) -> Estimate:
-    """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first), or along its axes and over
-    its extent at an isotropic ``spacing_mm``.
+    """Maps of PD, T1 and T2 as the ``order`` has them; its protocols are those of the acquisitions already.
 
-    ``register`` as in :func:`~PhysMRISynthLib.imaging.head.alignment.align`; ``field_strength`` in tesla; ``prior`` "network",
-    "literature" or
-    "auto" (the network where it is installed); ``device`` what network and fit run on (cpu, cuda, mps; auto: the network on a GPU that
-    works, the fit on the CPU); ``weights`` a network to use instead of the installed one. Raises a PhysMRISynthError that
-    names cause and remedy when no trustworthy maps can be had.
+    ``weights`` are a network to use instead of the installed one. Raises a PhysMRISynthError with cause and remedy when no trustworthy
+    maps can be had.
     """
     clock = _Clock(progress)
-    compute = Compute.on(device)
-    chosen = reference_of(acquisitions, reference)
+    compute = Compute.on(order.device)
+    chosen = reference_of(acquisitions, order.reference)
     check_inputs(acquisitions)
     processed = check_intensities(acquisitions)
+    field_strength, _ = field_strength_of(acquisitions, order.field_strength)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
-    if weights is None or prior == "literature":
-        weights = usable_weights(prior)
+    if weights is None or order.prior == "literature":
+        weights = usable_weights(order.prior)
     clock.stage("align")
-    grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
-    alignments, misplaced = align_inputs(acquisitions, chosen, register, grid, clock.fraction)
+    grid = chosen.volume.image if order.spacing_mm is None else grid_of_spacing(chosen.volume.image, order.spacing_mm)
+    alignments, misplaced = align_inputs(acquisitions, chosen, order.register, grid, clock.fraction)
     clock.stage("find the head")
     mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
     clock.stage("place the atlas")
@@ -147,7 +148,9 @@ def estimate_tissue_maps(
     learned = None
     if weights is not None:
         clock.stage("expect tissues")
-        learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction, fields)
+        learned = network_prior(
+            weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, order.device, clock.fraction, fields
+        )
         voxels = replace(voxels, expected=learned.fractions)
     observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
     cut_off = check_brain_intensities(acquisitions, observations, voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
@@ -166,7 +169,7 @@ def estimate_tissue_maps(
     unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
     fitted = fit_unexplained(head, observations, voxels, fitted, unfamiliar)
     return _assembled(
-        acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, brain, unfamiliar
+        order, acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, brain, unfamiliar
     )
 
 
@@ -244,6 +247,7 @@ def _fit_head(
 
 
 def _assembled(
+    order: EstimateOrder,
     acquisitions: Sequence[Acquisition],
     alignments: Mapping[str, Alignment],
     head: HeadModel,
@@ -293,10 +297,27 @@ def _assembled(
         medians = tissue_medians(maps, tissue, brain)
     clock.end()
     return Estimate(
-        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,
-        tuple(reason.sentence for reason in found), verdict, clock.seconds, learned,
-        unfamiliar if unfamiliar.any() else None,
-    )  # fmt: skip
+        order=order,
+        acquisitions=acquisitions,
+        maps=maps,
+        brain=brain,
+        tissue=tissue,
+        inputs=inputs,
+        fits=fits,
+        checks=checks,
+        alignments=alignments,
+        head=head,
+        placement=placement,
+        reference=reference,
+        agreement=agreement,
+        medians=medians,
+        applicability=applicability,
+        warnings=tuple(reason.sentence for reason in found),
+        verdict=verdict,
+        seconds=clock.seconds,
+        network=learned,
+        unfamiliar=unfamiliar if unfamiliar.any() else None,
+    )
 
 
 def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:

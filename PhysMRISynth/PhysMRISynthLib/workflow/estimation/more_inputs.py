@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import EstimationError
 from ...imaging.intake.acquisition import Acquisition
 from .inputs import read_acquisition
+from .order import USUAL, EstimateOrder
 
 MORE_ROLES = {
     "pdw": ("t2w", "PD-weighted, or the first echo of a dual-echo spin echo"),
@@ -19,7 +20,7 @@ MORE_ROLES = {
 """By name: the role whose headers and checks apply, and what it is for. T2* weighted images have no equation here: they decay faster."""
 
 
-def read_more(given: Sequence[tuple[str, Path, str]], allow_contrast_agent: bool, field_strength: float | None) -> list[Acquisition]:
+def read_more(given: Sequence[tuple[str, Path, str]], order: EstimateOrder = USUAL) -> list[Acquisition]:
     """Read further inputs: (role, file, protocol). Raises EstimationError for an unknown or repeated role, ImageError, ProtocolError."""
     found: dict[str, Acquisition] = {}
     for role, path, spec in given:
@@ -28,6 +29,6 @@ def read_more(given: Sequence[tuple[str, Path, str]], allow_contrast_agent: bool
             raise EstimationError(f"'{role}' is no further input. Use one of {known}.")
         if role in found:
             raise EstimationError(f"Two images are given as {role}. Give each a role of its own.")
-        read = read_acquisition(MORE_ROLES[role][0], path, spec, allow_contrast_agent, field_strength)
+        read = read_acquisition(MORE_ROLES[role][0], path, spec, order)
         found[role] = replace(read, name=role)
     return list(found.values())

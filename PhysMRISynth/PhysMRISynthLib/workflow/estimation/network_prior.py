@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import WeightsError
+from ...errors import Remedy, WeightsError
 from ...fitting.tissue_level import brain_rows
 from ...imaging.head.alignment import Alignment
 from ...imaging.head.masks import bounding_box
@@ -57,12 +57,16 @@ def usable_weights(prior: str) -> Weights | None:
     except ImportError:
         if prior == "auto":
             return None
-        raise WeightsError("The network needs torch and safetensors. Install physmrisynth[inference], or use --prior literature.") from None
+        raise WeightsError(
+            "The network needs torch and safetensors.",
+            Remedy.INSTALL(packages="torch and safetensors", extra="inference"),
+            Remedy.USE_LITERATURE_PRIOR,
+        ) from None
     shipped = shipped_weights()
     if shipped is None:
         if prior == "auto":
             return None
-        raise WeightsError("No network weights are installed. Use --prior literature (or auto).")
+        raise WeightsError("No network weights are installed.", Remedy.USE_LITERATURE_PRIOR)
     return load_weights(*shipped)
 
 
