@@ -1,6 +1,6 @@
-"""The three times of an MPRAGE: from inversion to inversion, from pulse to pulse, and how many pulses a train has.
+"""The timing of an MPRAGE: time between inversions, time between pulses, and number of pulses per train.
 
-Siemens writes the time from inversion to inversion as the repetition time, GE and Philips that from pulse to pulse, and none the other one.
+Siemens writes the time between inversions as the repetition time, GE and Philips that between pulses; none writes the other one.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _SPACINGS, _MOST_PULSES = (1.0, 30.0), 1024.0
 _BEFORE_NEXT = 0.9
 """Of the echo spacing: an echo comes earlier than the next pulse."""
 _ROOM = 0.95
-"""Share of the time around the inversion time that an assumed train takes."""
+"""Share of the available time around the inversion time that an assumed train takes."""
 _PULSES = ("NumberShots", "PhaseEncodingStepsOutOfPlane", "EchoTrainLength")
-"""BIDS' word; partitions in enhanced headers; Philips' turbo factor, which is 1 where others write an echo train of one."""
+"""BIDS' field; partitions in enhanced headers; Philips' turbo factor, which other vendors write as an echo train of 1."""
 
 
 def mprage_timing(fields: Mapping[str, Any], stated: Values, source: str) -> tuple[Values, tuple[str, ...]]:
     """TR, ESP, N (ms, ms, pulses) and, where it can be looked up, FA (degrees) of an MPRAGE with their sources, and notes; ``stated`` are
     its other values (TE, TI).
 
-    Raises ProtocolError where neither the time between inversions nor the inversion time is known.
+    Raises ProtocolError if neither the time between inversions nor the inversion time is known.
     """
     periods, spacings = repetition_times(fields, source)
     period, about_period = one_of(periods, "repetition times")
@@ -70,7 +70,7 @@ def _usual_spacing(stated: Values) -> tuple[float, str]:
 
 
 def _train(fields: Mapping[str, Any], values: Values, source: str) -> tuple[tuple[float, str], tuple[str, ...]]:
-    """N with its source. The equation has the centre of k-space in the middle of the train, at TI: half of it must fit before and after."""
+    """N with its source. The equation puts the k-space centre in the middle of the train, at TI: half of it must fit before and after."""
     spacing = values["ESP"][0]
     inversion = values["TI"][0] if "TI" in values else 1000.0
     period = values["TR"][0] if "TR" in values else _USUAL_PERIOD
@@ -91,7 +91,7 @@ def _train(fields: Mapping[str, Any], values: Values, source: str) -> tuple[tupl
 
 
 def _stated_pulses(fields: Mapping[str, Any], source: str) -> tuple[float, str] | None:
-    """Pulses per inversion that the header tells; partitions are divided by the acceleration along them."""
+    """Pulses per inversion stated by the header; partitions are divided by the acceleration along them."""
     for name in _PULSES:
         value = fields.get(name)
         if name == "NumberShots" and isinstance(value, (list, tuple)):  # BIDS: before and after the centre of k-space

@@ -1,4 +1,4 @@
-"""Weights with an identity: what is loaded is what was shipped, or it is refused with a reason."""
+"""Weights with an identity: only the shipped weights are loaded; others are refused with a reason."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
 STEP = 1 / 32
-"""Of a large tensor's numbers in a file: a relative error of 1 %."""
+"""Quantisation step of large tensors in a file: a relative error of 1 %."""
 _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
-"""Begins the names of the tensors that are not the network's."""
+"""Prefix of the tensors that are not the network's."""
 Remedies = Sequence[Remedy | Step]
 _REINSTALL = (Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR)
 _MISSING = {
@@ -41,8 +41,8 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Weights:
-    """A network with what it is: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
-    heads that it was trained on, in numbers (None: not told)."""
+    """A network with its identity: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
+    statistics of its training heads (None: not stored)."""
 
     network: TissueVAE
     config: NetworkConfig
@@ -52,8 +52,8 @@ class Weights:
 
 
 def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiarity: Familiarity | None = None) -> str:
-    """Write weights, as :mod:`.storage` has them, with configuration, card and statistics into ``path`` (.safetensors); returns the
-    file's SHA-256. Raises WeightsError when a weight is not finite as it is stored."""
+    """Write weights in the format of :mod:`.storage` with configuration, card and statistics to ``path`` (.safetensors); returns the
+    file's SHA-256. Raises WeightsError when a stored weight is not finite."""
     tensors = stored(network.state_dict(), STEP)
     check_finite(restored(tensors), path)
     tensors |= _statistics(familiarity or {})
@@ -62,7 +62,7 @@ def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiari
 
 
 def add_statistics(plain: Path, path: Path, familiarity: Familiarity) -> str:
-    """Write the weights of the file ``plain``, bit for bit, with statistics into ``path``; returns its SHA-256."""
+    """Write the weights of the file ``plain``, bit for bit, with statistics to ``path``; returns its SHA-256."""
     with safe_open(plain, framework="pt") as file:
         told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
     return write_tensors(tensors | _statistics(familiarity), told, path)
