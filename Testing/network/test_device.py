@@ -18,7 +18,8 @@ def test_the_cpu_can_always_be_had() -> None:
 
 
 def test_a_gpu_that_is_not_there_is_passed_over_but_not_when_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_why_not", lambda name: "this installation of torch does not see one")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == CPU
     with refused(EstimationError, r"'cuda' cannot be used .*does not see one.*--device cpu"):
         choose_device("cuda")

@@ -150,6 +150,10 @@ def test_a_failure_is_told_in_place(running: DrivenPanel, client: FakeClient) ->
     running.waitFor(lambda: not running.panel.estimate.running)
     assert "out of memory" in running.message("estimateWarningLabel")
     assert running.ui.applyButton.enabled
+    running.click("showLogButton")
+    assert running.ui.logTextEdit.visible and "out of memory" in running.ui.logTextEdit.plainText
+    running.click("applyButton")
+    assert not running.ui.showLogButton.visible
     assert running.standins.dialogs.shown == []
 
 

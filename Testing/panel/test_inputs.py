@@ -99,7 +99,7 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     addImages("t1w")
     driven.widget.enter()
     assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ○", "Estimate with assumed protocols")
-    assert "how T1w was acquired" in driven.message("estimateReasonLabel")
+    assert "parameters unknown: T1w." in driven.message("estimateReasonLabel")
     driven.choose("t1wProtocolComboBox", "Enter values…")
     driven.choose("t1wSequenceComboBox", "Spin echo")
     assert "State those that you know below" in driven.message("t1wValuesLabel")

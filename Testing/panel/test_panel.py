@@ -54,9 +54,9 @@ def test_opening_loads_neither_torch_nor_weights() -> None:
 def test_nothing_is_wider_than_slicers_panel(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client, "t1w", "t2w", "flair")
     driven.panel.protocol.render()
-    for section in ("inputs", "estimate", "design", "sample", "advanced"):
+    for section in ("inputs", "estimate", "design", "regions", "visits", "contrasts", "measured", "sample", "advanced"):
         getattr(driven.ui, f"{section}CollapsibleButton").collapsed = False
-    for name in ("valuesButton", "moreButton", "detailsButton"):
+    for name in ("valuesButton", "moreButton", "detailsButton", "exportDicomButton"):
         driven.click(name)
     assert driven.picture(NARROWEST).width() == NARROWEST
     for button in (c for c in controls(driven) if isinstance(c, QtWidgets.QPushButton) and QtWidgets.QWidget.isVisible(c)):
@@ -94,7 +94,7 @@ def test_what_the_images_are_not_is_always_in_view(driven: DrivenPanel) -> None:
 
 
 def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: Path(kind))
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: Path(kind))
     driven.panel.update()
     driven.ui.sampleSeedSpinBox.value, driven.ui.sampleCountSpinBox.value = 7, 2
     assert driven.ui.sampleButton.enabled and "belongs to no person" in driven.ui.sampleButton.toolTip
@@ -110,7 +110,7 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
 
 
 def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: None)
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: None)
     driven.panel.update()
     assert not driven.ui.sampleButton.enabled
     assert "No weights for sampling" in driven.message("sampleReasonLabel")
@@ -124,6 +124,16 @@ def test_advanced_choices_reach_the_parameter_node_and_come_back(driven: DrivenP
     assert (driven.parameters.register, driven.parameters.prior, driven.parameters.fieldStrength) == ("never", "literature", 1.5)
     driven.parameters.register = "always"
     assert driven.ui.registerComboBox.currentText == "Always"
+
+
+def test_where_an_estimate_runs_is_said_in_plain_words(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    driven.choose("priorComboBox", "Atlas only")
+    assert driven.ui.deviceLabel.text == "Processor with 8 cores, without the neural network"
+    driven.choose("priorComboBox", "Automatic")
+    assert driven.ui.deviceLabel.text == "Graphics card where one works, otherwise the processor"
+    driven.choose("deviceComboBox", "Processor (CPU)")
+    assert driven.ui.deviceLabel.text == "Processor with 8 cores"
 
 
 def test_leaving_and_reloading_the_module_leaves_nothing_behind(driven: DrivenPanel, client: FakeClient) -> None:

@@ -1,8 +1,8 @@
 """The table of ``docs/validation/inputs.md``: what becomes of each defect and of heads that no atlas expects, errors against the truth, the
 first reason that is given, and in how many cases that names the true cause.
 
-``PYTHONPATH=PhysMRISynth:Testing python Testing/validation/inputs.py [--step 2] [--prior literature] [--only WORDS]`` prints the table as
-Markdown. It also runs on versions without a verdict, whose first warning then stands in the last column.
+``PYTHONPATH=PhysMRISynth:Training:. python Testing/validation/inputs.py [--step 2] [--prior literature] [--only WORDS]`` prints the table
+as Markdown. It also runs on versions without a verdict, whose first warning then stands in the last column.
 """
 
 from __future__ import annotations

@@ -42,3 +42,4 @@ def test_a_mirrored_input_forbids_the_maps() -> None:
     mirrored = image_like(sitk.GetArrayFromImage(head(ON, 1))[..., ::-1], ON)
     _, (reason,) = aligned(mirrored)
     assert reason.level is Level.DO_NOT_USE and "Left and right are exchanged" in reason.text
+    assert "Convert both again" in reason.text and aligned(head(ON, 1))[1] == ()  # the remedy works

@@ -200,7 +200,7 @@ def test_numpy_computes_unless_a_device_is_asked_for(wanted: str) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_why_not", lambda name: "this installation of torch does not see one")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with refused(EstimationError, r"'cuda' cannot be used .*--device cpu"):
         estimate_tissue_maps([], EstimateOrder(prior="literature", device="cuda"))
 

@@ -12,7 +12,7 @@ from PhysMRISynthLib.errors import WeightsError
 from PhysMRISynthLib.imaging.head.alignment import Alignment, align
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
-from PhysMRISynthLib.network import inference, weights
+from PhysMRISynthLib.network import inference, manifest
 from PhysMRISynthLib.network.familiarity import Population
 from PhysMRISynthLib.network.vae import CLASSES
 from PhysMRISynthLib.physics.protocol import Protocol
@@ -137,7 +137,7 @@ def test_the_network_is_asked_about_the_brain_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_weights_auto_is_the_literature_and_network_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "shipped_weights", lambda: None)
+    monkeypatch.setattr(manifest, "shipped_weights", lambda: None)
     assert usable_weights("auto") is None and usable_weights("literature") is None
     with pytest.raises(WeightsError, match="No network weights are installed"):
         usable_weights("network")

@@ -45,10 +45,10 @@ def _scan() -> dict[str, np.ndarray]:
     return simulate(_head().maps, PROTOCOLS, snr=100, field=0.2, seed=9)
 
 
-def _estimate(images: dict[str, np.ndarray], protocols: dict[str, Protocol] = PROTOCOLS) -> Estimate:
+def _estimate(images: dict[str, np.ndarray], protocols: dict[str, Protocol] = PROTOCOLS, prior: str = "network") -> Estimate:
     grid = _head().maps.grid
     inputs = [Acquisition(name, volume_from_image(image_like(v.astype(np.float32), grid)), protocols[name]) for name, v in images.items()]
-    return estimate_tissue_maps(inputs, EstimateOrder(prior="network"))
+    return estimate_tissue_maps(inputs, EstimateOrder(prior=prior))
 
 
 def _ct() -> np.ndarray:
@@ -77,7 +77,7 @@ def test_an_ordinary_head_is_familiar_to_the_network() -> None:
 
 
 def test_a_head_upside_down_is_warned_about() -> None:
-    found = _estimate({name: voxels[::-1, ::-1] for name, voxels in _scan().items()})
+    found = _estimate({name: voxels[::-1, ::-1] for name, voxels in _scan().items()}, prior="literature")
     assert found.applicability.parts["unlike_atlas"]["all"] > 1
     assert any("do not lie where a brain has them" in warning for warning in found.warnings)
 

@@ -37,10 +37,10 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
     add_field(parser, EstimateOrder, "spacing_mm", "--spacing", metavar="MM", help="maps at isotropic voxels over the reference's extent")
     parser.add_argument("--dry-run", action="store_true", help="only show the protocols, their sources and the best verdict to expect")
     cohort = parser.add_argument_group("many visits")
-    cohort.add_argument("--bids", type=Path, metavar="ROOT", help="every visit of a data set; what is complete in --out is kept")
-    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these (sub-01 or 01)")
-    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="visits at a time (1)")
-    cohort.add_argument("--scheduler", metavar="ADDRESS", help="on the workers of this dask scheduler, such as tcp://host:8786")
+    cohort.add_argument("--bids", type=Path, metavar="ROOT", help="every visit of a data set; complete visits in --out are kept")
+    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these participants (sub-01 or 01)")
+    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="number of visits at a time (1)")
+    cohort.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler whose workers to use, such as tcp://host:8786")
     parser.set_defaults(command=_estimate)
 
 
@@ -55,11 +55,11 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     for role in ROLES:
         parser.add_argument(f"--{role}", type=Path, metavar="FILE")
         parser.add_argument(
-            f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); else the header's, else a default"
+            f"--{role}-protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); default: the header's, else assumed"
         )
-    parser.add_argument("--allow-contrast-agent", action="store_true", help="take a T1w image after a contrast agent, with a warning")
-    parser.add_argument("--field-strength", type=float, metavar="TESLA", help="else from the headers, else 3")
-    parser.add_argument("--reference", choices=ROLES, help="whose grid the maps get (T1w, else T2w, else FLAIR)")
+    parser.add_argument("--allow-contrast-agent", action="store_true", help="accept a contrast-enhanced T1w image, with a warning")
+    parser.add_argument("--field-strength", type=float, metavar="TESLA", help="default: from the headers, else 3")
+    parser.add_argument("--reference", choices=ROLES, help="input whose grid the maps get (T1w, else T2w, else FLAIR)")
     parser.add_argument(
         "--register",
         action=argparse.BooleanOptionalAction,
@@ -69,7 +69,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add_field(parser, EstimateOrder, "prior")
     add_field(parser, EstimateOrder, "device", help="what computes; auto: the network on a graphics card if one works, the rest on the CPU")
     parser.add_argument("--overwrite", action="store_true")
-    parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} where the verdict is not to use the maps")
+    parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} if the verdict is 'do not use'")
 
 
 def _order(options: argparse.Namespace) -> EstimateOrder:

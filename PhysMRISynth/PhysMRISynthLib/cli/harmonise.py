@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 def add_cohort_options(parser: argparse.ArgumentParser) -> None:
     """Which visits, and how many at a time."""
     cohort = parser.add_argument_group("many visits")
-    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these (sub-01 or 01)")
-    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="visits at a time (1)")
-    cohort.add_argument("--scheduler", metavar="ADDRESS", help="on the workers of this dask scheduler, such as tcp://host:8786")
+    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these participants (sub-01 or 01)")
+    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="number of visits at a time (1)")
+    cohort.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler whose workers to use, such as tcp://host:8786")
 
 
 def add_complete(parser: argparse.ArgumentParser) -> None:
     """The options of ``complete``, which sets ``command`` to what runs it."""
     parser.description = "Render the contrasts (T1w, T2w, FLAIR) that visits lack, from their maps; never among the acquired images."
     parser.add_argument("--bids", type=Path, required=True, metavar="ROOT", help="the data set of acquired images")
-    parser.add_argument("--maps", type=Path, required=True, metavar="DERIVATIVES", help="what 'estimate --bids' wrote of it")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a data set of its own")
+    parser.add_argument("--maps", type=Path, required=True, metavar="DERIVATIVES", help="its maps, from 'estimate --bids'")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new data set for the rendered images")
     for role in ROLES:
-        parser.add_argument(f"--{role}-protocol", metavar="SPEC", help="else the one that most of the cohort's images have")
+        parser.add_argument(f"--{role}-protocol", metavar="SPEC", help="default: the most common one in the cohort")
     parser.add_argument("--overwrite", action="store_true")
     add_cohort_options(parser)
     parser.set_defaults(command=_complete)
@@ -46,10 +46,10 @@ def add_complete(parser: argparse.ArgumentParser) -> None:
 def add_match(parser: argparse.ArgumentParser) -> None:
     """The options of ``match``, which sets ``command`` to what runs it."""
     parser.description = "Find the protocol of a sequence whose rendering is nearest to a given image of the same head."
-    parser.add_argument("--image", type=Path, required=True, metavar="TARGET", help="the image that is to be matched")
+    parser.add_argument("--image", type=Path, required=True, metavar="TARGET", help="the image to match")
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="maps of the same head")
-    parser.add_argument("--sequence", required=True, metavar="NAME", help="its family: mprage, spgr, se, tse, flair …")
-    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="when omitted: only where grids differ")
+    parser.add_argument("--sequence", required=True, metavar="NAME", help="sequence family: mprage, spgr, se, tse, flair …")
+    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="default: only where grids differ")
     parser.set_defaults(command=_match)
 
 

@@ -1,8 +1,7 @@
-"""Weights with an identity: what is loaded is what was shipped, or it is refused with a reason."""
+"""Weights with an identity: only the shipped weights are loaded; others are refused with a reason."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import PhysMRISynthError, Remedy, Step, WeightsError
-from ..resource_files import RESOURCES
+from ..whole_file import whole_file
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
+from .manifest import file_sha256, shipped_weights
 from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
-MANIFEST = RESOURCES / "weights.json"
 STEP = 1 / 32
-"""Of a large tensor's numbers in a file: a relative error of 1 %."""
+"""Quantisation step of large tensors in a file: a relative error of 1 %."""
 _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
-"""Begins the names of the tensors that are not the network's."""
+"""Prefix of the tensors that are not the network's."""
 Remedies = Sequence[Remedy | Step]
 _REINSTALL = (Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR)
 _MISSING = {
@@ -42,8 +41,8 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Weights:
-    """A network with what it is: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
-    heads that it was trained on, in numbers (None: not told)."""
+    """A network with its identity: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
+    statistics of its training heads (None: not stored)."""
 
     network: TissueVAE
     config: NetworkConfig
@@ -53,8 +52,8 @@ class Weights:
 
 
 def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiarity: Familiarity | None = None) -> str:
-    """Write weights, as :mod:`.storage` has them, with configuration, card and statistics into ``path`` (.safetensors); returns the
-    file's SHA-256. Raises WeightsError when a weight is not finite as it is stored."""
+    """Write weights in the format of :mod:`.storage` with configuration, card and statistics to ``path`` (.safetensors); returns the
+    file's SHA-256. Raises WeightsError when a stored weight is not finite."""
     tensors = stored(network.state_dict(), STEP)
     check_finite(restored(tensors), path)
     tensors |= _statistics(familiarity or {})
@@ -63,7 +62,7 @@ def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiari
 
 
 def add_statistics(plain: Path, path: Path, familiarity: Familiarity) -> str:
-    """Write the weights of the file ``plain``, bit for bit, with statistics into ``path``; returns its SHA-256."""
+    """Write the weights of the file ``plain``, bit for bit, with statistics to ``path``; returns its SHA-256."""
     with safe_open(plain, framework="pt") as file:
         told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
     return write_tensors(tensors | _statistics(familiarity), told, path)
@@ -75,19 +74,9 @@ def _statistics(familiarity: Familiarity) -> dict[str, Tensor]:
 
 def write_tensors(tensors: dict[str, Tensor], told: dict[str, str], path: Path) -> str:
     """Write tensors with what is ``told`` of them into a safetensors file, whole or not at all; returns its SHA-256."""
-    temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary, metadata=told)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=told)
     return file_sha256(path)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_weights(path: Path, sha256: str | None = None) -> Weights:
@@ -157,39 +146,9 @@ def network_of(
     return network, card
 
 
-def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
-    """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler", "expander") are the file ``path``, beside it, with its hash
-    and size; weights of other kinds stay listed."""
-    entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
-    others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-    temporary = manifest.with_suffix(".partial")
-    temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(manifest)
-
-
 def installed_weights(kind: str) -> tuple[Path, str]:
-    """As :func:`shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
+    """As :func:`.manifest.shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
     found = shipped_weights(kind)
     if found is None:
         raise WeightsError(_MISSING[kind])
     return found
-
-
-def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
-    """File and SHA-256 of the weights of a ``kind`` that come with this version, or None when there are none.
-
-    Raises WeightsError when the manifest cannot be understood.
-    """
-    if not MANIFEST.exists():
-        return None
-    try:
-        entries = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        if kind != "vae" and kind not in entries:  # a version may come without; none comes without the network itself
-            return None
-        entry = entries[kind]
-        name, sha256 = entry["file"], entry["sha256"]
-        if name != Path(name).name or len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
-            raise ValueError("not a file's name and its SHA-256")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"The manifest of the network weights, {MANIFEST.name}, is damaged ({error!r}).", *_REINSTALL) from None
-    return MANIFEST.parent / name, sha256

@@ -108,6 +108,7 @@ class EstimateSection(Section):
     def start(self, begin: Callable[[Callable[[Any], None]], None], installed: Callable[[], bool]) -> None:
         """Start a run with ``begin(finished)``, which starts the worker and returns, where what it needs is ``installed``."""
         showMessage(self.ui.estimateResultLabel, "")
+        self.ui.showLogButton.visible = False
         with toldIn(self.ui.estimateWarningLabel):
             if not installed():
                 return
@@ -151,6 +152,7 @@ class EstimateSection(Section):
             self.panel.log(_("Cancelled."))
         elif isinstance(event, Failed):
             showMessage(self.ui.estimateWarningLabel, inPanel(event))
+            self.ui.showLogButton.visible = True
             self.panel.log(inPanel(event))
 
     def _progress(self, event: Progress) -> None:
@@ -166,6 +168,7 @@ class EstimateSection(Section):
         self.ui.verdictFrame.visible = False
         showMessage(self.ui.estimateResultLabel, "")
         showMessage(self.ui.estimateWarningLabel, "")
+        self.ui.showLogButton.visible = False
 
     def cleanup(self) -> None:
         """Stop watching."""

@@ -22,7 +22,7 @@ from .remedies import inPanel
 from .runText import ROLE_TITLES
 from .sampleData import NAMES
 from .section import Section, showMessage, toldIn
-from .styles import MARKED
+from .styles import WARNED
 
 _ENTERED = "entered"
 _DEMO = "MS12"
@@ -97,7 +97,7 @@ class InputRow:
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
             self.problem = inPanel(error)
-            self.values.text = MARKED.format(escape(self.problem))
+            self.values.text = WARNED.format(escape(self.problem))
 
     def _showState(self) -> None:
         """A circle beside the name says how much is known."""
@@ -184,7 +184,7 @@ class InputsSection(Section):
         unknown = [ROLE_TITLES[row.role] for row in self.rows if row.node and row.knowledge is Knowledge.UNKNOWN]
         parts = []
         if unknown:
-            told = _("Nothing is known about how {listed} was acquired: T1 and T2 may be wrong by half or more. Enter values above.")
+            told = _("Acquisition parameters unknown: {listed}. T1 and T2 may be wrong by half or more. Enter the values above.")
             parts.append(told.format(listed=", ".join(unknown)))
         if self.fieldAssumed:
             parts.append(_("Field strength unknown: 3 T is assumed. Enter it above."))

@@ -56,7 +56,8 @@ class Panel(VTKObservationMixin):
         self.mapsSection = MapsSection(ui, self)
         self.protocol = ProtocolSection(ui, self)
         self.design = DesignSection(ui, self)
-        self.uses = (RegionsSection(ui, self), VisitsSection(ui, self), ContrastsSection(ui, self), MeasuredSection(ui, self))
+        self.contrasts = ContrastsSection(ui, self)
+        self.uses = (RegionsSection(ui, self), VisitsSection(ui, self), self.contrasts, MeasuredSection(ui, self))
         self.advanced = AdvancedSection(ui, self)
         self.guard.watchBelow(ui.PhysMRISynth)
         self.setParameterNode(parameterNode)
@@ -150,7 +151,6 @@ class Panel(VTKObservationMixin):
     def exit(self) -> None:
         """The user went to another module: a running estimate goes on."""
         self.shown = False
-        self.protocol.enableKeys(False)
         self.protocol.enableKeys(False)
 
     def cleanup(self) -> None:

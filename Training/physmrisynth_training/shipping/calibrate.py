@@ -89,7 +89,7 @@ def main() -> None:
     made_from = {"heads": options.heads, "draws": options.draws, "prior": options.prior, "acquisitions": options.acquisitions}
     factors = {count: sd_factors(count) for count in COUNTS} | factors_from(runs)
     described = {
-        "about": "What the fit's standard deviations of PD, T1 and T2 are multiplied by, by number of inputs: "
+        "about": "Factors on the fit's standard deviations of PD, T1 and T2, by number of inputs, from "
         "shipping/calibrate.py of the training package.",
         "made_from": measurements() | {str(count): made_from for count in options.counts},
         "factors": {str(count): dict(zip(PROPERTIES, np.round(f, 3).tolist(), strict=True)) for count, f in factors.items()},

@@ -27,8 +27,9 @@ from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS, Familiarity, population_of
+from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights
 from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedHead, AlignedInputs
 from PhysMRISynthLib.workflow.estimation.network_prior import network_prior
 
@@ -38,7 +39,7 @@ from ..simulator.anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTi
 from ..simulator.simulated_head import Chain, Sample
 from ..simulator.simulated_scans import Simulator, read_simulator
 from .command_line import finish
-from .model_card import model_card, read_metrics
+from .model_card import model_card, read_metrics, rounding_section
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
 LARGEST_BYTES = 9_000_000
@@ -96,7 +97,8 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
     """
     weights = load_weights(out / FILE)
     found = {} if metrics is None else read_metrics(metrics, {"network_sha256": weights.sha256})
-    (out / CARD).write_text(model_card(weights, (out / FILE).stat().st_size, found), encoding="utf-8")
+    text = model_card(weights, (out / FILE).stat().st_size, found, rounding_section(out / MANIFEST, "vae"))
+    (out / CARD).write_text(text, encoding="utf-8")
 
 
 def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:

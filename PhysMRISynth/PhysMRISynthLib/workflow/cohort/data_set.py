@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...errors import ImageError
 from ...imaging.intake.sessions import Session, find_sessions
-from ...imaging.intake.volumes import TEMPORARY
+from ...whole_file import TEMPORARY
 from ..estimation.order import USUAL, EstimateOrder
 from ..results.bids_derivatives import begin_dataset, write_text
 from .index_page import INDEX, index_html

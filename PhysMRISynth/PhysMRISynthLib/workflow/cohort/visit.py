@@ -18,7 +18,7 @@ from ... import __version__
 from ...errors import ImageError, PhysMRISynthError, Remedy
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import fields_beside
-from ...imaging.intake.volumes import TEMPORARY
+from ...whole_file import TEMPORARY
 from ..estimation.order import EstimateOrder
 from ..orders import Order
 from ..results.bids_derivatives import REPORT, write_derivative

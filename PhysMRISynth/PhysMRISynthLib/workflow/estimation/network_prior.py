@@ -51,7 +51,8 @@ def usable_weights(prior: str) -> Weights | None:
     if prior == "literature":
         return None
     try:
-        from ...network.weights import load_weights, shipped_weights
+        from ...network.manifest import shipped_weights
+        from ...network.weights import load_weights
     except ImportError:
         if prior == "auto":
             return None

@@ -53,10 +53,11 @@ def strong_fields(inputs: AlignedInputs, placement: AtlasPlacement) -> dict[str,
     for a in inputs.acquisitions:
         if a.protocol.sequence.signed or not a.protocol.sequence.uses_pd:
             continue
-        shown = solid[alignments[a.name].covered[every].reshape(-1)[voxels.index[solid]]]
+        covered = alignments[a.name].covered[every].reshape(-1)[voxels.index]
+        shown, seen = solid[covered[solid]], brain[covered[brain]]  # beyond what an image shows, a polynomial says anything
         signal = sitk.GetArrayViewFromImage(alignments[a.name].image)[every].reshape(-1)[voxels.index[shown]]
         expected = np.abs(a.protocol.signal(*values)) @ voxels.atlas[:, shown]
-        strong = _strong_field(signal / np.maximum(expected, 1e-9), voxels.positions(shown), voxels.positions(brain), grid)
+        strong = _strong_field(signal / np.maximum(expected, 1e-9), voxels.positions(shown), voxels.positions(seen), grid)
         if strong is not None:
             found[a.name] = strong
     return found

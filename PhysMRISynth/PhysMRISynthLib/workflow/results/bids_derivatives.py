@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ import numpy as np
 
 from ... import __version__
 from ...errors import ImageError, Remedy
-from ...imaging.intake.volumes import TEMPORARY
 from ...imaging.tissue_maps import PER_CENT
+from ...whole_file import whole_file
 from ..estimation.estimate import Estimate
 from .html_report import write_pages
 from .outputs import is_taken, write_json, writing
@@ -104,16 +102,9 @@ def _check_source(root: Path, out: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text file under a temporary name and rename it. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a text file whole or not at all. Raises OSError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _description(root: Path, of: str) -> dict[str, Any]:

@@ -19,10 +19,11 @@ import SimpleITK as sitk
 from ...errors import ImageError, Remedy
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.sidecar import sidecar_fields, sidecar_path
-from ...imaging.intake.volumes import TEMPORARY, check_name, write_image
+from ...imaging.intake.volumes import check_name, write_image
 from ...imaging.map_files import find_map_files
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
+from ...whole_file import TEMPORARY
 from ..estimation.estimate import Estimate
 from ..estimation.unfamiliar import FILE as UNFAMILIAR
 from ..rendering.rendered import Rendering
