@@ -68,7 +68,7 @@ class PhysMRISynthParameterNode:
     reference - the input whose grid the maps get; "" chooses
     register - "when needed", "always" or "never"
     fieldStrength - tesla; 0 reads the headers
-    prior, device - "auto" or what the command line's options of these names take
+    prior, device - as an EstimateOrder has them
     spacing - voxel size of the maps (mm); 0: the reference's
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
