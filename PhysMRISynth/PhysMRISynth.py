@@ -266,9 +266,12 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
         from PhysMRISynthLib.mrml.preview import protocolOf, renderContrast
         from PhysMRISynthLib.workflow.rendering.live import Noise
+        from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 
         nodes = TissueMapNodes.wrap(maps)
-        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
+        order = RenderOrder(protocol, snr=snr, seed=seed)
+        noise = None if order.snr is None else Noise(order.snr, order.seed)
+        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, noise)
 
     def exportDicom(
         self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False,
@@ -282,10 +285,14 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         :param overwrite: replace an earlier export in ``folder``
         :param regions: a segmentation or label volume whose measurements become a Structured Report
         """
+        from pathlib import Path
+
         from PhysMRISynthLib.mrml.dicomExport import exportDicom
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
+        from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 
-        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite, regions)
+        order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+        return exportDicom(TissueMapNodes.wrap(maps), folder, order, overwrite, regions)
 
     def mapUses(self, maps: Any) -> Any:
         """What can be done with maps, as methods: measureRegions, measureVolumes, changesUntil, renderContrasts, sweepParameter …
