@@ -13,6 +13,7 @@ from ..errors import ImageError
 from ..mrml.preview import protocolOf
 from ..physics.protocol import Protocol
 from .choices import Choices
+from .protocolText import breakable
 from .section import showMessage, toldIn
 
 _ANONYMOUS, _CHOOSE, _OTHER = "", "choose", "source"
@@ -49,7 +50,7 @@ class ExportForm:
 
     def _chooseFolder(self) -> None:
         self.folder = _folder(_("Folder for the DICOM files")) or self.folder
-        self.ui.exportFolderLabel.text = self.folder or _("No folder is chosen.")
+        self.ui.exportFolderLabel.text = breakable(self.folder) if self.folder else _("No folder is chosen.")
         self.update()
 
     def _protocols(self) -> list[Protocol]:
@@ -68,7 +69,7 @@ class ExportForm:
             done = self.panel.logic.exportDicom(self.panel.maps.node, self.folder, source, protocols, overwrite=replace)
             for protocol in protocols:
                 self.panel.protocol.remember(protocol)
-            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=self.folder)
+            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=breakable(self.folder))
             showMessage(self.ui.mapsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
 
 

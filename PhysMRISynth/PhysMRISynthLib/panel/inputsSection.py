@@ -95,7 +95,7 @@ class InputRow:
             self.fieldStrength = stated_field_strength(found.fields, self.node.GetName()) if found.fields else None
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
-            self.problem = str(error)
+            self.problem = self.form.explained(str(error)) if self.choices.value == _ENTERED else str(error)
             self.values.text = WARNED.format(escape(self.problem))
 
     def _showState(self) -> None:
