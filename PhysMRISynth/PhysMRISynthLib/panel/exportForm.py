@@ -15,6 +15,7 @@ from ..mrml.preview import protocolOf
 from ..physics.protocol import Protocol
 from .choices import Choices
 from .host import Host
+from .protocolText import breakable
 from .section import showMessage, toldIn
 
 _ANONYMOUS, _CHOOSE, _OTHER = "", "choose", "source"
@@ -51,7 +52,7 @@ class ExportForm:
 
     def _chooseFolder(self) -> None:
         self.folder = _folder(_("Folder for the DICOM files")) or self.folder
-        self.ui.exportFolderLabel.text = self.folder or _("No folder is chosen.")
+        self.ui.exportFolderLabel.text = breakable(self.folder) if self.folder else _("No folder is chosen.")
         self.update()
 
     def _protocols(self, maps: TissueMapNodes) -> list[Protocol]:
@@ -73,7 +74,7 @@ class ExportForm:
             done = self.panel.logic.exportDicom(maps.node, self.folder, source, protocols, overwrite=replace)
             for protocol in protocols:
                 self.panel.protocol.remember(protocol)
-            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=self.folder)
+            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=breakable(self.folder))
             showMessage(self.ui.mapsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
 
 
