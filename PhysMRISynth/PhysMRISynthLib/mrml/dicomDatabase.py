@@ -33,9 +33,10 @@ def addToDatabase(
     with tempfile.TemporaryDirectory(prefix="physmrisynth-") as folder:
         found = source if source is not None else _copiedSource(maps, database, Path(folder) / "source")
         done = exportDicom(maps, Path(folder) / "results", found, protocols, regions=regions)
+        database.prepareInsert()  # the database may have lost what it remembers of the last insertion
         for name in done.files:
             if name.endswith(".dcm"):
-                database.insert(str(Path(folder) / "results" / name), True, False, True)  # store it, no thumbnail, a copy
+                database.insert(str(Path(folder) / "results" / name), True, False, True)  # copied, no thumbnail, listed under its patient
     return done
 
 
