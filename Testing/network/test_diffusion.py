@@ -17,15 +17,15 @@ from safetensors.torch import save_file
 from physmrisynth_training.learning.latent_config import CondenserTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import diffusion as diffusion_module
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser import CondenserConfig
 from PhysMRISynthLib.network.config import CONDENSER_CONFIGURATIONS, SAMPLER_CONFIGURATIONS, read_configuration
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, DiffusionConfig, condition_vector
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.latent_space import Moments
+from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights, write_manifest
 from PhysMRISynthLib.network.noise_schedule import noising, step
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from Testing.network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -312,7 +312,7 @@ def test_conditions_are_told_as_numbers() -> None:
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     manifest = installed(tmp_path)
-    monkeypatch.setattr(weights_module, "MANIFEST", manifest)
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", manifest)
     return tmp_path
 
 

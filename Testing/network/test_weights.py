@@ -17,9 +17,10 @@ from PhysMRISynthLib.network import weights as module
 from PhysMRISynthLib.network.condition import CONDITION_SIZE
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS, Population
+from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights, write_manifest
 from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
 from Testing.refusals import refused
 
@@ -169,7 +170,7 @@ def shipped(saved: tuple[TissueVAE, Path], monkeypatch: pytest.MonkeyPatch) -> P
     """The manifest of shipped weights."""
     path = saved[1]
     write_manifest(path, path.parent / "weights.json")
-    monkeypatch.setattr(module, "MANIFEST", path.parent / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", path.parent / "weights.json")
     return path.parent / "weights.json"
 
 
@@ -222,5 +223,5 @@ def test_damaged_weights_are_never_passed_over_in_silence(prior: str, shipped: P
 
 
 def test_without_a_manifest_nothing_is_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "MANIFEST", tmp_path / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", tmp_path / "weights.json")
     assert shipped_weights() is None and usable_weights("auto") is None

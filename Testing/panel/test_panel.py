@@ -94,7 +94,7 @@ def test_what_the_images_are_not_is_always_in_view(driven: DrivenPanel) -> None:
 
 
 def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: Path(kind))
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: Path(kind))
     driven.panel.update()
     driven.ui.sampleSeedSpinBox.value, driven.ui.sampleCountSpinBox.value = 7, 2
     assert driven.ui.sampleButton.enabled and "belongs to no person" in driven.ui.sampleButton.toolTip
@@ -110,7 +110,7 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
 
 
 def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: None)
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: None)
     driven.panel.update()
     assert not driven.ui.sampleButton.enabled
     assert "No weights for sampling" in driven.message("sampleReasonLabel")

@@ -18,7 +18,6 @@ from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, atlas_on_grid
 from PhysMRISynthLib.imaging.head.midline import Midline
 from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
@@ -50,7 +49,7 @@ WHITE, FLUID, FAT, BONE, AIR = (NAMES.index(name) for name in ("white_matter", "
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "resources"
     folder.mkdir()
-    monkeypatch.setattr(weights_module, "MANIFEST", installed(folder))
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", installed(folder))
     return folder
 
 
@@ -326,7 +325,7 @@ def test_the_command_writes_maps_that_can_be_rendered(shipped: Path, tmp_path: P
 
 
 def test_without_weights_the_command_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(weights_module, "MANIFEST", tmp_path / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", tmp_path / "weights.json")
     assert main(["sample", "--out", str(tmp_path / "heads")]) == 2
     assert "No weights for sampling are installed" in capsys.readouterr().err and not (tmp_path / "heads").exists()
 

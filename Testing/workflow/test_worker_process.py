@@ -327,7 +327,7 @@ def test_weights_stay_warm_until_others_are_installed(monkeypatch: pytest.Monkey
         return _Weights(installed[0])
 
     monkeypatch.setattr("PhysMRISynthLib.workflow.estimation.network_prior.usable_weights", usable)
-    monkeypatch.setattr("PhysMRISynthLib.network.weights.shipped_weights", lambda kind="vae": (Path("w"), installed[0]))
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.shipped_weights", lambda kind="vae": (Path("w"), installed[0]))
     handler = child_module.EstimateHandler()
     assert handler._usable_weights("literature") is None
     assert handler._usable_weights("auto") is handler._usable_weights("network")

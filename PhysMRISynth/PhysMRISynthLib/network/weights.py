@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import PhysMRISynthError, Remedy, Step, WeightsError
-from ..resource_files import RESOURCES
 from ..whole_file import whole_file
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
+from .manifest import file_sha256, shipped_weights
 from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
-MANIFEST = RESOURCES / "weights.json"
 STEP = 1 / 32
 """Quantisation step of large tensors in a file: a relative error of 1 %."""
 _FORMAT = "physmrisynth-vae-1"
@@ -79,15 +77,6 @@ def write_tensors(tensors: dict[str, Tensor], told: dict[str, str], path: Path) 
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata=told)
     return file_sha256(path)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_weights(path: Path, sha256: str | None = None) -> Weights:
@@ -157,40 +146,9 @@ def network_of(
     return network, card
 
 
-def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
-    """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler", "expander") are the file ``path``, beside it, with its hash
-    and size; weights of other kinds stay listed, and what else is said of the same file."""
-    entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
-    others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-    if others.get(kind, {}).get("sha256") == entry["sha256"]:
-        entry = {**others[kind], **entry}
-    with whole_file(manifest) as temporary:
-        temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
-
-
 def installed_weights(kind: str) -> tuple[Path, str]:
-    """As :func:`shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
+    """As :func:`.manifest.shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
     found = shipped_weights(kind)
     if found is None:
         raise WeightsError(_MISSING[kind])
     return found
-
-
-def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
-    """File and SHA-256 of the weights of a ``kind`` that come with this version, or None when there are none.
-
-    Raises WeightsError when the manifest cannot be understood.
-    """
-    if not MANIFEST.exists():
-        return None
-    try:
-        entries = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        if kind != "vae" and kind not in entries:  # a version may come without; none comes without the network itself
-            return None
-        entry = entries[kind]
-        name, sha256 = entry["file"], entry["sha256"]
-        if name != Path(name).name or len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
-            raise ValueError("not a file's name and its SHA-256")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"The manifest of the network weights, {MANIFEST.name}, is damaged ({error!r}).", *_REINSTALL) from None
-    return MANIFEST.parent / name, sha256

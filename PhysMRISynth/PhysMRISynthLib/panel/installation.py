@@ -15,8 +15,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
+from ..network.manifest import present_weights
 from .remedies import inPanel
-from .runText import weightsFile
 
 _log = logging.getLogger(__name__)
 _REQUIREMENTS = Path(__file__).parents[2] / "Resources" / "requirements.txt"
@@ -30,7 +30,7 @@ def missingPackages(prior: str) -> list[str]:
 
     "auto" uses the network where its weights are installed.
     """
-    network = prior == "network" or (prior == "auto" and weightsFile() is not None)
+    network = prior == "network" or (prior == "auto" and present_weights() is not None)
     unused = _SAMPLING if network else _NETWORK + _SAMPLING
     return [name for name in _missing() if name not in unused]
 

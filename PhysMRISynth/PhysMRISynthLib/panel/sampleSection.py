@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .runText import weightsFile
+from ..network.manifest import present_weights
 from .section import Section
 
 
@@ -28,7 +28,7 @@ class SampleSection(Section):
         self.ui.sampleReasonLabel.visible = reason is not None
 
     def _whyNot(self) -> str | None:
-        if weightsFile("sampler") is None:
+        if present_weights("sampler") is None:
             return _("No weights for sampling are installed. Reinstall the extension.")
         return _("An estimate is running.") if self.panel.estimate.running else None
 

@@ -16,7 +16,8 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network import condenser_weights, diffusion_weights
 from PhysMRISynthLib.network.condenser_weights import load_expander, write_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, save_sampler
-from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 
 from . import ship_sampler
 from . import ship_vae as ship

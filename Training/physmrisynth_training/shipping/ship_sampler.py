@@ -23,7 +23,7 @@ from PhysMRISynthLib.network.condenser_weights import CODES_SHA256, codes_sha256
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
-from PhysMRISynthLib.network.weights import write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.whole_file import whole_file
 
 from ..learning.checkpoint import load_checkpoint

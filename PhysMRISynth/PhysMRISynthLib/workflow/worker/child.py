@@ -79,7 +79,7 @@ class EstimateHandler:
 
 
 def _still_installed(weights: Weights | SamplerWeights, kind: str = "vae") -> bool:
-    from ...network.weights import shipped_weights
+    from ...network.manifest import shipped_weights
 
     shipped = shipped_weights(kind)
     return shipped is not None and shipped[1] == weights.sha256
