@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) == (options.metrics is None):
-        parser.error("give --checkpoint to ship, or --metrics to complete the card of shipped weights")
+        parser.error("give --checkpoint to ship, or --metrics to complete the card of what was shipped")
     try:
         if options.checkpoint is not None:
             print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))

@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) != (options.data is None) or (options.checkpoint is None and options.metrics is None):
-        parser.error("give --checkpoint with --data to ship, --metrics to complete the card of shipped weights, or all three")
+        parser.error("give --checkpoint with --data to ship, --metrics to complete the card of what was shipped, or all three")
     try:
         if options.checkpoint is not None:
             shipment = Shipment(
