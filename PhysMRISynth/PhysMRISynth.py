@@ -49,12 +49,21 @@ Brain MRI Synthesis</i>. The tissue atlas is derived from SynthSeg's training la
 Lesjak et al., <i>Neuroinformatics</i> 2016 and 2018 (CC-BY).</p>
 """)
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerStatistics)
 
 
 def registerSampleData() -> None:
     """Offer the sample scans in Slicer's Sample Data module; nothing is downloaded before somebody clicks there."""
     if hasattr(slicer.modules, "sampledata"):
         from PhysMRISynthLib.panel.sampleData import registerSampleData as register
+
+        register()
+
+
+def registerStatistics() -> None:
+    """Offer the measurements of tissue maps in Slicer's module Segment Statistics."""
+    if hasattr(slicer.modules, "segmentstatistics"):
+        from PhysMRISynthLib.mrml.segmentStatistics import registerStatistics as register
 
         register()
 
@@ -147,6 +156,7 @@ class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
         self.panel.shown = self.parent.isEntered  # after a reload nobody calls enter()
         registerSampleData()  # a module that is added to a running Slicer has missed its start
+        registerStatistics()
 
     def initializeParameterNode(self) -> None:
         """Show the scene's parameter node, which is made when there is none."""

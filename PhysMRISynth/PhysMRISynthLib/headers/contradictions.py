@@ -30,7 +30,7 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
         expected = _STIR.sub("", text) if role == "t2w" else text
         if told not in (None, role) or rules_out_a_role(expected):
             what = _TITLES[told] if told else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
-            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' tells {what}. Check that it is the right file.")
+            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' indicates {what}. Check that it is the right file.")
             break
     if timed is not None and timed not in (role, told):
         notes.append(
@@ -43,7 +43,7 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     if role == "t2w" and repetition is not None and echo_time is not None and repetition < _SHORTEST_REPETITION < 20.0 * echo_time:
         notes.append(f"A repetition time of {1000 * repetition:g} ms is short for a T2w image: is this a localizer or a gradient echo?")
     if role == "flair" and timed is None and text_of(fields, "ScanningSequence") and not is_inverted(fields):
-        notes.append("The header tells no inversion, which a FLAIR image has. Check that it is the right file.")
+        notes.append("The header states no inversion, which a FLAIR image has. Check that it is the right file.")
     return tuple(notes)
 
 

@@ -35,9 +35,10 @@ def addToDatabase(
         found = source if source is not None else _copiedSource(maps, database, Path(folder) / "source")
         order = ExportOrder(tuple(protocols), None if found is None else Path(found))
         done = exportDicom(maps, Path(folder) / "results", order, regions=regions)
+        database.prepareInsert()  # the database may have lost what it remembers of the last insertion
         for name in done.files:
             if name.endswith(".dcm"):
-                database.insert(str(Path(folder) / "results" / name), True, False, True)  # store it, no thumbnail, a copy
+                database.insert(str(Path(folder) / "results" / name), True, False, True)  # copied, no thumbnail, listed under its patient
     return done
 
 

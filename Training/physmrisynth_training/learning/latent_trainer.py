@@ -1,4 +1,4 @@
-"""What the trainings on latents share."""
+"""Base of the trainings on latents."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LatentTrainer(Trainer, Generic[Network]):
 
     @abstractmethod
     def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
-        """The losses () of a batch by name; the one to descend is ``loss``."""
+        """The losses () of a batch by name; ``loss`` is minimised."""
 
     @abstractmethod
     def score(self, latent: Tensor, told: Tensor) -> Tensor:

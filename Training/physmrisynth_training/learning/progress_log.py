@@ -1,4 +1,4 @@
-"""Telling how a training goes: the mean of its losses, and how good the averaged network is on held-out data."""
+"""Progress of a training: mean losses, and scores of the averaged network on held-out data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .trainer import Trainer
 
 
 class Watch:
-    """Logs and tells the mean losses every few steps, and now and then the scores on held-out data."""
+    """Logs and reports the mean losses every few steps, and now and then the scores on held-out data."""
 
     def __init__(self, trainer: Trainer, progress: Callable[[str], None]) -> None:
         self.trainer, self.progress = trainer, progress
@@ -20,7 +20,7 @@ class Watch:
         self.losses: list[dict[str, float]] = []
 
     def after_step(self, losses: dict[str, float]) -> None:
-        """Take note of a step's losses."""
+        """Record a step's losses."""
         self.losses.append(losses)
         trainer = self.trainer
         validate = trainer.step % trainer.config.validate_every == 0

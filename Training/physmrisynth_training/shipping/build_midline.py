@@ -1,7 +1,7 @@
-"""Build the reference of the midline: how often people's hemispheres are joined at each place between them.
+"""Build the midline reference: frequency of joined hemispheres at each position of the midline in label maps of people.
 
 Run as ``python -m physmrisynth_training.shipping.build_midline --data DIR --out resources/midline.nii.gz``, where DIR holds head_labels;
-the training heads are brought to the atlas as any head is (``imaging/head/atlas.py``).
+the training heads are aligned with the atlas like any head (``imaging/head/atlas.py``).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def midline_grid() -> sitk.Image:
 
 
 def build_midline(heads: Sequence[LabelledHead], grid: sitk.Image) -> sitk.Image:
-    """How often, of 255, the hemispheres of ``heads`` are joined at each voxel of the midline's ``grid``. Raises RegistrationError when one
-    is not found in the atlas."""
+    """Frequency (0 to 255) of joined hemispheres of ``heads`` at each voxel of the midline's ``grid``. Raises RegistrationError when one
+    cannot be aligned with the atlas."""
     total = np.zeros(grid.GetSize()[:0:-1])
     for head in tqdm(heads, desc="heads", unit="head"):
         tissue = sitk.GetImageFromArray(head.tissue)
