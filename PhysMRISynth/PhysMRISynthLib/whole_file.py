@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 TEMPORARY = ".writing-"
 """Begins the names of files and folders that are being written; one may be left by a process that was killed."""
@@ -15,9 +16,9 @@ TEMPORARY = ".writing-"
 def whole_file(path: Path) -> Iterator[Path]:
     """Another name beside ``path``, to write under: renamed at the end, removed after an error, so that a kill leaves the old file.
 
-    The name is this process's own and keeps the suffix. Raises OSError when it cannot be renamed.
+    The name is this thread's own and keeps the suffix. Raises OSError when it cannot be renamed.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{get_ident()}-{path.name}")
     try:
         yield temporary
         temporary.replace(path)
