@@ -77,7 +77,7 @@ class PhysMRISynthParameterNode:
     reference - the input whose grid the maps get; "" chooses
     register - "when needed", "always" or "never"
     fieldStrength - tesla; 0 reads the headers
-    prior, device - "auto" or what the command line's options of these names take
+    prior, device - as an EstimateOrder has them
     spacing - voxel size of the maps (mm); 0: the reference's
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
@@ -85,7 +85,7 @@ class PhysMRISynthParameterNode:
     previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
-    sampleSeed, sampleCount - for new heads
+    sampleSeed, sampleCount - for new heads; sampleAttempt - the one attempt to make; 0: attempts until the midline check passes
     quantity - the map that is shown
     regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
     measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
@@ -117,6 +117,7 @@ class PhysMRISynthParameterNode:
     live: bool = True
     sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
     sampleCount: Annotated[int, WithinRange(1, 100)] = 1
+    sampleAttempt: Annotated[int, WithinRange(0, 1000)] = 0
     quantity: str = ""
     regions: vtkMRMLSegmentationNode
     earlierMaps: vtkMRMLTextNode
