@@ -26,6 +26,7 @@ from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.rendering.live import Noise
 from PhysMRISynthLib.workflow.worker.jobs import Finished, Result
 from Testing.mrml.scene import HeadlessSlicer, headless_slicer, scalar_volume
@@ -73,7 +74,7 @@ def main() -> None:
 def _round(headless: HeadlessSlicer, result: Result, inputs: dict[str, np.ndarray]) -> dict[str, float]:
     """The longest time that each step holds the main thread, in seconds."""
     nodes = {role: scalar_volume(voxels, name=role) for role, voxels in inputs.items()}
-    found = {"Apply (three inputs)": _timed(lambda: estimateJob(Inputs(nodes).acquisitions(), None, None, None, "literature", "cpu"))}
+    found = {"Apply (three inputs)": _timed(lambda: estimateJob(Inputs(nodes, EstimateOrder(prior="literature", device="cpu"))))}
     run = WorkerRun(_Client(result), None, nodes)  # type: ignore[arg-type]
     found["one turn of making the nodes"] = max(_timed(run.poll) for _ in _while(lambda: run.busy))
     maps = TissueMapNodes.wrap(run.mapsNode)

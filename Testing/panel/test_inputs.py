@@ -114,7 +114,7 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     assert driven.message("estimateReasonLabel") == ""
     assert (driven.ui.t1wProtocolEdit.text, driven.ui.fieldStrengthLabel.text) == ("se,TR=600,TE=12", "Field ●")
     driven.click("applyButton")
-    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].field_strength == 1.5
+    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].order.field_strength == 1.5
 
 
 def test_values_that_contradict_each_other_are_told_and_can_be_mended(driven: DrivenPanel) -> None:

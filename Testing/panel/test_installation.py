@@ -58,7 +58,7 @@ def computer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Computer:
     module = importlib.import_module("PhysMRISynthLib.panel.installation")
     computer = Computer(made, module)
     monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace() if name in computer.present else None)
-    monkeypatch.setattr(module, "weightsFile", lambda: tmp_path / "weights.safetensors")
+    monkeypatch.setattr(module, "present_weights", lambda: tmp_path / "weights.safetensors")
     packaging = ModuleType("slicer.packaging")
     packaging.pip_ensure = partial(pip_ensure, computer)
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
@@ -104,7 +104,7 @@ def test_the_literature_prior_needs_no_torch(computer: Computer) -> None:
 
 def test_auto_needs_torch_only_where_there_are_weights(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert computer.installation.missingPackages("auto") == ["torch", "threadpoolctl", "safetensors"]
-    monkeypatch.setattr(computer.installation, "weightsFile", lambda: None)
+    monkeypatch.setattr(computer.installation, "present_weights", lambda: None)
     assert computer.installation.missingPackages("auto") == ["threadpoolctl"]
     assert "torch" in computer.installation.missingPackages("network")
 

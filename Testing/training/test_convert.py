@@ -14,10 +14,10 @@ from physmrisynth_training.shipping.rounding import Change, changes
 from physmrisynth_training.shipping.ship_sampler import write_card as write_sampler_card
 from physmrisynth_training.shipping.ship_vae import write_card
 from PhysMRISynthLib.network import storage
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, save_expander
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights, save_sampler
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import file_sha256, write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from Testing.network.tiny_sampler import OF_CODES, tiny_condenser, tiny_model, tiny_vae
 
 OF_ALL = {"steps": 6, "hours": 0.1, "version": "0.1.0", "code_version": "abc", "configuration": {"codes": 4}, "data": {}}
@@ -50,7 +50,7 @@ def test_converted_weights_are_small_and_belong_together(installed: Path, monkey
     assert main(["--out", str(installed), "--note", "Measured in 16 bits."]) == 0
     assert all((installed / f"{kind}.safetensors").stat().st_size < size + 500 for kind, size in before.items())
     assert sum((installed / f"{kind}.safetensors").stat().st_size for kind in FILES) < sum(before.values())
-    monkeypatch.setattr(weights_module, "MANIFEST", installed / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", installed / "weights.json")
     sampler, decoder = sampling_weights()
     assert sampler.expander is not None and sampler.vae_sha256 == decoder.sha256 != old.sha256
     for name, tensor in old.network.state_dict().items():

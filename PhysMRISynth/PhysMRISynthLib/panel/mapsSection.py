@@ -11,6 +11,7 @@ from ..mrml.display import isColored, legendShown, setColored, setLegendShown, s
 from ..mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from .choices import Choices
 from .exportForm import ExportForm
+from .host import Host
 from .runText import ROLE_TITLES
 from .section import Section, showMessage, toldIn
 from .statisticsText import statisticsHtml
@@ -37,7 +38,7 @@ class MapsSection(Section):
 
     shows = frozenset(("maps", "quantity"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.quantities = Choices(ui.quantityComboBox, self._chosen)
         ui.colorCheckBox.connect("clicked(bool)", lambda checked: self._displayed(setColored, checked))

@@ -24,6 +24,7 @@ from .mapsSection import MapsSection
 from .measuredSection import MeasuredSection
 from .protocolSection import NOISE, ProtocolSection
 from .regionsSection import RegionsSection
+from .remedies import inPanel
 from .sampleSection import SampleSection
 from .section import Section
 from .visitsSection import VisitsSection
@@ -109,7 +110,7 @@ class Panel(VTKObservationMixin):
                 found = TissueMapNodes.wrap(node)
                 self.maps, self.report = found, found.report
         except PhysMRISynthError as error:
-            self.log(str(error))
+            self.log(inPanel(error))
         self.estimate.showResult()
         self.protocol.mapsChanged()
         self.design.mapsChanged()

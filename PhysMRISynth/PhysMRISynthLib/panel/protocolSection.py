@@ -17,12 +17,14 @@ from .choices import Choices
 from .comparison import Comparison
 from .favourites import Favourites, addRecent, recentSpecs
 from .history import History
+from .host import Host
 from .keyboard import shortcut
 from .livePreview import LivePreview
 from .parameterRows import ParameterRows
 from .presetChoice import ACQUIRED, RECENT, entries, makeButtons, noteHtml, presetTip, signalsText
 from .protocolState import ProtocolState, noiseOf
 from .protocolText import contradiction
+from .remedies import inPanel
 from .section import Section, showMessage, toldIn
 
 NOISE = frozenset(("noisy", "snr", "noiseSeed"))
@@ -34,7 +36,7 @@ class ProtocolSection(Section):
 
     shows = frozenset(("maps", "sequence", "preset", "values", "previous", "protocolB", "compareWith", *NOISE))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.live = LivePreview(self._rested, self._failed)
         self.history: History[ProtocolState] = History()
@@ -214,7 +216,7 @@ class ProtocolSection(Section):
             protocol = self.state.protocol()
         except ProtocolError as error:
             self.live.stop()
-            self._showContradiction(str(error))
+            self._showContradiction(inPanel(error))
             return None
         self.rows.mark(protocol.sequence.name, ())
         showMessage(self.ui.protocolMessageLabel, self.live.trouble)

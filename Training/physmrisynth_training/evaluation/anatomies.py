@@ -1,4 +1,4 @@
-"""What tells one head from another: volumes, distributions, sharpness, and an aligned brain to compare heads by."""
+"""Features of a head for comparisons: volumes, distributions, sharpness, and an aligned brain."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _QUANTILES = np.linspace(0.5, 99.5, 199)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
-    gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``; the ``aligned`` brain to tell its kin by, and its ``midline`` (None: the atlas was not found in it); and where that was
-    measured the ``overlap`` (Dice by tissue) of what is segmented in images of it. Of a sample, the ``draws`` it took."""
+    """Features of a head: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
+    gradient of its T1w image in the brain at literature values; that image (z, y, x; 1: the brightest tissue), its
+    ``brain``; the ``aligned`` brain for comparisons, and its ``midline`` (None: not aligned with the atlas); if measured, the
+    ``overlap`` (Dice by tissue) of the segmentation of its images; for a sample, its number of attempts ``draws``."""
 
     name: str
     volumes: HeadVolumes
@@ -46,7 +46,7 @@ class Anatomy:
 
 
 def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
-    """Measure a head of tissue ``fractions`` (classes, z, y, x; 1 mm); the ``seed`` draws its values for the distributions."""
+    """Measure a head of tissue ``fractions`` (classes, z, y, x; 1 mm); ``seed`` determines its values for the distributions."""
     tissue = fractions.argmax(axis=0).astype(np.uint8)
     plain = maps_of(fractions, literature_values(FIELD_STRENGTH), np.random.default_rng(0))
     brain = np.isin(tissue, _BRAIN) & plain.mask

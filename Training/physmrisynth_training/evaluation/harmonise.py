@@ -1,4 +1,4 @@
-"""Suite ``harmonise``: people scanned by ten protocols at two field strengths; how much their FLAIR images differ before and after."""
+"""Suite ``harmonise``: people scanned with ten protocols at two field strengths; variation of their FLAIR images before and after."""
 
 from __future__ import annotations
 
