@@ -190,6 +190,21 @@ FOLDERS = {
          "T2_FLAIR/T2_FLAIR_brain", "T1/transforms/T1_to_MNI_warp_jac", "T1/transforms/T1_to_MNI_warp"),
         {"t1w": "T1/T1", "flair": "T2_FLAIR/T2_FLAIR"},
     ),
+    "ADNI": (
+        ("002_S_0295/MPRAGE/2006-04-18_08_20/I45107/ADNI_MPRAGE_br_raw", "002_S_0295/Axial_T2-FLAIR/2006-04-18_08_20/I45108/ADNI_FLAIR"),
+        {"t1w": "002_S_0295/MPRAGE/2006-04-18_08_20/I45107/ADNI_MPRAGE_br_raw",
+         "flair": "002_S_0295/Axial_T2-FLAIR/2006-04-18_08_20/I45108/ADNI_FLAIR"},
+    ),
+    "XNAT": (
+        ("S1/scans/3-t1_mprage/resources/NIFTI/files/3", "S1/scans/3-t1_mprage/resources/NIFTI/files/t1_mprage",
+         "S1/scans/4-t2_tse/resources/NIFTI/files/t2_tse"),
+        {"t1w": "S1/scans/3-t1_mprage/resources/NIFTI/files/t1_mprage", "t2w": "S1/scans/4-t2_tse/resources/NIFTI/files/t2_tse"},
+    ),
+    "BIDS below rawdata, beside derivatives": (
+        ("rawdata/sub-01/anat/sub-01_T1w", "derivatives/bet/sub-01/anat/sub-01_desc-brain_T1w"),
+        {"t1w": "rawdata/sub-01/anat/sub-01_T1w"},
+    ),
+    "derivatives alone": (("derivatives/bet/sub-01/anat/sub-01_T1w",), {"t1w": "derivatives/bet/sub-01/anat/sub-01_T1w"}),
 }  # fmt: skip
 
 
@@ -197,6 +212,21 @@ FOLDERS = {
 def test_folders_of_common_programs_hold_one_visit(tmp_path: Path, names: tuple[str, ...], taken: dict[str, str]) -> None:
     touch(tmp_path, *(f"{name}.nii.gz" for name in names))
     assert files_of(tmp_path) == {role: f"{name}.nii.gz" for role, name in taken.items()}
+
+
+@pytest.mark.parametrize(
+    "names",
+    (
+        ("S1/MPRAGE/2006-04-18/I1/a_T1w", "S1/MPRAGE/2007-04-20/I2/a_T1w", "S1/FLAIR/2006-04-18/I3/a_FLAIR"),
+        ("T1/S1/a_T1w", "T1/S2/b_T1w", "T2/S1/a_T2w", "T2/S2/b_T2w"),
+        ("FLAIR-study/S1/FLAIR", "FLAIR-study/S2/FLAIR"),
+    ),
+    ids=("two dates", "people sorted by contrast", "a study named after its contrast"),
+)
+def test_folders_of_contrasts_do_not_make_one_visit_of_several(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{name}.nii.gz" for name in names))
+    with pytest.raises(ImageError, match=r"holds \d visits"):
+        find_session(tmp_path)
 
 
 def test_other_formats_and_capitals_are_found(tmp_path: Path) -> None:

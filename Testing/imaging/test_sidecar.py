@@ -17,6 +17,7 @@ from PhysMRISynthLib.imaging.intake.sidecar import read_sidecar, sidecar_of
 from PhysMRISynthLib.imaging.intake.volumes import Volume, image_like, same_grid
 from PhysMRISynthLib.physics.protocol import parse_protocol
 from Testing.imaging.phantoms import grid
+from Testing.refusals import refused
 
 VOLUME = Volume(grid((8, 8, 8), (20.0, 20.0, 20.0), np.eye(3)))
 
@@ -59,7 +60,7 @@ def test_a_sidecar_is_read_with_all_its_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", (b"", b"{", b"[1, 2]", b"3", b"null", b"\xff\xfe\x00{", b'{"EchoTime": }'))
 def test_a_damaged_sidecar_is_a_protocol_error_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scan.json").write_bytes(content)
-    with pytest.raises(ProtocolError, match=r"scan\.json is not a .*Correct it, or give the protocol on the command line"):
+    with refused(ProtocolError, r"scan\.json is not a .*Correct it, or give the protocol on the command line"):
         read_sidecar(tmp_path / "scan.json")
 
 
@@ -77,7 +78,7 @@ def test_seconds_become_milliseconds_and_every_value_says_where_it_is_from() -> 
 
 
 def test_a_train_that_is_assumed_does_not_claim_to_come_from_the_sidecar() -> None:
-    protocol = protocol_from_sidecar({"RepetitionTime": 2.4, "InversionTime": 1.0}, "t1w", "sidecar scan.json")
+    protocol = protocol_from_sidecar({"RepetitionTime": 2.2, "InversionTime": 1.0}, "t1w", "sidecar scan.json")
     assert protocol.sources["ESP"] == "assumed: usual echo spacing, which the header does not state"
     assert protocol.sources["N"] == "assumed: usual train; the header states no train length"
     assert protocol.assumed == ("TE=3.16 ms", "FA=8 °", "ESP=7.6 ms", "N=176")
@@ -151,6 +152,33 @@ def test_the_assumed_train_fits_every_inversion_time(tr: float, share: float) ->
 def test_values_that_cannot_be_are_refused_by_the_sidecars_name(fields: dict, cause: str) -> None:
     with pytest.raises(ProtocolError, match=rf"sidecar scan\.json.*{cause}"):
         protocol_from_sidecar(fields, "t2w", "sidecar scan.json")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    (
+        {"RepetitionTime": "4.5", "EchoTime": "0.1"},
+        {"RepetitionTime": [4.5], "EchoTime": ["0.1"]},
+        {"RepetitionTime": "4.5 s", "EchoTime": "100 ms", "FlipAngle": "150 deg"},
+        {"RepetitionTime": 4.5, "EchoTime": 0.1, "InversionTime": "", "FlipAngle": "n/a"},
+    ),
+    ids=("texts", "lists of one", "with units", "stating nothing"),
+)
+def test_numbers_are_read_as_converters_write_them(stated: dict) -> None:
+    values = protocol_from_sidecar(stated, "t2w", "sidecar").values
+    assert (values["TR"], values["TE"]) == pytest.approx((4500.0, 100.0))
+
+
+@pytest.mark.parametrize("stated", ([0.02, 0.1], "0,1", True, {"value": 0.1}))
+def test_what_is_no_single_number_is_refused(stated: object) -> None:
+    with pytest.raises(ProtocolError, match=r"EchoTime is .*, not a number in seconds"):
+        protocol_from_sidecar({"RepetitionTime": 4.5, "EchoTime": stated}, "t2w", "sidecar")
+
+
+@pytest.mark.parametrize("written", (["ORIGINAL", "PRIMARY", "P", "ND"], "ORIGINAL\\PRIMARY\\P\\ND", "['ORIGINAL', 'PRIMARY', 'P', 'ND']"))
+def test_a_phase_image_is_refused_however_its_type_is_written(written: object) -> None:
+    with pytest.raises(ImageError, match="a phase image"):
+        acquisition("t2w", VOLUME, parse_protocol("tse"), {"ImageType": written})
 
 
 @pytest.mark.parametrize("role", ("t1w", "t2w", "flair"))

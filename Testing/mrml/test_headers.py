@@ -106,9 +106,7 @@ def test_of_several_inversion_times_the_first_counts(from_dicom: Callable[..., A
 @pytest.mark.parametrize("agent", ["GADAVIST", "MAGNEVIST 10 ml", "yes"])
 def test_a_t1w_after_contrast_agent_is_refused(from_dicom: Callable[..., Any], tmp_path: Path, agent: str) -> None:
     node = from_dicom(database(tmp_path, classic(**MPRAGE, ContrastBolusAgent=agent)))
-    with pytest.raises(
-        ImageError, match=f"'scan' was taken after a contrast agent .{agent}.*Use 'Allow contrast agent' to accept it anyway"
-    ):
+    with pytest.raises(ImageError, match=f"'scan' was taken after a contrast agent .{agent}.*Allow a contrast agent to use it anyway"):
         acquisitionFromNode(node, "t1w")
     assert roleOf(node) is None
     assert "maps are wrong where it went" in acquisitionFromNode(node, "t1w", allowContrastAgent=True).protocol.notes[0]

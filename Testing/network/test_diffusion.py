@@ -14,18 +14,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from physmrisynth_training.learning.ldm_config import CondenserTrainingConfig
+from physmrisynth_training.learning.latent_config import CondenserTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import diffusion as diffusion_module
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser import CondenserConfig
 from PhysMRISynthLib.network.config import CONDENSER_CONFIGURATIONS, SAMPLER_CONFIGURATIONS, read_configuration
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS, OBJECTIVES, DiffusionConfig, condition_vector
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.latent_space import Moments
+from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights, write_manifest
 from PhysMRISynthLib.network.noise_schedule import noising, step
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from Testing.network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -230,7 +230,7 @@ def test_a_model_without_conditions_and_of_slices() -> None:
     assert torch.isfinite(model(torch.randn(2, 2, 12, 8), torch.zeros(2, 0)))
 
 
-def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path) -> None:
     """Away from the tiles' faces; group normalisation would see the tile, so this network normalises by voxel."""
     save_weights(tiny_vae(), {}, tmp_path / "vae.safetensors")
     weights = load_weights(tmp_path / "vae.safetensors")
@@ -238,9 +238,8 @@ def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path, monkeypatch: pytest
     whole = decode(weights, latent, CPU, "32-true")
     assert whole.shape == (13, 96, 48, 32)
     np.testing.assert_allclose(whole.sum(axis=0), 1.0, atol=1e-5)
-    monkeypatch.setattr("PhysMRISynthLib.network.inference._TILES", (64,))
     told: list[float] = []
-    tiled = decode(weights, latent, CPU, "32-true", told.append)
+    tiled = decode(weights, latent, CPU, "32-true", told.append, tiles=(64,))
     assert len(told) > 1 and told[-1] == 1
     for far in (slice(0, 20), slice(-20, None)):
         np.testing.assert_allclose(tiled[:, far], whole[:, far], atol=1e-4)
@@ -313,7 +312,7 @@ def test_conditions_are_told_as_numbers() -> None:
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     manifest = installed(tmp_path)
-    monkeypatch.setattr(weights_module, "MANIFEST", manifest)
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", manifest)
     return tmp_path
 
 

@@ -99,7 +99,7 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     addImages("t1w")
     driven.widget.enter()
     assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ○", "Estimate with assumed protocols")
-    assert "how T1w was acquired" in driven.message("estimateReasonLabel")
+    assert "parameters unknown: T1w." in driven.message("estimateReasonLabel")
     driven.choose("t1wProtocolComboBox", "Enter values…")
     driven.choose("t1wSequenceComboBox", "Spin echo")
     assert "State those that you know below" in driven.message("t1wValuesLabel")
@@ -114,7 +114,7 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     assert driven.message("estimateReasonLabel") == ""
     assert (driven.ui.t1wProtocolEdit.text, driven.ui.fieldStrengthLabel.text) == ("se,TR=600,TE=12", "Field ●")
     driven.click("applyButton")
-    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].field_strength == 1.5
+    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].order.field_strength == 1.5
 
 
 def test_values_that_contradict_each_other_are_told_and_can_be_mended(driven: DrivenPanel) -> None:

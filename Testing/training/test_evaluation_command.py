@@ -18,6 +18,7 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network import weights as network_weights
 from PhysMRISynthLib.workflow.estimation import estimate as estimation
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 
 PICTURES = [[Picture("a plane", np.eye(30), 0.0, 1.0)]]
 
@@ -112,7 +113,7 @@ def test_given_weights_stand_in_for_the_installed_ones(monkeypatch: pytest.Monke
     monkeypatch.setattr(estimation, "reference_of", lambda *given: None)
     for prior in ("network", "auto", "literature"):
         with pytest.raises(AttributeError):  # there is no input to go on with
-            estimation.estimate_tissue_maps([], prior=prior, weights=object())  # type: ignore[arg-type]
+            estimation.estimate_tissue_maps([], EstimateOrder(prior=prior), weights=object())  # type: ignore[arg-type]
     assert asked == ["literature"]
 
 

@@ -19,9 +19,9 @@ from physmrisynth_training.learning import latent_batches as module
 from physmrisynth_training.learning import latents as latents_module
 from physmrisynth_training.learning.checkpoint import load_checkpoint
 from physmrisynth_training.learning.latent_batches import Source
+from physmrisynth_training.learning.latent_config import LdmTrainingConfig
 from physmrisynth_training.learning.latent_moments import latent_moments, number_moments
 from physmrisynth_training.learning.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
-from physmrisynth_training.learning.ldm_config import LdmTrainingConfig
 from physmrisynth_training.learning.run_options import LOG, Run
 from physmrisynth_training.learning.train_ldm import train_ldm
 from physmrisynth_training.simulator.anatomy import LabelledHead

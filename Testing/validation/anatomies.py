@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from PhysMRISynthLib.imaging.head.known_head import KnownHead
 from PhysMRISynthLib.imaging.intake.volumes import image_like
+from PhysMRISynthLib.imaging.smooth import smooth_noise
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.estimation.head_voxels import NO_TISSUE
@@ -23,6 +24,7 @@ _NAMES = [tissue.name for tissue in tissue_table()]
 _BRAIN = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
 _TEXTURE = 0.02
 _NEWBORN_SIZE = 0.72
+_DEFORMED_MM, _DEFORMED_OVER_MM = 2.5, 40.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,25 @@ def hydrocephalus(head: KnownHead) -> Anatomy:
     grown = (_depth(deep, head.maps.grid) > -6.0) & _brain(head)
     pd, t1, t2 = (float(np.median(values[fluid])) for values in (head.maps.pd, head.maps.t1, head.maps.t2))
     return Anatomy(_changed(head, grown, (pd, t1, t2), _NAMES.index("csf")), grown)
+
+
+def unequal_halves(head: KnownHead) -> KnownHead:
+    """The head deformed by some millimetres, so that left and right differ as a person's do: templates and atlases are symmetric."""
+    rng = np.random.default_rng(12)
+    grid = head.maps.grid
+    reach = _DEFORMED_OVER_MM / np.mean(grid.GetSpacing())
+    field = np.stack([_DEFORMED_MM * smooth_noise(head.tissue.shape, reach, rng)[0] for _ in range(3)], axis=-1)
+    displaced = sitk.GetImageFromArray(field.astype(np.float64), isVector=True)
+    displaced.CopyInformation(grid)
+    motion = sitk.DisplacementFieldTransform(displaced)
+
+    def moved(voxels: np.ndarray, outside: float) -> np.ndarray:
+        image = sitk.Resample(image_like(voxels, grid), grid, motion, sitk.sitkNearestNeighbor, outside)
+        return sitk.GetArrayFromImage(image)
+
+    maps = [moved(values, 0.0) for values in (head.maps.pd, head.maps.t1, head.maps.t2)]
+    mask = moved(head.maps.mask.astype(np.uint8), 0) > 0
+    return KnownHead(TissueMaps(*maps, mask, grid), moved(head.tissue, _NAMES.index("air")))
 
 
 def newborn(head: KnownHead) -> Anatomy:

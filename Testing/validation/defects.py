@@ -16,6 +16,7 @@ from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.validation.anatomies import unequal_halves
 
 Scans = Mapping[str, sitk.Image]
 Change = Callable[[Scans, KnownHead], Scans]
@@ -34,18 +35,20 @@ class Defect:
 
 @cache
 def known_head(step_mm: float) -> KnownHead:
-    """The example's head of blurred tissues, about every ``step_mm``; where its anatomy is not installed, the atlas's."""
+    """The example's head of blurred tissues with unequal halves, about every ``step_mm``; where its anatomy is not installed, the
+    atlas's."""
     from importlib.util import find_spec
 
     if find_spec("nilearn") is None:
-        return small_head()
+        return unequal_halves(small_head())
     from PhysMRISynthLib.workflow.examples.example import example_head
 
     full, step = example_head(seed=3), max(1, round(step_mm))
     every = (slice(None, None, step),) * 3
     maps = full.maps
     grid = maps.grid[::step, ::step, ::step]
-    return KnownHead(TissueMaps(maps.pd[every], maps.t1[every], maps.t2[every], maps.mask[every], grid), full.tissue[every])
+    sparse = TissueMaps(maps.pd[every], maps.t1[every], maps.t2[every], maps.mask[every], grid)
+    return unequal_halves(KnownHead(sparse, full.tissue[every]))
 
 
 def clean_scans(head: KnownHead, seed: int = 0) -> dict[str, sitk.Image]:

@@ -1,8 +1,8 @@
 """The table of ``docs/validation/inputs.md``: what becomes of each defect and of heads that no atlas expects, errors against the truth, the
 first reason that is given, and in how many cases that names the true cause.
 
-``PYTHONPATH=PhysMRISynth:Testing python Testing/validation/inputs.py [--step 2] [--prior literature] [--only WORDS]`` prints the table as
-Markdown. It also runs on versions without a verdict, whose first warning then stands in the last column.
+``PYTHONPATH=PhysMRISynth:Training:. python Testing/validation/inputs.py [--step 2] [--prior literature] [--only WORDS]`` prints the table
+as Markdown. It also runs on versions without a verdict, whose first warning then stands in the last column.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from Testing.validation.anatomies import ANATOMIES
 from Testing.validation.defects import DEFECTS, Defect, Scans, acquisitions, clean_scans, known_head
 
@@ -57,7 +58,7 @@ def _changed(defect: Defect, head: KnownHead) -> Scans:
 def outcome(case: Case, prior: str) -> tuple[str, str, str]:
     """Errors (median of brain tissue in %, T1 T2 PD), verdict, and what is said first."""
     try:
-        found: Any = estimate_tissue_maps(acquisitions(case.scans()), prior=prior)
+        found: Any = estimate_tissue_maps(acquisitions(case.scans()), EstimateOrder(prior=prior))
     except PhysMRISynthError as error:
         return "–", "refused", str(error)
     errors = map_errors(found.maps, case.head)["brain"]

@@ -13,6 +13,7 @@ from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.imaging.intake.sidecar import read_sidecar
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.analysis.match import match_protocol
+from PhysMRISynthLib.workflow.cohort.data_set import Batch
 from PhysMRISynthLib.workflow.cohort.harmonise import complete_cohort, render_cohort, suffix_of
 from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT
 from PhysMRISynthLib.workflow.rendering.render import render
@@ -40,7 +41,7 @@ def test_every_visit_gets_the_same_contrast_and_a_broken_one_stops_nothing(tmp_p
     (maps / "sub-02" / "anat" / "sub-02_T2map.nii.gz").unlink()
     (maps / "sub-03" / "anat" / "sub-03_T1map.nii.gz").write_bytes(b"no image")
     out = tmp_path / "out"
-    rows = render_cohort(maps, out, [FLAIR, "synthetic-dir"], jobs=2)
+    rows = render_cohort(maps, out, [FLAIR, "synthetic-dir"], Batch(jobs=2))
     assert statuses(rows) == {"sub-01_ses-a": ESTIMATED, "sub-01_ses-b": ESTIMATED, "sub-02": FAILED, "sub-03": FAILED}
     path = out / "sub-01" / "ses-a" / "anat" / "sub-01_ses-a_desc-synthetic_FLAIR.nii.gz"
     expected = render(head().maps, protocol_from_spec(FLAIR), scale=1000.0)
@@ -53,7 +54,7 @@ def test_every_visit_gets_the_same_contrast_and_a_broken_one_stops_nothing(tmp_p
     assert not list((out / "sub-02").rglob("*")) if (out / "sub-02").exists() else True
     again = render_cohort(maps, out, [FLAIR, "synthetic-dir"])
     assert statuses(again)["sub-01_ses-a"] == KEPT and statuses(again)["sub-02"] == FAILED
-    other = render_cohort(maps, out, ["mprage"], participants=["01"])
+    other = render_cohort(maps, out, ["mprage"], Batch(participants=["01"]))
     assert set(statuses(other).values()) == {FAILED} and "other options" in other[0].reason
 
 

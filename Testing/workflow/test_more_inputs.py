@@ -17,6 +17,7 @@ from PhysMRISynthLib.imaging.intake.volumes import volume_from_image, write_imag
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.more_inputs import MORE_ROLES, read_more
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
@@ -33,11 +34,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_further_inputs_have_their_role_and_protocol(files: Path) -> None:
-    found = read_more([(role, files / f"{role}.nii.gz", SPECS[role]) for role in ("pdw", "t1w_2")], False, None)
+    found = read_more([(role, files / f"{role}.nii.gz", SPECS[role]) for role in ("pdw", "t1w_2")], EstimateOrder())
     assert [(a.name, a.protocol.sequence.name) for a in found] == [("pdw", "tse"), ("t1w_2", "spgr")]
     assert set(MORE_ROLES) == {"pdw", "t1w_2", "t2w_2", "flair_2", "inv1", "inv2", "t2starw"}
     with pytest.raises(EstimationError, match="no further input"):
-        read_more([("t2star", files / "pdw.nii.gz", "se")], False, None)
+        read_more([("t2star", files / "pdw.nii.gz", "se")], EstimateOrder())
 
 
 @pytest.mark.parametrize("role, spec, told", [

@@ -18,6 +18,7 @@ from PhysMRISynthLib.physics.presets import Preset, adapted, load_presets
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.inputs import read_acquisitions
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.tissue_medians import medians_by_tissue, outer_medians
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.head_points import head_points, published_points
@@ -94,8 +95,8 @@ def test_null_presets_null_in_the_sample_patients(patient: str, data: Callable[[
     strength, spacing, specs = PATIENTS[patient]
     folder = data(f"real/{patient}")
     files = {role: folder / f"{role}.nii.gz" for role in specs}
-    images = read_acquisitions(files, specs)
-    estimate = estimate_tissue_maps(images, register=False, field_strength=strength, prior="literature", spacing_mm=spacing)
+    images = read_acquisitions(files, EstimateOrder(protocols=specs))
+    estimate = estimate_tissue_maps(images, EstimateOrder(field_strength=strength, register=False, prior="literature", spacing_mm=spacing))
     maps = with_report(estimate.maps, np.where(estimate.brain, estimate.tissue, 255), strength)
     points = head_points(maps)
     for preset in NULLING:

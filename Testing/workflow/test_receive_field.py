@@ -8,6 +8,7 @@ import pytest
 
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.verdict import Level
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from Testing.validation.defects import ROLES, acquisitions, clean_scans, coil_field
@@ -24,7 +25,7 @@ def head() -> KnownHead:
 @cache
 def estimated(strength: float, roles: tuple[str, ...]) -> Estimate:
     scans = coil_field(strength)(clean_scans(head()), head())
-    return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), prior="literature")
+    return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), EstimateOrder(prior="literature"))
 
 
 def told(found: Estimate) -> list[str]:

@@ -18,15 +18,14 @@ from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, atlas_on_grid
 from PhysMRISynthLib.imaging.head.midline import Midline
 from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.sampling.sample import (
     DECISION,
     STAGE,
-    Order,
     Sampler,
     _midline,
     decided,
@@ -36,7 +35,6 @@ from PhysMRISynthLib.workflow.sampling.sample import (
 )
 from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
 from PhysMRISynthLib.workflow.worker import child, exchange
-from PhysMRISynthLib.workflow.worker.jobs import SampleJob
 from PhysMRISynthLib.workflow.worker.remaining_time import SAMPLE_SECONDS
 from Testing.network.tiny_sampler import TINY, installed, tiny_model
 
@@ -51,7 +49,7 @@ WHITE, FLUID, FAT, BONE, AIR = (NAMES.index(name) for name in ("white_matter", "
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "resources"
     folder.mkdir()
-    monkeypatch.setattr(weights_module, "MANIFEST", installed(folder))
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", installed(folder))
     return folder
 
 
@@ -60,8 +58,8 @@ def sampler(shipped: Path) -> Sampler:
     return installed_sampler()
 
 
-def order(**options: object) -> Order:
-    return Order(**{"steps": 2, "precision": "32-true", "device": "cpu", "attempts": 1, **options})  # type: ignore[arg-type]
+def order(**options: object) -> SampleOrder:
+    return SampleOrder(**{"steps": 2, "precision": "32-true", "device": "cpu", "attempts": 1, **options})  # type: ignore[arg-type]
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------------
@@ -242,7 +240,7 @@ def test_what_is_looked_at_is_the_head_as_it_was_drawn() -> None:
 
 def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
     told: list[float] = []
-    heads = list(sampled_heads(sampler, order(seed=8), 2, told.append))
+    heads = list(sampled_heads(sampler, order(seed=8, count=2), told.append))
     assert [head.report["sampled"]["seed"] for head in heads] == [8, 9]
     np.testing.assert_array_equal(heads[1].maps.t1, sampler.head(order(seed=9)).maps.t1)
     assert told == sorted(told) and told[-1] == pytest.approx(1)
@@ -258,14 +256,14 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
             raise _Stop
 
     with pytest.raises(_Stop):
-        write_samples(sampler, order(), 2, tmp_path / "out", progress=stop)
+        write_samples(sampler, order(count=2), tmp_path / "out", progress=stop)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
     images = {f"{name}.nii.gz" for name in ("PD", "T1", "T2", "mask", "tissues")}
     assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == images | {"report.json", "tissues.tsv"}
     before = (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes()
     (tmp_path / "out" / "sample_0001").rename(tmp_path / "out" / "sample_0002")
     with pytest.raises(ImageError, match="exists already"):
-        write_samples(sampler, order(seed=3), 2, tmp_path / "out", progress=stop)  # which is not reached
+        write_samples(sampler, order(seed=3, count=2), tmp_path / "out", progress=stop)  # which is not reached
     (tmp_path / "out" / "sample_0002").rename(tmp_path / "out" / "sample_0001")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
     assert (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes() == before
@@ -277,7 +275,7 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
         ({"steps": 0}, "from 1 to 1000"),
         ({"steps": 1001}, "from 1 to 1000"),
         ({"attempts": 0}, "attempts must be from 1 to 50"),
-        ({"attempt": 0}, "the first of them 1 or more"),
+        ({"attempt": 0}, "first attempt must be 1 or more"),
         ({"seed": -1}, "0 or more"),
         ({"renewal": 1.5}, "from 0 to 1, not 1.5"),
         ({"renewal": float("nan")}, "from 0 to 1, not nan"),
@@ -327,7 +325,7 @@ def test_the_command_writes_maps_that_can_be_rendered(shipped: Path, tmp_path: P
 
 
 def test_without_weights_the_command_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(weights_module, "MANIFEST", tmp_path / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", tmp_path / "weights.json")
     assert main(["sample", "--out", str(tmp_path / "heads")]) == 2
     assert "No weights for sampling are installed" in capsys.readouterr().err and not (tmp_path / "heads").exists()
 
@@ -340,12 +338,20 @@ def test_the_worker_samples_and_keeps_the_model(shipped: Path, tmp_path: Path, m
     for turn in range(2):
         folder = tmp_path / f"job {turn}"
         folder.mkdir()
-        exchange.write_job(SampleJob(6, 2, 2, {"lesion_load": 1.0}, "cpu"), folder)
+        exchange.write_job(SampleOrder(6, count=2, steps=2, condition={"lesion_load": 1.0}, device="cpu"), folder)
         handler(folder, lambda stage, fraction: told.append((stage, fraction)))
         kept = kept or handler._sampler
         results = exchange.read_results(folder)
         assert [result.report["sampled"]["seed"] for result in results] == [6, 7] and handler._sampler is kept
         assert results[0].fits == results[0].residuals == {} and results[0].maps.mask.any()
+    again = tmp_path / "attempt 3"
+    again.mkdir()
+    exchange.write_job(order(seed=6, attempt=3), again)
+    handler(again, lambda stage, fraction: None)
+    (third,), asked = exchange.read_results(again), installed_sampler().head(order(seed=6, attempt=3))
+    assert third.report["sampled"]["attempt"] == 3 and third.report["order"] == asked.report["order"]
+    np.testing.assert_array_equal(third.maps.t1, asked.maps.t1)
+    assert not np.array_equal(third.maps.t1, results[0].maps.t1)
     assert {stage for stage, _ in told} == set(SAMPLE_SECONDS) and STAGE in SAMPLE_SECONDS
     (shipped / "weights.json").unlink()
     with pytest.raises(WeightsError, match="No weights for sampling"):

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PhysMRISynthLib.cli.arguments import PRECISIONS, natural, positive
+from PhysMRISynthLib.cli.arguments import natural, positive
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.workflow.orders import PRECISIONS
 
 if TYPE_CHECKING:
     from .learning.run_options import Run

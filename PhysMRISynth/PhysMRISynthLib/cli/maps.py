@@ -17,15 +17,15 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     """The options of ``render``, which sets ``command`` to what runs it."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--maps", type=Path, help="folder with PD, T1 and T2")
-    source.add_argument("--bids", type=Path, metavar="DERIVATIVES", help="the maps of every visit; what is complete in --out is kept")
+    source.add_argument("--bids", type=Path, metavar="DERIVATIVES", help="the maps of every visit; complete visits in --out are kept")
     parser.add_argument(
-        "--protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); what a preset nulls is nulled in these maps"
+        "--protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); presets that null tissues are solved for these maps"
     )
-    parser.add_argument("--null", type=tissue_names, metavar="TISSUE[,TISSUE]", help="set the inversion times so that these are dark")
+    parser.add_argument("--null", type=tissue_names, metavar="TISSUE[,TISSUE]", help="solve the inversion times to null these")
     add_presets_option(parser)
-    parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
+    parser.add_argument("--snr", type=float, help="add noise: mean signal of the head over noise SD")
     parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what computes: auto and cpu are the CPU")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device to render on (auto: the CPU)")
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
     parser.add_argument("--overwrite", action="store_true")
     add_cohort_options(parser)
@@ -34,7 +34,7 @@ def add_render(parser: argparse.ArgumentParser) -> None:
 
 def add_presets_option(parser: argparse.ArgumentParser) -> None:
     """``--presets FILE``, which :func:`load_own` takes up."""
-    parser.add_argument("--presets", type=Path, metavar="FILE", help="also the presets and equations of this JSON file")
+    parser.add_argument("--presets", type=Path, metavar="FILE", help="also use the presets and equations in this JSON file")
 
 
 def load_own(options: argparse.Namespace) -> None:
@@ -54,11 +54,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     """The options of ``export``, which sets ``command`` to what runs it."""
     parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2, and their SDs where known")
     parser.add_argument("--out", type=Path, required=True, help="folder for the DICOM files")
-    parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also these contrasts, each as a series of MR images")
+    parser.add_argument(
+        "--protocol", metavar="SPEC", nargs="+", default=[], help="also export these contrasts, each as a series of MR images"
+    )
     add_presets_option(parser)
-    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also a report of the measurements of these regions")
-    parser.add_argument("--names", type=Path, metavar="TSV", help="their names: columns index and name; else the table beside LABELS")
-    parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study these are (else anonymous)")
+    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also write a measurement report of these regions")
+    parser.add_argument("--names", type=Path, metavar="TSV", help="table with columns index and name (default: the one beside LABELS)")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study to use (default: anonymous)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_export)
 
@@ -70,7 +72,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     for role in ROLES:
         parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
     parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
-    parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
+    parser.add_argument("--bias", type=float, default=0.2, help="largest log deviation of the receive field (default 0.2: about ±20 %%)")
     parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_simulate)

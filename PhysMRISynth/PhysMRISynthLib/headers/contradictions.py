@@ -1,4 +1,4 @@
-"""Where a header contradicts the role that its image was given for, itself, or another header of the same image."""
+"""Contradictions of a header with its image's role, with itself, or with another header of the same image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .sequence_family import is_inverted
 _TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
 _COMPARED = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "FlipAngle": "°", "MagneticFieldStrength": "T"}
 _STIR = re.compile("stir", re.IGNORECASE)
-"""Names no role by itself, but has an equation as a T2w image."""
+"""Implies no role by itself, but has an equation as a T2w image."""
 _ALIKE = 0.01
 _SHORTEST_T2_WEIGHTING, _SHORTEST_REPETITION = 0.04, 0.6
-"""s: of the echo and of the repetition of a T2w spin echo."""
+"""s: shortest echo and repetition time of a T2w spin echo."""
 
 
 def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
-    """Notes where the header's names or timing tell another image than one of ``role`` t1w, t2w or flair."""
+    """Notes if the header's names or timing indicate another image than one of ``role`` t1w, t2w or flair."""
     timed = role_of_timing(fields)
     told: str | None = None
     notes = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,19 +12,28 @@ from ..errors import ProtocolError
 Values = dict[str, tuple[float, str]]
 """Values (ms, degrees, pulses) by the parameter's name, each with its source."""
 SERIES_NAMES = ("SeriesDescription", "ProtocolName")
-"""What people call a series, the clearer one first."""
+"""Fields with the name of a series, the clearer one first."""
 SHORTEST_INVERSION_PERIOD = 300.0
 """ms: a gradient echo with a shorter repetition time states the time from pulse to pulse."""
 _REPETITIONS = ("RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTime", "RepetitionTimeExcitation", "EchoSpacing")
-"""What headers call repetition times. Converters confuse them, so that their lengths decide which one is meant."""
+"""Fields for repetition times. Converters confuse them, so their values decide which one is meant."""
 _ALIKE = 0.01
+_NOTHING = ("", "n/a", "none", "null")
+_WITH_UNIT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(s|sec|seconds|ms|deg|degrees|°)\s*", re.IGNORECASE)
+_MS = 0.001
 
 
 def stated_number(fields: Mapping[str, Any], name: str) -> float | None:
-    """A field as a number, None where there is none. Raises ProtocolError when it is something else."""
-    value = fields.get(name)
+    """A field as a number, None if absent. Raises ProtocolError for anything else.
+
+    Some converters write a list of one number, or a number with its unit (seconds by default). An empty text and BIDS' "n/a" count as
+    absent.
+    """
+    value = _stated(fields, name)
     if value is None:
         return None
+    if isinstance(value, str) and (measured := _WITH_UNIT.fullmatch(value)) is not None:
+        return float(measured[1]) * (_MS if measured[2].lower() == "ms" else 1.0)
     try:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -31,6 +41,14 @@ def stated_number(fields: Mapping[str, Any], name: str) -> float | None:
     if not math.isfinite(found):
         raise ProtocolError(f"{name} is {repr(value)[:60]}, not a number in seconds, degrees or tesla.")
     return found
+
+
+def _stated(fields: Mapping[str, Any], name: str) -> Any:
+    """What a field states, taken out of a list of one; None where that is nothing."""
+    value = fields.get(name)
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    return None if isinstance(value, str) and value.strip().lower() in _NOTHING else value
 
 
 def number_of(fields: Mapping[str, Any], name: str) -> float | None:
@@ -48,13 +66,13 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
 
 
 def series_names(fields: Mapping[str, Any]) -> list[str]:
-    """What a header calls its series: description, then protocol; those there are."""
+    """A header's names of its series that are present: description, then protocol."""
     return [text for name in SERIES_NAMES if (text := text_of(fields, name))]
 
 
 def has_timing(fields: Mapping[str, Any] | None) -> bool:
     """Whether any of TR, TE, TI and flip angle is stated."""
-    return any((fields or {}).get(name) is not None for name in (*_REPETITIONS, "EchoTime", "InversionTime", "FlipAngle"))
+    return any(_stated(fields or {}, name) is not None for name in (*_REPETITIONS, "EchoTime", "InversionTime", "FlipAngle"))
 
 
 def times(fields: Mapping[str, Any], names: Mapping[str, str], source: str) -> Values:
@@ -72,7 +90,7 @@ def repetition_times(fields: Mapping[str, Any], source: str) -> tuple[Values, Va
 
 
 def one_of(candidates: Values, meaning: str) -> tuple[tuple[float, str] | None, tuple[str, ...]]:
-    """The first of several values of one ``meaning``, None where there is none; and a note where another one differs."""
+    """The first of several values of one ``meaning``, None if there is none; and a note if another one differs."""
     if not candidates:
         return None, ()
     (first, (value, _)), *others = candidates.items()

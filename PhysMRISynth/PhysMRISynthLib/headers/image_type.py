@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +19,13 @@ _PROCESSED = {
     "T1 MAP": "a map", "T2 MAP": "a map", "T2_STAR MAP": "a map", "R2 MAP": "a map", "B1 MAP": "a map", "PDMAP": "a map",
     "FAT": "the fat of a Dixon", "F": "the fat of a Dixon", "FAT_FRACTION": "a map", "UNI": UNIFORM,
 }  # fmt: skip
+_SEPARATOR, _MARKS = re.compile(r"\\|['\"]\s*,"), " []'\""
 _REFORMATTED = ("MPR", "REFORMATTED")
 
 
 def kinds(fields: Mapping[str, Any]) -> list[str]:
-    """The values of ImageType, in capitals."""
-    return [kind.strip().upper() for kind in text_of(fields, "ImageType").split("\\")]
+    """The values of ImageType, in capitals; tables of scan parameters write the list as a text with brackets and quotes."""
+    return [kind.strip(_MARKS).upper() for kind in _SEPARATOR.split(text_of(fields, "ImageType").strip(_MARKS))]
 
 
 def what_it_is(fields: Mapping[str, Any]) -> str | None:

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import PhysMRISynthError
+from ..errors import speaking
 from ..physics.protocol import Protocol
 from ..workflow.results.export import Export, export_dicom
 from .mapNodes import TissueMapNodes
-from .messages import withoutOptions
 from .preview import protocolOf
 from .regions import regionsOf
+from .remedies import SCRIPT
 
 
+@speaking(SCRIPT)
 def exportDicom(
     maps: TissueMapNodes,
     folder: str | Path,
@@ -30,8 +31,5 @@ def exportDicom(
     """
     chosen = [protocolOf(maps, protocol) for protocol in protocols]
     images = None if source is None else Path(source)
-    try:
-        measured = [] if regions is None else regionsOf(maps, regions)
-        return export_dicom(maps.tissueMaps(), Path(folder), chosen, images, overwrite, maps.title, measured)
-    except PhysMRISynthError as error:
-        raise type(error)(withoutOptions(str(error))) from error
+    measured = [] if regions is None else regionsOf(maps, regions)
+    return export_dicom(maps.tissueMaps(), Path(folder), chosen, images, overwrite, maps.title, measured)

@@ -1,4 +1,4 @@
-"""Latent diffusion: from noise to the latent of a head that does not exist."""
+"""Latent diffusion: from noise to the latent of a synthetic head."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
 from .noise_schedule import noising, step
 
-import_module("einops")  # MONAI's attention needs it, and would say so only when the network is made
+import_module("einops")  # MONAI's attention needs it, but fails only when the network is built
 
 
 class LatentDiffusion(nn.Module):
-    """A UNet on what a :class:`LatentSpace` shows of latents, told how much noise there is and, at will, of the head's numbers.
+    """A UNet on latents in their :class:`LatentSpace`, conditioned on the noise level and, optionally, on values of CONDITIONS.
 
-    ``condition_mean`` and ``condition_sd`` are the moments of the training heads' numbers.
+    ``condition_mean`` and ``condition_sd`` are the moments of the training heads' values.
     """
 
     condition_mean: Tensor
@@ -40,20 +40,20 @@ class LatentDiffusion(nn.Module):
         self.register_buffer("condition_mean", torch.zeros(len(config.condition)))
         self.register_buffer("condition_sd", torch.ones(len(config.condition)))
         if config.condition:
-            # where MONAI looks up the embedding of a class, an MLP reads numbers
+            # an MLP of numbers replaces MONAI's embedding of a class
             size, width = 2 * len(config.condition), 4 * config.widths[0]
             self.unet.add_module("class_embedding", nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width)))
         memory = torch.channels_last if config.spatial_dims == 2 else torch.channels_last_3d
         self.unet.to(memory_format=memory)  # type: ignore[call-overload]
 
     def take(self, latents: Moments, condition_mean: Tensor, condition_sd: Tensor) -> None:
-        """Take over the moments of the training data: of latents, and of the heads' numbers."""
+        """Set the moments of the training data: of latents, and of the heads' condition values."""
         self.space.take(latents)
         self.condition_mean.copy_(condition_mean)
         self.condition_sd.copy_(condition_sd.clamp_min(LEAST_SD))
 
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
-        """What the UNet predicts (float32) of noisy latents, as it sees them, at ``times`` (B,); ``condition`` (B, K): NaN is not told."""
+        """The UNet's prediction (float32) for noisy latents in their space at ``times`` (B,); ``condition`` (B, K), NaN: not given."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
         shown = self.noising.shown(noisy, times, self.space.variance)
         if self.config.positions:
@@ -69,10 +69,10 @@ class LatentDiffusion(nn.Module):
         return torch.cat([numbers, known.to(numbers.dtype)], dim=1)
 
     def forward(self, latent: Tensor, condition: Tensor, scales: Sequence[int] = ()) -> Tensor:
-        """Squared error of the prediction at random times, a mean over everything, and as much again for what neighbours in blocks of each
-        of the ``scales`` share of it; by torch's own random numbers."""
+        """Mean squared error of the prediction at random times, plus one multi-scale term per entry of ``scales``; uses torch's global
+        random numbers."""
         clean = self.space.seen(latent)
-        # drawn on the CPU: the same on every device
+        # sampled on the CPU: the same on every device
         times = self.noising.random_times(len(clean)).to(clean.device)
         noise = torch.randn(clean.shape).to(clean.device)
         predicted = self.predict(self.noising.noisy(clean, noise, times), times, condition)
@@ -88,10 +88,10 @@ class LatentDiffusion(nn.Module):
         progress: Callable[[float], None] = lambda fraction: None,
         renewal: float = 0.0,
     ) -> Tensor:
-        """The latent (1, channels, *S) of a head in so many ``steps``; ``condition`` (K,) may hold NaN for what is left open.
+        """The latent (1, channels, *S) of a head in so many ``steps``; NaN in ``condition`` (K,) leaves a value open.
 
-        ``progress`` is told the fraction done after each step. All noise comes from the ``seed`` alone, also the ``renewal`` on the way
-        (:func:`~.noising.step`).
+        ``progress`` gets the fraction done after each step. All noise depends on the ``seed`` alone, including that of the stochasticity
+        ``renewal`` (:func:`~.noise_schedule.step`).
         """
         device = self.condition_mean.device
         open_ = torch.full((len(self.config.condition),), torch.nan)
@@ -113,7 +113,7 @@ class LatentDiffusion(nn.Module):
 def _coarse_error(error: Tensor, side: int) -> Tensor:
     """Mean square () of the means of an ``error`` (B, C, *S) over blocks of ``side`` positions a side, times side^(dims/2).
 
-    Errors that neighbours share count more by this factor, those that they do not less: in 2D the weight 1/side of Hoogeboom et al.
-    ("simple diffusion", ICML 2023, multiscale loss) for sums of squares. What a head looks like as a whole is a small part of its variance.
+    The factor gives errors shared by neighbours more weight: in 2D the weight 1/side of Hoogeboom et al.
+    ("simple diffusion", ICML 2023, multiscale loss) for sums of squares. The global shape of a head is a small part of its variance.
     """
     return block_means(error, side).square().mean() * side ** ((error.ndim - 2) / 2)

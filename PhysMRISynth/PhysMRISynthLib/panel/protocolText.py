@@ -9,7 +9,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..physics.protocol import Protocol, is_assumed
-from ..physics.sequences import Parameter
+from ..physics.sequences import Parameter, Sequence
 from .styles import MARKED
 
 THIN_SPACE, NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
@@ -39,6 +39,16 @@ def withUnit(parameter: Parameter, value: float) -> str:
     """``TR 2400 ms``, ``Flip angle 8°``, ``Pulses 176``."""
     gap = "" if parameter.unit in ("", "°") else NO_BREAK_SPACE
     return f"{parameterTitle(parameter.name)}{NO_BREAK_SPACE}{number(value)}{gap}{parameter.unit}"
+
+
+def contradiction(told: str, sequence: Sequence) -> tuple[str, set[str]]:
+    """What an error about values says, in the words of the panel and without the values, which the sliders show; and the parameters that
+    it names."""
+    text = told.removeprefix(f"{sequence.name}: ").partition(" Given:")[0]
+    named = {p.name for p in sequence.parameters if re.search(rf"\b{p.name}\b", text)}
+    for name in named:
+        text = re.sub(rf"\b{name}\b", parameterTitle(name), text)
+    return text[:1].upper() + text[1:], named
 
 
 def sourceText(source: str) -> str:

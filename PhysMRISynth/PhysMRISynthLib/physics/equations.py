@@ -1,6 +1,6 @@
 """The signal equations: steady-state signal per unit of M = gain · PD, sign kept.
 
-``inversion_efficiency`` (1: a perfect inversion) and ``t2_star_ratio`` (T2*/T2) are what a scanner does that no header states.
+``inversion_efficiency`` (1: a perfect inversion) and ``t2_star_ratio`` (T2*/T2) are imperfections that no header states.
 
 Every function takes the relaxation rates ``r1`` = 1/T1 and ``r2`` = 1/T2 in 1/ms (arrays, tensors or
 :class:`~PhysMRISynthLib.physics.dual.Dual`), times in ms and flip angles in radians, and returns the transverse magnetisation at
@@ -17,12 +17,12 @@ from .dual import Array, cos, exp, log, sin
 from .echo_train import train_response
 
 T2_STAR_RATIO = 0.65
-"""T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2 unless told otherwise, about that of white and grey matter at 3 T
+"""T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2 by default, about that of white and grey matter at 3 T
 (53/79 and 66/110 ms, Wansapura et al., JMRI 9:531, 1999)."""
 
 
 def mprage_simple(r1: Array, r2: Array, *, TR: float, TI: float) -> Array:
-    """Inversion recovery sampled at one instant, driven equilibrium ignored: the seed paper's Eq. 1 (Lüpke et al.)."""
+    """Inversion recovery sampled at one instant, driven equilibrium ignored: Eq. 1 of the paper (Lüpke et al.)."""
     return 1.0 - 2.0 * exp(-TI * r1) / (1.0 + exp(-TR * r1))
 
 
@@ -48,11 +48,11 @@ def refocused_spin_echo(
     r1: Array, r2: Array, *, TR: float, TE: float, ETL: float, ESP: float, TI: float | None = None, RFA: float | None = None,
     inversion_efficiency: float = 1.0, transmit: float = 1.0,
 ) -> Array:  # fmt: skip
-    """A train of ``ETL`` echoes ``ESP`` apart whose refocusing pulses turn by ``RFA`` (None: by the variable angles of SPACE, CUBE and
+    """A train of ``ETL`` echoes ``ESP`` apart with refocusing angle ``RFA`` (None: the variable angles of SPACE, CUBE and
     VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given. ``transmit`` scales
     the refocusing angles.
 
-    Extended phase graphs (:mod:`.echo_train`); the longitudinal magnetisation that has recovered at the train's end goes on from there.
+    Extended phase graphs (:mod:`.echo_train`); recovery continues from the longitudinal magnetisation at the end of the train.
     """
     train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)), transmit)
     recovered, length = train.recovered(r1, r2), ETL * ESP
@@ -87,7 +87,7 @@ def balanced_ssfp(r1: Array, r2: Array, *, TR: float, TE: float, FA: Array) -> A
 
 @dataclass(frozen=True)
 class _Step:
-    """What a piece of a sequence does to the longitudinal magnetisation: Mz → keep · Mz + add."""
+    """Effect of a sequence step on the longitudinal magnetisation: Mz → keep · Mz + add."""
 
     keep: Array
     add: Array

@@ -14,7 +14,7 @@ from .dual import Array
 
 @dataclass(frozen=True)
 class Parameter:
-    """A sequence parameter: its bounds are what the equation and a scanner allow, its default what a user would expect to see."""
+    """A sequence parameter: bounds from the equation and from scanners, and a usual default."""
 
     name: str
     title: str
@@ -22,7 +22,7 @@ class Parameter:
     minimum: float
     maximum: float
     default: float | None
-    """``None``: the parameter may be left out."""
+    """``None``: the parameter is optional."""
 
 
 def _milliseconds(name: str, title: str, minimum: float, maximum: float, default: float | None) -> Parameter:
@@ -61,7 +61,7 @@ def _pulses(default: float) -> Parameter:
 
 
 Check = tuple[Callable[[Mapping[str, float]], bool], str]
-"""A condition on the values together, and the sentence that says what must hold."""
+"""A condition on the values together, and the sentence that states it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Sequence:
     uses_pd: bool = True
 
     def __reduce__(self) -> tuple[Callable[[str], Sequence], tuple[str]]:
-        """Pickled by name: equations and checks are code, and other processes have the same."""
+        """Pickled by name: equations and checks are code, which other processes have too."""
         return sequence_named, (self.name,)
 
     def parameter(self, name: str) -> Parameter:

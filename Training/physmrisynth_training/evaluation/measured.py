@@ -75,7 +75,7 @@ def measure(plan: Plan) -> Findings:
 
 def _compare(plan: Plan, person: Person, pairs: Pairs, bar: Any) -> tuple[list[Record], tuple[str, ...]]:
     """Records of one person, and warnings about the maps; ``pairs`` grow when all went well."""
-    inputs = read_acquisitions(person.scans, {})
+    inputs = read_acquisitions(person.scans)
     strength, _ = field_strength_of(inputs, None)
     measured = _measured(person, strength, plan.register)
     records, own = [], {}

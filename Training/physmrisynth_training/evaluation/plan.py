@@ -14,6 +14,7 @@ from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.sampling.sample import Sampler, installed_sampler
 
 from ..simulator.acquisitions import STANDARD
@@ -117,7 +118,7 @@ def estimators_for(priors: Sequence[str], weights: Path | None, device: str) -> 
 
 
 def _estimate(prior: str, device: str, weights: Weights | None, acquisitions: Sequence[Acquisition], field_strength: float) -> Estimate:
-    return estimate_tissue_maps(acquisitions, field_strength=field_strength, prior=prior, device=device, weights=weights)
+    return estimate_tissue_maps(acquisitions, EstimateOrder(field_strength=field_strength, prior=prior, device=device), weights=weights)
 
 
 def _network(file: Path | None) -> Weights:

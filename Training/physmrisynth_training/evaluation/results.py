@@ -11,6 +11,7 @@ from typing import Any
 
 from PhysMRISynthLib import __version__
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.whole_file import whole_file
 from PhysMRISynthLib.workflow.results.outputs import finite
 
 _FORMAT = "physmrisynth-evaluation-1"
@@ -73,20 +74,12 @@ def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[
         "records": list(findings.records),
     }
     out.mkdir(parents=True, exist_ok=True)
-    atomically(out / f"{suite}.png", findings.draw)
+    with whole_file(out / f"{suite}.png") as picture:
+        findings.draw(picture)
     text = json.dumps({"format": _FORMAT, "suites": finite(suites)}, indent=1, ensure_ascii=False, allow_nan=False)
-    atomically(out / _JSON, lambda path: path.write_text(text, encoding="utf-8"))
-    atomically(out / _MARKDOWN, lambda path: path.write_text(_document(suites), encoding="utf-8"))
-
-
-def atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write under another name, then rename: a kill in between leaves the old file."""
-    temporary = path.with_name(f".writing-{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for name, content in ((_JSON, text), (_MARKDOWN, _document(suites))):
+        with whole_file(out / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
 
 def _document(suites: Mapping[str, Any]) -> str:

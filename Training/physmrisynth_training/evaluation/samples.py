@@ -19,7 +19,8 @@ from PhysMRISynthLib.network.condenser_weights import codes_sha256
 from PhysMRISynthLib.network.device import choose_device, fastest_precision
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.physics.tissues import PROPERTIES
-from PhysMRISynthLib.workflow.sampling.sample import Order, Sampler, decided
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import Sampler, decided
 
 from ..learning.latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..learning.train_condenser import trained_condenser
@@ -150,7 +151,7 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
         add(RECONSTRUCTED, latent.name, likely)
         add(DECIDED, latent.name, decided(likely))
     for seed in range(plan.samples):
-        drawn = sampler.drawn(Order(seed))
+        drawn = sampler.drawn(SampleOrder(seed))
         add(SAMPLED, f"seed {seed}", drawn.fractions, drawn.made)
     return groups
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from PhysMRISynthLib.errors import PhysMRISynthError
 
 from .optimiser_step import descend
-from .vae_config import TrainingConfig
+from .vae_config import VaeTrainingConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,7 +45,7 @@ class Discriminator(nn.Module):
 class Adversary:
     """A discriminator with its optimiser (Adam, at a rate of its own)."""
 
-    def __init__(self, fabric: Fabric, dims: int, config: TrainingConfig, state: dict[str, Any]) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: VaeTrainingConfig, state: dict[str, Any]) -> None:
         self.fabric, self.greatest_norm = fabric, config.gradient_clip
         self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers)
         optimizer = torch.optim.Adam(self.discriminator.parameters(), config.discriminator_rate)

@@ -18,7 +18,7 @@ from .batch import Batch, LabelBatch, SignalBatch
 from .dataset import Mixture, RealScans, SimulatedHeads, volume_shape
 from .real_scans import CachedScans, cached_scans
 from .run_options import Run
-from .vae_config import TrainingConfig
+from .vae_config import VaeTrainingConfig
 
 _log = logging.getLogger(__name__)
 _LABELS, _CACHE = "head_labels", "scans"
@@ -34,7 +34,7 @@ class Source:
     ``as_signals``: simulated heads are given as images to reconstruct, not as labels.
     """
 
-    config: TrainingConfig
+    config: VaeTrainingConfig
     heads: Simulator | None
     selection: Simulator | None
     scans: tuple[CachedScans, ...]
@@ -86,7 +86,12 @@ class Source:
 
 
 def open_source(
-    run: Run, shape: NetworkConfig, config: TrainingConfig, heads: Sequence[int], selection: Sequence[int], progress: Callable[[str], None]
+    run: Run,
+    shape: NetworkConfig,
+    config: VaeTrainingConfig,
+    heads: Sequence[int],
+    selection: Sequence[int],
+    progress: Callable[[str], None],
 ) -> Source:
     """Find and read the data of a run: of its label maps, ``heads`` of these numbers are learned from and ``selection`` is validated on.
 

@@ -10,20 +10,18 @@ from typing import Any
 import torch
 
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.whole_file import whole_file
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
     """Write under another name, then rename: a kill in between leaves the old checkpoint. Raises PhysMRISynthError or OSError when it
     cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
     try:
-        torch.save(state, temporary)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            torch.save(state, temporary)
     except RuntimeError as error:  # torch's way to say that the disk is full
         raise PhysMRISynthError(f"The checkpoint {path} could not be written. Check free space and permissions.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -45,13 +43,8 @@ class CsvLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
         kept = [[row.get(column, "") for column in columns] for row in before if int(row[columns[0]]) <= step]
-        temporary = path.with_suffix(".partial")
-        try:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([columns, *kept])
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([columns, *kept])
 
     def row(self, **values: float) -> None:
         """Append one row; columns without a value stay empty."""

@@ -14,8 +14,8 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.weights import Weights
 
+from .latent_config import LatentTrainingConfig
 from .latents import HeadLatents, LatentHead, Latents, LatentShape, check_latents, compute_latents, simulated_shape, whole_heads
-from .ldm_config import LatentTrainingConfig
 from .run_options import Run
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 

@@ -24,6 +24,7 @@ from PhysMRISynthLib.network.condition import protocol_condition
 from PhysMRISynthLib.network.device import autocast, fastest_precision
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS
 from PhysMRISynthLib.network.weights import Weights
+from PhysMRISynthLib.whole_file import whole_file
 
 from ..simulator.anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
 from ..simulator.hemisphere_mixing import JOINING, Halves
@@ -161,9 +162,8 @@ class Latents:
     def write(self, index: int, head: LatentHead) -> None:
         """Keep a latent in half precision, whole or not at all."""
         told = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
-        temporary = self.path(index).with_suffix(".partial")
-        save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=told)
-        temporary.replace(self.path(index))
+        with whole_file(self.path(index)) as temporary:
+            save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=told)
 
 
 def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int) -> None:
@@ -192,9 +192,8 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
     if path.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(wanted), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def _as_json(values: Mapping[str, Any]) -> Any:

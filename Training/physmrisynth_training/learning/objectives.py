@@ -15,7 +15,7 @@ from .batch import Batch, LabelBatch, SignalBatch
 from .differentiable_rendering import expected_images, render, with_gain_and_field
 from .losses import class_loss, dice, squared_error, tissue_prior, values_loss
 from .perceptual import PerceptualLoss
-from .vae_config import TrainingConfig
+from .vae_config import VaeTrainingConfig
 from .vae_with_gains import Found
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class LabelObjective(Objective):
 
     scored = tuple(f"dice_{name}" for name in _WATCHED)
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: VaeTrainingConfig) -> None:
         self.weights = {"class": 1.0, "values": config.values_weight, "kl": config.kl_weight}
 
     def losses(self, model: nn.Module, batch: LabelBatch) -> dict[str, Tensor]:
@@ -96,7 +96,7 @@ class ImageObjective(Objective):
 class TissueSignalObjective(ImageObjective):
     """Images under a decoder of classes: squared error of the expected signal, after the best gain and linear field of each image."""
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: VaeTrainingConfig) -> None:
         self.weights = {"signal": config.signal_weight, "kl": config.kl_weight}
 
     def rendered(self, found: Found, batch: SignalBatch) -> Tensor:
@@ -116,7 +116,7 @@ class SignalObjective(ImageObjective):
     Perceptual and adversarial loss see the images over their levels, so that every contrast spans the same grey values.
     """
 
-    def __init__(self, fabric: Fabric, dims: int, config: TrainingConfig, state: dict[str, Any]) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: VaeTrainingConfig, state: dict[str, Any]) -> None:
         weights = {
             "signal": config.signal_weight, "kl": config.kl_weight, "perceptual": config.perceptual_weight,
             "adversarial": config.adversarial_weight, "prior": config.tissue_prior,
@@ -162,7 +162,7 @@ class SignalObjective(ImageObjective):
 
 
 def objectives_for(
-    kinds: frozenset[type[Batch]], shape: NetworkConfig, fabric: Fabric, config: TrainingConfig, state: dict[str, Any]
+    kinds: frozenset[type[Batch]], shape: NetworkConfig, fabric: Fabric, config: VaeTrainingConfig, state: dict[str, Any]
 ) -> dict[type[Batch], Objective]:
     """The objective of each kind of batch; ``state`` is what a checkpoint holds of the discriminator, or empty."""
     found: dict[type[Batch], Objective] = {}

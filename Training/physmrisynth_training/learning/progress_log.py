@@ -12,13 +12,11 @@ from .trainer import Trainer
 
 
 class Watch:
-    """Logs and tells the mean losses every few steps, and now and then the ``scores`` on held-out data, in these ``columns``."""
+    """Logs and tells the mean losses every few steps, and now and then the scores on held-out data."""
 
-    def __init__(
-        self, trainer: Trainer, columns: tuple[str, ...], scores: Callable[[], dict[str, float]], progress: Callable[[str], None]
-    ) -> None:
-        self.trainer, self.scores, self.progress = trainer, scores, progress
-        self.log = CsvLog(trainer.run.out / LOG, ("step", "seconds", *columns), trainer.step)
+    def __init__(self, trainer: Trainer, progress: Callable[[str], None]) -> None:
+        self.trainer, self.progress = trainer, progress
+        self.log = CsvLog(trainer.run.out / LOG, ("step", "seconds", *trainer.columns), trainer.step)
         self.losses: list[dict[str, float]] = []
 
     def after_step(self, losses: dict[str, float]) -> None:
@@ -31,7 +29,7 @@ class Watch:
         found = means(self.losses)
         self.losses = []
         if validate:
-            found |= self.scores()
+            found |= trainer.scores()
         self.log.row(step=trainer.step, seconds=trainer.seconds, **found)
         told = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
         self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {told}")

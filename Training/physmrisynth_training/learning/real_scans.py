@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from PhysMRISynthLib.imaging.intake.volumes import same_grid
 from PhysMRISynthLib.network.inference import normalised
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.whole_file import whole_file
 from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
 
 from ..simulator.anatomy import ORIENTATION
@@ -118,12 +118,8 @@ def _kept(session: Session, path: Path) -> CachedScans | None:
         _log.warning("Session %s is skipped: %s", session.name, error)
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")  # processes may read the same session at once
-    try:
+    with whole_file(path) as temporary:  # processes may read the same session at once
         save_file({"images": images}, temporary, metadata={"session": json.dumps(told)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return _opened(path)
 
 

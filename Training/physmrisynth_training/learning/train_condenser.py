@@ -19,11 +19,12 @@ from PhysMRISynthLib.network.weights import Weights, check_finite, load_weights
 
 from ..simulator.anatomy import BRAIN, LESION
 from .checkpoint import load_checkpoint
-from .latent_batches import Source, Told, open_latents
+from .latent_batches import Source, open_latents
+from .latent_config import CondenserTrainingConfig
 from .latent_moments import latent_moments
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
-from .ldm_config import CondenserTrainingConfig
+from .loop import train
 from .run_options import Run
 from .texture_loss import texture_error
 
@@ -32,7 +33,6 @@ _ELSEWHERE = 0.2
 _MIDDLE, _MIDDLE_MM = 2.0, 12.0
 """How much more brain in the middle of the piece counts, and how far from there (SD of a Gaussian): the fissure between the hemispheres,
 the third ventricle and the corpus callosum are thin, and a head in which they are broken is none."""
-_COLUMNS = (*COLUMNS, "loss_texture")
 _SEEN = 14
 """So many heads tell where brain is."""
 
@@ -41,6 +41,7 @@ class CondenserTrainer(LatentTrainer[Condenser]):
     """The condenser in training."""
 
     config: CondenserTrainingConfig
+    columns = (*COLUMNS, "loss_texture")
 
     def ready(self) -> None:
         """With ``codes_fixed`` the codes are those of the averaged reader from now on: sampling models know them."""
@@ -50,21 +51,17 @@ class CondenserTrainer(LatentTrainer[Condenser]):
         self.network.reader.requires_grad_(False)
         self.network.normal.eval()
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
+    def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
         seen, back = model(latent)
         loss = self.network.error(seen, back)
-        if self.config.texture_weight:
-            self.texture = texture_error(seen, back, self.network.emphasis)
-            loss = loss + self.config.texture_weight * self.texture
-        return loss
+        if not self.config.texture_weight:
+            return {"loss": loss}
+        texture = texture_error(seen, back, self.network.emphasis)
+        return {"loss": loss + self.config.texture_weight * texture, "loss_texture": texture}
 
     def score(self, latent: Tensor, told: Tensor) -> Tensor:
         """Without the texture."""
         return self.average.error(*self.average(latent))
-
-    def learn(self, batch: Told) -> dict[str, float]:
-        losses = super().learn(batch)
-        return {**losses, "loss_texture": float(self.texture.detach())} if self.config.texture_weight else losses
 
 
 def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress: Callable[[str], None] = lambda line: None) -> Path | None:
@@ -83,11 +80,10 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     run = run.since(began)
     source = Source(*latents, config)
 
-    def prepare(network: Condenser) -> None:
+    def moments(network: Condenser) -> None:
         network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
 
-    trainer = CondenserTrainer(configuration, run, source, lambda: Condenser(shape), prepare, {"vae_sha256": weights.sha256})
-    trainer.run_on(progress, _COLUMNS)
+    train(CondenserTrainer(configuration, run, source, lambda: Condenser(shape), moments, {"vae_sha256": weights.sha256}), progress)
     return run.checkpoint
 
 

@@ -17,18 +17,18 @@ from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.weights import load_weights
-from PhysMRISynthLib.workflow.sampling.sample import RENEWAL
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
 from .latent_batches import Codes, Source, open_latents
+from .latent_config import LdmTrainingConfig
 from .latent_moments import latent_moments, number_moments
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
-from .ldm_config import LdmTrainingConfig
+from .loop import train
 from .novelty import Novelty
 from .run_options import Run
 from .train_condenser import trained_condenser
 
-_COLUMNS = (*COLUMNS, "novelty")
 _DRAWN, _STEPS = 8, 20
 """Heads that are drawn now and then, and in how many steps, to see whether they are new: fewer than a user's, since nobody looks."""
 
@@ -37,14 +37,15 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
     """The sampling model in training. Where it learns codes, which are few, it tells how new what it draws is."""
 
     config: LdmTrainingConfig
+    columns = (*COLUMNS, "novelty")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         learned, held_out = self.source.learned, self.source.held_out
         self.novelty = Novelty(learned, held_out) if isinstance(learned, Codes) and isinstance(held_out, Codes) else None
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
-        return model(latent, told, self.config.scales)
+    def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
+        return {"loss": model(latent, told, self.config.scales)}
 
     def score(self, latent: Tensor, told: Tensor) -> Tensor:
         """Without the ``scales`` of its training."""
@@ -56,7 +57,7 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
         if self.novelty is None:
             return found
         with self.fabric.autocast():
-            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=RENEWAL) for seed in range(_DRAWN)])
+            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=SampleOrder.renewal) for seed in range(_DRAWN)])
         return {**found, "novelty": self.novelty.of(drawn)}
 
 
@@ -94,10 +95,10 @@ def train_ldm(
     run = run.since(began)
     source = Source(learned, held_out, config, shape.condition, config.untold)
 
-    def prepare(model: LatentDiffusion) -> None:
+    def moments(model: LatentDiffusion) -> None:
         model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition))
 
-    LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), prepare, of).run_on(progress, _COLUMNS)
+    train(LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), moments, of), progress)
     return run.checkpoint
 
 

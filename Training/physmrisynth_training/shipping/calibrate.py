@@ -23,6 +23,7 @@ from PhysMRISynthLib.imaging.head.known_head import KnownHead, standard_scores
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.estimation.calibration import measurements, sd_factors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 
 from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.acquisitions import ACQUISITIONS, STANDARD, inputs_of
@@ -46,7 +47,7 @@ def scores_of(
     inputs = {given.name: given for given in inputs_of(head, rng, acquisition=acquisition)}
     scores = {}
     for subset in (subset for subset in SUBSETS if len(subset) in counts):
-        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], prior=prior).maps, head)
+        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], EstimateOrder(prior=prior)).maps, head)
         scores[subset] = found[:, rng.integers(0, found.shape[1], _VOXELS)]
     return scores
 
@@ -88,7 +89,7 @@ def main() -> None:
     made_from = {"heads": options.heads, "draws": options.draws, "prior": options.prior, "acquisitions": options.acquisitions}
     factors = {count: sd_factors(count) for count in COUNTS} | factors_from(runs)
     described = {
-        "about": "What the fit's standard deviations of PD, T1 and T2 are multiplied by, by number of inputs: "
+        "about": "Factors on the fit's standard deviations of PD, T1 and T2, by number of inputs, from "
         "shipping/calibrate.py of the training package.",
         "made_from": measurements() | {str(count): made_from for count in options.counts},
         "factors": {str(count): dict(zip(PROPERTIES, np.round(f, 3).tolist(), strict=True)) for count, f in factors.items()},

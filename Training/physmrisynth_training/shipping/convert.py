@@ -16,7 +16,8 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network import condenser_weights, diffusion_weights
 from PhysMRISynthLib.network.condenser_weights import load_expander, write_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, save_sampler
-from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 
 from . import ship_sampler
 from . import ship_vae as ship
@@ -33,26 +34,35 @@ def convert(out: Path, note: str) -> None:
     write_expander(other.network, other.network.config, sha256, other.codes_sha256, other.card, expander)
     for path, kind in ((vae, "vae"), (sampler, diffusion_weights.KIND), (expander, condenser_weights.KIND)):
         write_manifest(path, out / ship.MANIFEST, kind)
+    cards(out, f"{note}\n\n")
+
+
+def cards(out: Path, note: str = "") -> None:
+    """Write the cards of the weights in ``out`` anew, with the tables that they have, below a ``note``. Raises as :func:`convert`."""
     _card(out / ship.CARD, note, lambda: ship.write_card(out))
     _card(out / ship_sampler.CARD, note, lambda: ship_sampler.write_card(out))
 
 
 def _card(card: Path, note: str, write: Callable[[], None]) -> None:
-    """Write a card anew with the tables that it has."""
     metrics = card.read_text(encoding="utf-8").split(_BEGIN)[1].split(_END)[0]
     write()
     head, rest = card.read_text(encoding="utf-8").split(_BEGIN)
-    card.write_text(f"{head}{_BEGIN}{note}\n\n{metrics}{_END}{rest.split(_END)[1]}", encoding="utf-8")
+    card.write_text(f"{head}{_BEGIN}{note}{metrics}{_END}{rest.split(_END)[1]}", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of this module. Returns 0, or 2 after what is wrong was said."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, weights.json and the cards")
-    parser.add_argument("--note", required=True, help="what the cards say above the tables of an evaluation")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--note", help="what the cards say above the tables of an evaluation")
+    what.add_argument("--cards", action="store_true", help="write the cards alone again, with what weights.json says of the rounding")
     options = parser.parse_args(arguments)
     try:
-        convert(options.out, options.note)
+        if options.cards:
+            cards(options.out)
+        else:
+            convert(options.out, options.note)
     except PhysMRISynthError as error:
         parser.exit(2, f"{error}\n")
     return 0

@@ -74,8 +74,15 @@ def metrics_section(metrics: Mapping[str, str]) -> str:
     return "\n\n".join(f"### {suite}\n\n{text}" for suite, text in sorted(metrics.items()))
 
 
-def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
-    """The card of ``weights`` whose file takes ``size`` bytes; ``metrics`` is Markdown by suite."""
+def rounding_section(manifest: Path, kind: str) -> list[str]:
+    """What rounding for storage has changed, where the manifest says so of the weights of this kind: paragraphs of the card."""
+    entry = json.loads(manifest.read_text(encoding="utf-8")).get(kind, {}) if manifest.exists() else {}
+    return ["## Rounding for storage", entry["rounding"]] if "rounding" in entry else []
+
+
+def model_card(weights: Weights, size: int, metrics: Mapping[str, str], rounding: Sequence[str] = ()) -> str:
+    """The card of ``weights`` whose file takes ``size`` bytes; ``metrics`` is Markdown by suite, ``rounding`` that of
+    :func:`rounding_section`."""
     card = weights.card
     parts = [
         "# Model card: what tissue to expect where",
@@ -90,6 +97,7 @@ def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
         "simulated from them: random tissue values around the literature's, protocols, fields, noise and resolution.",
         "## Familiar heads",
         _familiarity(weights),
+        *rounding,
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",

@@ -15,7 +15,8 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.masks import bounding_box
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.workflow.rendering.render import render
-from PhysMRISynthLib.workflow.sampling.sample import STEPS, Order, installed_sampler, sampled_heads
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import installed_sampler, sampled_heads
 
 from ..evaluation.drawing import Picture, draw_pictures
 from ..simulator.standard_acquisition import PROTOCOLS
@@ -49,7 +50,7 @@ def plane(image: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:
 
 def sampled(count: int, seed: int, steps: int, sampler: Path | None, vae: Path | None) -> Iterable[tuple[str, TissueMaps]]:
     """Heads by the name of their seed. Raises WeightsError when there is no sampling model."""
-    for number, head in enumerate(sampled_heads(installed_sampler(sampler, vae), Order(seed, steps), count)):
+    for number, head in enumerate(sampled_heads(installed_sampler(sampler, vae), SampleOrder(seed, steps, count=count))):
         yield f"seed {seed + number}", head.maps
 
 
@@ -59,7 +60,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=SampleOrder.steps)
     parser.add_argument("--maps", type=Path, help="a folder of 'physmrisynth sample' to show instead of drawing anew")
     parser.add_argument("--sampler", type=Path, help="a .safetensors file in place of the installed sampling model")
     parser.add_argument("--vae", type=Path, help="and of the network that decodes what it draws")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PhysMRISynthLib.network.diffusion_weights import STEP, SamplerWeights
@@ -36,8 +36,9 @@ _NO_METRICS = (
 )
 
 
-def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Mapping[str, str]) -> str:
-    """The card of a sampling model, whose files take so many bytes (``sizes`` by name); ``metrics`` is Markdown by suite."""
+def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Mapping[str, str], rounding: Sequence[str] = ()) -> str:
+    """The card of a sampling model, whose files take so many bytes (``sizes`` by name); ``metrics`` is Markdown by suite, ``rounding``
+    that of :func:`~.model_card.rounding_section`."""
     card, config = weights.card, weights.config
     told = ", ".join(name.replace("_", " ") for name in config.condition) or "nothing"
     parts = [
@@ -52,6 +53,7 @@ def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Map
         "\n".join(f"- {limit.format(label_maps=card['label_maps'])}" for limit in _LIMITS),
         "## Training data",
         " ".join((_DATA.format(**card), *filter(None, [card.get("history")]))),
+        *rounding,
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",

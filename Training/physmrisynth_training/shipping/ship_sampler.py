@@ -23,14 +23,14 @@ from PhysMRISynthLib.network.condenser_weights import CODES_SHA256, codes_sha256
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
-from PhysMRISynthLib.network.weights import write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.whole_file import whole_file
 
-from ..evaluation.results import atomically
 from ..learning.checkpoint import load_checkpoint
-from ..learning.ldm_config import LatentTrainingConfig
+from ..learning.latent_config import LatentTrainingConfig
 from ..learning.train_condenser import condenser_of
 from ..learning.train_vae import TRAINING_HEADS
-from .model_card import read_metrics
+from .model_card import read_metrics, rounding_section
 from .sampler_card import sampler_card
 
 FILE, MANIFEST, CARD = "sampler.safetensors", "weights.json", "sampler_card.md"
@@ -72,8 +72,10 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
         of["expander_sha256"] = weights.expander.sha256
         files.append(condenser_weights.FILE)
     found = {} if metrics is None else read_metrics(metrics, of)
-    text = sampler_card(weights, {file: (out / file).stat().st_size for file in files}, found)
-    atomically(out / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    sizes = {file: (out / file).stat().st_size for file in files}
+    text = sampler_card(weights, sizes, found, rounding_section(out / MANIFEST, KIND))
+    with whole_file(out / CARD) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ from PhysMRISynthLib import __version__
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, RegistrationError, WeightsError
 from PhysMRISynthLib.headers.roles import ROLES
 from PhysMRISynthLib.imaging.head.alignment import align
-from PhysMRISynthLib.imaging.head.atlas import atlas_on_grid, place_atlas
+from PhysMRISynthLib.imaging.head.atlas import place_atlas
 from PhysMRISynthLib.imaging.head.masks import head_mask
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS, Familiarity, population_of
+from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights
+from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedHead, AlignedInputs
 from PhysMRISynthLib.workflow.estimation.network_prior import network_prior
 
 from ..learning.checkpoint import load_checkpoint
@@ -36,7 +38,7 @@ from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from ..simulator.simulated_head import Chain, Sample
 from ..simulator.simulated_scans import Simulator, read_simulator
-from .model_card import model_card, read_metrics
+from .model_card import model_card, read_metrics, rounding_section
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
 LARGEST_BYTES = 9_000_000
@@ -94,7 +96,8 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
     """
     weights = load_weights(out / FILE)
     found = {} if metrics is None else read_metrics(metrics, {"network_sha256": weights.sha256})
-    (out / CARD).write_text(model_card(weights, (out / FILE).stat().st_size, found), encoding="utf-8")
+    text = model_card(weights, (out / FILE).stat().st_size, found, rounding_section(out / MANIFEST, "vae"))
+    (out / CARD).write_text(text, encoding="utf-8")
 
 
 def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:
@@ -154,10 +157,10 @@ def scan_numbers(weights: Weights, sample: Sample, turn: int, device: str) -> di
     alignments = {a.name: align(a.volume.image, grid) for a in inputs}
     mask = head_mask([a.volume.image for a in inputs])
     placement = place_atlas(grid, inputs[0].protocol, sample.field_strength)
-    atlas = atlas_on_grid(placement, grid, np.flatnonzero(mask))
+    head = AlignedHead.of(AlignedInputs(inputs, inputs[0], sample.field_strength, grid, alignments, mask), placement, {})
     found: dict[str, list[np.ndarray]] = {}
     for given in (inputs[:1], inputs[1:], inputs):
-        expected = network_prior(weights, given, alignments, grid, mask, atlas, sample.field_strength, device)
+        expected = network_prior(weights, replace(head, acquisitions=given), device)
         for population, rows in expected.numbers.items():
             found.setdefault(population, []).extend(np.atleast_2d(rows))
     return found

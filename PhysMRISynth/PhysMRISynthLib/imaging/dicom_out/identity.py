@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ..tissue_maps import TissueMaps
 from .source import image_headers
 from .source_series import SourceSeries, possible_sources
@@ -86,7 +86,9 @@ def source_identity(folder: Path, grid: sitk.Image) -> Identity:
     first = sources[0].images[0]
     for name in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID"):
         if name not in first or (name.endswith("UID") and not UID(str(first[name].value)).is_valid):
-            raise ImageError(f"{folder}: the images have no valid {name}. Give complete DICOM files, or leave --source out.")
+            raise ImageError(
+                f"{folder}: the images have no valid {name}.", Remedy.DO(this="give complete DICOM files"), Remedy.LEAVE_SOURCE_OUT
+            )
     attributes = Dataset()
     for name in _EMPTY:
         setattr(attributes, name, "")

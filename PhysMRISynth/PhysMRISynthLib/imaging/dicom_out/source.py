@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,7 +23,7 @@ _ROUNDING = 1e-2
 _THICKEST_MM = 100.0
 _UNKNOWN_THICKNESS_MM = 1.0
 _FRAMES = "PerFrameFunctionalGroupsSequence"
-_REMEDY = "Copy the series again, or leave --source out."
+_REMEDIES = (Remedy.DO(this="copy the series again"), Remedy.LEAVE_SOURCE_OUT)
 _DAMAGE = (EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError, struct.error)
 """What pydicom raises, beside InvalidDicomError, where bytes are not what they should be, some of it only when a value is asked for."""
 
@@ -66,9 +66,9 @@ def _header(file: Path) -> Dataset | None:
     except InvalidDicomError:
         return None
     except _DAMAGE as error:
-        raise ImageError(f"{file} is a damaged DICOM file ({str(error) or type(error).__name__}). {_REMEDY}") from error
+        raise ImageError(f"{file} is a damaged DICOM file ({str(error) or type(error).__name__}).", *_REMEDIES) from error
     if placed and missing:
-        raise ImageError(f"{file} has no {', '.join(missing)}. Give complete DICOM files, or leave --source out.")
+        raise ImageError(f"{file} has no {', '.join(missing)}.", Remedy.DO(this="give complete DICOM files"), Remedy.LEAVE_SOURCE_OUT)
     return header if placed else None
 
 

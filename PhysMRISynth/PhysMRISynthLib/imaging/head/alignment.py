@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import RegistrationError
+from ...errors import RegistrationError, Remedy
 from ..intake.no_data import has_no_data
 from ..intake.volumes import image_like, same_grid
 
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
 _HEAD_RADIUS_MM = 50.0
-_SPACINGS_MM = (0.5, 5.0)
 _GREATEST_ROTATION_DEGREES = 50.0
 """A patient who moves between two scans of a session turns the head by less."""
 SAME_GRID = "same grid"
@@ -64,8 +63,9 @@ def align(
     found = _resampled(image, data, grid, register_rigid(image, reference), "rigid registration")
     if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:
         raise RegistrationError(
-            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference. Check that both are of the same patient "
-            "and that their orientation is right, or trust the files' coordinates with --no-register."
+            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference.",
+            Remedy.DO(this="check that both are of the same patient and that their orientation is right"),
+            Remedy.DO_NOT_REGISTER,
         )
     return found
 
@@ -102,13 +102,7 @@ def motion_of(transform: sitk.Transform, reference: sitk.Image) -> tuple[float, 
 
 
 def grid_of_spacing(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    """An empty image along the axes of ``image`` and over all its extent, at an isotropic spacing.
-
-    Raises RegistrationError when the spacing is not between 0.5 and 5 mm.
-    """
-    low, high = _SPACINGS_MM
-    if not low <= spacing_mm <= high:
-        raise RegistrationError(f"A spacing of {spacing_mm:g} mm is not one for maps of a head. Give {low:g} to {high:g} mm.")
+    """An empty image along the axes of ``image`` and over all its extent, at an isotropic spacing above 0."""
     size = [math.ceil(n * s / spacing_mm - 1e-6) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     grid = sitk.Image(size, sitk.sitkFloat32)
     grid.SetSpacing([spacing_mm] * 3)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 
 _KIND = ("SeriesNumber", "SequenceName", "SliceThickness", "Rows", "Columns", "EchoTime", "EchoNumbers")
 """With ImageType, what is equal for the images of one volume."""
@@ -67,7 +67,9 @@ def read_image(file: Path) -> DicomImage | None:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError(f"{file} is DICOM, which needs the Python package pydicom. Install physmrisynth[dicom].") from error
+        raise ImageError(
+            f"{file} is DICOM, which needs the Python package pydicom.", Remedy.INSTALL(packages="pydicom", extra="dicom")
+        ) from error
     try:
         with file.open("rb") as opened:
             header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(_TAGS))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError, ProtocolError
+from ...errors import ImageError, ProtocolError, Remedy
 from ...headers.contrast_agent import names_agent
 from ...headers.image_type import is_derived, what_it_is
 from ...headers.preference import (
@@ -28,6 +28,7 @@ from .dicom_series import series_below
 from .nifti import read_header
 from .series_choice import choose_series
 from .sidecar import fields_beside, read_sidecar, sidecar_of
+from .visit_folders import visit_folder, without_derived
 
 _log = logging.getLogger(__name__)
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".nhdr", ".mhd")
@@ -80,8 +81,9 @@ def find_session(folder: Path) -> Session:
     if len(found) > 1:
         names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
         raise ImageError(
-            f"{folder} holds {len(found)} visits: {', '.join(names)}. Choose the folder of one of them, "
-            "or give the images with --t1w, --t2w and --flair."
+            f"{folder} holds {len(found)} visits: {', '.join(names)}.",
+            Remedy.DO(this="choose the folder of one of them"),
+            Remedy.GIVE_IMAGES,
         )
     return found[0]
 
@@ -167,9 +169,11 @@ def _fields(path: Path) -> dict[str, Any]:
 def _named_sessions(folder: Path) -> Iterator[Session]:
     """Where a folder has several images of a contrast, what is left of their names may tell its sessions apart."""
     by_folder: dict[Path, list[tuple[str | None, Path]]] = defaultdict(list)
-    for path in _volumes(_below(folder)):
-        if role := _role(path):
-            by_folder[_visit_folder(path.parent, folder)].append((role, path))
+    roles = {path: role for path in _volumes(_below(folder)) if (role := _role(path))}
+    scans = without_derived(list(roles), folder)
+    homes = {path.parent for path in scans}
+    for path in scans:
+        by_folder[visit_folder(path.parent, folder, homes)].append((roles[path], path))
     for inner, images in sorted(by_folder.items()):
         groups: dict[str, list[tuple[str | None, Path]]] = defaultdict(list)
         for role, path in images:
@@ -180,13 +184,6 @@ def _named_sessions(folder: Path) -> Iterator[Session]:
             parts = inner.relative_to(folder).parts or (inner.resolve().name,)
             name = "_".join([*parts, *([rest] if len(groups) > 1 and rest else [])])
             yield _session(name, parts[0], group)
-
-
-def _visit_folder(folder: Path, top: Path) -> Path:
-    """The folder of a visit: that of the images, or the one around it where folders are named after contrasts (T1/, T2_FLAIR/)."""
-    while folder != top and (role_of_name(folder.name) or rules_out_a_role(folder.name)):
-        folder = folder.parent
-    return folder
 
 
 def _tells_visits(groups: Mapping[str, list[tuple[str | None, Path]]]) -> bool:

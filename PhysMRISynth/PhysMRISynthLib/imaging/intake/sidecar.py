@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import ProtocolError
+from ...errors import ProtocolError, Remedy
 from ...headers.header_protocol import SPEC_KEY
 from ...physics.protocol import Protocol
 from .volumes import SUFFIXES
 
-_REMEDY = "Correct it, or give the protocol on the command line."
+_REMEDIES = (Remedy.DO(this="correct it"), Remedy.GIVE_PROTOCOL(form=""))
 _FIELDS = {"TR": "RepetitionTime", "TE": "EchoTime", "TI": "InversionTime"}
 _TABLES = "*MR_json*.csv"
 """As OASIS-3 calls its table: a row for each scan, columns with the fields' names, and ``filename`` of the scan's JSON file."""
@@ -41,9 +41,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"{path} is not a readable JSON sidecar ({error}). {_REMEDY}") from error
+        raise ProtocolError(f"{path} is not a readable JSON sidecar ({error}).", *_REMEDIES) from error
     if not isinstance(fields, dict):
-        raise ProtocolError(f"{path} is not a JSON object. {_REMEDY}")
+        raise ProtocolError(f"{path} is not a JSON object.", *_REMEDIES)
     return fields
 
 
@@ -113,7 +113,7 @@ def _row(table: Path, stem: str) -> dict[str, Any] | None:
         with table.open(encoding="utf-8-sig", newline="") as lines:
             row = next((row for row in csv.DictReader(lines) if str(row.get("filename")).removesuffix(".json") == stem), None)
     except (OSError, ValueError, csv.Error) as error:
-        raise ProtocolError(f"{table} is not a readable table of scan parameters ({error}). {_REMEDY}") from error
+        raise ProtocolError(f"{table} is not a readable table of scan parameters ({error}).", *_REMEDIES) from error
     return row and {name: value for name, value in row.items() if name and value not in _EMPTY}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import ImageError
+from ...whole_file import TEMPORARY
 from .intensities import unwrapped
 from .nifti import NiftiHeader, header_notes, is_complete, is_compressed, non_finite_voxels, read_header
 from .nifti_forms import copy_forms, forms_of, placed, write_forms
@@ -29,8 +30,6 @@ LARGEST_SKEW = 1e-3
 """Cosine between two axes that rounding may leave."""
 _MAGNITUDES = (1e-15, 1e15)
 """Of an image's greatest voxel: beyond, squares of single precision fail."""
-TEMPORARY = ".writing-"
-"""Begins the names of folders in which results are written before they get their names; one may be left by a process that was killed."""
 _MOST_VOXELS = 1 << 31
 _COMPRESSION, _CHUNK = 4, 1 << 22
 _VOXELS_PER_BYTE = 1100

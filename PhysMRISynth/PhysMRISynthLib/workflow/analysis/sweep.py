@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import ImageError, ProtocolError
+from ...errors import ImageError, ProtocolError, Remedy
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
 from ..cohort.thumbnails import axial_plane
@@ -71,9 +71,11 @@ def _writer(out: Path) -> AbstractMovieWriter:
     if out.suffix.lower() == ".gif":
         return PillowWriter(fps=_FRAMES_PER_SECOND)
     if out.suffix.lower() != ".mp4":
-        raise ImageError(f"{out.name} is not the name of a film. Give --out a name that ends in .gif or .mp4.")
+        raise ImageError(f"{out.name} is not the name of a film.", Remedy.NAME_OUTPUT(suffix=".gif or .mp4"))
     if not FFMpegWriter.isAvailable():
-        raise ImageError("An MP4 film needs the program ffmpeg, which was not found. Install it, or give --out a name that ends in .gif.")
+        raise ImageError(
+            "An MP4 film needs the program ffmpeg, which was not found.", Remedy.DO(this="install it"), Remedy.NAME_OUTPUT(suffix=".gif")
+        )
     return FFMpegWriter(fps=_FRAMES_PER_SECOND, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-vf", _EVEN])
 
 

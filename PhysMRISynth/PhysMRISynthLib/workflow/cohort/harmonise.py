@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import sidecar_fields
 from ...imaging.intake.volumes import write_image
@@ -18,11 +18,12 @@ from ...imaging.tissue_maps import read_tissue_maps
 from ...physics.presets import load_presets, protocol_from_spec
 from ...physics.protocol import Protocol
 from ..compute import Compute
+from ..orders import DEVICES, Order, limited
 from ..rendering.render import render
 from ..results.outputs import SYNTHETIC, write_json
-from .data_set import Done, plan, run_visits
+from .data_set import ALL, Batch, plan, run_visits
 from .thumbnails import write_index, write_thumbnail
-from .visit import FAILED, Options, Row, Task, Visit
+from .visit import FAILED, Row, Task, Visit
 
 _END = "_T1map.nii.gz"
 _SUFFIXES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "pd": "PDw"}
@@ -35,10 +36,11 @@ _COMPLETE = "has all contrasts"
 
 
 @dataclass(frozen=True)
-class Contrasts(Options):
+class Contrasts(Order):
     """The contrasts to render: specs of protocols by BIDS' suffix (T1w, FLAIR, DIR …)."""
 
     specs: Mapping[str, str] = field(default_factory=dict)
+    device: str = limited("auto", "device", choices=DEVICES)
 
 
 def suffix_of(spec: str) -> str:
@@ -61,11 +63,7 @@ def render_cohort(
     derivatives: Path,
     out: Path,
     specs: Sequence[str],
-    participants: Sequence[str] | None = None,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    overwrite: bool = False,
-    done: Done = lambda row, count, total: None,
+    batch: Batch = ALL,
     device: str = "auto",
 ) -> list[Row]:
     """Render the maps of every visit of a derivative of ``estimate --bids`` in the same protocols, into the data set ``out``.
@@ -79,10 +77,10 @@ def render_cohort(
     if len(set(suffixes)) < len(suffixes):
         raise ImageError(f"Two of the protocols are {Counter(suffixes).most_common(1)[0][0]} contrasts. Render them into two data sets.")
     Compute.on(device)  # refused before the first visit
-    options = Contrasts(specs=dict(zip(suffixes, specs, strict=True)), device=device)
-    visits, rows = visits_with_maps(derivatives, participants)
-    tasks = [Task(visit, options, derivatives, out, overwrite, make_contrasts) for visit in visits]
-    return _run(derivatives, out, tasks, rows, (participants, jobs, scheduler, overwrite, done))
+    order = Contrasts(specs=dict(zip(suffixes, specs, strict=True)), device=device)
+    visits, rows = visits_with_maps(derivatives, batch.participants)
+    tasks = [Task(visit, order, derivatives, out, batch.overwrite, make_contrasts) for visit in visits]
+    return _run(derivatives, out, tasks, rows, batch)
 
 
 def complete_cohort(
@@ -90,11 +88,7 @@ def complete_cohort(
     derivatives: Path,
     out: Path,
     specs: Mapping[str, str | None] | None = None,
-    participants: Sequence[str] | None = None,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    overwrite: bool = False,
-    done: Done = lambda row, count, total: None,
+    batch: Batch = ALL,
 ) -> list[Row]:
     """Render only the contrasts (T1w, T2w, FLAIR) that a visit of the data set ``root`` lacks, from its maps in ``derivatives``.
 
@@ -103,8 +97,8 @@ def complete_cohort(
     """
     root, derivatives, out = (Path(path).absolute() for path in (root, derivatives, out))
     if out in (root, derivatives):
-        raise ImageError(f"{out} holds acquired images or maps. Choose another --out: synthetic images are never put among them.")
-    raw, rows = plan(root, participants)
+        raise ImageError(f"{out} holds acquired images or maps: synthetic images are never put among them.", Remedy.CHOOSE_OUTPUT)
+    raw, rows = plan(root, batch.participants)
     with_maps = {visit.name: visit for visit in visits_with_maps(derivatives, None)[0]}
     chosen = {role: (specs or {}).get(role) or common_protocol(list(with_maps.values()), role) for role in ROLES}
     tasks = []
@@ -115,13 +109,12 @@ def complete_cohort(
         elif not lacking:
             rows.append(Row(visit.participant, visit.session, _COMPLETE, inputs=",".join(visit.files)))
         else:
-            tasks.append(Task(with_maps[visit.name], Contrasts(specs=lacking), derivatives, out, overwrite, make_contrasts))
-    return _run(derivatives, out, tasks, rows, (participants, jobs, scheduler, overwrite, done))
+            tasks.append(Task(with_maps[visit.name], Contrasts(specs=lacking), derivatives, out, batch.overwrite, make_contrasts))
+    return _run(derivatives, out, tasks, rows, batch)
 
 
-def _run(derivatives: Path, out: Path, tasks: list[Task], rows: list[Row], how: tuple[Any, ...]) -> list[Row]:
-    participants, jobs, scheduler, overwrite, done = how
-    rows = run_visits(derivatives, out, tasks, rows, participants, jobs, scheduler, overwrite, done, made="Synthetic images")
+def _run(derivatives: Path, out: Path, tasks: list[Task], rows: list[Row], batch: Batch) -> list[Row]:
+    rows = run_visits(derivatives, out, tasks, rows, batch, made="Synthetic images")
     write_index(out, rows, "Synthetic contrasts, not for diagnosis")
     return rows
 
@@ -138,12 +131,12 @@ def visits_with_maps(derivatives: Path, participants: Sequence[str] | None) -> t
             files = {quantity: path.with_name(f"{name}_{quantity}map.nii.gz") for quantity in ("PD", "T1", "T2")}
             found.append(Visit(labels.get("sub", name), labels.get("ses"), files))
     if not found:
-        raise ImageError(f"There are no maps in {derivatives}. Expected are sub-*/[ses-*/]anat/…{_END} as 'estimate --bids' writes them.")
+        raise ImageError(f"There are no maps in {derivatives}. Expected are sub-*/[ses-*/]anat/…{_END} as an estimate writes them.")
     if participants is None:
         return found, []
     wanted = {f"sub-{name.removeprefix('sub-')}" for name in participants}
     unknown = wanted - {visit.participant for visit in found}
-    rows = [Row(name, None, FAILED, "There are no maps of this participant. Check --participants.") for name in sorted(unknown)]
+    rows = [Row(name, None, FAILED, "There are no maps of this participant. Check the participant's label.") for name in sorted(unknown)]
     return [visit for visit in found if visit.participant in wanted], rows
 
 
@@ -159,18 +152,17 @@ def common_protocol(visits: Sequence[Visit], role: str) -> str:
     return specs.most_common(1)[0][0] if specs else f"synthetic-{role}"
 
 
-def make_contrasts(visit: Visit, options: Options, root: Path, folder: Path) -> dict[str, Any]:
+def make_contrasts(visit: Visit, order: Contrasts, root: Path, folder: Path) -> dict[str, Any]:
     """Render a visit's contrasts into a folder as BIDS has it; the report as JSON values. Raises a PhysMRISynthError."""
-    assert isinstance(options, Contrasts)
     source = visit.files["T1"].parent
     if find_map_files(source).bids != visit.name:
         raise ImageError(f"{source} holds maps of another name than {visit.name}. Restore the derivatives' names.")
     maps = read_tissue_maps(source)
     images = {}
-    for suffix, spec in options.specs.items():
+    for suffix, spec in order.specs.items():
         protocol = protocol_from_spec(spec)
         scale = 1000.0 if protocol.sequence.uses_pd else 1.0
-        voxels = render(maps, protocol, scale=scale, compute=Compute.on(options.device))
+        voxels = render(maps, protocol, scale=scale, compute=Compute.on(order.device))
         name = f"{visit.name}_desc-synthetic_{suffix}"
         write_image(maps.image(voxels), folder / f"{name}.nii.gz")
         told = {"Description": SYNTHETIC, "Sources": [path.relative_to(root).as_posix() for path in visit.files.values()]}
@@ -178,4 +170,4 @@ def make_contrasts(visit: Visit, options: Options, root: Path, folder: Path) -> 
         images[suffix] = voxels
     write_thumbnail(images, maps, folder / f"{visit.name}_report.png")
     medians = maps.provenance.get("tissue_medians", {})
-    return {"contrasts": dict(options.specs), "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}
+    return {"contrasts": dict(order.specs), "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}

@@ -11,6 +11,7 @@ from ...errors import EstimationError, ProtocolError
 from ...imaging.intake.acquisition import Acquisition
 from ...physics.presets import protocol_from_spec
 from .inputs import read_acquisition
+from .order import USUAL, EstimateOrder
 
 
 class MoreRole(NamedTuple):
@@ -33,9 +34,9 @@ MORE_ROLES = {
 """The roles by name."""
 
 
-def read_more(given: Sequence[tuple[str, Path, str]], allow_contrast_agent: bool, field_strength: float | None) -> list[Acquisition]:
-    """Read further inputs: (role, file, protocol). Raises EstimationError for an unknown or repeated role, ImageError, ProtocolError, also
-    for a sequence that is not the role's."""
+def read_more(given: Sequence[tuple[str, Path, str]], order: EstimateOrder = USUAL) -> list[Acquisition]:
+    """Read further inputs: (role, file, protocol). Raises EstimationError for an unknown or repeated role, ImageError, and ProtocolError,
+    also for a sequence that the role does not take."""
     found: dict[str, Acquisition] = {}
     for role, path, spec in given:
         if role not in MORE_ROLES:
@@ -46,5 +47,5 @@ def read_more(given: Sequence[tuple[str, Path, str]], allow_contrast_agent: bool
         more, sequence = MORE_ROLES[role], protocol_from_spec(spec).sequence.name
         if more.sequences and sequence not in more.sequences:
             raise ProtocolError(f"{role} is {more.title}: its sequence is {more.sequences[0]}, not {sequence}.")
-        found[role] = replace(read_acquisition(more.base, path, spec, allow_contrast_agent, field_strength), name=role)
+        found[role] = replace(read_acquisition(more.base, path, spec, order), name=role)
     return list(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import ProtocolError
+from ...errors import ProtocolError, Remedy
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.contrast import TissuePoint
 from ...physics.nulling import nulled
@@ -23,7 +23,7 @@ def protocol_of(maps: TissueMaps, spec: str | None, null: Sequence[str] | None =
     Raises ProtocolError when neither is given, for what cannot be understood, and when the tissues cannot be nulled.
     """
     if spec is None and not null:
-        raise ProtocolError("No contrast is asked for. Give --protocol, --null, or both.")
+        raise ProtocolError("No contrast is asked for.", Remedy.GIVE_CONTRAST)
     points = head_points(maps)
     protocol = protocol_for(spec or _USUAL[min(2, len(null or ""))], points, source)
     if null:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...imaging.dicom_out.identity import Identity, anonymous_identity, share_within, source_identity
 from ...imaging.dicom_out.measurement_report import write_measurement_report
 from ...imaging.dicom_out.mr_series import write_mr_series
@@ -96,7 +96,7 @@ def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None
     out = Path(out)
     check_free(out, overwrite)
     if source is not None and Path(source).resolve() in (out.resolve(), *out.resolve().parents):
-        raise ImageError(f"{out} lies in the source, which its files would become part of. Choose another --out.")
+        raise ImageError(f"{out} lies in the source, which its files would become part of.", Remedy.CHOOSE_OUTPUT)
     report = out / REPORT
     if not report.exists():
         return
@@ -105,13 +105,13 @@ def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None
     except (OSError, ValueError, AttributeError):
         foreign = True
     if foreign:
-        raise ImageError(f"{out} holds results of another command. Choose another --out.")
+        raise ImageError(f"{out} holds results of another command.", Remedy.CHOOSE_OUTPUT)
 
 
 def _check_packages() -> None:
     missing = [name for name in ("pydicom", "highdicom") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImageError(f"Writing DICOM needs {' and '.join(missing)}. Install them: pip install 'physmrisynth[dicom]'.")
+        raise ImageError(f"Writing DICOM needs {' and '.join(missing)}.", Remedy.INSTALL(packages=" and ".join(missing), extra="dicom"))
 
 
 def _write_maps(maps: TissueMaps, identity: Identity, folder: Path) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import EstimationError, RegistrationError, WeightsError
+from ...errors import RegistrationError, Remedy, WeightsError
 from ...imaging.head.atlas import place_tissues
 from ...imaging.head.head_volumes import LESION, head_volumes
 from ...imaging.head.midline import Midline, midline_of
@@ -27,21 +27,15 @@ from ..results.outputs import REPORT, check_free, whole_folder, write_json
 from ..results.report import peak_memory_gb, software_report
 from ..results.tissue_output import write_labels
 from ..tissue_values import drawn_values, maps_of
+from .order import SampleOrder
 
 if TYPE_CHECKING:
     from ...network.diffusion_weights import SamplerWeights
     from ...network.weights import Weights
 
-STEPS = 30
-RENEWAL = 1.0
-"""How much of the noise is drawn anew on the way: it corrects what the network got wrong before (Karras et al., "Elucidating the design
-space of diffusion-based generative models", NeurIPS 2022, section 4)."""
-ATTEMPTS = 6
-"""Maximum number of attempts until the midline check passes."""
 DECISION = 3.0
 """Power of the decoder's probabilities: those of an image tell how unsure it is, a head that is drawn has its tissues. Higher, edges show
 their voxels."""
-MOST_STEPS, MOST_ATTEMPTS = 1000, 50
 Progress = Callable[[float], None]
 """Callback ``(fraction_done)``; may raise to stop."""
 STAGE = "sample heads"
@@ -51,59 +45,6 @@ _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
 _BROKEN = "The midline of this head is outside the limits that label maps of adults set (attempts: {made}): {flaws}. Sample another seed."
 _NOT_FOUND = "This head was not found in the atlas (attempts: {made}): its midline is not known. Look at it, or sample another seed."
 _LEAST_VOXELS = 50
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to sample, with the defaults of every skin. Raises EstimationError for a value out of bounds.
-
-    Because heads are selected by their midline, their distribution is not quite the model's.
-
-    Attributes
-    ----------
-    seed
-        Decides the head.
-    steps
-        Of the sampler, 1 to 1000; fewer are faster and coarser.
-    condition
-        Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`.
-    field_strength
-        Tesla: whose T1 and T2.
-    device
-        auto, cpu, cuda or mps.
-    precision
-        auto, or the one in a head's report, to sample it again exactly.
-    renewal
-        Stochasticity, 0 to 1: share of the noise that is renewed on the way.
-    attempts
-        Maximum number of attempts until the midline check passes, 1 to 50.
-    attempt
-        Number of the first attempt. That of a report, with one attempt, gives the same head again on any machine.
-    """
-
-    seed: int = 0
-    steps: int = STEPS
-    condition: Mapping[str, float] = field(default_factory=dict)
-    field_strength: float = 3.0
-    device: str = "auto"
-    precision: str = "auto"
-    renewal: float = RENEWAL
-    attempts: int = ATTEMPTS
-    attempt: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= MOST_STEPS:
-            raise EstimationError(f"The number of steps must be from 1 to {MOST_STEPS}, not {self.steps}.")
-        if not 0.0 <= self.renewal <= 1.0:
-            raise EstimationError(f"The renewal of noise must be from 0 to 1, not {self.renewal:g}.")
-        if not 1 <= self.attempts <= MOST_ATTEMPTS or self.attempt < 1:
-            raise EstimationError(
-                f"The number of attempts must be from 1 to {MOST_ATTEMPTS}, and the first of them 1 or more, not {self.attempts} and "
-                f"{self.attempt}."
-            )
-        if self.seed < 0:
-            raise EstimationError(f"A seed must be 0 or more, not {self.seed}.")
-        tissue_table(self.field_strength)  # refuses what it has no values for
 
 
 @dataclass(frozen=True)
@@ -154,7 +95,7 @@ class Sampler:
         if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
             raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
 
-    def drawn(self, order: Order, progress: Progress = lambda fraction: None) -> Drawn:
+    def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> Drawn:
         """What tissue is where in one head, drawn until its midline is whole; the least broken one where it never is.
 
         Raises PhysMRISynthError for a condition that the model does not know or that is impossible, and for a device that does not work.
@@ -170,7 +111,7 @@ class Sampler:
         assert best is not None  # an order has one attempt at least
         return replace(best, seconds=dict(seconds), made=made)
 
-    def _attempt(self, order: Order, attempt: int, progress: Progress) -> Drawn:
+    def _attempt(self, order: SampleOrder, attempt: int, progress: Progress) -> Drawn:
         import torch
 
         from ...network.device import autocast, choose_device, fastest_precision
@@ -193,7 +134,7 @@ class Sampler:
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
         return Drawn(fractions, str(device), precision, seconds, midline, attempt)
 
-    def head(self, order: Order, progress: Progress = lambda fraction: None) -> SampledHead:
+    def head(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledHead:
         """Draw one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
         drawn = self.drawn(order, progress)
         began = time.perf_counter()
@@ -216,7 +157,7 @@ class Sampler:
         }
         return _head(replace(maps, provenance=report), tissue, report)
 
-    def _identity(self, order: Order, drawn: Drawn) -> dict[str, Any]:
+    def _identity(self, order: SampleOrder, drawn: Drawn) -> dict[str, Any]:
         """All that a head follows from."""
         return {
             "software": software_report() | {"torch": _torch_version()},
@@ -232,6 +173,7 @@ class Sampler:
             "field_strength_tesla": order.field_strength,
             "midline": None if drawn.midline is None else asdict(drawn.midline),
             "warnings": drawn.warnings,
+            "order": order.as_json(),
             "units": UNITS,
             "notice": "This is a synthetic head: it was sampled at random from a model of simulated heads. Research only.",
         }  # fmt: skip
@@ -280,14 +222,14 @@ def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> S
             installed_weights("sampler")  # before MONAI is asked for
         from ...network.diffusion_weights import sampling_weights
     except ImportError as error:
-        raise WeightsError(f"Sampling needs {error.name}. Install physmrisynth[sampling].") from None
+        raise WeightsError(f"Sampling needs {error.name}.", Remedy.INSTALL(packages=str(error.name), extra="sampling")) from None
     return Sampler(*sampling_weights(sampler, vae))
 
 
-def sampled_heads(sampler: Sampler, order: Order, count: int, progress: Progress = lambda fraction: None) -> Iterator[SampledHead]:
-    """``count`` heads, one after the other: of the order's seed, the next seed, and so on; ``progress`` counts over all of them."""
-    for number in range(count):
-        yield sampler.head(replace(order, seed=order.seed + number), partial(_of_all, progress, number, count))
+def sampled_heads(sampler: Sampler, order: SampleOrder, progress: Progress = lambda fraction: None) -> Iterator[SampledHead]:
+    """The heads of an order, one after the other: of its seed, the next seed, and so on; ``progress`` counts over all of them."""
+    for number in range(order.count):
+        yield sampler.head(replace(order, seed=order.seed + number, count=1), partial(_of_all, progress, number, order.count))
 
 
 def _of_all(progress: Progress, number: int, count: int, done: float) -> None:
@@ -300,16 +242,16 @@ def folder_name(number: int) -> str:
 
 
 def write_samples(
-    sampler: Sampler, order: Order, count: int, out: Path, overwrite: bool = False, progress: Progress = lambda fraction: None
+    sampler: Sampler, order: SampleOrder, out: Path, overwrite: bool = False, progress: Progress = lambda fraction: None
 ) -> list[Path]:
     """Draw heads into folders ``sample_0001`` … of ``out``, each there whole or not at all; returns them.
 
     Raises ImageError, before anything is drawn, when one is there already and ``overwrite`` is False.
     """
-    folders = [out / folder_name(number) for number in range(1, count + 1)]
+    folders = [out / folder_name(number) for number in range(1, order.count + 1)]
     for folder in folders:
         check_free(folder, overwrite)
-    for folder, head in zip(folders, sampled_heads(sampler, order, count, progress), strict=True):
+    for folder, head in zip(folders, sampled_heads(sampler, order, progress), strict=True):
         with whole_folder(folder, overwrite) as temporary:
             for name, image in head.maps.files().items():
                 write_image(image, temporary / name)

@@ -1,0 +1,62 @@
+"""What is asked of the sampling model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..orders import DEVICES, PRECISIONS, Order, check_field_strength, limited
+
+
+@dataclass(frozen=True)
+class SampleOrder(Order):
+    """Which synthetic heads to sample.
+
+    Because heads are selected by their midline, their distribution is not quite the model's.
+
+    Attributes
+    ----------
+    seed
+        Decides the head; of several the next one has the next seed.
+    steps
+        Of the sampler, 1 to 1000; fewer are faster and coarser.
+    condition
+        Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`.
+    field_strength
+        Tesla, 1 to 4: whose T1 and T2.
+    device
+        auto, cpu, cuda or mps.
+    precision
+        auto, or the one in a head's report, to sample it again exactly.
+    renewal
+        Stochasticity, 0 to 1: share of the noise that is renewed on the way; it corrects what the network got wrong before (Karras et al.,
+        "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, section 4).
+    attempts
+        Maximum number of attempts until the midline check passes, 1 to 50.
+    attempt
+        Number of the first attempt. That of a report, with one attempt, gives the same head again on any machine.
+    count
+        How many heads.
+
+    Raises
+    ------
+    OrderError
+        For a value out of bounds.
+    ProtocolError
+        For a field strength without tissue values.
+    """
+
+    seed: int = limited(0, "seed", low=0, whole=True)
+    steps: int = limited(30, "number of steps", low=1, high=1000, whole=True)
+    condition: Mapping[str, float] = field(default_factory=dict)
+    field_strength: float = 3.0
+    device: str = limited("auto", "device", choices=DEVICES)
+    precision: str = limited("auto", "precision", choices=PRECISIONS)
+    renewal: float = limited(1.0, "renewal of noise", low=0.0, high=1.0)
+    attempts: int = limited(6, "number of attempts", low=1, high=50, whole=True)
+    attempt: int = limited(1, "number of the first attempt", low=1, whole=True)
+    count: int = limited(1, "number of heads", low=1, whole=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_field_strength(self.field_strength)
