@@ -49,12 +49,21 @@ Brain MRI Synthesis</i>. The tissue atlas is derived from SynthSeg's training la
 Lesjak et al., <i>Neuroinformatics</i> 2016 and 2018 (CC-BY).</p>
 """)
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerStatistics)
 
 
 def registerSampleData() -> None:
     """Offer the sample scans in Slicer's Sample Data module; nothing is downloaded before somebody clicks there."""
     if hasattr(slicer.modules, "sampledata"):
         from PhysMRISynthLib.panel.sampleData import registerSampleData as register
+
+        register()
+
+
+def registerStatistics() -> None:
+    """Offer the measurements of tissue maps in Slicer's module Segment Statistics."""
+    if hasattr(slicer.modules, "segmentstatistics"):
+        from PhysMRISynthLib.mrml.segmentStatistics import registerStatistics as register
 
         register()
 
@@ -146,6 +155,7 @@ class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
         self.panel.shown = self.parent.isEntered  # after a reload nobody calls enter()
         registerSampleData()  # a module that is added to a running Slicer has missed its start
+        registerStatistics()
 
     def initializeParameterNode(self) -> None:
         """Show the scene's parameter node, which is made when there is none."""
@@ -266,9 +276,12 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
         from PhysMRISynthLib.mrml.preview import protocolOf, renderContrast
         from PhysMRISynthLib.workflow.rendering.live import Noise
+        from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 
         nodes = TissueMapNodes.wrap(maps)
-        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
+        order = RenderOrder(protocol, snr=snr, seed=seed)
+        noise = None if order.snr is None else Noise(order.snr, order.seed)
+        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, noise)
 
     def exportDicom(
         self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False,
@@ -282,10 +295,14 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         :param overwrite: replace an earlier export in ``folder``
         :param regions: a segmentation or label volume whose measurements become a Structured Report
         """
+        from pathlib import Path
+
         from PhysMRISynthLib.mrml.dicomExport import exportDicom
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
+        from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 
-        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite, regions)
+        order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+        return exportDicom(TissueMapNodes.wrap(maps), folder, order, overwrite, regions)
 
     def mapUses(self, maps: Any) -> Any:
         """What can be done with maps, as methods: measureRegions, measureVolumes, changesUntil, renderContrasts, sweepParameter …

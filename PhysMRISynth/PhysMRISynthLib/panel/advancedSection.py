@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from ..errors import PhysMRISynthError
 from ..network.manifest import present_weights
 from .choices import Choices
+from .host import Host
 from .runText import ROLE_TITLES, memoryText
 from .section import Section, toldIn
 
@@ -34,7 +35,7 @@ class AdvancedSection(Section):
 
     shows = frozenset(("register", "reference", "prior", "device"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.choices = {name: Choices(getattr(ui, f"{name}ComboBox"), partial(self._chosen, name)) for name in _entries()}
         for name, entries in _entries().items():

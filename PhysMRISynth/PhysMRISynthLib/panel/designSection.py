@@ -18,6 +18,7 @@ from ..physics.nulling import inversion_times, nulled
 from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
 from .choices import SEPARATOR, Choices
+from .host import Host
 from .parameterRows import sliderEnd
 from .protocolText import number, together
 from .section import Section, showMessage, toldIn
@@ -36,7 +37,7 @@ class DesignSection(Section):
 
     shows = frozenset(("maps", "sequence"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.tissues = {name: Choices(getattr(ui, f"{name}ComboBox"), lambda value: None) for name in _FIRST}
         self.curve = Choices(ui.curveComboBox, lambda value: self.contrastChanged())

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from ..workflow.estimation.knowledge import Knowledge
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
+from .host import Host
 from .remedies import inPanel
 from .runText import ROLE_TITLES, deviceText, stageText
 from .section import Section, showMessage, toldIn
@@ -29,7 +30,7 @@ class EstimateSection(Section):
 
     shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength", "prior", "device"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         ui.applyButton.connect("clicked(bool)", self.applyOrCancel)
         ui.detailsButton.connect("toggled(bool)", self._showDetails)

@@ -10,9 +10,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import ImageError
+from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.preview import protocolOf
 from ..physics.protocol import Protocol
 from .choices import Choices
+from .host import Host
+from .protocolText import breakable
 from .section import showMessage, toldIn
 
 _ANONYMOUS, _CHOOSE, _OTHER = "", "choose", "source"
@@ -21,7 +24,7 @@ _ANONYMOUS, _CHOOSE, _OTHER = "", "choose", "source"
 class ExportForm:
     """Opens below its button. What is chosen in it lasts as long as the panel."""
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         self.ui, self.panel = ui, panel
         self.source, self.folder = "", ""
         self.patients = Choices(ui.exportPatientComboBox, self._patientChosen)
@@ -49,26 +52,29 @@ class ExportForm:
 
     def _chooseFolder(self) -> None:
         self.folder = _folder(_("Folder for the DICOM files")) or self.folder
-        self.ui.exportFolderLabel.text = self.folder or _("No folder is chosen.")
+        self.ui.exportFolderLabel.text = breakable(self.folder) if self.folder else _("No folder is chosen.")
         self.update()
 
-    def _protocols(self) -> list[Protocol]:
+    def _protocols(self, maps: TissueMapNodes) -> list[Protocol]:
         """The present contrast, and those that are ticked under several contrasts."""
         present = [self.panel.protocol.state.protocol()] if self.ui.exportPresentCheckBox.checked else []
         ticked = self.panel.contrasts.ticked if self.ui.exportTickedCheckBox.checked else []
-        return [*present, *(protocolOf(self.panel.maps, name) for name in ticked)]
+        return [*present, *(protocolOf(maps, name) for name in ticked)]
 
     def write(self) -> None:
         """Write the maps and the contrasts into the folder; what keeps that from being done is told below."""
+        maps = self.panel.maps
+        if maps is None:
+            return
         with toldIn(self.ui.mapsMessageLabel), slicer.util.WaitCursor():
             replace = self.ui.exportReplaceCheckBox.checked
             if not replace and Path(self.folder).is_dir() and any(Path(self.folder).iterdir()):
                 raise ImageError(_("The folder is not empty. Choose another one, or tick 'Replace an earlier export'."))
-            protocols, source = self._protocols(), self.source if self.patients.value == _OTHER else None
-            done = self.panel.logic.exportDicom(self.panel.maps.node, self.folder, source, protocols, overwrite=replace)
+            protocols, source = self._protocols(maps), self.source if self.patients.value == _OTHER else None
+            done = self.panel.logic.exportDicom(maps.node, self.folder, source, protocols, overwrite=replace)
             for protocol in protocols:
                 self.panel.protocol.remember(protocol)
-            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=self.folder)
+            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=breakable(self.folder))
             showMessage(self.ui.mapsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
 
 

@@ -16,6 +16,7 @@ from ..mrml.headers import checkIsScan, defaultInputs, inputProtocol
 from ..physics.presets import load_presets
 from ..workflow.estimation.knowledge import Knowledge, knowledge_of, worst
 from .choices import Choices
+from .host import Host
 from .inputForm import SEQUENCE_OF_ROLE, InputForm, statedValues, textOf
 from .protocolText import valuesHtml
 from .remedies import inPanel
@@ -96,7 +97,7 @@ class InputRow:
             self.fieldStrength = stated_field_strength(found.fields, self.node.GetName()) if found.fields else None
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
-            self.problem = inPanel(error)
+            self.problem = self.form.explained(inPanel(error)) if self.choices.value == _ENTERED else inPanel(error)
             self.values.text = WARNED.format(escape(self.problem))
 
     def _showState(self) -> None:
@@ -137,7 +138,7 @@ class InputsSection(Section):
 
     shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.rows = [InputRow(role, self) for role in ROLE_TITLES]
         for button in (ui.loadSessionButton, ui.loadVisitButton):

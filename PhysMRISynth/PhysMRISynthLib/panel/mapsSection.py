@@ -11,6 +11,7 @@ from ..mrml.display import isColored, legendShown, setColored, setLegendShown, s
 from ..mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from .choices import Choices
 from .exportForm import ExportForm
+from .host import Host
 from .runText import ROLE_TITLES
 from .section import Section, showMessage, toldIn
 from .statisticsText import statisticsHtml
@@ -28,7 +29,7 @@ def quantityTitle(name: str) -> str:
         return _("{name}: uncertainty (SD)").format(name=titles[kind])
     if kind in ("fit", "residual"):
         role = ROLE_TITLES.get(rest, rest)
-        return (_("{role}: as fitted") if kind == "fit" else _("{role}: residual")).format(role=role)
+        return (_("{role}: as fitted") if kind == "fit" else _("{role}: residual (%)")).format(role=role)
     return titles.get(name, name)
 
 
@@ -37,7 +38,7 @@ class MapsSection(Section):
 
     shows = frozenset(("maps", "quantity"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.quantities = Choices(ui.quantityComboBox, self._chosen)
         ui.colorCheckBox.connect("clicked(bool)", lambda checked: self._displayed(setColored, checked))

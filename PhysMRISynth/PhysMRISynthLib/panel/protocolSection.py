@@ -17,6 +17,7 @@ from .choices import Choices
 from .comparison import Comparison
 from .favourites import Favourites, addRecent, recentSpecs
 from .history import History
+from .host import Host
 from .keyboard import shortcut
 from .livePreview import LivePreview
 from .parameterRows import ParameterRows
@@ -35,7 +36,7 @@ class ProtocolSection(Section):
 
     shows = frozenset(("maps", "sequence", "preset", "values", "previous", "protocolB", "compareWith", *NOISE))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.live = LivePreview(self._rested, self._failed)
         self.history: History[ProtocolState] = History()

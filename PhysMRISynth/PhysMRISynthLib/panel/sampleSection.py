@@ -8,13 +8,14 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..network.manifest import present_weights
+from .host import Host
 from .section import Section
 
 
 class SampleSection(Section):
     """Seed and count; possible only with weights for it."""
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         ui.sampleButton.connect("clicked(bool)", lambda checked: self.panel.estimate.start(self._sample, self.panel.ensureSampling))
 

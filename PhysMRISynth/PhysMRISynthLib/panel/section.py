@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
+from .host import Host
 from .remedies import inPanel
-
-if TYPE_CHECKING:
-    from .panel import Panel
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +26,7 @@ class Section:
 
     shows: frozenset[str] = frozenset()
 
-    def __init__(self, ui: Any, panel: Panel) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         self.ui = ui
         self.panel = panel
 

@@ -171,6 +171,22 @@ def _refocused(name: str, title: str, parameters: tuple[Parameter, ...]) -> Sequ
     return Sequence(name, title, equations.refocused_spin_echo, parameters, checks)
 
 
+_TWO_TRAINS: tuple[Check, ...] = (
+    (lambda v: v["TI1"] >= v["N"] * v["ESP"] / 2, "the first half of the first train must fit into TI1: N·ESP/2 ≤ TI1."),
+    (lambda v: v["TI2"] - v["TI1"] >= v["N"] * v["ESP"], "the two trains must not overlap: TI2 − TI1 ≥ N·ESP."),
+    (lambda v: v["TI2"] + v["N"] * v["ESP"] / 2 <= v["TR"], "the second train must end within TR: TI2 + N·ESP/2 ≤ TR."),
+    (lambda v: v.get("TE", 0.0) < v["ESP"], "TE must be shorter than the echo spacing ESP."),
+)
+
+
+def _two_trains(*more: Parameter) -> tuple[Parameter, ...]:
+    """The parameters of MP2RAGE."""
+    return (
+        _tr(5000), _ti(700, "TI1", "First inversion time"), _ti(2500, "TI2", "Second inversion time"), *more,
+        _flip_angle(4, "FA1", 45), _flip_angle(5, "FA2", 45), _ESP, _pulses(160),
+    )  # fmt: skip
+
+
 _ALL = (
     Sequence(
         "mprage", "MPRAGE (exact, with readout train)", equations.mprage,
@@ -207,17 +223,9 @@ _ALL = (
     Sequence("spgr", "Spoiled gradient echo (FLASH)", equations.spoiled_gradient_echo, (_tr(20, 2), _te(4, 100), _flip_angle(25)),
              (_TE_TR,)),
     Sequence("bssfp", "Balanced SSFP", equations.balanced_ssfp, (_tr(5, 2), _te(2.5, 100), _flip_angle(40)), (_TE_TR,)),
-    Sequence(
-        "mp2rage", "MP2RAGE uniform image", equations.mp2rage_uni,
-        (_tr(5000), _ti(700, "TI1", "First inversion time"), _ti(2500, "TI2", "Second inversion time"),
-         _flip_angle(4, "FA1", 45), _flip_angle(5, "FA2", 45), _ESP, _pulses(160)),
-        (
-            (lambda v: v["TI1"] >= v["N"] * v["ESP"] / 2, "the first half of the first train must fit into TI1: N·ESP/2 ≤ TI1."),
-            (lambda v: v["TI2"] - v["TI1"] >= v["N"] * v["ESP"], "the two trains must not overlap: TI2 − TI1 ≥ N·ESP."),
-            (lambda v: v["TI2"] + v["N"] * v["ESP"] / 2 <= v["TR"], "the second train must end within TR: TI2 + N·ESP/2 ≤ TR."),
-        ),
-        signed=True, uses_pd=False,
-    ),
+    Sequence("mp2rage", "MP2RAGE uniform image", equations.mp2rage_uni, _two_trains(), _TWO_TRAINS, signed=True, uses_pd=False),
+    Sequence("mp2rage_inv1", "MP2RAGE, first inversion image (INV1)", equations.mp2rage_inv1, _two_trains(_te(3, 50)), _TWO_TRAINS),
+    Sequence("mp2rage_inv2", "MP2RAGE, second inversion image (INV2)", equations.mp2rage_inv2, _two_trains(_te(3, 50)), _TWO_TRAINS),
 )  # fmt: skip
 
 SEQUENCES: dict[str, Sequence] = {sequence.name: sequence for sequence in _ALL}

@@ -6,7 +6,6 @@ the training heads are aligned with the atlas like any head (``imaging/head/atla
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from PhysMRISynthLib.imaging.head.midline import about_middle, joined
 from ..learning.train_vae import TRAINING_HEADS
 from ..simulator.anatomy import LabelledHead, find_label_maps, read_labelled_head
 from .build_atlas import ORIGIN_LPS, SIZE, SPACING_MM
+from .command_line import write_reference
 
 
 def midline_grid() -> sitk.Image:
@@ -44,12 +44,12 @@ def build_midline(heads: Sequence[LabelledHead], grid: sitk.Image) -> sitk.Image
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds head_labels")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    heads = [read_labelled_head(path) for path in find_label_maps(options.data / "head_labels", TRAINING_HEADS)]
-    sitk.WriteImage(build_midline(heads, midline_grid()), str(options.out), useCompression=True, compressionLevel=9)
+    write_reference(lambda data: build_midline(training_heads(data), midline_grid()), "head_labels", __doc__, arguments)
+
+
+def training_heads(data: Path) -> list[LabelledHead]:
+    """The heads of the trainings in a folder that holds head_labels."""
+    return [read_labelled_head(path) for path in find_label_maps(data / "head_labels", TRAINING_HEADS)]
 
 
 if __name__ == "__main__":

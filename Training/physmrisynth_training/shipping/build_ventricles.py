@@ -7,7 +7,6 @@ people; training heads and training people are aligned with the atlas by their b
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ..learning.train_vae import TRAINING_HEADS
 from ..simulator.anatomy import find_label_maps
 from ..simulator.labels import VENTRICLES, tissue_index
 from .build_atlas import ORIGIN_LPS, SIZE, SPACING_MM
+from .command_line import write_reference
 
 PEOPLE = (1, 2, 4, 5, 8, 11, 13, 16, 20, 22, 26, 28, 32, 35, 38, 43, 44, 50)
 """Training people whose label maps are used besides those of the training heads."""
@@ -87,12 +87,7 @@ def _on(grid: sitk.Image, voxels: np.ndarray) -> sitk.Image:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds head_labels and people")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    found = build_ventricles(training_files(options.data), ventricle_grid())
-    sitk.WriteImage(found, str(options.out), useCompression=True, compressionLevel=9)
+    write_reference(lambda data: build_ventricles(training_files(data), ventricle_grid()), "head_labels and people", __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network import condenser_weights, diffusion_weights
 from PhysMRISynthLib.network.condenser_weights import load_expander, write_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, save_sampler
@@ -21,6 +20,7 @@ from PhysMRISynthLib.network.weights import load_weights, save_weights
 
 from . import ship_sampler
 from . import ship_vae as ship
+from .command_line import finish
 
 _BEGIN, _END = "## Metrics\n\n", "\n\n## Configuration"
 
@@ -58,14 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what.add_argument("--note", help="text above the cards' evaluation tables")
     what.add_argument("--cards", action="store_true", help="rewrite the cards only, with the rounding text of weights.json")
     options = parser.parse_args(arguments)
-    try:
-        if options.cards:
-            cards(options.out)
-        else:
-            convert(options.out, options.note)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+    return finish(parser, lambda: cards(options.out) if options.cards else convert(options.out, options.note))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ..learning.checkpoint import load_checkpoint
 from ..learning.latent_config import LatentTrainingConfig
 from ..learning.train_condenser import condenser_of
 from ..learning.train_vae import TRAINING_HEADS
+from .command_line import finish
 from .model_card import read_metrics, rounding_section
 from .sampler_card import sampler_card
 
@@ -138,14 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) == (options.metrics is None):
         parser.error("give --checkpoint to ship, or --metrics to complete the card of what was shipped")
-    try:
-        if options.checkpoint is not None:
-            print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))
-        else:
-            write_card(options.out, options.metrics)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+    if options.checkpoint is None:
+        return finish(parser, lambda: write_card(options.out, options.metrics))
+    return finish(
+        parser, lambda: print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))
+    )
 
 
 if __name__ == "__main__":

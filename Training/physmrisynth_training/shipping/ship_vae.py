@@ -38,6 +38,7 @@ from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from ..simulator.simulated_head import Chain, Sample
 from ..simulator.simulated_scans import Simulator, read_simulator
+from .command_line import finish
 from .model_card import model_card, read_metrics, rounding_section
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
@@ -180,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) != (options.data is None) or (options.checkpoint is None and options.metrics is None):
         parser.error("give --checkpoint with --data to ship, --metrics to complete the card of what was shipped, or all three")
-    try:
+
+    def work() -> None:
         if options.checkpoint is not None:
             shipment = Shipment(
                 options.checkpoint, options.data, options.out, options.heads, options.held_out, options.code_version, options.device
@@ -188,9 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(ship(shipment, progress=lambda line: print(line, flush=True)))
         if options.metrics is not None:
             write_card(options.out, options.metrics)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+
+    return finish(parser, work)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ _FAMILIES = {
     "mprage": _GRADIENT_INVERSION,
     "mprage_simple": _GRADIENT_INVERSION,
     "mp2rage": _GRADIENT_INVERSION,
+    "mp2rage_inv1": _GRADIENT_INVERSION,
+    "mp2rage_inv2": _GRADIENT_INVERSION,
     "se": _Family(("SE",), ("NONE",), "2D"),
     "tse": _Family(("SE",), ("NONE",), "2D"),
     "tse_rf": _Family(("SE",), ("NONE",), "2D"),

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 
 from ...errors import ImageError, ProtocolError, Remedy
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
 from ..cohort.thumbnails import axial_plane
-from ..rendering.render import render_arrays
+from ..rendering.render import render
 from ..results.outputs import whole_folder
 
 if TYPE_CHECKING:
@@ -80,5 +81,18 @@ def _writer(out: Path) -> AbstractMovieWriter:
 
 def _planes(maps: TissueMaps, protocols: Sequence[Protocol]) -> np.ndarray:
     """The middle axial plane of the head, (frames, rows, columns); interpolated in the maps, once."""
-    pd, t1, t2 = (axial_plane(maps.image(np.where(maps.mask, v, np.float32(0)))) for v in (maps.pd, maps.t1, maps.t2))
-    return np.stack([render_arrays(protocol, np.maximum(pd, 0), t1, t2) for protocol in protocols])
+    plane = _plane(maps)
+    return np.stack([render(plane, protocol)[0] for protocol in protocols])
+
+
+def _plane(maps: TissueMaps) -> TissueMaps:
+    """The maps of that plane, with the fluid in its voxels."""
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        outside = np.float32(-1.0)  # the plane is chosen by what is not 0
+        return axial_plane(maps.image(np.where(maps.mask, values - outside, np.float32(0.0))))[None] + outside
+
+    pd, t1, t2 = (cut(values) for values in (maps.pd, maps.t1, maps.t2))
+    fraction = None if maps.fluid_fraction is None else cut(maps.fluid_fraction).clip(0.0, 1.0)
+    grid = sitk.Image([pd.shape[2], pd.shape[1], 1], sitk.sitkFloat32)
+    return TissueMaps(pd.clip(0.0), t1, t2, pd >= 0.0, grid, fluid_fraction=fraction, fluid=maps.fluid)

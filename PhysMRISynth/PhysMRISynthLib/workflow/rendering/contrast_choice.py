@@ -17,15 +17,21 @@ _USUAL = {1: "synthetic-flair", 2: "synthetic-dir"}
 """The preset that gives TR, TE and readout if only the tissues to null are given, by their number."""
 
 
-def protocol_of(maps: TissueMaps, spec: str | None, null: Sequence[str] | None = None, source: str = "command line") -> Protocol:
+def protocol_of(maps: TissueMaps, spec: str | Protocol | None, null: Sequence[str] = (), source: str = "command line") -> Protocol:
     """The protocol of ``spec`` for ``maps``, with the tissues ``null`` nulled; its notes tell what does not suit these maps.
+
+    A Protocol stays as it is but for what is nulled.
 
     Raises ProtocolError when neither is given, for what cannot be understood, and when the tissues cannot be nulled.
     """
     if spec is None and not null:
         raise ProtocolError("No contrast is asked for.", Remedy.GIVE_CONTRAST)
+    if isinstance(spec, Protocol) and not null:
+        return spec
     points = head_points(maps)
-    protocol = protocol_for(spec or _USUAL[min(2, len(null or ""))], points, source)
+    if isinstance(spec, Protocol):
+        return nulled(spec, [named(points, name) for name in null])
+    protocol = protocol_for(spec or _USUAL[min(2, len(null))], points, source)
     if null:
         protocol = nulled(protocol, [named(points, name) for name in null])
     preset = all_presets().get((spec or "").partition(",")[0].strip().lower())

@@ -92,6 +92,11 @@ def _noise_free(maps: TissueMaps, protocol: Protocol, compute: Compute) -> np.nd
     return _in_chunks(compute, partial(_apart, protocol, maps.fluid), maps.pd, maps.t1, maps.t2, maps.fluid_fraction)
 
 
+def scale_of(protocol: Protocol) -> float:
+    """What the signal is multiplied by in a file or a node: 1000, so that integer formats keep it; ratio images stay as they are."""
+    return 1000.0 if protocol.sequence.uses_pd else 1.0
+
+
 def render(
     maps: TissueMaps, protocol: Protocol, snr: float | None = None, seed: int = 0, scale: float = 1.0, compute: Compute = _NUMPY
 ) -> np.ndarray:

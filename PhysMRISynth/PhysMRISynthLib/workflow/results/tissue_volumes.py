@@ -19,7 +19,7 @@ from .tissue_fractions import BRAIN_ROWS, Fractions, brain_of, tissue_fractions
 
 _NAMES = [tissue.name for tissue in tissue_table()]
 RELATIVE_SD = {
-    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.15, "csf": 0.08, "ventricles": 0.05,
+    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.08, "csf": 0.05, "ventricles": 0.05,
     "lesions": 0.30,
 }  # fmt: skip
 """Relative error of each volume, from simulated heads of known volumes (docs/tissues.md): for good scans of the whole head."""
