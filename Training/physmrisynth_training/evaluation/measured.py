@@ -59,12 +59,12 @@ def measure(plan: Plan) -> Findings:
     with progress_bar(len(people.pairs) * len(plan.estimators), "measured") as bar:
         for person in people.pairs:
             try:
-                found, told = _compare(plan, person, pairs, bar)
+                found, cautions = _compare(plan, person, pairs, bar)
             except PhysMRISynthError as error:
                 failures.append(f"{person.name} is left out: {error}")
             else:
                 records += found
-                for warning in told:
+                for warning in cautions:
                     warnings.setdefault(warning, []).append(person.name)
     if not records:
         raise PhysMRISynthError(f"Nobody could be compared. {' '.join(failures)}")

@@ -55,8 +55,8 @@ def find_people(scans: Path | None, maps: Path | None) -> People:
         if own is None:
             notes.append(f"{session.name} has no measured map.")
             continue
-        chosen, told = _chosen(session, own)
-        notes += told
+        chosen, further = _chosen(session, own)
+        notes += further
         if {"T1", "T2"} & set(chosen):
             pairs.append(Person(session.name, session.files, chosen))
         else:

@@ -69,7 +69,7 @@ class Midline:
         return not self.flaws
 
     @property
-    def brokenness(self) -> tuple[int, float]:
+    def flaw_rank(self) -> tuple[int, float]:
         """Sort key: smaller is better."""
         return len(self.flaws), self.joined_mm2
 

@@ -53,8 +53,8 @@ def choose_series(found: Iterable[Series]) -> Choice:
         elif role:
             candidates[role].append(series)
     chosen = {role: min(candidates[role], key=partial(_last_choice, role)) for role in ROLES if candidates[role]}
-    told = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
-    return Choice(chosen, (*_visit_notes(found), *(note for note in told if note), *notes))
+    choices = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
+    return Choice(chosen, (*_visit_notes(found), *(note for note in choices if note), *notes))
 
 
 def _role(series: Series) -> tuple[str | None, str | None]:
@@ -104,14 +104,14 @@ def _choice_note(role: str, series: Series, candidates: list[Series]) -> str | N
     others = ", ".join(_described(other) for other in listed)
     own = _last_choice(role, series)
     second = min(_last_choice(role, other) for other in listed)
-    why = next((told for told, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
+    why = next((reason for reason, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
     return f"There are {len(candidates)} {role} series: {_described(series)} is taken, not {others}. {derived or why}"
 
 
 def _described(series: Series) -> str:
     echo_time = number_of(series.fields, "EchoTime")
-    told = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
-    return f"{series.title} ({', '.join(part for part in told if part)})"
+    facts = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
+    return f"{series.title} ({', '.join(part for part in facts if part)})"
 
 
 def _check_one_visit(found: list[Series]) -> None:
