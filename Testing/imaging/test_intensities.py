@@ -67,6 +67,12 @@ def test_numbers_wrapped_at_sixteen_bits_are_put_right_or_refused() -> None:
     assert twice is not None and twice.hopeless and "wrapped" in twice.text
 
 
+def test_z_scores_of_a_brain_with_0_around_it_are_named() -> None:
+    voxels, brain = scan(0), scan(0) > 200
+    found = processed(np.where(brain, (voxels - voxels[brain].mean()) / voxels[brain].std(), 0.0).astype(np.float32))
+    assert found is not None and found.hopeless and "z-scores" in found.text
+
+
 def test_what_was_cut_off_is_measured_in_the_brain() -> None:
     brain = np.random.default_rng(0).gamma(9.0, 60.0, 50_000)
     assert cut_off(brain, float(brain.max())) is None

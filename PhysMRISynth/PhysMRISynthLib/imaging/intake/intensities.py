@@ -99,8 +99,7 @@ def _negative(voxels: np.ndarray, sample: np.ndarray) -> Finding | None:
     negative = sample < 0.0
     if not negative.any():
         return None
-    mean, sd = float(sample.mean()), float(sample.std())
-    if negative.mean() > _NEGATIVE_SHARE and abs(mean) < _ZERO_MEAN * sd and abs(sd - 1.0) < _UNIT:
+    if any(_is_standardised(values) for values in (sample, sample[sample != 0.0])):  # everywhere, or in a brain with 0 around it
         return Finding(
             "The intensities were normalised to mean 0 and SD 1 (z-scores): zero is not no signal. Give the image as the scanner made it.",
             hopeless=True,
@@ -112,6 +111,11 @@ def _negative(voxels: np.ndarray, sample: np.ndarray) -> Finding | None:
             hopeless=True,
         )
     return None
+
+
+def _is_standardised(values: np.ndarray) -> bool:
+    mean, sd = float(values.mean()), float(values.std())
+    return bool((values < 0.0).mean() > _NEGATIVE_SHARE and abs(mean) < _ZERO_MEAN * sd and abs(sd - 1.0) < _UNIT)
 
 
 def _beside_brightest(voxels: np.ndarray, bright: float) -> bool:
