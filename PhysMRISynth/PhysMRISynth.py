@@ -77,7 +77,7 @@ class PhysMRISynthParameterNode:
     reference - the input whose grid the maps get; "" chooses
     register - "when needed", "always" or "never"
     fieldStrength - tesla; 0 reads the headers
-    prior, device - "auto" or what the command line's options of these names take
+    prior, device - as an EstimateOrder has them
     spacing - voxel size of the maps (mm); 0: the reference's
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
@@ -85,7 +85,7 @@ class PhysMRISynthParameterNode:
     previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
-    sampleSeed, sampleCount - for new heads
+    sampleSeed, sampleCount - for new heads; sampleAttempt - the one attempt to make; 0: attempts until the midline check passes
     quantity - the map that is shown
     regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
     measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
@@ -117,6 +117,7 @@ class PhysMRISynthParameterNode:
     live: bool = True
     sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
     sampleCount: Annotated[int, WithinRange(1, 100)] = 1
+    sampleAttempt: Annotated[int, WithinRange(0, 1000)] = 0
     quantity: str = ""
     regions: vtkMRMLSegmentationNode
     earlierMaps: vtkMRMLTextNode
@@ -276,9 +277,12 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
         from PhysMRISynthLib.mrml.preview import protocolOf, renderContrast
         from PhysMRISynthLib.workflow.rendering.live import Noise
+        from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 
         nodes = TissueMapNodes.wrap(maps)
-        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
+        order = RenderOrder(protocol, snr=snr, seed=seed)
+        noise = None if order.snr is None else Noise(order.snr, order.seed)
+        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, noise)
 
     def exportDicom(
         self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False,
@@ -292,10 +296,14 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         :param overwrite: replace an earlier export in ``folder``
         :param regions: a segmentation or label volume whose measurements become a Structured Report
         """
+        from pathlib import Path
+
         from PhysMRISynthLib.mrml.dicomExport import exportDicom
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
+        from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 
-        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite, regions)
+        order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+        return exportDicom(TissueMapNodes.wrap(maps), folder, order, overwrite, regions)
 
     def mapUses(self, maps: Any) -> Any:
         """What can be done with maps, as methods: measureRegions, measureVolumes, changesUntil, renderContrasts, sweepParameter …

@@ -17,10 +17,11 @@ from .workflow.console_words import console_words
 from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from .workflow.estimation.inputs import read_acquisitions
 from .workflow.estimation.order import EstimateOrder
-from .workflow.rendering.contrast_choice import protocol_of
-from .workflow.rendering.render import render as render_voxels
+from .workflow.rendering.order import RenderOrder
+from .workflow.rendering.rendered import rendered
 from .workflow.results.export import Export
 from .workflow.results.export import export_dicom as write_dicom
+from .workflow.results.export_order import ExportOrder
 from .workflow.results.map_set import with_deviations
 from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.results.report import estimate_report
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 File = str | PathLike[str]
 _SOURCE = "script"
 _WORDS = console_words()
-_SCALE = 1000.0
-"""Of a rendered image, as the command line's: pure water, fully relaxed, has 1000."""
 
 
 @speaking(_WORDS)
@@ -162,7 +161,13 @@ def save_maps(maps: TissueMaps, folder: File, *, overwrite: bool = False) -> Non
 
 @speaking(_WORDS)
 def render(
-    maps: TissueMaps, protocol: Protocol | str, *, snr: float | None = None, seed: int = 0, out: File | None = None, overwrite: bool = False
+    maps: TissueMaps,
+    protocol: Protocol | str,
+    *,
+    snr: float | None = RenderOrder.snr,
+    seed: int = RenderOrder.seed,
+    out: File | None = None,
+    overwrite: bool = False,
 ) -> sitk.Image:
     """Compute the image of a protocol from tissue maps.
 
@@ -194,15 +199,13 @@ def render(
     ImageError
         When ``out`` is taken or cannot be written.
     """
-    chosen = protocol_of(maps, protocol, source=_SOURCE) if isinstance(protocol, str) else protocol
+    order = RenderOrder(protocol, snr=snr, seed=seed)
     if out is not None:
         check_rendering(None, Path(out), overwrite)
-    voxels = render_voxels(maps, chosen, snr, seed, scale=_SCALE if chosen.sequence.uses_pd else 1.0)
-    image = maps.image(voxels)
+    image = rendered(maps, order, _SOURCE)
     if out is not None:
-        noise = {} if snr is None else {"SNR": snr, "Seed": seed}
-        write_rendering(image, chosen, noise, Path(out))
-    return image
+        write_rendering(maps, image, Path(out))
+    return maps.image(image.voxels)
 
 
 @speaking(_WORDS)
@@ -290,8 +293,8 @@ def export_dicom(
     ImageError
         When pydicom or highdicom are missing, ``folder`` is taken, or ``source`` does not suit the maps.
     """
-    chosen = [protocol_of(maps, entry, source=_SOURCE) if isinstance(entry, str) else entry for entry in protocols]
-    return write_dicom(maps, Path(folder), chosen, None if source is None else Path(source), overwrite)
+    order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+    return write_dicom(maps, Path(folder), order, overwrite)
 
 
 def presets() -> dict[str, Preset]:

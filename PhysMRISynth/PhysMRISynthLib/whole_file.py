@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +15,9 @@ TEMPORARY = ".writing-"
 def whole_file(path: Path) -> Iterator[Path]:
     """Another name beside ``path``, to write under: renamed at the end, removed after an error, so that a kill leaves the old file.
 
-    The name is this process's own and keeps the suffix. Raises OSError when it cannot be renamed.
+    Nobody else has that name, and it keeps the suffix. Raises OSError when it cannot be renamed.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         temporary.replace(path)

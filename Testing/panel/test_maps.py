@@ -10,7 +10,7 @@ import pytest
 import slicer
 
 from Testing.panel.estimates import FakeClient, estimated
-from Testing.panel.harness import DrivenPanel, importedFromPanel
+from Testing.panel.harness import NARROWEST, DrivenPanel, importedFromPanel
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def background(driven: DrivenPanel) -> str:
 
 
 def test_every_map_can_be_shown_and_a_slider_brings_the_contrast_back(ready: DrivenPanel) -> None:
-    for text, quantity in (("T1", "T1"), ("T2: uncertainty (SD)", "T2_sd"), ("FLAIR: residual", "residual_flair")):
+    for text, quantity in (("T1", "T1"), ("T2: uncertainty (SD)", "T2_sd"), ("FLAIR: residual (%)", "residual_flair")):
         ready.choose("quantityComboBox", text)
         assert ready.parameters.quantity == quantity
         assert background(ready) == ready.panel.maps.volume(quantity).GetID()
@@ -125,7 +125,9 @@ def test_maps_and_contrasts_are_exported_for_an_anonymous_patient(
     exporting.parameters.contrasts = "synthetic-t1w"
     exporting.click("exportTickedCheckBox")
     exporting.click("exportWriteButton")
-    assert f"files in {tmp_path}. Not for diagnosis." in exporting.message("mapsMessageLabel")
+    told = exporting.message("mapsMessageLabel").replace("\N{ZERO WIDTH SPACE}", "")
+    assert f"files in {tmp_path}. Not for diagnosis." in told
+    assert exporting.picture(NARROWEST).width() == NARROWEST, "a long path does not make the panel wider"
     assert {"PD.dcm", "T1_sd.dcm", "flair_0001.dcm", "se_0001.dcm", "report.json"} <= {file.name for file in tmp_path.iterdir()}
     assert exporting.standins.dialogs.shown == []
 
@@ -155,3 +157,6 @@ def test_the_images_whose_patient_it_gets_are_chosen_once(exporting: DrivenPanel
     exporting.click("exportWriteButton")
     assert "source is not a folder" in exporting.message("mapsMessageLabel") and not (tmp_path / "out").exists()
     assert len(titles) == 3 and exporting.standins.dialogs.texts("errorDisplay") == []
+    exporting.parameters.maps = None
+    exporting.settle()
+    assert exporting.ui.exportPatientComboBox.currentText == "Anonymous", "other maps may be another patient's"

@@ -107,6 +107,9 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
     assert not driven.ui.sampleButton.enabled and driven.ui.applyButton.text == "Cancel"
     finish(driven, client)
     assert driven.parameters.maps is not None and driven.ui.sampleButton.enabled
+    driven.ui.sampleAttemptSpinBox.value = 3
+    driven.click("sampleButton")
+    assert client.jobs[1] == SampleOrder(7, count=2, attempt=3, attempts=1)
 
 
 def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:

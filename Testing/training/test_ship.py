@@ -84,7 +84,7 @@ def test_the_averaged_network_is_shipped_with_its_statistics(shipped: Path, chec
 def test_the_card_tells_what_the_weights_are(shipped: Path) -> None:
     text = (shipped / CARD).read_text(encoding="utf-8")
     for told in (
-        "1234 steps in 2.5 hours", "abc123", file_sha256(shipped / FILE), "Apache-2.0", "Billot", "Heads 01–03 were learned from, 15",
+        "1234 steps in 2.5 hours", "abc123", file_sha256(shipped / FILE), "Apache-2.0", "Billot", "Heads 01–03 were used for training, 15",
         "No metrics were given", "Research only", "child", "contrast agent", "6 simulated scans", '"latent_channels": 2',
     ):  # fmt: skip
         assert told in text

@@ -143,7 +143,7 @@ def test_notes_of_the_header_come_with_the_input(scan: Callable[..., Path]) -> N
     }
     for spec in (None, "mprage,TR=2300,TI=900"):
         (note,) = read_acquisition("t1w", scan("a", flair), spec).protocol.notes
-        assert "given as T1w, but SeriesDescription 't2_tirm_dark-fluid' tells FLAIR" in note
+        assert "given as T1w, but SeriesDescription 't2_tirm_dark-fluid' indicates FLAIR" in note
 
 
 # --- contrast agents and other modalities ---------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def _table(rows: dict[str, Contrast], one: TissuePoint, other: TissuePoint) -> l
     return ["  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]) for row in cells]
 
 
-def _save(found: Contrast, options: argparse.Namespace, names: list[str]) -> None:
+def _save(found: Contrast, options: argparse.Namespace, names: tuple[str, ...]) -> None:
     from ..physics.own_presets import EQUATIONS, name_from, text_of
     from ..physics.presets import Preset
     from ..workflow.results.outputs import whole_folder

@@ -32,8 +32,8 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
         "--also", nargs=3, action="append", default=[], metavar=("ROLE", "FILE", "SPEC"),
         help="a further input: pdw, t1w_2, t2w_2, flair_2, inv1, inv2 or t2starw, with its protocol; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--session", type=Path, metavar="DIR", help="the visit's folder: BIDS, OASIS-3, telling names, or DICOM")
-    parser.add_argument("--out", type=Path, help="folder for the maps, or of the derivatives")
+    parser.add_argument("--session", type=Path, metavar="DIR", help="a visit's folder: BIDS, OASIS-3, DICOM, or names with T1w, T2w, FLAIR")
+    parser.add_argument("--out", type=Path, help="folder for the maps, or for the derivatives")
     add_field(parser, EstimateOrder, "spacing_mm", "--spacing", metavar="MM", help="maps at isotropic voxels over the reference's extent")
     parser.add_argument("--dry-run", action="store_true", help="only show the protocols, their sources and the best verdict to expect")
     cohort = parser.add_argument_group("many visits")
@@ -64,10 +64,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "--register",
         action=argparse.BooleanOptionalAction,
         default=EstimateOrder.register,
-        help="register the inputs (when omitted: only where grids differ)",
+        help="register the inputs (default: only where grids differ or images moved)",
     )
     add_field(parser, EstimateOrder, "prior")
-    add_field(parser, EstimateOrder, "device", help="what computes; auto: the network on a graphics card if one works, the rest on the CPU")
+    add_field(parser, EstimateOrder, "device", help="auto: the network on a GPU if one works, the rest on the CPU")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} if the verdict is 'do not use'")
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import EstimationError, ProtocolError
 from ..headers.roles import ROLES
+from ..workflow.rendering.order import RenderOrder
 from .arguments import positive
+from .orders import order_from
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def render_data_set(options: argparse.Namespace) -> None:
         raise ProtocolError("--snr is for one image. Leave it out with --bids.")
     if options.protocol is None or options.null:
         raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
-    _told(options, lambda batch: render_cohort(options.bids, options.out, [options.protocol], batch, options.device))
+    _told(options, lambda batch: render_cohort(options.bids, options.out, [order_from(options, RenderOrder, null=())], batch))
 
 
 def _complete(options: argparse.Namespace) -> None:

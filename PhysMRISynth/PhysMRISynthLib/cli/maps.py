@@ -8,8 +8,10 @@ from pathlib import Path
 
 from ..errors import ImageError, ProtocolError
 from ..headers.roles import ROLES
+from ..workflow.rendering.order import RenderOrder
 from .arguments import natural
 from .harmonise import add_cohort_options, render_data_set
+from .orders import add_field, order_from
 from .progress import progress_bar
 
 
@@ -21,11 +23,11 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); presets that null tissues are solved for these maps"
     )
-    parser.add_argument("--null", type=tissue_names, metavar="TISSUE[,TISSUE]", help="solve the inversion times to null these")
+    parser.add_argument("--null", type=tissue_names, default=(), metavar="TISSUE[,TISSUE]", help="solve the inversion times to null these")
     add_presets_option(parser)
-    parser.add_argument("--snr", type=float, help="add noise: mean signal of the head over noise SD")
-    parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device to render on (auto: the CPU)")
+    add_field(parser, RenderOrder, "snr", help="add noise: mean signal of the head over noise SD")
+    add_field(parser, RenderOrder, "seed", help="makes the noise repeatable")
+    add_field(parser, RenderOrder, "device", help="device to render on (auto: the CPU)")
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
     parser.add_argument("--overwrite", action="store_true")
     add_cohort_options(parser)
@@ -45,9 +47,9 @@ def load_own(options: argparse.Namespace) -> None:
         use_presets(options.presets)
 
 
-def tissue_names(text: str) -> list[str]:
-    """``white_matter,csf`` as a list of names."""
-    return [name.strip().lower() for name in text.split(",") if name.strip()]
+def tissue_names(text: str) -> tuple[str, ...]:
+    """``white_matter,csf`` as names."""
+    return tuple(name.strip().lower() for name in text.split(",") if name.strip())
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -80,9 +82,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def _render(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
-    from ..workflow.compute import Compute
-    from ..workflow.rendering.contrast_choice import protocol_of
-    from ..workflow.rendering.render import render
+    from ..workflow.rendering.rendered import rendered
     from ..workflow.results.outputs import check_rendering, write_rendering
 
     load_own(options)
@@ -91,35 +91,32 @@ def _render(options: argparse.Namespace) -> None:
         return
     if options.participants or options.scheduler or options.jobs > 1:
         raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
+    order = order_from(options, RenderOrder)
     check_rendering(options.maps, options.out, options.overwrite)
-    compute = Compute.on(options.device)
     maps = read_tissue_maps(options.maps)
-    protocol = protocol_of(maps, options.protocol, options.null)
     with progress_bar() as bar:
         bar("render and write", 0.0)
-        scale = 1000.0 if protocol.sequence.uses_pd else 1.0
-        image = render(maps, protocol, options.snr, options.seed, scale, compute)
-        noise = {} if options.snr is None else {"SNR": options.snr, "Seed": options.seed}
-        write_rendering(maps.image(image), protocol, noise, options.out)
-    print(f"{options.out}: {protocol.spec}", *protocol.notes, sep="\n")
+        image = rendered(maps, order)
+        write_rendering(maps, image, options.out)
+    print(f"{options.out}: {image.protocol.spec}", *image.protocol.notes, sep="\n")
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ..workflow.rendering.contrast_choice import protocol_of
     from ..workflow.results.export import check_export, export_dicom
+    from ..workflow.results.export_order import ExportOrder
     from ..workflow.results.map_set import read_map_set
     from ..workflow.results.region_files import measure_file
 
     load_own(options)
     if options.names is not None and options.regions is None:
         raise ImageError("--names is given without --regions. Give the label file too, or leave the names out.")
-    check_export(options.out, options.overwrite, options.source)
+    order = order_from(options, ExportOrder, protocols=tuple(options.protocol), title=str(options.maps.name))
+    check_export(options.out, options.overwrite, order.source)
     head = read_map_set(options.maps)
-    protocols = [protocol_of(head.maps, spec) for spec in options.protocol]
     regions = [] if options.regions is None else measure_file(head, options.regions, options.names)
     with progress_bar() as bar:
         bar("write DICOM", 0.0)
-        export = export_dicom(head.maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name), regions)
+        export = export_dicom(head.maps, options.out, order, options.overwrite, regions)
     for warning in export.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     print(f"{len(export.files)} files in {options.out}. Not for diagnosis.")

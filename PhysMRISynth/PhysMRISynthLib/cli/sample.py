@@ -18,21 +18,21 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     """The options of ``sample``, which sets ``command`` to what runs it."""
     parser.add_argument("--out", type=Path, required=True, help="folder for sample_0001 and so on, each with PD, T1, T2, mask and report")
     add = partial(add_field, parser, SampleOrder)
-    add("seed", help="decides the head; the next head has the next seed")
-    add("count", help="how many heads")
-    add("steps", help="more are slower and finer")
-    add("renewal", help="stochasticity: how much of the noise is renewed on the way")
+    add("seed", help="seed of the first head; further heads have the next seeds")
+    add("count", help="number of heads")
+    add("steps", help="sampling steps; more are slower and finer")
+    add("renewal", help="stochasticity of the sampling")
     add("attempts", help="maximum number of attempts until the midline check passes")
-    add("attempt", help="number of the first attempt; a head's report states its own")
+    add("attempt", help="number of the first attempt, as stated in a head's report")
     parser.add_argument(
         "--condition", type=_target, nargs="+", default=[], metavar="NAME=VALUE",
         help="targets: brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml); met approximately",
     )  # fmt: skip
-    add("field_strength", type=float, metavar="TESLA", help="whose T1 and T2 (3)")
+    add("field_strength", type=float, metavar="TESLA", help="field strength of T1 and T2 (3)")
     add("device")
-    add("precision", help="the one in a head's report samples it again exactly")
+    add("precision", help="use that of a head's report to reproduce the head exactly")
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
-    parser.add_argument("--vae", type=Path, metavar="FILE", help="and of the network that decodes what it draws")
+    parser.add_argument("--vae", type=Path, metavar="FILE", help="a .safetensors file in place of the network that decodes its latents")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_sample)
 

@@ -22,17 +22,17 @@ _SHORTEST_T2_WEIGHTING, _SHORTEST_REPETITION = 0.04, 0.6
 def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     """Notes if the header's names or timing indicate another image than one of ``role`` t1w, t2w or flair."""
     timed = role_of_timing(fields)
-    told: str | None = None
+    named: str | None = None
     notes = []
     for name in SERIES_NAMES:
         text = text_of(fields, name)[:60]
-        told = role_of_series(text, fields)
+        named = role_of_series(text, fields)
         expected = _STIR.sub("", text) if role == "t2w" else text
-        if told not in (None, role) or rules_out_a_role(expected):
-            what = _TITLES[told] if told else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
-            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' tells {what}. Check that it is the right file.")
+        if named not in (None, role) or rules_out_a_role(expected):
+            what = _TITLES[named] if named else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
+            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' indicates {what}. Check that it is the right file.")
             break
-    if timed is not None and timed not in (role, told):
+    if timed is not None and timed not in (role, named):
         notes.append(
             f"The image is given as {_TITLES[role]}, but the header's timing is that of {_TITLES[timed]}. Check the file and header."
         )
@@ -43,7 +43,7 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     if role == "t2w" and repetition is not None and echo_time is not None and repetition < _SHORTEST_REPETITION < 20.0 * echo_time:
         notes.append(f"A repetition time of {1000 * repetition:g} ms is short for a T2w image: is this a localizer or a gradient echo?")
     if role == "flair" and timed is None and text_of(fields, "ScanningSequence") and not is_inverted(fields):
-        notes.append("The header tells no inversion, which a FLAIR image has. Check that it is the right file.")
+        notes.append("The header states no inversion, which a FLAIR image has. Check that it is the right file.")
     return tuple(notes)
 
 

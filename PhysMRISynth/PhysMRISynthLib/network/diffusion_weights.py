@@ -77,12 +77,12 @@ def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], 
 
 def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
     """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
-    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
-    if told.get("format") != _FORMAT:
+    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    if metadata.get("format") != _FORMAT:
         raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
     check_finite(tensors, path)
-    vae_sha256, codes_sha256 = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
-    model, card = network_of(told, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
+    vae_sha256, codes_sha256 = identities(metadata, path, _REINSTALL, "vae_sha256", CODES_SHA256)
+    model, card = network_of(metadata, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
     return SamplerWeights(model, model.config, found, vae_sha256, card, codes_sha256)
 
 

@@ -15,13 +15,14 @@ from ..mrml.preview import protocolOf
 from ..physics.protocol import Protocol
 from .choices import Choices
 from .host import Host
+from .protocolText import breakable
 from .section import showMessage, toldIn
 
 _ANONYMOUS, _CHOOSE, _OTHER = "", "choose", "source"
 
 
 class ExportForm:
-    """Opens below its button. What is chosen in it lasts as long as the panel."""
+    """Opens below its button. Whose images they are is chosen anew for other maps, which may be another patient's."""
 
     def __init__(self, ui: Any, panel: Host) -> None:
         self.ui, self.panel = ui, panel
@@ -38,6 +39,12 @@ class ExportForm:
         if self.panel.maps is None:
             self.ui.exportDicomButton.checked = False
 
+    def mapsChanged(self) -> None:
+        """Other maps: forget whose the former ones were."""
+        self.source = ""
+        self._offer()
+        self.patients.show(_ANONYMOUS)
+
     def _offer(self) -> None:
         known = [(_("That of the images in {folder}").format(folder=Path(self.source).name), _OTHER)] if self.source else []
         self.patients.fill([(_("Anonymous"), _ANONYMOUS), *known, (_("That of DICOM images…"), _CHOOSE)])
@@ -51,7 +58,7 @@ class ExportForm:
 
     def _chooseFolder(self) -> None:
         self.folder = _folder(_("Folder for the DICOM files")) or self.folder
-        self.ui.exportFolderLabel.text = self.folder or _("No folder is chosen.")
+        self.ui.exportFolderLabel.text = breakable(self.folder) if self.folder else _("No folder is chosen.")
         self.update()
 
     def _protocols(self, maps: TissueMapNodes) -> list[Protocol]:
@@ -73,7 +80,7 @@ class ExportForm:
             done = self.panel.logic.exportDicom(maps.node, self.folder, source, protocols, overwrite=replace)
             for protocol in protocols:
                 self.panel.protocol.remember(protocol)
-            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=self.folder)
+            told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=breakable(self.folder))
             showMessage(self.ui.mapsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
 
 

@@ -97,7 +97,7 @@ class InputRow:
             self.fieldStrength = stated_field_strength(found.fields, self.node.GetName()) if found.fields else None
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
-            self.problem = inPanel(error)
+            self.problem = self.form.explained(inPanel(error)) if self.choices.value == _ENTERED else inPanel(error)
             self.values.text = WARNED.format(escape(self.problem))
 
     def _showState(self) -> None:

@@ -29,7 +29,7 @@ def quantityTitle(name: str) -> str:
         return _("{name}: uncertainty (SD)").format(name=titles[kind])
     if kind in ("fit", "residual"):
         role = ROLE_TITLES.get(rest, rest)
-        return (_("{role}: as fitted") if kind == "fit" else _("{role}: residual")).format(role=role)
+        return (_("{role}: as fitted") if kind == "fit" else _("{role}: residual (%)")).format(role=role)
     return titles.get(name, name)
 
 
@@ -71,6 +71,7 @@ class MapsSection(Section):
 
     def mapsChanged(self) -> None:
         """Other tissue maps are selected."""
+        self.export.mapsChanged()
         self.update()
         showMessage(self.ui.statisticsLabel, statisticsHtml(self.panel.report))
 

@@ -163,7 +163,8 @@ class ParameterRows:
         """Mark the rows of these parameters of a sequence, and no others."""
         for row in self._marked:
             row.mark(False)
-        self._marked = [row for row in self._forms[sequence][2] if row.parameter.name in names] if names else []
+        rows = self._forms[sequence][2] if sequence in self._forms else []
+        self._marked = [row for row in rows if row.parameter.name in names]
         for row in self._marked:
             row.mark(True)
 

@@ -73,13 +73,13 @@ def valuesHtml(protocol: Protocol, entering: bool = False) -> str:
     for source in sorted(grouped, key=lambda source: source == _("assumed")):
         named = MARKED.format(escape(source)) if source == _("assumed") else f"{escape(source)}:"
         lines.append(f"{named} {escape(', '.join(grouped[source]))}")
-    return "<br>".join([*lines, *(f"<i>{_breakable(escape(note))}</i>" for note in protocol.notes)])
+    return "<br>".join([*lines, *(f"<i>{breakable(escape(note))}</i>" for note in protocol.notes)])
 
 
 def _nothingKnown(protocol: Protocol, entering: bool) -> str:
     values = ", ".join(withUnit(protocol.sequence.parameter(n), v) for n, v in protocol.values.items() if n.startswith(("TR", "TE", "TI")))
     if entering:
-        told = _("{marked} typical values: {sequence}, {values}. State those that you know below; if all are right, say so.")
+        told = _("{marked} typical values: {sequence}, {values}. Enter those that you know below, or confirm all of them.")
     else:
         told = _(
             "No acquisition parameters found. {marked} typical values: {sequence}, {values}. T1 and T2 may be wrong by half or more. "
@@ -88,9 +88,9 @@ def _nothingKnown(protocol: Protocol, entering: bool) -> str:
     return told.format(marked=MARKED.format(_("Assumed")), sequence=escape(protocol.sequence.title), values=escape(values))
 
 
-def _breakable(text: str) -> str:
-    """With places at which a narrow panel may break a protocol's text."""
-    return text.replace(",", ",\N{ZERO WIDTH SPACE}")
+def breakable(text: str) -> str:
+    """With places at which a narrow panel may break a protocol's text or a path."""
+    return re.sub(r"[,/\\]", lambda found: found[0] + "\N{ZERO WIDTH SPACE}", text)
 
 
 def parameterTip(parameter: Parameter) -> str:

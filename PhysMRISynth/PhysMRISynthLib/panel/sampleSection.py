@@ -35,4 +35,7 @@ class SampleSection(Section):
 
     def _sample(self, finished: Callable[[Any], None]) -> None:
         chosen = self.parameters
-        self.panel.logic.sampleTissueMaps(seed=chosen.sampleSeed, count=chosen.sampleCount, waitForCompletion=False, finished=finished)
+        one = {"attempt": chosen.sampleAttempt, "attempts": 1} if chosen.sampleAttempt else {}
+        self.panel.logic.sampleTissueMaps(
+            seed=chosen.sampleSeed, count=chosen.sampleCount, **one, waitForCompletion=False, finished=finished
+        )

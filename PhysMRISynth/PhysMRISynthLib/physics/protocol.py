@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import ProtocolError
 from .dual import Array, Dual, exp
@@ -68,6 +69,17 @@ class Protocol:
         notes = self.notes if note is None else (*self.notes, note)
         sources = {**self.sources, **dict.fromkeys(values, source)}
         return replace(self, values={**self.values, **values}, sources=sources, notes=notes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The protocol as JSON values, from which :meth:`from_json` makes an equal one."""
+        parts = {name: dict(getattr(self, name)) for name in ("values", "sources", "imperfections")}
+        return {"sequence": self.sequence.name, **parts, "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Protocol:
+        """Raises ProtocolError for values that cannot be, LookupError where some are missing."""
+        sequence, values, sources = sequence_named(told["sequence"]), told["values"], told["sources"]
+        return cls(sequence, values, sources, tuple(told["notes"]), told["imperfections"])
 
     @property
     def assumed(self) -> tuple[str, ...]:

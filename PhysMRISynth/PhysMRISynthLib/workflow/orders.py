@@ -16,13 +16,14 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a value may be: one of ``choices``, else a number from ``low`` to ``high`` in a ``unit``, ``whole`` or not."""
+    """What a value may be: one of ``choices``, else a number from ``low`` to ``high``, ``above`` another, in a ``unit``, or ``whole``."""
 
     title: str
     low: float = -math.inf
     high: float = math.inf
     unit: str = ""
     whole: bool = False
+    above: float = -math.inf
     choices: tuple[Any, ...] = ()
 
     @property
@@ -30,6 +31,8 @@ class Limits:
         """``1 to 50``, ``0 or more``, ``auto, cpu``."""
         if self.choices:
             return ", ".join(map(str, self.choices))
+        if self.above == 0.0:
+            return "a positive number"
         unit = f" {self.unit}" if self.unit else ""
         if math.isinf(self.high):
             return f"{self.low:g} or more{unit}"
@@ -40,7 +43,7 @@ class Limits:
         if self.choices:
             return any(value is choice or (isinstance(value, str) and value == choice) for choice in self.choices)
         number = isinstance(value, int if self.whole else (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value) and self.low <= value <= self.high
+        return number and math.isfinite(value) and self.low <= value <= self.high and value > self.above
 
     @property
     def rule(self) -> str:
@@ -95,6 +98,8 @@ def _check(entry: Field[Any], value: Any) -> None:
 
 
 def _json(value: Any) -> Any:
+    if hasattr(value, "as_json"):
+        return value.as_json()
     if isinstance(value, Mapping):
         return {name: _json(inner) for name, inner in value.items()}
     if isinstance(value, tuple):

@@ -45,7 +45,7 @@ class LeftOut:
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when MONAI or the patient's scans are missing."""
+    """Raise PhysMRISynthError if MONAI or the patient's scans are missing."""
     check_metrics()
     check_patient(plan, PATIENT_07)
 
@@ -56,7 +56,7 @@ def measure(plan: Plan) -> Findings:
 
 
 def leave_one_out(plan: Plan, subject: Subject) -> Findings:
-    """As the suite does, on any subject whose inputs lie on one grid and show the brain alone."""
+    """The suite on any subject with skull-stripped inputs on one grid."""
     assert subject.brain is not None
     with progress_bar(len(subject.acquisitions) * len(plan.estimators), "contrasts") as bar:
         found = [_leave_out(plan, subject, a, bar) for a in subject.acquisitions]

@@ -1,4 +1,4 @@
-"""Suite ``inputs``: what further images add to the maps of simulated heads: PD-weighted, a second T1w, dual echo, STIR."""
+"""Suite ``inputs``: effect of further inputs on the maps of simulated heads: PD-weighted, a second T1w, dual echo, STIR."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Record = dict[str, Any]
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when a head of the plan cannot be had."""
+    """Raise PhysMRISynthError if a head of the plan is not available."""
     check_heads(plan)
 
 
@@ -97,7 +97,7 @@ def _table(records: Sequence[Record]) -> Table:
         for prior in dict.fromkeys(r["prior"] for r in records)
         for names in SETS
     ]
-    return Table("What further inputs add", ("prior", "inputs", *(f"{p} %" for p in PROPERTIES)), tuple(rows))
+    return Table("Effect of further inputs", ("prior", "inputs", *(f"{p} %" for p in PROPERTIES)), tuple(rows))
 
 
 def _draw(records: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -17,12 +17,12 @@ from PhysMRISynthLib.workflow.results.outputs import finite
 _FORMAT = "physmrisynth-evaluation-1"
 _JSON, _MARKDOWN = "results.json", "results.md"
 PROPERTIES_APART = " / "
-"""Between the values of PD, T1 and T2 in one cell."""
+"""Separator of PD, T1 and T2 in one cell."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as a reader sees it: cells are text."""
+    """A table with text cells."""
 
     title: str
     columns: tuple[str, ...]
@@ -31,8 +31,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a suite found: ``records`` (JSON values, one per measurement), ``tables`` with baselines beside, ``notes`` on how to read
-    them, and ``draw``, which writes the figure into a PNG file; ``of`` names what was measured, by hashes, where the plan does not."""
+    """Results of a suite: ``records`` (JSON values, one per measurement), ``tables`` with baselines, ``notes`` on how to read
+    them, and ``draw``, which writes the figure to a PNG file; ``of`` identifies the measured weights by hashes if the plan does not."""
 
     records: Sequence[Mapping[str, Any]]
     tables: Sequence[Table]
@@ -42,7 +42,7 @@ class Findings:
 
 
 def read_results(out: Path) -> dict[str, Any]:
-    """The suites' entries by name that earlier runs left in the folder ``out`` (none where there is no results.json).
+    """The suites' entries by name from earlier runs in the folder ``out`` (empty without results.json).
 
     Raises PhysMRISynthError when ``out`` is a file, or its results.json is damaged or something else.
     """
@@ -63,7 +63,7 @@ def read_results(out: Path) -> dict[str, Any]:
 def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
     """Write a suite's figure and put its entry beside those of the other suites into both files of the folder ``out``.
 
-    ``settings`` (JSON values) and ``notes`` of the whole run stand before the suite's own notes.
+    ``settings`` (JSON values) and ``notes`` of the whole run precede the suite's own notes.
     """
     suites = read_results(out)
     suites[suite] = {

@@ -1,4 +1,4 @@
-"""How to train the sampling model and the condenser before it, as data."""
+"""Training configurations of the sampling model and the second stage."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .training_config import TrainingConfig, require
 
 @dataclass(frozen=True)
 class LatentTrainingConfig(TrainingConfig):
-    """How to train on latents.
+    """Configuration of a training on latents.
 
-    ``heads`` simulated heads are learned from and ``held_out`` ones of other anatomy validated on. ``epochs`` count passes over latents.
+    ``heads`` simulated heads are for training and ``held_out`` ones of other anatomy for validation. ``epochs`` count passes over latents.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = (*TrainingConfig.at_least_one, "heads", "held_out")
@@ -27,10 +27,10 @@ class LatentTrainingConfig(TrainingConfig):
 
 @dataclass(frozen=True)
 class LdmTrainingConfig(LatentTrainingConfig):
-    """How to train the sampling model.
+    """Training configuration of the sampling model.
 
-    Errors that neighbours in blocks of ``scales`` positions a side share count more (:meth:`LatentDiffusion.forward`).
-    Each number that the model can be conditioned on is left ``untold`` that often.
+    Errors shared by neighbours in blocks of ``scales`` positions a side have more weight (:meth:`LatentDiffusion.forward`).
+    Each condition value is dropped with probability ``untold``.
     """
 
     untold: float = 0.3
@@ -44,12 +44,12 @@ class LdmTrainingConfig(LatentTrainingConfig):
 
 @dataclass(frozen=True)
 class CondenserTrainingConfig(LatentTrainingConfig):
-    """How to train the condenser.
+    """Training configuration of the second stage.
 
-    With ``codes_fixed`` only its expander learns on, so that sampling models of its codes stay good. What comes back is blurred where the
-    codes do not tell enough: with a ``texture_weight`` above 0 it is held to vary as strongly around each place as what was condensed
-    (:func:`~physmrisynth_training.learning.texture_loss.texture_error`). That is for an expander that has learned what the codes tell: one
-    that has not invents a pattern of the right strength and learns nothing else.
+    With ``codes_fixed`` only the decoder is trained, so that sampling models of the codes stay valid. Reconstructions are blurred where the
+    codes hold too little information: a ``texture_weight`` above 0 matches their local variation to the original's
+    (:func:`~physmrisynth_training.learning.texture_loss.texture_error`). Use it only for a trained decoder: an untrained one learns a
+    pattern of the right strength and nothing else.
     """
 
     codes_fixed: bool = False

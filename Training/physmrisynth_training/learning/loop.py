@@ -1,4 +1,4 @@
-"""The steps of a training, whatever is trained: until the end, out of time, or told to stop; then everything is saved."""
+"""The training loop: runs until the end, a time limit or a stop request, then saves everything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(trainer: Trainer, progress: Callable[[str], None]) -> None:
-    """Take steps until the run's end, and save. ``progress`` is told a line now and then, by the first process alone."""
+    """Take steps until the run's end, and save. ``progress`` gets a line now and then, in the first process only."""
     end = trainer.run.steps if trainer.run.steps is not None else trainer.last_step()
     if end is None or trainer.step < end:
         _steps(trainer, end, Watch(trainer, progress) if trainer.fabric.is_global_zero else None)
@@ -45,14 +45,14 @@ def _steps(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
     trainer.fabric.barrier()
 
 
-def _agreed(fabric: Fabric, wish: bool) -> bool:
-    """Whether any of the processes wishes so: they stop together, or those left behind would wait for ever."""
-    wishes = fabric.all_reduce(torch.tensor(float(wish), device=fabric.device), reduce_op="sum")
-    return float(cast(Tensor, wishes)) > 0
+def _agreed(fabric: Fabric, request: bool) -> bool:
+    """Whether any process has a stop request: all stop together, since others would wait indefinitely."""
+    requests = fabric.all_reduce(torch.tensor(float(request), device=fabric.device), reduce_op="sum")
+    return float(cast(Tensor, requests)) > 0
 
 
 def quiet_worker(worker: int) -> None:
-    """One thread; a signal to stop is for the training process, which saves first and then ends its workers."""
+    """One thread; stop signals are for the training process, which saves and then ends its workers."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

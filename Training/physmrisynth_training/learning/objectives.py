@@ -1,4 +1,4 @@
-"""What a batch's losses are: of labels where the truth is known, of images where only they are."""
+"""Objectives of batches: of labels where the truth is known, else of images."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Objective:
         raise NotImplementedError
 
     def follow_up(self) -> dict[str, float]:
-        """What else has to learn once the network has taken its step; returns its losses."""
+        """Further training after the network's step; returns its losses."""
         return {}
 
     def scores(self, model: nn.Module, batch: Any) -> dict[str, float]:
-        """How good a model is on held-out data, by name."""
+        """Scores of a model on held-out data, by name."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold of it, by key."""
+        """State for the checkpoint, by key."""
         return {}
 
 
@@ -74,7 +74,7 @@ class LabelObjective(Objective):
 
 
 class ImageObjective(Objective):
-    """Images: what the signal equations make of the tissue, against all images of the session."""
+    """Images: rendered by the signal equations, compared with all images of the session."""
 
     scored = ("psnr",)
 
@@ -83,7 +83,7 @@ class ImageObjective(Objective):
         return model(batch.images, batch.conditions, batch.present, batch.targets)
 
     def rendered(self, found: Found, batch: SignalBatch) -> Tensor:
-        """The images (B, M, *S) that the result of a forward pass stands for, in the unit of the targets."""
+        """The images (B, M, *S) rendered from the result of a forward pass, in the unit of the targets."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -105,7 +105,7 @@ class TissueSignalObjective(ImageObjective):
 
     def losses(self, model: nn.Module, batch: SignalBatch) -> dict[str, Tensor]:
         found = self.found(model, batch)
-        # each image in units of its own level: the gains, which are free here, must not weigh the contrasts
+        # each image in units of its own level, so that the free gains do not weight the contrasts
         error = squared_error(self.rendered(found, batch) / batch.scale, batch.images, batch.known)
         return {"signal": error, "kl": found[0].divergence()}
 
@@ -139,7 +139,7 @@ class SignalObjective(ImageObjective):
         losses = {"signal": squared_error(rendered, batch.targets, batch.known), "kl": found[0].divergence()}
         given = batch.given
         acquired = batch.images[given][:, None]
-        # where nothing was acquired there is nothing to tell apart
+        # without acquired data there is nothing to discriminate
         shown = torch.where(batch.known, rendered / batch.scale, batch.images)[given][:, None]
         if self.perceptual is not None:
             with self.fabric.autocast():

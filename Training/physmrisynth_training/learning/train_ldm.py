@@ -1,4 +1,4 @@
-"""Training the sampling model on the latents of simulated heads, or on the codes of a condenser."""
+"""Training the sampling model on the latents of simulated heads, or on codes of the second stage."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from .run_options import Run
 from .train_condenser import trained_condenser
 
 _DRAWN, _STEPS = 8, 20
-"""Heads that are drawn now and then, and in how many steps, to see whether they are new: fewer than a user's, since nobody looks."""
+"""Number of heads sampled now and then to measure novelty, and of their steps, fewer than for users."""
 
 
 class LdmTrainer(LatentTrainer[LatentDiffusion]):
-    """The sampling model in training. Where it learns codes, which are few, it tells how new what it draws is."""
+    """The sampling model in training. On codes, which are few, it also reports the novelty of its samples."""
 
     config: LdmTrainingConfig
     columns = (*COLUMNS, "novelty")
@@ -44,12 +44,12 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
         learned, held_out = self.source.learned, self.source.held_out
         self.novelty = Novelty(learned, held_out) if isinstance(learned, Codes) and isinstance(held_out, Codes) else None
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
-        return {"loss": model(latent, told, self.config.scales)}
+    def loss(self, model: Any, latent: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        return {"loss": model(latent, condition, self.config.scales)}
 
-    def score(self, latent: Tensor, told: Tensor) -> Tensor:
-        """Without the ``scales`` of its training."""
-        return self.average(latent, told)
+    def score(self, latent: Tensor, condition: Tensor) -> Tensor:
+        """The loss without the ``scales`` of training."""
+        return self.average(latent, condition)
 
     def scores(self) -> dict[str, float]:
         """Also the :class:`Novelty` of a few heads, always of the same seeds."""
@@ -68,9 +68,9 @@ def train_ldm(
     progress: Callable[[str], None] = lambda line: None,
     condenser: Path | None = None,
 ) -> Path | None:
-    """Train a configuration on latents of the network in the file ``vae``, or on what the ``condenser`` of that checkpoint makes of them;
-    returns the checkpoint, or None when ``run.minutes`` were over before all latents were computed (the next run goes on with them).
-    ``progress`` is told a line now and then.
+    """Train a configuration on latents of the network in the file ``vae``, or on their codes by the ``condenser`` of that checkpoint;
+    returns the checkpoint, or None when ``run.minutes`` were over before all latents were computed (the next run continues).
+    ``progress`` gets a line now and then.
 
     Raises PhysMRISynthError when checkpoint and ``run.resume`` contradict each other, or the configuration, the networks or the data are
     not usable.
@@ -113,7 +113,7 @@ def _check_codes(network: Condenser, shape: DiffusionConfig) -> None:
 
 
 def _condensed(latents: tuple[Latents, Latents], network: Condenser, run: Run) -> tuple[Codes, Codes]:
-    """Their codes, in full precision: a run that goes on elsewhere learns the same."""
+    """Their codes, in full precision, so that a run resumed elsewhere learns the same."""
     device = choose_device(run.accelerator)
     network = network.to(device)
 

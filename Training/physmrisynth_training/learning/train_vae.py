@@ -28,11 +28,11 @@ from .vae_config import VaeTrainingConfig
 from .vae_with_gains import GainNetwork, Generator
 
 TRAINING_HEADS, SELECTION_HEADS = tuple(range(1, 15)), (15,)
-"""Heads that are learned from, and one that choices are made on. Heads 16 and 17 are for the final test alone."""
+"""Training heads, and one for model selection. Heads 16 and 17 are for the final test only."""
 
 
 class VaeTrainer(Trainer):
-    """The autoencoder in training; with it the network of the gains and the discriminator, where there are such."""
+    """The autoencoder in training, with its gain network and discriminator, if any."""
 
     config: VaeTrainingConfig
     learner: Generator
@@ -59,7 +59,7 @@ class VaeTrainer(Trainer):
             self.learner.gain.load_state_dict(state["gain"])
 
     def begin(self, state: dict[str, Any]) -> None:
-        """Whatever else was made, the discriminator starts as it always does."""
+        """Start the discriminator independently of everything else."""
         torch.manual_seed(self.config.seed)
         self.objectives = objectives_for(self.source.kinds, self.shape, self.fabric, self.config, state.get("adversary", {}))
         self.columns = _columns(self.objectives.values())
@@ -108,7 +108,7 @@ class VaeTrainer(Trainer):
 
 
 def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str], None] = lambda line: None) -> Path:
-    """Train a configuration; returns the checkpoint. ``progress`` is told a line now and then, by the first process alone.
+    """Train a configuration; returns the checkpoint. ``progress`` gets a line now and then, in the first process only.
 
     Raises PhysMRISynthError when checkpoint and ``run.resume`` contradict each other, or the configuration or the data are not usable.
     """
@@ -123,7 +123,7 @@ def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str],
 
 
 def _columns(objectives: Iterable[Objective]) -> tuple[str, ...]:
-    """The log's columns but the step and its time, each once."""
+    """The log's columns except step and time, each once."""
     objectives = list(objectives)
     losses = [name for objective in objectives for name in (*objective.weights, *objective.also_logged)]
     scores = [rename(name) for objective in objectives for rename in (str, _alone) for name in objective.scored]
@@ -137,16 +137,16 @@ def _alone(name: str) -> str:
 
 
 def _strategy(shape: NetworkConfig, source: Source) -> str:
-    """How lightning-fabric runs one process for each device.
+    """Lightning-fabric's strategy, with one process per device.
 
-    Some parameters may have no part in a step: those of the condition when it is not used, those of the uncertainty on real scans.
+    Some parameters may be unused in a step: those of an unused condition, and those of the uncertainty on real scans.
     """
     unused = not shape.adaptive or (shape.head == "classes" and SignalBatch in source.kinds)
     return "ddp_find_unused_parameters_true" if unused else "ddp"
 
 
 def _network(shape: NetworkConfig, start_from: Path | None) -> TissueVAE:
-    """A new network, with the weights of a file where one is given."""
+    """A new network, with the weights of a file if given."""
     network = TissueVAE(shape)
     if start_from is not None:
         before = load_weights(start_from)

@@ -1,4 +1,4 @@
-"""A network in training: what all trainings share, from the seed to the checkpoint."""
+"""Base of all trainings, from the seed to the checkpoint."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 class Trainer(ABC):
-    """A network in training, with all that a checkpoint must hold to go on as if nothing had happened.
+    """A network in training, with all state that a checkpoint needs for an exact resume.
 
-    ``made`` makes what is trained, after the seed was set; ``of`` names what its data are of, by hashes. ``step`` and ``seconds`` count
-    over all runs. ``strategy`` is how lightning-fabric runs several processes.
+    ``made`` makes the trained module, after the seed was set; ``of`` identifies its data by hashes. ``step`` and ``seconds`` count
+    over all runs. ``strategy`` is lightning-fabric's for several processes.
     """
 
     columns: tuple[str, ...]
-    """The log's columns but the step and its time."""
+    """The log's columns except step and time."""
     of_another: ClassVar[str]
-    """What a user whose checkpoint is of another network is told."""
+    """Message for a checkpoint of another network."""
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class Trainer(ABC):
             accelerator=run.accelerator, devices=run.devices, num_nodes=run.num_nodes, precision=cast(Any, precision),
             strategy="auto" if run.devices * run.num_nodes == 1 else strategy,
         )  # fmt: skip
-        self.fabric.launch()  # from here on there are several processes: what can be wrong was found out before
+        self.fabric.launch()  # from here on there are several processes: checks come before
         self.model, self.optimizer = self.fabric.setup(self.learner, optimizer)
         self.moving = self.moving.to(self.fabric.device)
         self.begin(state)
 
     @property
     def network(self) -> nn.Module:
-        """The part of what is trained that users get."""
+        """The part of the trained module that is released."""
         return self.learner
 
     @property
@@ -79,30 +79,30 @@ class Trainer(ABC):
         return self.moving.module
 
     def prepare(self) -> None:  # noqa: B027 - for those that have something to do
-        """Called for a new network, before anything is learned."""
+        """Called for a new network, before training."""
 
     def ready(self) -> None:  # noqa: B027 - for those that have something to do
-        """Called when the weights are there, before they are handed to devices."""
+        """Called when the weights are loaded, before they are moved to devices."""
 
     def begin(self, state: dict[str, Any]) -> None:  # noqa: B027 - for those that have something to do
-        """Called when the devices are there; ``state`` is the checkpoint that the run goes on from, or empty."""
+        """Called when the devices are ready; ``state`` is the checkpoint to resume from, or empty."""
 
     def also_saved(self) -> dict[str, Any]:
-        """What a checkpoint must hold beside network, average and optimiser."""
+        """State for the checkpoint besides network, average and optimiser."""
         return {}
 
     def belongs(self, state: dict[str, Any]) -> bool:
-        """Whether a checkpoint is one of this training."""
+        """Whether a checkpoint belongs to this training."""
         same = all(state.get(name) == value for name, value in self.of.items())
         return same and state["configuration"]["network"] == self.configuration["network"]
 
     @abstractmethod
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        """The losses () of a batch by name; the one to descend is ``loss``."""
+        """The losses () of a batch by name; ``loss`` is minimised."""
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
-        """How good the averaged network is on held-out data, by name."""
+        """Scores of the averaged network on held-out data, by name."""
 
     @abstractmethod
     def batches(self) -> Iterable[Any]:
@@ -110,10 +110,10 @@ class Trainer(ABC):
 
     @abstractmethod
     def last_step(self) -> int | None:
-        """Where the training is whole, by its data; None when it goes on until told to stop."""
+        """The last step by the data; None if the training continues until it is stopped."""
 
     def follow_up(self, batch: Any) -> dict[str, float]:
-        """What else has to learn once the network has taken its step; returns its losses."""
+        """Further training after the network's step; returns its losses."""
         return {}
 
     def _load(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
@@ -124,7 +124,7 @@ class Trainer(ABC):
             optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError):
             raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train anew in another --out.") from None
-        for group in optimizer.param_groups:  # a changed configuration counts from here on
+        for group in optimizer.param_groups:  # apply a changed configuration
             group.update(betas=self.config.betas, weight_decay=self.config.weight_decay)
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.moving.n_averaged.fill_(self.step + 1)
@@ -144,7 +144,7 @@ class Trainer(ABC):
             save_atomically(state, self.run.checkpoint)
 
     def learn(self, batch: Any) -> dict[str, float]:
-        """One step; returns its losses. What is random depends on the step alone, so that a resumed run repeats it."""
+        """One step; returns its losses. Random numbers depend on the step alone, so that a resumed run repeats them."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * min(1.0, (self.step + 1) / max(1, self.config.warm_up_steps))
         torch.manual_seed(self.config.seed + 1_000_003 * (self.step + 1) + self.fabric.global_rank)
@@ -157,7 +157,7 @@ class Trainer(ABC):
 
 
 def moving_average(network: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a network's weights, faster at the start; what else it holds is taken over at every step."""
+    """An exponential moving average of a network's weights, faster at the start; buffers are copied at every step."""
 
     def towards(mean: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         return mean.lerp(current, 1.0 - min(decay, (1.0 + float(count)) / (10.0 + float(count))))

@@ -1,4 +1,4 @@
-"""What every training is told, as data: how fast to learn, and how often to log, validate and save."""
+"""Configuration common to all trainings: learning rate, logging, validation and saving."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PhysMRISynthLib.network.config import read_fields
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train, whatever is trained: see the shipped configurations.
+    """Configuration common to all trainings; see the shipped configurations.
 
-    ``epochs`` passes over the data are a whole training (0: it goes on until told to stop). ``workers`` processes make the data.
-    ``average_decay`` is that of the moving average of the weights, which is what users get.
+    A training ends after ``epochs`` passes over the data (0: unlimited). ``workers`` processes make the data.
+    ``average_decay`` is that of the moving average of the weights, which is released.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = ("batch", "log_every", "validate_every")
@@ -59,7 +59,7 @@ class TrainingConfig:
 
 
 def require(holds: bool, name: str, wanted: str, value: object) -> None:
-    """Raise PhysMRISynthError that names the field and what is ``wanted`` of it, unless that ``holds``."""
+    """Raise PhysMRISynthError that names the field and what is ``wanted``, unless the condition ``holds``."""
     if not holds:
         raise PhysMRISynthError(f"A training's '{name}' must be {wanted}, not {value!r}.")
 

@@ -1,4 +1,4 @@
-"""How to train the variational autoencoder, as data."""
+"""Training configuration of the variational autoencoder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .training_config import TrainingConfig, require
 
 @dataclass(frozen=True)
 class VaeTrainingConfig(TrainingConfig):
-    """How to train the autoencoder.
+    """Training configuration of the autoencoder.
 
-    ``crops`` are shapes in voxels of 1 mm that steps draw from: (z, y, x) of a 3D network, (y, x) of axial slices for a 2D one.
+    Steps sample from ``crops``, shapes in voxels of 1 mm: (z, y, x) of a 3D network, (y, x) of axial slices for a 2D one.
     ``kl_weight`` multiplies the divergence's mean over the latent's numbers. ``values_weight`` is for label maps; the weights from
-    ``signal_weight`` to ``tissue_prior`` are for images (0: that part is left out, except the signal's). ``gain_regression``: a CNN
-    tells the gain of every image, which is 1 otherwise. ``published_equations``: images are rendered by the paper's own equations, of
-    a like brightness for all contrasts, as scanners' images are at that gain. ``modality_dropout``: a random subset of a session's
-    inputs is shown. ``scan_share`` of the steps come from real scans where there are label maps too; ``epochs`` count passes over the
+    ``signal_weight`` to ``tissue_prior`` are for images (0: that term is omitted, except the signal's). ``gain_regression``: a CNN
+    predicts the gain of every image, which is 1 otherwise. ``published_equations``: images are rendered by the paper's own equations, with
+    similar brightness for all contrasts, as scanners' images have at that gain. ``modality_dropout``: use a random subset of a session's
+    inputs. ``scan_share`` of the steps use real scans if there are label maps too; ``epochs`` count passes over the
     real scans.
     """
 
@@ -62,7 +62,7 @@ class VaeTrainingConfig(TrainingConfig):
             raise PhysMRISynthError("A training's 'crops' must be a list of shapes, for example [[48, 48, 48]].") from None
 
     def check(self, shape: NetworkConfig) -> None:
-        """Raise PhysMRISynthError where this training does not fit the network."""
+        """Raise PhysMRISynthError if this training does not fit the network."""
         if shape.head == "classes" and (self.gain_regression or self.perceptual_weight or self.adversarial_weight or self.tissue_prior):
             raise PhysMRISynthError(
                 "gain_regression, perceptual_weight, adversarial_weight and tissue_prior are for the head 'exp'. Leave them out."

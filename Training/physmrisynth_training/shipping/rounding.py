@@ -1,10 +1,10 @@
-"""What the rounding of stored weights changes: the same heads sampled with the weights before and after it.
+"""Effect of rounding stored weights: the same heads sampled with the weights before and after rounding.
 
     python -m physmrisynth_training.shipping.rounding --before DIR --after resources
 
-prints a line for each change: the share of a head's voxels that get another tissue, and the largest change of a volume. As a scale for it,
-the weights before are also used with another arithmetic and with one step more. A summary belongs into weights.json, as "rounding" of the
-sampling model; ``convert --cards`` takes it into the card.
+prints a line for each change: the share of a head's voxels with another tissue, and the largest change of a volume. For comparison,
+the weights before rounding are also used with another precision and with one more step. Put a summary into weights.json, as "rounding" of
+the sampling model; ``convert --cards`` copies it into the card.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.weights import Weights
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
-from PhysMRISynthLib.workflow.sampling.sample import decided
+from PhysMRISynthLib.workflow.sampling.sample import sharpened
 
 from . import ship_sampler, ship_vae
 
@@ -38,7 +38,7 @@ Model = tuple[SamplerWeights, Weights]
 
 @dataclass(frozen=True)
 class Change:
-    """How two heads of one seed differ: ``other_tissue`` in % of the voxels of either head, ``volume`` the largest change of one in %."""
+    """Difference of two heads of one seed: ``other_tissue`` in % of the voxels of either head, ``volume``: largest change of one in %."""
 
     other_tissue: float
     volume: float
@@ -53,7 +53,7 @@ class Change:
 
 
 def changes(before: Model, after: Model, seed: int, steps: int = SampleOrder.steps) -> dict[str, Change]:
-    """What changes in the head of a seed: when weights are rounded, when the arithmetic is another, and with one step more."""
+    """Changes in the head of a seed: by rounding, by another precision, and by one more step."""
     first = tissue_of(before, seed, steps, _BFLOAT)
     others = {
         "rounded": tissue_of(after, seed, steps, _BFLOAT),
@@ -64,18 +64,18 @@ def changes(before: Model, after: Model, seed: int, steps: int = SampleOrder.ste
 
 
 def tissue_of(model: Model, seed: int, steps: int, precision: str) -> np.ndarray:
-    """The most probable tissue (z, y, x; rows of the tissue table) in the head of a seed, on the CPU, whatever its midline."""
+    """The most probable tissue (z, y, x; rows of the tissue table) in the head of a seed, on the CPU, without midline check."""
     sampler, decoder = model
     device = torch.device("cpu")
     with autocast(device, precision):
         latent = sampler.latent(
             device, steps, seed, torch.from_numpy(condition_vector(sampler.config.condition, {})), renewal=SampleOrder.renewal
         )
-    return decided(decode(decoder, latent[0].float().numpy(), device, precision)).argmax(axis=0).astype(np.uint8)
+    return sharpened(decode(decoder, latent[0].float().numpy(), device, precision)).argmax(axis=0).astype(np.uint8)
 
 
 def measure(before: Path, after: Path, seeds: int, say: Callable[[str], None]) -> dict[str, list[Change]]:
-    """:func:`changes` of so many ``seeds``, by what is changed; ``say`` is called with a line for each. Raises WeightsError."""
+    """:func:`changes` of so many ``seeds``, by kind of change; ``say`` is called with a line for each. Raises WeightsError."""
     models = [sampling_weights(folder / ship_sampler.FILE, folder / ship_vae.FILE) for folder in (before, after)]
     found: dict[str, list[Change]] = {}
     for seed in range(seeds):
@@ -86,11 +86,11 @@ def measure(before: Path, after: Path, seeds: int, say: Callable[[str], None]) -
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of this module. Returns 0, or 2 after what is wrong was said."""
+    """Command line of this module. Returns 0, or 2 after an error message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, required=True, help="folder of the three files of weights before they were rounded")
-    parser.add_argument("--after", type=Path, required=True, help="folder of those that are shipped")
-    parser.add_argument("--seeds", type=int, default=6, help="how many heads (6)")
+    parser.add_argument("--after", type=Path, required=True, help="folder of the shipped files")
+    parser.add_argument("--seeds", type=int, default=6, help="number of heads (6)")
     options = parser.parse_args(arguments)
     try:
         found = measure(options.before, options.after, options.seeds, lambda line: print(line, flush=True))

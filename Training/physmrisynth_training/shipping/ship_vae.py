@@ -1,9 +1,9 @@
-"""From a training's checkpoint to the weights that users get: file, manifest and model card.
+"""From a training checkpoint to the released weights: file, manifest and model card.
 
     python -m physmrisynth_training.shipping.ship_vae --checkpoint FILE --data DIR --out resources
 
-writes the averaged weights with the statistics of the heads that they were trained on. When ``physmrisynth evaluate`` has measured them,
-the command with ``--metrics results.json`` in place of checkpoint and data puts its tables into the card; the weights stay as they are.
+writes the averaged weights with the statistics of their training heads. When ``physmrisynth evaluate`` has measured them,
+the command with ``--metrics results.json`` in place of checkpoint and data adds its tables to the card; the weights do not change.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from ..simulator.simulated_head import Chain, Sample
 from ..simulator.simulated_scans import Simulator, read_simulator
+from .command_line import finish
 from .model_card import model_card, read_metrics, rounding_section
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
 LARGEST_BYTES = 9_000_000
-"""All weights together must not be more than 30 MB: Slicer's Extensions Index takes no large repository."""
+"""All weights together must not exceed 30 MB: Slicer's Extensions Index rejects large repositories."""
 _SHAPE = (224, 240, 176)
 """z, y, x in mm: an adult's head with its neck."""
 _SEED = 20_260_101
@@ -50,7 +51,7 @@ _SEED = 20_260_101
 
 @dataclass(frozen=True)
 class Shipment:
-    """What to ship and how: ``heads`` and ``held_out`` are how many whole heads to simulate from training and from selection anatomy."""
+    """Options of a release: ``heads`` and ``held_out`` are the numbers of whole heads to simulate from training and selection anatomy."""
 
     checkpoint: Path
     data: Path
@@ -62,7 +63,7 @@ class Shipment:
 
 
 def ship(shipment: Shipment, progress: Callable[[str], None] = lambda line: None) -> Path:
-    """Write weights, manifest and model card into ``shipment.out``; returns the weights' file. ``progress`` is told a line a head.
+    """Write weights, manifest and model card into ``shipment.out``; returns the weights' file. ``progress`` gets a line per head.
 
     Raises PhysMRISynthError when the checkpoint or the data cannot be used, WeightsError when the file would be too large.
     """
@@ -77,7 +78,7 @@ def ship(shipment: Shipment, progress: Callable[[str], None] = lambda line: None
     path = shipment.out / FILE
     plain = shipment.out / f".{FILE}"
     try:
-        save_weights(network, card, plain)  # what users get is rounded: its statistics, not the checkpoint's
+        save_weights(network, card, plain)  # the release is rounded: use its statistics, not the checkpoint's
         weights = load_weights(plain)
         if plain.stat().st_size > LARGEST_BYTES:
             raise WeightsError(f"The weights take {plain.stat().st_size} bytes, more than {LARGEST_BYTES}. Ship a smaller network.")
@@ -118,7 +119,7 @@ def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:
 
 
 def familiarity_of(weights: Weights, shipment: Shipment, progress: Callable[[str], None] = lambda line: None) -> Familiarity:
-    """Statistics of simulated whole heads as an estimate shows them to the network: each by one input, by two and by all three."""
+    """Statistics of simulated whole heads, prepared as in an estimate: each with one input, with two and with all three."""
     numbers: dict[str, dict[str, list[np.ndarray]]] = {"training": {}, "held-out": {}}
     names: dict[str, list[str]] = {}
     for kind, anatomy, count in (("training", TRAINING_HEADS, shipment.heads), ("held-out", SELECTION_HEADS, shipment.held_out)):
@@ -127,7 +128,7 @@ def familiarity_of(weights: Weights, shipment: Shipment, progress: Callable[[str
             progress(f"{kind} head {index + 1} of {count}")
             try:
                 found = scan_numbers(weights, whole_head(simulator, index), index, shipment.device)
-            except (ImageError, RegistrationError) as error:  # no estimate would get further with such a scan
+            except (ImageError, RegistrationError) as error:  # an estimate would fail on such a scan, too
                 progress(f"left out: {error}")
                 continue
             for population, rows in found.items():
@@ -174,13 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights, weights.json and model_card.md")
     parser.add_argument("--heads", type=int, default=Shipment.heads, help="simulated heads for the statistics")
     parser.add_argument("--held-out", type=int, default=Shipment.held_out, help="simulated heads for their limits")
-    parser.add_argument("--code-version", default=__version__, help="what the code was, such as a git commit")
+    parser.add_argument("--code-version", default=__version__, help="version of the code, such as a git commit")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) != (options.data is None) or (options.checkpoint is None and options.metrics is None):
         parser.error("give --checkpoint with --data to ship, --metrics to complete the card of what was shipped, or all three")
-    try:
+
+    def work() -> None:
         if options.checkpoint is not None:
             shipment = Shipment(
                 options.checkpoint, options.data, options.out, options.heads, options.held_out, options.code_version, options.device
@@ -188,9 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(ship(shipment, progress=lambda line: print(line, flush=True)))
         if options.metrics is not None:
             write_card(options.out, options.metrics)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+
+    return finish(parser, work)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from ...imaging.tissue_maps import read_tissue_maps
 from ...physics.presets import load_presets, protocol_from_spec
 from ...physics.protocol import Protocol
 from ..compute import Compute
-from ..orders import DEVICES, Order, limited
-from ..rendering.render import render
+from ..orders import Order
+from ..rendering.order import RenderOrder
+from ..rendering.rendered import rendered
 from ..results.outputs import SYNTHETIC, write_json
 from .data_set import ALL, Batch, plan, run_visits
 from .thumbnails import write_index, write_thumbnail
@@ -37,10 +38,14 @@ _COMPLETE = "has all contrasts"
 
 @dataclass(frozen=True)
 class Contrasts(Order):
-    """The contrasts to render: specs of protocols by BIDS' suffix (T1w, FLAIR, DIR …)."""
+    """The contrasts to render, by BIDS' suffix (T1w, FLAIR, DIR …); their protocols are names or specs, the same for every head."""
 
-    specs: Mapping[str, str] = field(default_factory=dict)
-    device: str = limited("auto", "device", choices=DEVICES)
+    orders: Mapping[str, RenderOrder] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, str]:
+        """Protocols by suffix."""
+        return {suffix: str(order.protocol) for suffix, order in self.orders.items()}
 
 
 def suffix_of(spec: str) -> str:
@@ -62,24 +67,24 @@ def _spin_echo(protocol: Protocol) -> str | None:
 def render_cohort(
     derivatives: Path,
     out: Path,
-    specs: Sequence[str],
+    orders: Sequence[RenderOrder],
     batch: Batch = ALL,
-    device: str = "auto",
 ) -> list[Row]:
     """Render the maps of every visit of a derivative of ``estimate --bids`` in the same protocols, into the data set ``out``.
 
     As :func:`~PhysMRISynthLib.workflow.cohort.data_set.estimate_cohort`: visits that are complete are kept, a failure is a row and stops
-    nothing; ``index.html`` shows every visit. ``device`` as :meth:`.compute.Compute.on` has it. Raises ImageError when there are no maps,
+    nothing; ``index.html`` shows every visit. Raises ImageError when there are no maps,
     ProtocolError for a protocol that cannot be, EstimationError for a device that cannot be had.
     """
     derivatives, out = Path(derivatives).absolute(), Path(out).absolute()
-    suffixes = [suffix_of(spec) for spec in specs]
+    suffixes = [suffix_of(str(order.protocol)) for order in orders]
     if len(set(suffixes)) < len(suffixes):
         raise ImageError(f"Two of the protocols are {Counter(suffixes).most_common(1)[0][0]} contrasts. Render them into two data sets.")
-    Compute.on(device)  # refused before the first visit
-    order = Contrasts(specs=dict(zip(suffixes, specs, strict=True)), device=device)
+    for order in orders:
+        Compute.on(order.device)  # refused before the first visit
+    contrasts = Contrasts(dict(zip(suffixes, orders, strict=True)))
     visits, rows = visits_with_maps(derivatives, batch.participants)
-    tasks = [Task(visit, order, derivatives, out, batch.overwrite, make_contrasts) for visit in visits]
+    tasks = [Task(visit, contrasts, derivatives, out, batch.overwrite, make_contrasts) for visit in visits]
     return _run(derivatives, out, tasks, rows, batch)
 
 
@@ -103,13 +108,13 @@ def complete_cohort(
     chosen = {role: (specs or {}).get(role) or common_protocol(list(with_maps.values()), role) for role in ROLES}
     tasks = []
     for visit in raw:
-        lacking = {_SUFFIXES[role]: chosen[role] for role in ROLES if role not in visit.files}
+        lacking = {_SUFFIXES[role]: RenderOrder(chosen[role]) for role in ROLES if role not in visit.files}
         if visit.name not in with_maps:
             rows.append(Row(visit.participant, visit.session, FAILED, _NO_MAPS.format(derivatives)))
         elif not lacking:
             rows.append(Row(visit.participant, visit.session, _COMPLETE, inputs=",".join(visit.files)))
         else:
-            tasks.append(Task(with_maps[visit.name], Contrasts(specs=lacking), derivatives, out, batch.overwrite, make_contrasts))
+            tasks.append(Task(with_maps[visit.name], Contrasts(lacking), derivatives, out, batch.overwrite, make_contrasts))
     return _run(derivatives, out, tasks, rows, batch)
 
 
@@ -159,15 +164,13 @@ def make_contrasts(visit: Visit, order: Contrasts, root: Path, folder: Path) -> 
         raise ImageError(f"{source} holds maps of another name than {visit.name}. Restore the derivatives' names.")
     maps = read_tissue_maps(source)
     images = {}
-    for suffix, spec in order.specs.items():
-        protocol = protocol_from_spec(spec)
-        scale = 1000.0 if protocol.sequence.uses_pd else 1.0
-        voxels = render(maps, protocol, scale=scale, compute=Compute.on(order.device))
+    for suffix, one in order.orders.items():
+        contrast = rendered(maps, replace(one, protocol=protocol_from_spec(str(one.protocol))))
         name = f"{visit.name}_desc-synthetic_{suffix}"
-        write_image(maps.image(voxels), folder / f"{name}.nii.gz")
+        write_image(maps.image(contrast.voxels), folder / f"{name}.nii.gz")
         told = {"Description": SYNTHETIC, "Sources": [path.relative_to(root).as_posix() for path in visit.files.values()]}
-        write_json({**told, **sidecar_fields(protocol)}, folder / f"{name}.json")
-        images[suffix] = voxels
+        write_json({**told, **sidecar_fields(contrast.protocol)}, folder / f"{name}.json")
+        images[suffix] = contrast.voxels
     write_thumbnail(images, maps, folder / f"{visit.name}_report.png")
     medians = maps.provenance.get("tissue_medians", {})
-    return {"contrasts": dict(order.specs), "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}
+    return {"contrasts": order.specs, "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}

@@ -1,4 +1,4 @@
-"""The demonstration: estimate, render every contrast of the synthetic-MRI set, and compare with the truth where it is known."""
+"""The demonstration: estimate, render every clinical contrast, and compare with the truth if it is known."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_demo(estimate: Estimate, truth: KnownHead | None, out: Path, overwrite
 
 
 def synthetic_set(estimate: Estimate) -> Mapping[str, Protocol]:
-    """The clinical contrasts by short name; what they null is nulled in this head."""
+    """The clinical contrasts by short name, with inversion times solved for this head."""
     report = {"field_strength_tesla": estimate.field_strength, "tissue_medians": estimate.medians}
     points = head_points(estimate.maps, {**report, "outer_medians": outer_medians(estimate.maps, estimate.tissue)})
     return {name.removeprefix("synthetic-"): protocol for name, protocol in clinical_protocols(points).items()}

@@ -26,6 +26,7 @@ from ...physics.protocol import Protocol
 from ...whole_file import TEMPORARY
 from ..estimation.estimate import Estimate
 from ..estimation.unfamiliar import FILE as UNFAMILIAR
+from ..rendering.rendered import Rendering
 from .html_report import write_pages
 from .report import estimate_report
 from .tissue_output import estimated_labels, write_labels
@@ -233,11 +234,12 @@ def check_rendering(maps: Path | None, out: Path, overwrite: bool) -> None:
         raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps.", Remedy.CHOOSE_OUTPUT)
 
 
-def write_rendering(image: sitk.Image, protocol: Protocol, told: Mapping[str, Any], out: Path) -> None:
-    """Write a rendered contrast and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, what else is ``told``."""
+def write_rendering(maps: TissueMaps, rendering: Rendering, out: Path) -> None:
+    """Write a ``rendering`` of maps and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, and its noise."""
+    noise = {} if rendering.order.snr is None else {"SNR": rendering.order.snr, "Seed": rendering.order.seed}
     with whole_folder(out.parent, overwrite=True) as folder:
-        write_image(image, folder / out.name)
-        write_json({"Description": SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
+        write_image(maps.image(rendering.voxels), folder / out.name)
+        write_json({"Description": SYNTHETIC, **sidecar_fields(rendering.protocol), **noise}, folder / sidecar_path(out).name)
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:

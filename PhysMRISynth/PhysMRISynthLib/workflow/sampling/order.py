@@ -1,4 +1,4 @@
-"""What is asked of the sampling model."""
+"""The order of a sampling job."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ..orders import DEVICES, PRECISIONS, Order, check_field_strength, limited
 class SampleOrder(Order):
     """Which synthetic heads to sample.
 
-    Because heads are selected by their midline, their distribution is not quite the model's.
+    Because heads are selected by their midline, their distribution differs slightly from the model's.
 
     Attributes
     ----------
     seed
-        Decides the head; of several the next one has the next seed.
+        Seed of the first head; further heads have the next seeds.
     steps
-        Of the sampler, 1 to 1000; fewer are faster and coarser.
+        Sampling steps, 1 to 1000; fewer are faster and coarser.
     condition
         Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`.
     field_strength
-        Tesla, 1 to 4: whose T1 and T2.
+        Field strength of T1 and T2 in tesla, 1 to 4.
     device
         auto, cpu, cuda or mps.
     precision
-        auto, or the one in a head's report, to sample it again exactly.
+        auto, or that of a head's report to reproduce the head exactly.
     renewal
-        Stochasticity, 0 to 1: share of the noise that is renewed on the way; it corrects what the network got wrong before (Karras et al.,
+        Stochasticity, 0 to 1: share of the noise replaced at each step, which corrects earlier errors of the network (Karras et al.,
         "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, section 4).
     attempts
         Maximum number of attempts until the midline check passes, 1 to 50.
     attempt
-        Number of the first attempt. That of a report, with one attempt, gives the same head again on any machine.
+        Number of the first attempt. That of a report, with one attempt, reproduces the head on any machine.
     count
-        How many heads.
+        Number of heads.
 
     Raises
     ------

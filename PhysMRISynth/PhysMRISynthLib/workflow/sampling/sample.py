@@ -26,31 +26,31 @@ from ..estimation.tissue_medians import UNITS
 from ..results.outputs import REPORT, check_free, whole_folder, write_json
 from ..results.report import peak_memory_gb, software_report
 from ..results.tissue_output import write_labels
-from ..tissue_values import drawn_values, maps_of
+from ..tissue_values import maps_of, sampled_values
 from .order import SampleOrder
 
 if TYPE_CHECKING:
     from ...network.diffusion_weights import SamplerWeights
     from ...network.weights import Weights
 
-DECISION = 3.0
-"""Power of the decoder's probabilities: those of an image tell how unsure it is, a head that is drawn has its tissues. Higher, edges show
-their voxels."""
+SHARPENING = 3.0
+"""Power that sharpens the decoder's probabilities: those of an image express its ambiguity, which a synthetic head does not have. Higher
+powers show staircase edges."""
 Progress = Callable[[float], None]
 """Callback ``(fraction_done)``; may raise to stop."""
 STAGE = "sample heads"
-"""What a progress bar calls it."""
+"""Name of the stage in progress bars."""
 _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
-"""Usual shares of an attempt's time, and of a head's that attempts have."""
+"""Usual fractions of an attempt's time after sampling and decoding, and of a head's time after all attempts."""
 _BROKEN = "The midline of this head is outside the limits that label maps of adults set (attempts: {made}): {flaws}. Sample another seed."
 _NOT_FOUND = "This head was not found in the atlas (attempts: {made}): its midline is not known. Look at it, or sample another seed."
 _LEAST_VOXELS = 50
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds all attempts
-    took; its ``midline`` (None: the head was not found in the atlas), which ``attempt`` it is, and how many were ``made``."""
+class SampledFractions:
+    """A sampled head before it gets tissue values: ``fractions`` of tissues (classes, z, y, x), device and precision, ``seconds`` of all
+    attempts, its ``midline`` (None: not found in the atlas), the number of its ``attempt``, and how many attempts were ``made``."""
 
     fractions: np.ndarray
     device: str
@@ -61,13 +61,13 @@ class Drawn:
     made: int = 1
 
     @property
-    def brokenness(self) -> tuple[float, ...]:
-        """To be compared: the less, the better."""
-        return (np.inf,) if self.midline is None else self.midline.brokenness
+    def flaw_rank(self) -> tuple[float, ...]:
+        """Sort key: smaller is better."""
+        return (np.inf,) if self.midline is None else self.midline.flaw_rank
 
     @property
     def warnings(self) -> list[str]:
-        """What a user must know of it."""
+        """Warnings for the user about the midline."""
         if self.midline is None:
             return [_NOT_FOUND.format(made=self.made)]
         return [_BROKEN.format(made=self.made, flaws=", and ".join(self.midline.flaws))] if self.midline.flaws else []
@@ -86,7 +86,7 @@ class SampledHead:
 
 @dataclass(frozen=True)
 class Sampler:
-    """The sampling model with the network that decodes what it draws."""
+    """The sampling model with the network that decodes its samples."""
 
     model: SamplerWeights
     decoder: Weights
@@ -95,23 +95,23 @@ class Sampler:
         if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
             raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
 
-    def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> Drawn:
-        """What tissue is where in one head, drawn until its midline is whole; the least broken one where it never is.
+    def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledFractions:
+        """Sample a head until its midline passes; the best of all attempts if none does.
 
-        Raises PhysMRISynthError for a condition that the model does not know or that is impossible, and for a device that does not work.
+        Raises PhysMRISynthError for an unknown or impossible condition, and for a device that does not work.
         """
-        best: Drawn | None = None
+        best: SampledFractions | None = None
         seconds: Counter[str] = Counter()
         for made in range(1, order.attempts + 1):
             drawn = self._attempt(order, order.attempt + made - 1, partial(_in_attempt, progress, made, order.attempts))
             seconds.update(drawn.seconds)
-            best = drawn if best is None else min(best, drawn, key=lambda head: head.brokenness)
+            best = drawn if best is None else min(best, drawn, key=lambda head: head.flaw_rank)
             if drawn.midline is not None and drawn.midline.whole:
                 break
-        assert best is not None  # an order has one attempt at least
+        assert best is not None  # an order has at least one attempt
         return replace(best, seconds=dict(seconds), made=made)
 
-    def _attempt(self, order: SampleOrder, attempt: int, progress: Progress) -> Drawn:
+    def _attempt(self, order: SampleOrder, attempt: int, progress: Progress) -> SampledFractions:
         import torch
 
         from ...network.device import autocast, choose_device, fastest_precision
@@ -119,27 +119,27 @@ class Sampler:
         from ...network.inference import decode
 
         began = time.perf_counter()
-        told = torch.from_numpy(condition_vector(self.model.config.condition, order.condition))
+        condition = torch.from_numpy(condition_vector(self.model.config.condition, order.condition))
         device = choose_device(order.device)
         precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
         progress(0.0)
         with autocast(device, precision):
             seed = _seed_of(order.seed, attempt)
-            latent = self.model.latent(device, order.steps, seed, told, lambda done: progress(_DRAWN * done), order.renewal)
+            latent = self.model.latent(device, order.steps, seed, condition, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
-        fractions = decided(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
+        fractions = sharpened(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
         decoded = time.perf_counter()
         midline = _midline(fractions.argmax(axis=0).astype(np.uint8), lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
-        return Drawn(fractions, str(device), precision, seconds, midline, attempt)
+        return SampledFractions(fractions, str(device), precision, seconds, midline, attempt)
 
     def head(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledHead:
-        """Draw one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
+        """Sample one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
         drawn = self.drawn(order, progress)
         began = time.perf_counter()
         rng = np.random.default_rng([order.seed, 1])
-        values = drawn_values(order.field_strength, rng)
+        values = sampled_values(order.field_strength, rng)
         maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         seconds = {**drawn.seconds, "values": time.perf_counter() - began}
@@ -157,12 +157,12 @@ class Sampler:
         }
         return _head(replace(maps, provenance=report), tissue, report)
 
-    def _identity(self, order: SampleOrder, drawn: Drawn) -> dict[str, Any]:
-        """All that a head follows from."""
+    def _identity(self, order: SampleOrder, drawn: SampledFractions) -> dict[str, Any]:
+        """Everything that determines a head, for its report."""
         return {
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
-                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": DECISION,
+                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": SHARPENING,
                 "condition": dict(order.condition), "precision": drawn.precision,
                 "attempt": drawn.attempt, "attempts_made": drawn.made,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
@@ -179,13 +179,12 @@ class Sampler:
         }  # fmt: skip
 
 
-def decided(probabilities: np.ndarray) -> np.ndarray:
-    """The fractions of tissues (classes, z, y, x) in a drawn head, surer than the decoder's ``probabilities`` (alike) of them, and without
-    the pattern of alternating voxels that they have where the decoder, which magnifies, was never shown the like. What is but a voxel
-    thin is lost with it."""
+def sharpened(probabilities: np.ndarray) -> np.ndarray:
+    """Tissue fractions (classes, z, y, x) of a synthetic head: the decoder's ``probabilities`` of the same shape, smoothed to remove the
+    upsampling decoder's checkerboard on unseen latents, and sharpened. Structures of one voxel are lost."""
     fractions = np.empty_like(probabilities)
     for row, likely in enumerate(probabilities):
-        fractions[row] = near_means(likely) ** DECISION
+        fractions[row] = near_means(likely) ** SHARPENING
     for z in range(fractions.shape[1]):  # plane by plane: a whole head of float32 would take half a gigabyte
         plane = fractions[:, z].astype(np.float32)
         fractions[:, z] = plane / plane.sum(axis=0)
@@ -198,13 +197,13 @@ def _seed_of(seed: int, attempt: int) -> int:
 
 
 def _in_attempt(progress: Progress, made: int, attempts: int, done: float) -> None:
-    """Of what is left each attempt takes half, since it is usually the last but need not be; the last takes all."""
+    """Progress of all attempts: each takes half of the remaining bar, since it is usually the last one; the last takes all."""
     left = 0.5 ** (made - 1)
     progress(_ATTEMPTED * (1.0 - left * (1.0 - (1.0 if made == attempts else 0.5) * done)))
 
 
 def _midline(tissue: np.ndarray, progress: Progress) -> Midline | None:
-    """Of a drawn head's tissue (z, y, x); None where it is not found in the atlas."""
+    """Midline of a synthetic head's tissue (z, y, x); None if it is not found in the atlas."""
     image = sitk.GetImageFromArray(tissue)
     try:
         return midline_of(image, place_tissues(image, progress).to_atlas)
@@ -213,7 +212,7 @@ def _midline(tissue: np.ndarray, progress: Progress) -> Midline | None:
 
 
 def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> Sampler:
-    """The installed sampling model, or that of the files. Raises WeightsError with the reason and what to do when there is none, or torch
+    """The installed sampling model, or that of the files. Raises WeightsError with the reason and the remedy when there is none, or torch
     or MONAI are missing."""
     try:
         from ...network.weights import installed_weights
@@ -244,9 +243,9 @@ def folder_name(number: int) -> str:
 def write_samples(
     sampler: Sampler, order: SampleOrder, out: Path, overwrite: bool = False, progress: Progress = lambda fraction: None
 ) -> list[Path]:
-    """Draw heads into folders ``sample_0001`` … of ``out``, each there whole or not at all; returns them.
+    """Sample heads into folders ``sample_0001`` … of ``out``, each complete or absent; returns them.
 
-    Raises ImageError, before anything is drawn, when one is there already and ``overwrite`` is False.
+    Raises ImageError, before sampling, when one exists already and ``overwrite`` is False.
     """
     folders = [out / folder_name(number) for number in range(1, order.count + 1)]
     for folder in folders:
@@ -274,7 +273,7 @@ def _head(maps: TissueMaps, tissue: np.ndarray, report: dict[str, Any]) -> Sampl
 
 
 def _medians(maps: TissueMaps, tissue: np.ndarray) -> dict[str, dict[str, float]]:
-    """Median and SD over the voxels of each brain tissue of PD (%), T1 and T2 (ms), and ``volume_ml``."""
+    """Median and SD of PD (%), T1 and T2 (ms) over the voxels of each brain tissue, and ``volume_ml``."""
     found = {}
     scaled = dict(zip(PROPERTIES, (100.0 * maps.pd, maps.t1, maps.t2), strict=True))
     for row, entry in enumerate(tissue_table()):

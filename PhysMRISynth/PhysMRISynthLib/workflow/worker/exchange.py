@@ -23,7 +23,6 @@ from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.volumes import Volume
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
-from ...physics.sequences import sequence_named
 from ..estimation.order import EstimateOrder
 from ..sampling.order import SampleOrder
 from .jobs import EstimateJob, Job, Result
@@ -127,7 +126,7 @@ def _damage_named(folder: Path) -> Iterator[None]:
 
 
 def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
-    protocol, volume = acquisition.protocol, acquisition.volume
+    volume = acquisition.volume
     return {
         "name": acquisition.name,
         "conventional_echo_time": acquisition.conventional_echo_time,
@@ -136,21 +135,16 @@ def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
         "geometry": _geometry(volume.image),
         "path": None if volume.path is None else str(volume.path),
         "notes": list(volume.notes),
-        "protocol": {
-            "sequence": protocol.sequence.name,
-            "values": dict(protocol.values),
-            "sources": dict(protocol.sources),
-            "notes": list(protocol.notes),
-        },
+        "protocol": acquisition.protocol.as_json(),
     }
 
 
 def _acquisition(fields: Mapping[str, Any], voxels: np.ndarray, missing: np.ndarray | None) -> Acquisition:
     image = sitk.GetImageFromArray(voxels)
     _place(image, fields["geometry"])
-    path, told = fields["path"], fields["protocol"]
+    path = fields["path"]
     volume = Volume(image, None if path is None else Path(path), tuple(fields["notes"]), missing)
-    protocol = Protocol(sequence_named(told["sequence"]), told["values"], told["sources"], tuple(told["notes"]))
+    protocol = Protocol.from_json(fields["protocol"])
     stated = (fields[name] for name in ("conventional_echo_time", "field_strength", "slice_thickness_mm"))
     return Acquisition(fields["name"], volume, protocol, *stated)
 
