@@ -1,7 +1,8 @@
 """The head level: gains, receive fields, echo times in doubt, and this head's own tissue values, fitted together.
 
 :mod:`.objective` states what is maximised and :mod:`.ascent` climbs it. Here several climbs start from different guesses, since a magnitude
-image near a null has two explanations; those that end on different sides of it are averaged by their evidence.
+image near a null has two explanations; those that end on different sides of it are averaged by their evidence, in which voxels of tissue
+and fluid have a say (:mod:`.boundary`).
 """
 
 from __future__ import annotations
