@@ -126,8 +126,8 @@ def header_notes(header: NiftiHeader) -> tuple[str, ...]:
     if apart <= _SAME_PLACE_VOXELS * min(header.spacing[1:]):
         return ()
     return (
-        f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. The sform counts, as in SPM, FSL and nibabel; "
-        "the maps keep both. Check that the image lies where it should.",
+        f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. The sform is used, as in SPM, FSL and "
+        "nibabel; the maps keep both. Check that the image lies where it should.",
     )
 
 
