@@ -22,7 +22,7 @@ def random_protocol(role: str, field_strength: float, rng: np.random.Generator) 
             return family(field_strength, rng)
         except ProtocolError:  # contradictory values: sample again
             continue
-    raise ProtocolError(f"No possible {role} protocol was drawn in {_ATTEMPTS} attempts.")
+    raise ProtocolError(f"No possible {role} protocol was found in {_ATTEMPTS} attempts.")
 
 
 def _protocol(sequence: str, **values: float) -> Protocol:

@@ -70,8 +70,8 @@ def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
     top, bottom = float((signal >= HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - HIGHEST) * highest).mean())
     if top > _SOME_CLIPPED and bottom > _SOME_CLIPPED:
         return Finding(
-            "The intensities were rescaled between two percentiles and cut off at both: zero is not no signal. Give the image as the "
-            "scanner made it."
+            "The intensities were rescaled between two percentiles and cut off at both: zero no longer means no signal. Give the image as "
+            "the scanner made it."
         )
     if top > _SOME_CLIPPED:
         return Finding(
@@ -101,7 +101,8 @@ def _negative(voxels: np.ndarray, sample: np.ndarray) -> Finding | None:
         return None
     if any(_is_standardised(values) for values in (sample, sample[sample != 0.0])):  # everywhere, or in a brain with 0 around it
         return Finding(
-            "The intensities were normalised to mean 0 and SD 1 (z-scores): zero is not no signal. Give the image as the scanner made it.",
+            "The intensities were normalised to mean 0 and SD 1 (z-scores): zero no longer means no signal. Give the image as the "
+            "scanner made it.",
             hopeless=True,
         )
     if _beside_brightest(voxels, float(np.percentile(sample, 99))):
@@ -165,8 +166,8 @@ def _air(voxels: np.ndarray, bright: float) -> Finding | None:
         return None
     if mean > _BRIGHT_AIR * bright:
         return Finding(
-            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image "
-            "of a head (a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
+            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is not a magnitude "
+            "image of a head (a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
             hopeless=True,
         )
     if mean > _MANY_CHANNELS * sd or (mean > _RAYLEIGH * sd and _tissue_noise(voxels, bright) < _COMPRESSED * sd):

@@ -16,7 +16,7 @@ from ...headers.roles import ROLES, role_of_series, role_of_timing, rules_out_a_
 from .dicom_series import Series
 
 _WHY = (
-    "It shows more of the head.", "The names of the others tell another part of the body.", "It is an original.",
+    "It shows more of the head.", "The names of the others indicate another part of the body.", "It is an original.",
     "It was taken without contrast agent.", "The scanner's receive coils were divided out.", "It has the finest voxels.",
     "It has the clearest contrast.", "It has the most slices.",
 )  # fmt: skip
@@ -79,7 +79,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
         return None, (
             f"its name '{excluded}' says that it is something else"
             if excluded
-            else "neither its name nor its timing tells that it is T1w, T2w or FLAIR"
+            else "neither its name nor its timing identifies it as T1w, T2w or FLAIR"
         )
     return role, series.flaw
 
