@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from PhysMRISynthLib.imaging.head.alignment import align
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedInputs
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.receive_field import strong_fields
@@ -64,4 +65,5 @@ def test_an_atlas_that_does_not_quite_fit_is_not_taken_for_a_field(nod: float, s
     alignments = {a.name: align(a.volume.image, grid) for a in inputs}
     centre = grid.TransformContinuousIndexToPhysicalPoint([24.5, 29.5, 24.5])
     placement = AtlasPlacement(sitk.Euler3DTransform(centre, np.deg2rad(nod), 0.0, 0.0, (0.0, shift, 0.0)), False, 1.0)
-    assert set(strong_fields(inputs, alignments, placement, head().maps.mask, grid, 3.0)) == expected
+    aligned = AlignedInputs(inputs, inputs[0], 3.0, grid, alignments, head().maps.mask)
+    assert set(strong_fields(aligned, placement)) == expected
