@@ -31,7 +31,12 @@ ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
 NEWER = "highdicom==0.28.2"
 """What users outside of Slicer get; constraints.txt has what Slicer brings along."""
-NEWER_TESTS = ("Testing/imaging/test_dicom_out.py", "Testing/workflow/test_export.py", "Testing/mrml/test_dicom_export.py")
+NEWER_TESTS = (
+    "Testing/imaging/test_dicom_out.py",
+    "Testing/imaging/test_measurement_report.py",
+    "Testing/workflow/test_export.py",
+    "Testing/mrml/test_dicom_export.py",
+)
 SHARED_OUT = ("--dist", "loadfile", "--no-loadscope-reorder")
 """A file's tests share what they need, so they run in one process; Testing/conftest.py puts the slow files first."""
 UNREACHABLE = ("NewConnectionError", "ProxyError", "ConnectTimeout", "ReadTimeout", "SSLError", "name resolution", "getaddrinfo")

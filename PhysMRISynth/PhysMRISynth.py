@@ -19,7 +19,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from PhysMRISynthLib.physics.protocol import Protocol
@@ -49,12 +49,21 @@ Brain MRI Synthesis</i>. The tissue atlas is derived from SynthSeg's training la
 Lesjak et al., <i>Neuroinformatics</i> 2016 and 2018 (CC-BY).</p>
 """)
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerStatistics)
 
 
 def registerSampleData() -> None:
     """Offer the sample scans in Slicer's Sample Data module; nothing is downloaded before somebody clicks there."""
     if hasattr(slicer.modules, "sampledata"):
         from PhysMRISynthLib.panel.sampleData import registerSampleData as register
+
+        register()
+
+
+def registerStatistics() -> None:
+    """Offer the measurements of tissue maps in Slicer's module Segment Statistics."""
+    if hasattr(slicer.modules, "segmentstatistics"):
+        from PhysMRISynthLib.mrml.segmentStatistics import registerStatistics as register
 
         register()
 
@@ -68,7 +77,7 @@ class PhysMRISynthParameterNode:
     reference - the input whose grid the maps get; "" chooses
     register - "when needed", "always" or "never"
     fieldStrength - tesla; 0 reads the headers
-    prior, device - "auto" or what the command line's options of these names take
+    prior, device - as an EstimateOrder has them
     spacing - voxel size of the maps (mm); 0: the reference's
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
     maps - the tissue maps that are shown
@@ -76,7 +85,7 @@ class PhysMRISynthParameterNode:
     previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
-    sampleSeed, sampleCount - for new heads
+    sampleSeed, sampleCount - for new heads; sampleAttempt - the one attempt to make; 0: attempts until the midline check passes
     quantity - the map that is shown
     regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
     measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
@@ -108,6 +117,7 @@ class PhysMRISynthParameterNode:
     live: bool = True
     sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
     sampleCount: Annotated[int, WithinRange(1, 100)] = 1
+    sampleAttempt: Annotated[int, WithinRange(0, 1000)] = 0
     quantity: str = ""
     regions: vtkMRMLSegmentationNode
     earlierMaps: vtkMRMLTextNode
@@ -146,6 +156,7 @@ class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
         self.panel.shown = self.parent.isEntered  # after a reload nobody calls enter()
         registerSampleData()  # a module that is added to a running Slicer has missed its start
+        registerStatistics()
 
     def initializeParameterNode(self) -> None:
         """Show the scene's parameter node, which is made when there is none."""
@@ -209,55 +220,50 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         t1w: Any = None,
         t2w: Any = None,
         flair: Any = None,
-        protocols: Mapping[str, str] | None = None,
         waitForCompletion: bool = True,
-        reference: str | None = None,
-        register: bool | None = None,
-        fieldStrength: float | None = None,
-        prior: str = "auto",
-        device: str = "auto",
         progress: Callable[[str, float], None] | None = None,
         finished: Callable[[Any], None] | None = None,
-        spacing: float | None = None,
-        allowContrastAgent: bool = False,
+        **options: Any,
     ) -> Any:
         """Estimate PD, T1 and T2 from volume nodes and return the text node that stands for the maps.
 
-        :param protocols: preset or ``sequence,TR=…,TE=…`` (ms, degrees) by role (t1w, t2w, flair); else the images' headers tell
         :param waitForCompletion: if False then None is returned at once and :meth:`poll` tells the rest
-        :param reference: role whose grid the maps get (t1w, else t2w, else flair)
-        :param register: True always, False never, None where grids differ
-        :param fieldStrength: tesla; None reads the headers, else 3
-        :param prior: "auto", "network" or "literature"; ``device``: "auto", "cpu", "cuda" or "mps"
         :param progress: is told the stage and the fraction done, with ``waitForCompletion``
         :param finished: is called with the text node
-        :param spacing: isotropic voxel size of the maps in mm (0.5 to 5); None: the reference's grid
-        :param allowContrastAgent: take a T1w image after a contrast agent, with a warning
+        :param options: the fields of an EstimateOrder as Slicer spells them: ``protocols``, by role (t1w, t2w, flair) a preset or
+            ``sequence,TR=…,TE=…`` (ms, degrees), else the images' headers tell; ``reference``, the role whose grid the maps get (t1w, else
+            t2w, else flair); ``register`` (True always, False never, None where grids differ); ``fieldStrength`` (T; None: the headers',
+            else 3); ``prior`` ("auto", "network", "literature"); ``device`` ("auto", "cpu", "cuda", "mps"); ``spacing``, isotropic voxels
+            (0.5 to 5 mm; None: the reference's grid); ``allowContrastAgent``, take a T1w image after a contrast agent, with a warning
         :return: the text node, or None when cancelled
         """
         from PhysMRISynthLib.mrml.estimation import Inputs, WorkerRun, estimateJob
+        from PhysMRISynthLib.mrml.orders import orderOf
+        from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 
         self._checkFree()
         given = {"t1w": t1w, "t2w": t2w, "flair": flair}
-        inputs = Inputs({role: node for role, node in given.items() if node is not None}, protocols or {}, allowContrastAgent)
-        job, notes = estimateJob(inputs.acquisitions(), reference, register, fieldStrength, prior, device, spacing)
+        inputs = Inputs({role: node for role, node in given.items() if node is not None}, orderOf(EstimateOrder, **options))
+        job, notes = estimateJob(inputs)
         self._run = WorkerRun(self.client, job, inputs.nodes, notes, finished)
         return self._run.wait(progress) if waitForCompletion else None
 
     def sampleTissueMaps(
-        self, seed: int = 0, count: int = 1, steps: int = 30, condition: Mapping[str, float] | None = None,
-        waitForCompletion: bool = True, finished: Callable[[Any], None] | None = None,
-    ) -> Any:  # fmt: skip
-        """Tissue maps of heads that do not exist, waiting and ending as :meth:`estimateTissueMaps`.
+        self, seed: int = 0, waitForCompletion: bool = True, finished: Callable[[Any], None] | None = None, **options: Any
+    ) -> Any:
+        """Sample the tissue maps of synthetic heads, waiting and ending as :meth:`estimateTissueMaps`.
 
-        ``seed`` decides the head; of several the next has the next seed. More ``steps`` are slower and finer. ``condition``, as far as the
-        head shall have them: ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml).
+        :param seed: decides the head; of several the next has the next seed
+        :param options: the fields of a SampleOrder as Slicer spells them: ``count``; ``steps`` (1 to 1000); ``condition``, targets by the
+            names ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml); ``fieldStrength`` (T); ``attempts`` until the
+            midline check passes; ``attempt``, the number of the first one: that of a report, with ``attempts=1``, gives the same head again
         """
         from PhysMRISynthLib.mrml.estimation import WorkerRun
-        from PhysMRISynthLib.workflow.worker.jobs import SampleJob
+        from PhysMRISynthLib.mrml.orders import orderOf
+        from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
         self._checkFree()
-        self._run = WorkerRun(self.client, SampleJob(seed, count, steps, condition or {}), finished=finished)
+        self._run = WorkerRun(self.client, orderOf(SampleOrder, seed=seed, **options), finished=finished)
         return self._run.wait() if waitForCompletion else None
 
     def renderContrast(self, maps: Any, protocol: str | Protocol, outputVolume: Any = None, snr: float | None = None, seed: int = 0) -> Any:
@@ -271,9 +277,12 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
         from PhysMRISynthLib.mrml.preview import protocolOf, renderContrast
         from PhysMRISynthLib.workflow.rendering.live import Noise
+        from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 
         nodes = TissueMapNodes.wrap(maps)
-        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, None if snr is None else Noise(snr, seed))
+        order = RenderOrder(protocol, snr=snr, seed=seed)
+        noise = None if order.snr is None else Noise(order.snr, order.seed)
+        return renderContrast(nodes, protocolOf(nodes, protocol), outputVolume, noise)
 
     def exportDicom(
         self, maps: Any, folder: str | Path, source: str | Path | None = None, protocols: Iterable[Any] = (), overwrite: bool = False,
@@ -287,10 +296,14 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         :param overwrite: replace an earlier export in ``folder``
         :param regions: a segmentation or label volume whose measurements become a Structured Report
         """
+        from pathlib import Path
+
         from PhysMRISynthLib.mrml.dicomExport import exportDicom
         from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
+        from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 
-        return exportDicom(TissueMapNodes.wrap(maps), folder, source, protocols, overwrite, regions)
+        order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+        return exportDicom(TissueMapNodes.wrap(maps), folder, order, overwrite, regions)
 
     def mapUses(self, maps: Any) -> Any:
         """What can be done with maps, as methods: measureRegions, measureVolumes, changesUntil, renderContrasts, sweepParameter …

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# two test processes share the cores: BLAS threads would fight over them (numpy is not imported yet)
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# two test processes share the cores: threads of libraries would fight over them (none is imported yet)
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+    os.environ.setdefault(name, "1")
 
 _REPOSITORY = Path(__file__).parent.parent
 _SLOWEST = (

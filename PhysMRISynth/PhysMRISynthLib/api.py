@@ -8,20 +8,25 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import speaking
 from .imaging.intake.volumes import write_image
 from .imaging.tissue_maps import TissueMaps, read_tissue_maps
 from .physics.presets import all_presets
 from .physics.protocol import Protocol
+from .workflow.console_words import console_words
 from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
-from .workflow.estimation.inputs import field_strength_of, read_acquisitions
-from .workflow.rendering.contrast_choice import protocol_of
-from .workflow.rendering.render import render as render_voxels
+from .workflow.estimation.inputs import read_acquisitions
+from .workflow.estimation.order import EstimateOrder
+from .workflow.rendering.order import RenderOrder
+from .workflow.rendering.rendered import rendered
 from .workflow.results.export import Export
 from .workflow.results.export import export_dicom as write_dicom
+from .workflow.results.export_order import ExportOrder
 from .workflow.results.map_set import with_deviations
 from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.results.report import estimate_report
-from .workflow.sampling.sample import ATTEMPTS, STEPS, Order, SampledHead, installed_sampler
+from .workflow.sampling.order import SampleOrder
+from .workflow.sampling.sample import SampledHead, installed_sampler
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -30,10 +35,10 @@ if TYPE_CHECKING:
 
 File = str | PathLike[str]
 _SOURCE = "script"
-_SCALE = 1000.0
-"""Of a rendered image, as the command line's: pure water, fully relaxed, has 1000."""
+_WORDS = console_words()
 
 
+@speaking(_WORDS)
 def estimate(
     t1w: File | None = None,
     t2w: File | None = None,
@@ -44,9 +49,9 @@ def estimate(
     reference: str | None = None,
     register: bool | None = None,
     spacing: float | None = None,
-    prior: str = "auto",
-    device: str = "auto",
-    allow_contrast_agent: bool = False,
+    prior: str = EstimateOrder.prior,
+    device: str = EstimateOrder.device,
+    allow_contrast_agent: bool = EstimateOrder.allow_contrast_agent,
     out: File | None = None,
     overwrite: bool = False,
     progress: Callable[[str, float], None] = lambda stage, done: None,
@@ -97,17 +102,17 @@ def estimate(
     """
     given = {"t1w": t1w, "t2w": t2w, "flair": flair}
     files = {role: None if file is None else Path(file) for role, file in given.items()}
+    order = EstimateOrder(protocols or {}, field_strength, reference, register, prior, device, spacing, allow_contrast_agent)
     if out is not None:
         check_free(Path(out), overwrite)
-    acquisitions = read_acquisitions(files, protocols or {}, allow_contrast_agent, field_strength)
-    strength, _ = field_strength_of(acquisitions, field_strength)
-    result = estimate_tissue_maps(acquisitions, reference, register, strength, progress, prior, device, spacing_mm=spacing)
+    result = estimate_tissue_maps(read_acquisitions(files, order), order, progress)
     if out is not None:
-        write_estimate(result, acquisitions, strength, Path(out), overwrite)
-    report = finite(estimate_report(result, acquisitions, strength))
+        write_estimate(result, Path(out), overwrite)
+    report = finite(estimate_report(result))
     return replace(result, maps=replace(result.maps, provenance=report))  # so that presets are solved for this head, as after load_maps
 
 
+@speaking(_WORDS)
 def load_maps(folder: File) -> TissueMaps:
     """Read the tissue maps in a folder that ``estimate``, ``sample``, ``import`` or a BIDS derivative of one visit has written.
 
@@ -129,6 +134,7 @@ def load_maps(folder: File) -> TissueMaps:
     return with_deviations(read_tissue_maps(Path(folder)), Path(folder))
 
 
+@speaking(_WORDS)
 def save_maps(maps: TissueMaps, folder: File, *, overwrite: bool = False) -> None:
     """Write tissue maps as NIfTI files with their report, whole or not at all; :func:`load_maps` reads them back.
 
@@ -153,8 +159,15 @@ def save_maps(maps: TissueMaps, folder: File, *, overwrite: bool = False) -> Non
         write_json({**maps.provenance, "files": sorted([REPORT, *images])}, temporary / REPORT)
 
 
+@speaking(_WORDS)
 def render(
-    maps: TissueMaps, protocol: Protocol | str, *, snr: float | None = None, seed: int = 0, out: File | None = None, overwrite: bool = False
+    maps: TissueMaps,
+    protocol: Protocol | str,
+    *,
+    snr: float | None = RenderOrder.snr,
+    seed: int = RenderOrder.seed,
+    out: File | None = None,
+    overwrite: bool = False,
 ) -> sitk.Image:
     """Compute the image of a protocol from tissue maps.
 
@@ -186,26 +199,25 @@ def render(
     ImageError
         When ``out`` is taken or cannot be written.
     """
-    chosen = protocol_of(maps, protocol, source=_SOURCE) if isinstance(protocol, str) else protocol
+    order = RenderOrder(protocol, snr=snr, seed=seed)
     if out is not None:
         check_rendering(None, Path(out), overwrite)
-    voxels = render_voxels(maps, chosen, snr, seed, scale=_SCALE if chosen.sequence.uses_pd else 1.0)
-    image = maps.image(voxels)
+    image = rendered(maps, order, _SOURCE)
     if out is not None:
-        noise = {} if snr is None else {"SNR": snr, "Seed": seed}
-        write_rendering(image, chosen, noise, Path(out))
-    return image
+        write_rendering(maps, image, Path(out))
+    return maps.image(image.voxels)
 
 
+@speaking(_WORDS)
 def sample(
-    seed: int = 0,
+    seed: int = SampleOrder.seed,
     *,
     condition: Mapping[str, float] | None = None,
-    field_strength: float = 3.0,
-    steps: int = STEPS,
-    attempts: int = ATTEMPTS,
-    attempt: int = 1,
-    device: str = "auto",
+    field_strength: float = SampleOrder.field_strength,
+    steps: int = SampleOrder.steps,
+    attempts: int = SampleOrder.attempts,
+    attempt: int = SampleOrder.attempt,
+    device: str = SampleOrder.device,
     progress: Callable[[float], None] = lambda done: None,
 ) -> SampledHead:
     """Sample the tissue maps of a synthetic head.
@@ -238,13 +250,16 @@ def sample(
     ------
     WeightsError
         When weights, torch or MONAI are missing.
-    EstimationError
-        For a value out of bounds or an unknown condition.
+    OrderError
+        For a value out of bounds.
+    PhysMRISynthError
+        For an unknown condition.
     """
-    order = Order(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
+    order = SampleOrder(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
     return installed_sampler().head(order, progress)
 
 
+@speaking(_WORDS)
 def export_dicom(
     maps: TissueMaps,
     folder: File,
@@ -278,8 +293,8 @@ def export_dicom(
     ImageError
         When pydicom or highdicom are missing, ``folder`` is taken, or ``source`` does not suit the maps.
     """
-    chosen = [protocol_of(maps, entry, source=_SOURCE) if isinstance(entry, str) else entry for entry in protocols]
-    return write_dicom(maps, Path(folder), chosen, None if source is None else Path(source), overwrite)
+    order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+    return write_dicom(maps, Path(folder), order, overwrite)
 
 
 def presets() -> dict[str, Preset]:

@@ -1,4 +1,4 @@
-"""Where the files lie that the package carries: tables, atlas, weights, templates."""
+"""Location of the package's files: tables, atlas, weights, templates."""
 
 from __future__ import annotations
 

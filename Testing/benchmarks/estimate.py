@@ -12,6 +12,7 @@ from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, stan
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.results.report import peak_memory_gb
 
 SHAPE = (160, 224, 160)
@@ -22,8 +23,8 @@ def main() -> None:
     head = simulated("estimate", SHAPE)
     images = standard_acquisition(head.maps, np.random.default_rng(0))
     inputs = [Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()]
-    estimate_tissue_maps(inputs[:1], prior="network", spacing_mm=4.0)  # what is loaded once
-    literature, network = (estimate_tissue_maps(inputs, prior=prior).seconds for prior in ("literature", "network"))
+    estimate_tissue_maps(inputs[:1], EstimateOrder(prior="network", spacing_mm=4.0))  # what is loaded once
+    literature, network = (estimate_tissue_maps(inputs, EstimateOrder(prior=prior)).seconds for prior in ("literature", "network"))
     total = sum(network.values())
     told = f"its pass {network['expect tissues']:.1f} s, peak of both {peak_memory_gb()} GB"
     print(f"estimate with the network: {total:.1f} s, {total / sum(literature.values()):.2f} x literature prior, {told}")

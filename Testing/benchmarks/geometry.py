@@ -21,6 +21,7 @@ from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.noise import add_noise
 from PhysMRISynthLib.workflow.estimation import head_voxels
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from Testing.imaging.phantoms import grid, rotation
 
 SPACING_MM, THICKNESS_MM = 5.0, 4.0
@@ -60,7 +61,7 @@ def main() -> None:
     inputs = acquisitions(head)
     for name, rounds in (("interpolated", 0), ("fitted as averages", head_voxels._ROUNDS)):
         head_voxels._ROUNDS = rounds
-        found = estimate_tissue_maps(inputs, prior="literature")
+        found = estimate_tissue_maps(inputs, EstimateOrder(prior="literature"))
         errors, covered = map_errors(found.maps, head)["brain"], coverage(found.maps, head)
         told = ", ".join(f"{p} {e:.2f} % (covered {covered[p]:.0f} %)" for p, e in errors.items())
         print(f"geometry, {name}: {found.seconds['fit voxels']} s, {told}")

@@ -16,7 +16,8 @@ from physmrisynth_training.evaluation.anatomies import Anatomy, anatomy_of
 from physmrisynth_training.evaluation.samples import VOLUMES
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.workflow.results.report import peak_memory_gb
-from PhysMRISynthLib.workflow.sampling.sample import Drawn, Order, Sampler, installed_sampler
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import SampledFractions, Sampler, installed_sampler
 
 HEADS = 4
 MANY, FEW = 50, (30, 20, 10)
@@ -29,20 +30,20 @@ def main() -> None:
     except PhysMRISynthError as error:
         print(f"sample: left out ({error})")
         return
-    sampler.drawn(Order(steps=1, attempts=1))  # what is loaded once
+    sampler.drawn(SampleOrder(steps=1, attempts=1))  # what is loaded once
     slowest, reference = heads(sampler, MANY)
     print(f"sample in {MANY} steps: {slowest:.1f} s a head, {told(reference, reference)}")
     for steps in FEW:
         seconds, found = heads(sampler, steps)
         print(f"sample in {steps} steps: {seconds:.1f} s a head, {seconds / slowest:.2f} x {MANY} steps, {told(found, reference)}")
-    costs = [cost(sampler.drawn(Order(seed))) for seed in range(HEADS)]
+    costs = [cost(sampler.drawn(SampleOrder(seed))) for seed in range(HEADS)]
     seconds = [seconds for seconds, _ in costs]
     draws = [draws for _, draws in costs]
     print(f"until the midline is whole: {np.mean(seconds):.1f} (at most {max(seconds):.1f}) s a head, after {draws} draws")
     print(f"peak memory {peak_memory_gb()} GB")
 
 
-def cost(drawn: Drawn) -> tuple[float, int]:
+def cost(drawn: SampledFractions) -> tuple[float, int]:
     """Seconds, and how many draws it took."""
     return sum(drawn.seconds.values()), drawn.made
 
@@ -51,7 +52,7 @@ def heads(sampler: Sampler, steps: int) -> tuple[float, list[Anatomy]]:
     """Mean seconds a head, and the heads."""
     seconds, found = [], []
     for seed in range(HEADS):
-        drawn = sampler.drawn(Order(seed, steps, attempts=1))
+        drawn = sampler.drawn(SampleOrder(seed, steps, attempts=1))
         seconds.append(sum(drawn.seconds.values()))
         found.append(anatomy_of(f"seed {seed}", drawn.fractions, seed))
     return float(np.mean(seconds)), found

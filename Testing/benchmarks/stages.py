@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
+
 SHAPE = (160, 224, 160)
 REPEATS = 2
 _HERE = Path(__file__).resolve()
@@ -73,12 +75,13 @@ def _once(folder: Path) -> None:
 
     specs = json.loads((folder / "protocols.json").read_text(encoding="utf-8"))
     clock.stage("read the images")
-    acquisitions = read_acquisitions({name: folder / f"{name}.nii.gz" for name in specs}, specs, False, 3.0)
+    order = EstimateOrder(protocols=specs, field_strength=3.0, prior="network")
+    acquisitions = read_acquisitions({name: folder / f"{name}.nii.gz" for name in specs}, order)
     clock.stage("load the network")
-    estimate = estimate_tissue_maps(acquisitions, prior="network", progress=lambda stage, _: clock.stage(stage))
+    estimate = estimate_tissue_maps(acquisitions, order, progress=lambda stage, _: clock.stage(stage))
     clock.stage("write the maps")
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        write_estimate(estimate, acquisitions, 3.0, Path(out))
+        write_estimate(estimate, Path(out))
         clock.stage("")
     total = [sum(times) for times in zip(*clock.seconds.values(), strict=True)]
     print(json.dumps({**clock.seconds, "total": total, "peak memory": [peak_memory_gb()] * 2}))

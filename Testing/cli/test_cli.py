@@ -17,7 +17,7 @@ from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import same_grid, write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.network import weights
+from PhysMRISynthLib.network import manifest
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
 from PhysMRISynthLib.workflow.examples.example import example_head
@@ -232,10 +232,10 @@ def test_presets_and_info_list_what_there_is(capsys: pytest.CaptureFixture[str])
         (["--t1w-protocol", "mprage,TR=2400,TI=3000"], "TI must be shorter than TR"),
         (["--t1w-protocol", "mprage,XX=1"], "it takes TR, TI"),
         (["--t1w-protocol", "nonsense"], "neither a preset"),
-        (["--flair-protocol", "flair"], "without --flair"),
+        (["--flair-protocol", "flair"], "protocol is given for flair, but no image"),
         (["--field-strength", "7"], "between 1 and 4 T"),
         (["--reference", "flair"], "not among the inputs"),
-        (["--device", "cuda"], "--device auto or cpu"),
+        (["--device", "cuda"], "--device cpu"),
     ],
 )
 def test_bad_input_exits_2_and_leaves_nothing(
@@ -252,7 +252,7 @@ def test_bad_input_exits_2_and_leaves_nothing(
 def test_a_network_that_is_not_there_is_said(
     scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "shipped_weights", lambda: None)
+    monkeypatch.setattr(manifest, "shipped_weights", lambda: None)
     assert main(arguments(scans, ("t1w",), tmp_path / "maps", "network")) == 2
     assert "--prior literature" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -262,7 +262,7 @@ def test_the_shipped_network_is_the_prior_unless_told_otherwise(scans: dict[str,
     assert main(arguments(scans, ("t1w", "t2w", "flair"), tmp_path / "maps", "auto")) == 0
     report = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))
     assert report["prior"] == "network"
-    assert report["network"]["sha256"] == weights.shipped_weights()[1]
+    assert report["network"]["sha256"] == manifest.shipped_weights()[1]
     assert {"latent_distance", "tissue_distance"} <= set(report["applicability"]["parts"])
     errors = map_errors(read_tissue_maps(tmp_path / "maps"), head)["brain"]
     assert errors["PD"] < 5 and errors["T1"] < 8 and errors["T2"] < 7

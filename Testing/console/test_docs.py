@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from PhysMRISynthLib.workflow.rendering.render import render
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
 from Testing.mrml.results import map_nodes, visit_nodes
 from Testing.mrml.scene import headless_slicer
+from Testing.standins import install
 from Testing.workflow.cohorts import touch
 from Testing.workflow.map_folders import head, write_derivative_maps, write_maps
 from Testing.workflow.test_compare import visit
@@ -85,6 +87,8 @@ def scene() -> Iterator[Any]:
         import slicer
 
         headless.scene.RegisterNodeClass(slicer.vtkMRMLSequenceBrowserNode())  # as Slicer's Sequences module does
+        install(slicer, headless.scene)
+        importlib.import_module("PhysMRISynthLib.mrml.segmentStatistics").registerStatistics()
         yield headless.scene
 
 

@@ -78,7 +78,7 @@ def test_visits_are_loaded_and_estimates_cancelled(console: dict[str, Any], tmp_
 
 def test_heads_are_sampled(console: dict[str, Any]) -> None:
     exec(ESTIMATE.partition("t1w, t2w")[0], console)
-    exec(SAMPLE.replace("steps=20", "steps=2"), console)
+    exec(SAMPLE.replace("steps=20", "steps=2, attempts=1"), console)
     drawn = TissueMapNodes.wrap(console["head"])
     assert drawn.node.GetName() == "Tissue maps of sampled head, seed 7" and 400 < drawn.report["volumes_ml"]["brain"] < 2500
     assert drawn.report["sampled"]["condition"] == {"brain_volume": 1100.0}

@@ -152,7 +152,7 @@ def sampler(damage: Callable[[bytes], bytes]) -> Make:
     """A sampling model's file that was damaged."""
 
     def make(here: Path) -> None:
-        from PhysMRISynthLib.network.weights import RESOURCES
+        from PhysMRISynthLib.resource_files import RESOURCES
 
         shutil.copy(RESOURCES / "vae.safetensors", here / "sampler.safetensors")
         file = here / "sampler.safetensors"

@@ -192,13 +192,13 @@ SIDECARS = tuple(
 OPTIONS = tuple(
     Fault(name, scan("t1w"), T1W + f" {option}", told)
     for name, option, told in (
-        ("maps at 0 mm", "--spacing 0", r"A spacing of 0 mm .*Give 0\.5 to 5 mm"),
-        ("maps at 1000 mm", "--spacing 1000", r"A spacing of 1000 mm"),
-        ("maps at NaN mm", "--spacing nan", r"A spacing of nan mm"),
+        ("maps at 0 mm", "--spacing 0", r"--spacing: must be from 0\.5 to 5 mm"),
+        ("maps at 1000 mm", "--spacing 1000", r"--spacing: must be from 0\.5 to 5 mm"),
+        ("maps at NaN mm", "--spacing nan", r"--spacing: must be from 0\.5 to 5 mm"),
         ("maps at infinite mm", "--spacing inf", r"A spacing of inf mm"),
         ("a field strength of NaN", "--field-strength nan", r"between 1 and 4 T"),
         ("a field strength of 7 T", "--field-strength 7", r"between 1 and 4 T"),
-        ("a protocol without its image", "--t2w-protocol tse", r"--t2w-protocol is given without --t2w\. Give the image"),
+        ("a protocol without its image", "--t2w-protocol tse", r"A protocol is given for t2w, but no image\. Give the image"),
         ("an unknown option", "--speed", r"unrecognized arguments"),
     )
 )
@@ -426,7 +426,7 @@ NETWORKS = (
         r"are damaged",
     ),
     Fault("a negative seed of a head", nothing, SAMPLE + " --seed -3", r"--seed: must be 0 or more"),
-    Fault("no steps", nothing, SAMPLE + " --steps 0", r"--steps: must be 1 or more"),
+    Fault("no steps", nothing, SAMPLE + " --steps 0", r"--steps: must be from 1 to 1000"),
     Fault("a million steps", nothing, SAMPLE + " --steps 1000000", r"must be from 1 to 1000"),
     Fault("a wish without a value", nothing, SAMPLE + " --condition brain_volume", r"is not NAME=VALUE"),
     Fault("a head at NaN T", nothing, SAMPLE + " --field-strength nan", r"between 1 and 4 T"),

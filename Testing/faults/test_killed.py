@@ -14,7 +14,7 @@ import pytest
 
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.imaging.intake.volumes import TEMPORARY
+from PhysMRISynthLib.whole_file import TEMPORARY
 from PhysMRISynthLib.workflow.results.outputs import REPORT, whole_folder
 from Testing.faults.fault import full_disk, listing
 from Testing.faults.results import maps

@@ -61,7 +61,7 @@ def head_maps(name: str, **report: object) -> Make:
 REGIONS = (
     Fault("regions of no maps", labels(), MEASURE, r"is not a folder\. Give the folder that"),
     Fault("no label file", maps(), MEASURE, r"labels\.nii\.gz does not exist\. Check the path"),
-    Fault("labels on another grid", both(maps(), other_grid), MEASURE, r"different grids\. Add --resample if .*else register"),
+    Fault("labels on another grid", both(maps(), other_grid), MEASURE, r"different grids\. Register .* first, unless .*Add --resample"),
     Fault("a scan as label map", both(maps(), labels(lambda v: v + 0.5)), MEASURE, r"is not a label map: .*Give a segmentation"),
     Fault("negative labels", both(maps(), labels(lambda v: -v)), MEASURE, r"is not a label map: .*Give a segmentation"),
     Fault(
@@ -103,6 +103,8 @@ REGIONS = (
         MEASURE,
         r"entry shared_errors of the maps' report is damaged\. Restore",
     ),
+    Fault("volumes of no maps", nothing, VOLUMES, r"is not a folder\. Give the folder that"),
+    Fault("volumes over a file", head_maps("maps"), VOLUMES, r"exists already\. Choose", before=content("volumes.tsv", b"x")),
     Fault("maps without tissues", maps(), VOLUMES, r"no label map of the tissues .*Estimate them again"),
     Fault("tissues that nobody knows", both(maps(), unknown_tissues), VOLUMES, r"labels that stand for no tissue\. Restore"),
 )
@@ -148,6 +150,7 @@ ONE_OF_TWO = frozenset(
     {"se", "se/.bidsignore", "se/cohort.tsv", "se/dataset_description.json", "se/index.html", "se/sub-01", "se/sub-01/anat"}
     | {f"se/sub-01/anat/sub-01_{name}" for name in ("desc-synthetic_T1w.nii.gz", "desc-synthetic_T1w.json", "report.json", "report.png")}
 )
+COMPLETED = frozenset(name.replace("se/", "more/", 1).replace("T1w", "T2w") if name != "se" else "more" for name in ONE_OF_TWO)
 
 
 def visits(*names: str) -> Make:
@@ -186,6 +189,19 @@ COHORTS = (
         both(visits("01"), lambda here: touch(here / "raw", "01")),
         COMPLETE + " --t2w-protocol epi",
         r"neither a preset",
+    ),
+    Fault(
+        "a cohort to complete with one broken visit",
+        both(broken_visit, lambda here: touch(here / "raw", "01", "02")),
+        COMPLETE,
+        r"1 of 2 visits failed; the table says why\. Run again",
+        written=COMPLETED,
+    ),
+    Fault(
+        "a cohort to complete without its maps",
+        lambda here: touch(here / "raw", "01"),
+        COMPLETE,
+        r"is not a folder\. Give the folder of derivatives",
     ),
     Fault("an unknown sequence to match", both(scan("t1w"), head_maps("maps")), MATCH.replace("mprage", "epi"), r"epi.*(use|Use)"),
     Fault("an image of elsewhere to match", both(far_away("t1w"), head_maps("maps")), MATCH + " --no-register", r"do not overlap in space"),
@@ -240,6 +256,10 @@ MORE = (
         r"Two images are given as pdw\. Give each",
     ),
     Fault("a further input that is gone", scan("t1w"), ALSO + "pdw {here}/pd.nii.gz se", r"pd\.nii\.gz does not exist"),
+    Fault("a T2* weighted input of another sequence", scan("t1w"), ALSO + "t2starw {here}/t1w.nii.gz se", r"its sequence is spgr, not se"),
+    Fault(
+        "an inversion image as uniform image", scan("t1w"), ALSO + "inv1 {here}/t1w.nii.gz mp2rage", r"its sequence is mp2rage_inv1, not"
+    ),
     Fault("a further input in an unknown protocol", scan("t1w"), ALSO + "pdw {here}/t1w.nii.gz epi", r"neither a preset"),
     Fault("a further input given twice", scan("t1w"), ALSO + "t1w_2 {here}/t1w.nii.gz mprage", r"are the same image\. Give each contrast"),
     Fault(

@@ -14,6 +14,7 @@ from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.dicom_out.identity import Identity, share_within, source_identity
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.workflow.results.export import export_dicom
+from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 from Testing.imaging.dicom_folders import picture, write_series
 from Testing.imaging.phantoms import rotation
 
@@ -52,7 +53,7 @@ def test_maps_come_from_the_series_on_their_grid_not_from_the_one_with_most_slic
 def test_a_result_refers_to_the_series_on_its_grid(tmp_path: Path) -> None:
     uid = series(tmp_path / "source", 1, T1W)
     series(tmp_path / "source", 2, DIFFUSION)
-    assert export_dicom(maps_on(T1W), tmp_path / "out", source=tmp_path / "source").warnings == ()
+    assert export_dicom(maps_on(T1W), tmp_path / "out", ExportOrder(source=tmp_path / "source")).warnings == ()
     written = pydicom.dcmread(tmp_path / "out" / "T1.dcm", stop_before_pixels=True)
     assert [str(item.SeriesInstanceUID) for item in written.ReferencedSeriesSequence] == [uid]
 
@@ -61,7 +62,7 @@ def test_nothing_is_referred_to_where_it_may_be_one_series_or_another(tmp_path: 
     for number in (1, 2):
         series(tmp_path / "source", number, T1W)
     for name, grid in (("same grid", T1W), ("other grid", DIFFUSION)):
-        export = export_dicom(maps_on(grid), tmp_path / name, source=tmp_path / "source")
+        export = export_dicom(maps_on(grid), tmp_path / name, ExportOrder(source=tmp_path / "source"))
         assert "any of 2 series" in export.warnings[-1]
         written = pydicom.dcmread(tmp_path / name / "T1.dcm", stop_before_pixels=True)
         assert "ReferencedSeriesSequence" not in written

@@ -103,5 +103,21 @@ def test_an_assumed_echo_spacing_is_longer_than_the_echo_time() -> None:
 
 
 def test_times_between_pulses_that_no_train_has_do_not_count() -> None:
-    assert read(RepetitionTime=2.3, EchoSpacing=0.0005).values["ESP"] == 7.6
-    assert read(RepetitionTime=2.3, RepetitionTimeExcitation=-0.007).values["ESP"] == 7.6
+    assert read(RepetitionTime=2.5, EchoSpacing=0.0005).values["ESP"] == 7.6
+    assert read(RepetitionTime=2.5, RepetitionTimeExcitation=-0.007).values["ESP"] == 7.6
+
+
+@pytest.mark.parametrize(("times", "angle", "spacing"), (((2.3, 0.9), 9, 7.1), ((2.4, 1.0), 8, 7.6)))
+def test_angle_and_spacing_that_are_missing_are_those_of_the_protocol_with_these_times(
+    times: tuple[float, float], angle: float, spacing: float
+) -> None:
+    found = read(RepetitionTime=times[0], InversionTime=times[1], FlipAngle=None)
+    assert (found.values["FA"], found.values["ESP"]) == (angle, spacing)
+    assert all(found.sources[name].startswith("assumed: as in other MPRAGE scans with TR") for name in ("FA", "ESP"))
+    stated = read(RepetitionTime=times[0], InversionTime=times[1], FlipAngle=12, RepetitionTimeExcitation=0.0066)
+    assert (stated.values["FA"], stated.values["ESP"]) == (12, pytest.approx(6.6))
+
+
+@pytest.mark.parametrize("fields", ({"RepetitionTime": 2.3, "InversionTime": 1.1}, {"RepetitionTime": 0.0076, "InversionTime": 1.0}))
+def test_angles_of_times_that_no_widespread_protocol_has_are_not_looked_up(fields: dict[str, float]) -> None:
+    assert read(**fields, FlipAngle=None).sources["FA"] == "default"

@@ -61,7 +61,7 @@ def test_dark_fluid_and_bone_are_not_missing() -> None:
 @pytest.mark.parametrize("value", (-1024.0, 1000.0, 63536.0, np.nan))
 def test_a_background_of_one_value_is_no_data_and_said(value: float) -> None:
     volume = volume_from_image(image_like(np.where(SHOWN, SCAN, value).astype(np.float32), ON))
-    assert volume.missing is not None and np.array_equal(volume.missing, ~SHOWN) and "no data" in volume.notes[0]
+    assert volume.missing is not None and np.array_equal(volume.missing, ~SHOWN) and "missing data" in volume.notes[0]
     assert np.array_equal(volume.voxels, np.where(SHOWN, SCAN, 0.0).astype(np.float32))
 
 

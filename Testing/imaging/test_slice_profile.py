@@ -11,10 +11,11 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from PhysMRISynthLib.errors import RegistrationError
+from PhysMRISynthLib.errors import OrderError
 from PhysMRISynthLib.imaging.head.alignment import align, grid_of_spacing
 from PhysMRISynthLib.imaging.head.slice_profile import SliceProfile, slice_profile
 from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from Testing.imaging.phantoms import grid, points, rotation
 
 MAPS = grid((40, 40, 40), (1.0, 1.0, 1.0), np.eye(3))
@@ -70,8 +71,8 @@ def test_the_isotropic_grid_covers_the_image_along_its_axes_and_no_more_than_a_v
 
 @pytest.mark.parametrize("spacing", (0.0, -1.0, 0.1, 30.0, float("nan")))
 def test_a_spacing_that_no_map_can_have_is_refused(spacing: float) -> None:
-    with pytest.raises(RegistrationError, match=r"spacing of .* Give 0\.5 to 5 mm"):
-        grid_of_spacing(MAPS, spacing)
+    with pytest.raises(OrderError, match=r"spacing of .* Give 0\.5 to 5 mm"):
+        EstimateOrder(spacing_mm=spacing)
 
 
 def test_a_real_scan_of_thick_slices_is_thick_for_maps_of_1_mm_only(data: Callable[[str], Path]) -> None:

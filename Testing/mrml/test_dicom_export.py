@@ -51,7 +51,7 @@ def test_patient_and_study_are_those_of_the_source(logic: Any, tmp_path: Path) -
 def test_an_export_is_replaced_only_when_asked(logic: Any, tmp_path: Path) -> None:
     node, _head = mapsOfSmallHead()
     logic.exportDicom(node, tmp_path / "out")
-    with pytest.raises(ImageError, match="Choose another folder, or add 'overwrite'"):
+    with pytest.raises(ImageError, match="Choose another folder or file for the results, or use overwrite=True"):
         logic.exportDicom(node, tmp_path / "out")
     assert "T1.dcm" in logic.exportDicom(node, tmp_path / "out", overwrite=True).files
 

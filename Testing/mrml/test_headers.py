@@ -49,7 +49,7 @@ def test_a_classic_header_gives_every_value_with_its_source(from_dicom: Callable
     assert found.protocol.sequence.name == "mprage"
     assert {name: found.protocol.values[name] for name in ("TR", "TE", "TI", "FA")} == {"TR": 2300, "TE": 2.98, "TI": 900, "FA": 9}
     assert {found.protocol.sources[name] for name in ("TR", "TE", "TI", "FA")} == {"DICOM"}
-    assert set(found.protocol.assumed) == {"ESP=7.6 ms", "N=176"}
+    assert set(found.protocol.assumed) == {"ESP=7.1 ms", "N=176"}
     assert found.fields is not None and found.fields["EchoTrainLength"] == 1 and found.fields["ScanningSequence"] == "GR\\IR"
     assert acquisitionFromNode(node, "t1w").field_strength == 3.0
 
@@ -106,9 +106,7 @@ def test_of_several_inversion_times_the_first_counts(from_dicom: Callable[..., A
 @pytest.mark.parametrize("agent", ["GADAVIST", "MAGNEVIST 10 ml", "yes"])
 def test_a_t1w_after_contrast_agent_is_refused(from_dicom: Callable[..., Any], tmp_path: Path, agent: str) -> None:
     node = from_dicom(database(tmp_path, classic(**MPRAGE, ContrastBolusAgent=agent)))
-    with pytest.raises(
-        ImageError, match=f"'scan' was taken after a contrast agent .{agent}.*Use 'Allow contrast agent' to accept it anyway"
-    ):
+    with pytest.raises(ImageError, match=f"'scan' was taken after a contrast agent .{agent}.*Allow a contrast agent to use it anyway"):
         acquisitionFromNode(node, "t1w")
     assert roleOf(node) is None
     assert "maps are wrong where it went" in acquisitionFromNode(node, "t1w", allowContrastAgent=True).protocol.notes[0]
@@ -230,7 +228,7 @@ def test_the_wrong_file_is_told_whether_its_protocol_is_read_or_typed(from_dicom
     node = from_dicom(database(tmp_path, classic(SeriesDescription="t2_tse_tra", RepetitionTime=4500, EchoTime=100, ScanningSequence="SE")))
     for typed in (None, "se,TR=600,TE=15"):
         (note,) = inputProtocol(node, "t1w", typed).protocol.notes
-        assert "given as T1w, but SeriesDescription 't2_tse_tra' tells T2w" in note
+        assert "given as T1w, but SeriesDescription 't2_tse_tra' indicates T2w" in note
 
 
 def test_what_is_typed_goes_first_then_our_own_rendering(from_dicom: Callable[..., Any], tmp_path: Path) -> None:

@@ -17,14 +17,16 @@ import SimpleITK as sitk
 import slicer
 import vtk
 
-from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
+from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, Remedy, Step
 from PhysMRISynthLib.imaging.intake.volumes import same_grid
 from PhysMRISynthLib.mrml.headers import HEADER, acquisitionFromNode, inputProtocol
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
 from PhysMRISynthLib.mrml.volumes import volumeFromNode
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress, SampleJob
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress
 from Testing.imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
 from Testing.imaging.phantoms import rotation
 from Testing.mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
@@ -128,8 +130,7 @@ def test_what_was_asked_reaches_the_worker(logic: Any, client: FakeClient) -> No
     logic.estimateTissueMaps(**nodes, protocols=protocols, waitForCompletion=False, **options)
     (job,) = client.jobs
     assert isinstance(job, EstimateJob)
-    assert (job.reference, job.register, job.field_strength, job.prior, job.device) == ("flair", False, 1.5, "literature", "cpu")
-    assert job.spacing_mm == 1.5
+    assert job.order == EstimateOrder(protocols, 1.5, "flair", False, "literature", "cpu", 1.5)
     assert [(a.name, a.protocol.values) for a in job.acquisitions] == [
         ("t1w", protocol_from_spec("oasis3-t1w").values),
         ("flair", protocol_from_spec(protocols["flair"]).values),
@@ -151,10 +152,10 @@ def test_field_strength_comes_from_headers_else_it_is_assumed_and_told(logic: An
     client.told = [Finished(result(("t1w",)))]
     ended(logic)
     (maps,) = TissueMapNodes.all(slicer.mrmlScene)
-    assert client.jobs[0].field_strength == 3.0 and "3 T is assumed" in maps.report["warnings"][0]
+    assert client.jobs[0].order.field_strength == 3.0 and "3 T is assumed" in maps.report["warnings"][0]
     loaded = logic.loadSession(visit(tmp_path, t1w={"MagneticFieldStrength": 1.5}))
     logic.estimateTissueMaps(**loaded, fieldStrength=0.0, waitForCompletion=False)  # 0: as the panel says "from header"
-    assert client.jobs[1].field_strength == 1.5
+    assert client.jobs[1].order.field_strength == 1.5
 
 
 def test_headers_that_disagree_are_told_without_words_of_the_command_line(logic: Any, tmp_path: Path) -> None:
@@ -206,8 +207,8 @@ def test_one_estimate_at_a_time(logic: Any, client: FakeClient) -> None:
 
 
 def test_a_worker_that_fails_says_why(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(logic, monkeypatch, Failed("No network weights are installed. Use --prior literature (or auto).", "missing"))
-    with pytest.raises(PhysMRISynthError, match=r"Use prior literature \(or auto\)"):
+    waiting(logic, monkeypatch, Failed("No network weights are installed.", "missing", (Step(Remedy.USE_LITERATURE_PRIOR),)))
+    with pytest.raises(PhysMRISynthError, match=r"installed\. Use prior='literature'"):
         logic.estimateTissueMaps(**addImages("t1w"), prior="network")
     assert volumes() == ["sub-01_T1w"] and not logic.busy
 
@@ -225,7 +226,17 @@ def test_sampling_is_the_workers_word(logic: Any, monkeypatch: pytest.MonkeyPatc
     slow = waiting(logic, monkeypatch, Failed("New heads cannot be drawn.", "missing"))
     with pytest.raises(PhysMRISynthError, match="cannot be drawn"):
         logic.sampleTissueMaps(seed=4, count=2, steps=7, condition={"lesion_load": 3.0})
-    assert slow.jobs == [SampleJob(4, 2, 7, {"lesion_load": 3.0})]
+    assert slow.jobs == [SampleOrder(4, count=2, steps=7, condition={"lesion_load": 3.0})]
+
+
+def test_the_head_of_a_reports_attempt_can_be_sampled_again(logic: Any, client: FakeClient) -> None:
+    logic.sampleTissueMaps(seed=4, attempt=3, attempts=1, fieldStrength=1.5, renewal=0.5, precision="32-true", waitForCompletion=False)
+    assert client.jobs == [SampleOrder(4, attempt=3, attempts=1, field_strength=1.5, renewal=0.5, precision="32-true")]
+
+
+def test_an_option_that_does_not_exist_is_named_with_the_one_that_was_meant(logic: Any) -> None:
+    with pytest.raises(PhysMRISynthError, match=r"'field_strength' cannot be ordered\. Use fieldStrength"):
+        logic.sampleTissueMaps(field_strength=1.5)
 
 
 # --- what users do meanwhile ----------------------------------------------------------------------------------------------------

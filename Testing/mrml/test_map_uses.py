@@ -79,8 +79,8 @@ def test_measured_maps_serve_as_estimated_ones_do(logic: Any, headless: Headless
 def test_units_that_are_wrong_or_unknown_are_refused_in_the_words_of_slicer(logic: Any, headless: HeadlessSlicer) -> None:
     seconds, percent = measured(headless.scene, 1e-3), measured(headless.scene, 0.07, "PD")
     count = headless.node_count()
-    asked = "'T1 of a scanner': a median of .* does not tell the unit of T1. Give t1 unit"
-    for units, told in ((None, asked), ({"T1": "furlong"}, r"unit \(ms, s")):
+    asked = "'T1 of a scanner': a median of .* does not tell the unit of T1. Give the unit of T1"
+    for units, told in ((None, asked), ({"T1": "furlong"}, r"unit of T1 \(ms, s")):
         with pytest.raises(ImageError, match=told) as raised:
             logic.importMeasuredMaps(t1=seconds, units=units)
         assert "--" not in str(raised.value)
@@ -90,19 +90,23 @@ def test_units_that_are_wrong_or_unknown_are_refused_in_the_words_of_slicer(logi
 
 
 class Database:
-    """Slicer's DICOM database as far as results need it."""
+    """Slicer's DICOM database (ctkDICOMDatabase) as far as results need it: without prepareInsert it may put files under a patient who is
+    gone, and what is not stored is only linked to."""
 
     def __init__(self, files: dict[str, Path] | None = None) -> None:
-        self.isOpen = True
+        self.isOpen, self.prepared = True, False
         self.files = files or {}
         self.inserted: list[pydicom.Dataset] = []
 
     def fileForInstance(self, uid: str) -> str:
         return str(self.files.get(uid, ""))
 
-    def insert(self, file: str, store: bool, thumbnail: bool, copy: bool) -> None:
-        assert store and copy and not thumbnail
-        self.inserted.append(pydicom.dcmread(file, stop_before_pixels=True))
+    def prepareInsert(self) -> None:
+        self.prepared = True
+
+    def insert(self, filePath: str, storeFile: bool, generateThumbnail: bool, createHierarchy: bool) -> None:
+        assert self.prepared and storeFile and createHierarchy and not generateThumbnail
+        self.inserted.append(pydicom.dcmread(filePath, stop_before_pixels=True))
 
 
 def test_results_go_into_the_study_that_the_inputs_came_from(
@@ -131,5 +135,7 @@ def test_without_a_database_nothing_is_written(logic: Any, headless: HeadlessSli
         monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
         with pytest.raises(ImageError, match="database is not open"):
             logic.mapUses(maps.node).addToDatabase()
-    monkeypatch.setattr(slicer, "dicomDatabase", SimpleNamespace(isOpen=True, insert=lambda *given: None), raising=False)
+    monkeypatch.setattr(
+        slicer, "dicomDatabase", SimpleNamespace(isOpen=True, prepareInsert=lambda: None, insert=lambda *given: None), raising=False
+    )
     assert any("T1.dcm" in name for name in logic.mapUses(maps.node).addToDatabase().files)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander, save_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights, save_sampler
 from PhysMRISynthLib.network.latent_space import Moments
-from PhysMRISynthLib.network.weights import save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.network.weights import save_weights
 from Testing.network.tiny_sampler import CONDENSER, tiny_condenser, tiny_model, tiny_vae, with_condenser
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -116,7 +116,7 @@ def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, 
     torch.testing.assert_close(latent, found.expander.network.latent(found.model.sample(2, 0, free)))
 
     manifest = tmp_path / "weights.json"
-    monkeypatch.setattr(weights_module, "MANIFEST", manifest)
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", manifest)
     write_manifest(vae, manifest)
     write_manifest(sampler, manifest, "sampler")
     with pytest.raises(WeightsError, match="of what the sampling model draws are not installed"):

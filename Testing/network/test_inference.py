@@ -13,10 +13,11 @@ from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.network import inference as module
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.head_view import Inference
-from PhysMRISynthLib.network.inference import infer, normalised
+from PhysMRISynthLib.network.inference import TILES, infer, normalised
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import Weights, load_weights, save_weights
 from PhysMRISynthLib.physics.protocol import Protocol
+from Testing.refusals import refused
 
 PROTOCOLS = (Protocol.of("mprage"), Protocol.of("tse", TR=4500, TE=100))
 CPU = torch.device("cpu")
@@ -44,11 +45,10 @@ def test_every_voxel_of_any_size_gets_probabilities(weights: Weights, shape: tup
     assert (found >= 0).all()
 
 
-def test_tiles_agree_with_the_whole_away_from_their_faces(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_agree_with_the_whole_away_from_their_faces(weights: Weights) -> None:
     seen = images(64, 100, 96)
     whole = infer(weights, seen, PROTOCOLS, 3.0, CPU)
-    monkeypatch.setattr(module, "_TILES", (64,))
-    tiled = infer(weights, seen, PROTOCOLS, 3.0, CPU)
+    tiled = infer(weights, seen, PROTOCOLS, 3.0, CPU, tiles=(64,))
     assert np.median(np.abs(whole.probabilities - tiled.probabilities)) < 0.002
     assert np.abs(whole.probabilities - tiled.probabilities).mean() < 0.01
     assert tiled.latents.shape == whole.latents.shape
@@ -91,7 +91,7 @@ def test_too_little_memory_ends_in_smaller_tiles(
 ) -> None:
     tried = failing(monkeypatch, error, lambda device, tile: tile > 64)
     found = infer(weights, images(32, 32, 72), PROTOCOLS, 3.0, torch.device("cuda"))
-    assert tried == [("cuda", tile) for tile in module._TILES]
+    assert tried == [("cuda", tile) for tile in TILES]
     assert np.isfinite(found.probabilities).all() and np.isfinite(found.latents).all()
     assert "Not enough memory on cuda for tiles of 96 voxels" in caplog.text
 
@@ -104,14 +104,14 @@ def test_a_gpu_that_this_torch_does_not_know_is_left_for_the_cpu(
     unknown = RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
     tried = failing(monkeypatch, unknown, lambda device, tile: device.type == "cuda")
     found = infer(weights, seen, PROTOCOLS, 3.0, torch.device("cuda"))
-    assert tried == [("cuda", module._TILES[0]), ("cpu", module._TILES[0])]
+    assert tried == [("cuda", TILES[0]), ("cpu", TILES[0])]
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert "no kernel image is available for execution on the device): going on with the CPU" in caplog.text
 
 
 def test_memory_that_is_nowhere_to_be_had_is_said(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, MemoryError(), lambda device, tile: True)
-    with pytest.raises(EstimationError, match=r"Not enough memory for the network.*--prior literature"):
+    with refused(EstimationError, r"Not enough memory for the network.*--prior literature"):
         infer(weights, images(32, 32, 32), PROTOCOLS, 3.0, CPU)
 
 
@@ -121,10 +121,9 @@ def test_the_scanners_units_do_not_matter(weights: Weights) -> None:
     np.testing.assert_allclose(found, again, atol=2e-2)
 
 
-def test_progress_ends_at_one(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TILES", (32,))
+def test_progress_ends_at_one(weights: Weights) -> None:
     told: list[float] = []
-    infer(weights, images(64, 32, 32), PROTOCOLS, 3.0, CPU, told.append)
+    infer(weights, images(64, 32, 32), PROTOCOLS, 3.0, CPU, told.append, tiles=(32,))
     assert told == sorted(told) and told[-1] == 1.0 and len(told) > 1
 
 

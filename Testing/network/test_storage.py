@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from PhysMRISynthLib.errors import WeightsError
+from PhysMRISynthLib.errors import Remedy, WeightsError
 from PhysMRISynthLib.network.storage import SMALLEST, restored, stored
-from PhysMRISynthLib.network.weights import RESOURCES, read_tensors, write_tensors
+from PhysMRISynthLib.network.weights import read_tensors, write_tensors
+from PhysMRISynthLib.resource_files import RESOURCES
 
 SHAPE = (16, 32, 3, 3, 3)
 
@@ -66,7 +67,7 @@ def test_incomplete_tensors_are_refused_as_damaged(damage: str, tmp_path: Path) 
         del tensors[f"layer|{damage.removeprefix('no ')}"]
     write_tensors(tensors, {}, tmp_path / "damaged.safetensors")
     with pytest.raises(WeightsError, match=r"damaged \(layer"):
-        read_tensors(tmp_path / "damaged.safetensors", None, "Reinstall.")
+        read_tensors(tmp_path / "damaged.safetensors", None, [Remedy.REINSTALL])
 
 
 def test_the_shipped_weights_fit_into_the_extension() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from physmrisynth_training.learning.train_vae import TrainingConfig
+from physmrisynth_training.learning.vae_config import VaeTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, ProtocolError
 from PhysMRISynthLib.network.condition import CONDITION_SIZE, EVIDENCE, FAMILIES, protocol_condition
 from PhysMRISynthLib.network.config import CONFIGURATIONS, NetworkConfig, read_configuration
@@ -258,7 +258,7 @@ def test_shipped_configurations_make_sense(path: Path) -> None:
     found = read_configuration(path.stem)
     assert found == read_configuration(path)
     config = NetworkConfig.from_mapping(found["network"])
-    for crop in TrainingConfig.from_mapping(found["training"]).crops:
+    for crop in VaeTrainingConfig.from_mapping(found["training"]).crops:
         assert all(side % config.multiple == 0 for side in crop[-config.spatial_dims :])
 
 

@@ -17,10 +17,12 @@ from PhysMRISynthLib.network import weights as module
 from PhysMRISynthLib.network.condition import CONDITION_SIZE
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS, Population
+from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights, write_manifest
 from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, shipped_weights, write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
+from Testing.refusals import refused
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 
@@ -45,7 +47,7 @@ def test_weights_come_back_as_they_are_stored_with_their_card(saved: tuple[Tissu
 
 
 def test_a_missing_file_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no network weights.*--prior literature"):
+    with refused(WeightsError, r"no network weights.*--prior literature"):
         load_weights(tmp_path / "none.safetensors")
 
 
@@ -168,7 +170,7 @@ def shipped(saved: tuple[TissueVAE, Path], monkeypatch: pytest.MonkeyPatch) -> P
     """The manifest of shipped weights."""
     path = saved[1]
     write_manifest(path, path.parent / "weights.json")
-    monkeypatch.setattr(module, "MANIFEST", path.parent / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", path.parent / "weights.json")
     return path.parent / "weights.json"
 
 
@@ -212,14 +214,14 @@ def test_damaged_weights_are_never_passed_over_in_silence(prior: str, shipped: P
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"not the shipped ones.*--prior literature"):
+    with refused(WeightsError, r"not the shipped ones.*--prior literature"):
         usable_weights(prior)
     path.unlink()
-    with pytest.raises(WeightsError, match=r"no network weights.*--prior literature"):
+    with refused(WeightsError, r"no network weights.*--prior literature"):
         usable_weights(prior)
     assert usable_weights("literature") is None
 
 
 def test_without_a_manifest_nothing_is_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "MANIFEST", tmp_path / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", tmp_path / "weights.json")
     assert shipped_weights() is None and usable_weights("auto") is None

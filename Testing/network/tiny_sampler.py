@@ -13,8 +13,9 @@ from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.diffusion_weights import save_sampler
+from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
-from PhysMRISynthLib.network.weights import save_weights, write_manifest
+from PhysMRISynthLib.network.weights import save_weights
 
 VAE = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 TINY = DiffusionConfig(

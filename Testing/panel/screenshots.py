@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,7 +28,7 @@ from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
 from PhysMRISynthLib.physics.presets import load_presets  # noqa: E402
 from PhysMRISynthLib.workflow.examples.example import example_head  # noqa: E402
 from PhysMRISynthLib.workflow.examples.small_head import small_head  # noqa: E402
-from PhysMRISynthLib.workflow.worker.jobs import Progress  # noqa: E402
+from PhysMRISynthLib.workflow.worker.jobs import Failed, Progress  # noqa: E402
 from Testing.panel.estimates import FakeClient, addImages, finish  # noqa: E402
 from Testing.panel.harness import DrivenPanel, application, drivenPanel  # noqa: E402
 
@@ -35,8 +36,9 @@ _HEADERS = {
     "t1w": {"RepetitionTime": 2.4, "EchoTime": 0.00316, "InversionTime": 1.0, "FlipAngle": 8, "MagneticFieldStrength": 3},
     "flair": {"RepetitionTime": 9.0, "EchoTime": 0.09, "InversionTime": 2.5, "MagneticFieldStrength": 3},
 }
-_WARNING = "flair: the train length (150 ms) is assumed. Enter it under Inputs if you know it."
-_POOR = "Poor fit: t1w 6.0 %, flair 5.9 %, t2w 4.6 % (good: below 4 %). Most likely a wrong sequence or TR, TE, TI; else motion."
+_WARNING = "flair: the echo train length (150 ms) is assumed. Enter it under Inputs if you know it."
+_POOR = "Poor fit: t1w 6.0 %, flair 5.9 %, t2w 5.6 % (good: below 5 %). Most likely a wrong sequence or TR, TE, TI; otherwise motion."
+_FAILURE = "There was not enough memory. Close other programs, or choose larger voxels under Advanced."
 _CONTRASTS = ("synthetic-t1w", "synthetic-t2w", "synthetic-pdw", "synthetic-flair", "synthetic-stir", "synthetic-dir")
 _WIDTHS = (300, 400)
 _MAPS = ("PD", "T1", "T2")
@@ -93,51 +95,71 @@ def darkPalette() -> QtGui.QPalette:
 
 
 def _states(folder: Path, theme: str, palette: QtGui.QPalette | None) -> None:
-    """A picture of every state that a user meets, in the order of work."""
+    """A picture of every state that a user meets."""
     client = FakeClient()
     application().setPalette(palette or QtWidgets.QApplication.style().standardPalette())
     with _sameEverywhere(client), drivenPanel() as driven:
-
-        def picture(name: str) -> None:
+        states = chain(_beforeTheResult(driven, client), _withMaps(driven), _otherSections(driven))
+        for number, name in enumerate(states, start=1):
             driven.settle(50)
             for width in _WIDTHS:
-                _save(driven.picture(width), folder / f"{name}_{theme}_{width}.png")
+                _save(driven.picture(width), folder / f"{number:02d}_{name}_{theme}_{width}.png")
 
-        picture("1_empty")
-        addImages("t1w", "t2w", "flair", known=small_head(1.5))
-        driven.widget.enter()
-        picture("2_assumed")
-        driven.choose("t1wProtocolComboBox", "Enter values…")
-        driven.choose("t1wSequenceComboBox", "Spin echo")
-        picture("3_entering")
-        for role, preset in (("t1w", "OASIS-3: T1w MPRAGE, TR 2400"), ("t2w", "OASIS-3: T2w SPACE"), ("flair", "OASIS-3: FLAIR, TE 91")):
-            driven.choose(f"{role}ProtocolComboBox", preset)
-        driven.ui.fieldStrengthSpinBox.value = 1.5
-        driven.click("applyButton")
-        client.told.append(Progress("fit voxels", 0.5, 0.7, 42.0))
-        driven.settle(200)
-        picture("4_running")
-        finish(driven, client, roles=("t1w", "t2w", "flair"), warnings=(_POOR,), known=small_head(1.5), fieldStrength=1.5)
-        driven.click("valuesButton")
-        driven.click("detailsButton")
-        picture("5_result")
-        driven.click("detailsButton")
-        driven.click("valuesButton")
-        driven.panel.protocol.buttons["synthetic-dir"].click()
-        driven.settle(400)
-        picture("6_dir")
-        driven.choose("compareComboBox", "Acquired FLAIR")
-        driven.click("compareButton")
-        picture("7_compare")
-        driven.click("compareButton")
-        driven.ui.designCollapsibleButton.collapsed = False
-        driven.click("moreButton")
-        driven.click("maximiseButton")
-        picture("8_design")
-        driven.choose("presetComboBox", "ADNI: T1w MPRAGE (3 T)")
-        driven.ui.maxTrSpinBox.value = 100.0
-        driven.click("maximiseButton")
-        picture("9_told_in_place")
+
+def _beforeTheResult(driven: DrivenPanel, client: FakeClient) -> Iterator[str]:
+    """Brings the panel into each state in the order of work, and names it."""
+    yield "empty"
+    addImages("t1w", "t2w", "flair", known=small_head(1.5))
+    driven.widget.enter()
+    yield "assumed"
+    driven.choose("t1wProtocolComboBox", "Enter values…")
+    driven.choose("t1wSequenceComboBox", "Spin echo")
+    yield "entering"
+    for role, preset in (("t1w", "OASIS-3: T1w MPRAGE, TR 2400"), ("t2w", "OASIS-3: T2w SPACE"), ("flair", "OASIS-3: FLAIR, TE 91")):
+        driven.choose(f"{role}ProtocolComboBox", preset)
+    driven.ui.fieldStrengthSpinBox.value = 1.5
+    driven.click("applyButton")
+    client.told.append(Progress("fit voxels", 0.5, 0.7, 42.0))
+    driven.settle(200)
+    yield "running"
+    client.told.append(Failed(_FAILURE, "memory"))
+    driven.waitFor(lambda: not driven.panel.estimate.running)
+    yield "failed"
+    driven.click("applyButton")
+    finish(driven, client, roles=("t1w", "t2w", "flair"), warnings=(_POOR,), known=small_head(1.5), fieldStrength=1.5)
+    driven.click("valuesButton")
+    driven.click("detailsButton")
+    driven.click("exportDicomButton")
+    yield "result"
+    for name in ("exportDicomButton", "detailsButton", "valuesButton"):
+        driven.click(name)
+
+
+def _withMaps(driven: DrivenPanel) -> Iterator[str]:
+    driven.panel.protocol.buttons["synthetic-dir"].click()
+    driven.settle(400)
+    yield "dir"
+    driven.choose("compareComboBox", "Acquired FLAIR")
+    driven.click("compareButton")
+    yield "compare"
+    driven.click("compareButton")
+    driven.panel.protocol.rows.row("dir", "TR").spinBox.setValue(3000.0)
+    driven.settle(400)
+    yield "contradiction"
+    driven.click("undoButton")
+    driven.ui.designCollapsibleButton.collapsed = False
+    driven.click("moreButton")
+    driven.click("maximiseButton")
+    yield "design"
+    driven.choose("presetComboBox", "ADNI: T1w MPRAGE (3 T)")
+    driven.ui.maxTrSpinBox.value = 100.0
+    driven.click("maximiseButton")
+    yield "told_in_place"
+
+
+def _otherSections(driven: DrivenPanel) -> Iterator[str]:
+    _openOthers(driven)
+    yield "other_sections"
 
 
 def _estimate(driven: DrivenPanel, client: FakeClient, files: Path) -> None:
@@ -160,7 +182,7 @@ def _openOthers(driven: DrivenPanel) -> None:
     """Show the sections that begin closed, and close the others."""
     for name in ("inputs", "estimate", "protocol"):
         getattr(driven.ui, f"{name}CollapsibleButton").collapsed = True
-    for name in ("sample", "maps", "advanced", "design"):
+    for name in ("maps", "regions", "visits", "contrasts", "measured", "sample", "advanced"):
         getattr(driven.ui, f"{name}CollapsibleButton").collapsed = False
     driven.choose("quantityComboBox", "T1")
 

@@ -146,6 +146,13 @@ def test_null_and_maximise_by_clicks(ready: DrivenPanel) -> None:
     assert "Contrast of lesion and white matter" in ready.message("designMessageLabel")
     assert ready.panel.protocol.state.values["TR"] <= 9000.0
     assert median(ready, 5) < 0.15 * median(ready, 2)
+    longest = ready.panel.protocol.state.values["TR"]
+    ready.click("perTimeCheckBox")
+    ready.click("maximiseButton")
+    assert ready.panel.protocol.state.values["TR"] < longest, "what takes long counts for less"
+    ready.ui.leastSignalSpinBox.value = 90.0
+    ready.click("maximiseButton")
+    assert "within these limits" in ready.message("designMessageLabel")
 
 
 def test_a_segment_of_the_scene_is_a_tissue_to_null_or_to_see(ready: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,25 @@ def test_partials_and_callables_get_all_arguments() -> None:
         box.disconnect("clicked(bool)", slot)
 
 
+def test_a_parameter_node_answers_what_it_read_at_the_last_event() -> None:
+    """As Slicer's, which therefore knows no node that had no ID yet when it was told of it."""
+    with headless_slicer() as headless:
+        standins.install(slicer, headless.scene)
+
+        @slicer.parameterNodeWrapper.parameterNodeWrapper
+        class Chosen:
+            text: str = "before"
+
+        node = headless.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+        chosen = Chosen(node)
+        node.DisableModifiedEventOn()
+        node.SetParameter("text", "after")
+        node.DisableModifiedEventOff()
+        assert chosen.text == "before"
+        node.Modified()
+        assert chosen.text == "after"
+
+
 def test_only_slicer_enters_a_module() -> None:
     with harness.drivenPanel() as driven:
         assert driven.parent.isEntered is True

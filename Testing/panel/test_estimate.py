@@ -150,6 +150,10 @@ def test_a_failure_is_told_in_place(running: DrivenPanel, client: FakeClient) ->
     running.waitFor(lambda: not running.panel.estimate.running)
     assert "out of memory" in running.message("estimateWarningLabel")
     assert running.ui.applyButton.enabled
+    running.click("showLogButton")
+    assert running.ui.logTextEdit.visible and "out of memory" in running.ui.logTextEdit.plainText
+    running.click("applyButton")
+    assert not running.ui.showLogButton.visible
     assert running.standins.dialogs.shown == []
 
 
@@ -174,12 +178,13 @@ def test_choices_reach_the_job(driven: DrivenPanel, client: FakeClient) -> None:
     driven.ui.spacingSpinBox.value = 2.0
     driven.click("applyButton")
     (job,) = client.jobs
-    assert (job.register, job.reference, job.prior, job.field_strength, job.spacing_mm) == (True, "flair", "literature", 1.5, 2.0)
+    asked = job.order
+    assert (asked.register, asked.reference, asked.prior, asked.field_strength, asked.spacing_mm) == (True, "flair", "literature", 1.5, 2.0)
     assert job.acquisitions[1].protocol.sources["TI"] == "preset oasis3-flair"
 
 
 def test_maps_have_the_references_voxels_unless_asked_otherwise(running: DrivenPanel, client: FakeClient) -> None:
-    assert client.jobs[0].spacing_mm is None
+    assert client.jobs[0].order.spacing_mm is None
     assert running.ui.spacingSpinBox.text == "As the reference"
 
 
@@ -189,7 +194,7 @@ def test_a_t1w_after_a_contrast_agent_is_taken_where_that_is_allowed(driven: Dri
     driven.parameters.t1w = node
     driven.click("applyButton")
     assert client.jobs == []
-    assert "Use 'Allow contrast agent' to accept it anyway" in driven.message("estimateWarningLabel")
+    assert "Tick 'Allow contrast agent' under 'Advanced' to accept it anyway" in driven.message("estimateWarningLabel")
     driven.click("allowContrastAgentCheckBox")
     driven.click("applyButton")
     assert "contrast agent" in client.jobs[0].acquisitions[0].protocol.notes[0]

@@ -99,10 +99,10 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     addImages("t1w")
     driven.widget.enter()
     assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ○", "Estimate with assumed protocols")
-    assert "how T1w was acquired" in driven.message("estimateReasonLabel")
+    assert "parameters unknown: T1w." in driven.message("estimateReasonLabel")
     driven.choose("t1wProtocolComboBox", "Enter values…")
     driven.choose("t1wSequenceComboBox", "Spin echo")
-    assert "State those that you know below" in driven.message("t1wValuesLabel")
+    assert "Enter those that you know below" in driven.message("t1wValuesLabel")
     rows = driven.panel.inputs.rows[0].form.rows
     rows.row("se", "TE").spinBox.setValue(12.0)
     assert (driven.ui.t1wLabel.text, driven.ui.applyButton.text) == ("T1w ◐", "Estimate tissue maps")
@@ -114,7 +114,7 @@ def test_values_are_entered_in_rows_and_what_is_not_touched_stays_assumed(driven
     assert driven.message("estimateReasonLabel") == ""
     assert (driven.ui.t1wProtocolEdit.text, driven.ui.fieldStrengthLabel.text) == ("se,TR=600,TE=12", "Field ●")
     driven.click("applyButton")
-    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].field_strength == 1.5
+    assert client.jobs[0].acquisitions[0].protocol.spec == "se,TR=600,TE=12" and client.jobs[0].order.field_strength == 1.5
 
 
 def test_values_that_contradict_each_other_are_told_and_can_be_mended(driven: DrivenPanel) -> None:
@@ -123,10 +123,12 @@ def test_values_that_contradict_each_other_are_told_and_can_be_mended(driven: Dr
     driven.choose("t1wProtocolComboBox", "Enter values…")
     rows = driven.panel.inputs.rows[0].form.rows
     rows.row("mprage", "TR").spinBox.setValue(900.0)
-    assert "TI must be shorter than TR" in driven.message("t1wValuesLabel")
+    assert "TI must be shorter than TR" in driven.message("t1wValuesLabel") and "Given" not in driven.message("t1wValuesLabel")
+    assert [name for name in ("TR", "TI", "TE") if "background-color" in rows.row("mprage", name).label.text] == ["TR", "TI"]
     assert not driven.ui.applyButton.enabled
     rows.row("mprage", "TR").spinBox.setValue(2300.0)
     assert driven.ui.applyButton.enabled and "entered: TR" in driven.message("t1wValuesLabel")
+    assert rows.row("mprage", "TI").label.text == "TI"
 
 
 def test_an_empty_panel_offers_images(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +147,7 @@ def test_a_wrong_protocol_is_told_in_place_and_holds_the_estimate(driven: Driven
     addImages("t1w")
     driven.enter()
     driven.parameters.t1wProtocol = "mprage,TR=900,TI=1000"
-    assert "TI must be shorter than TR" in driven.message("t1wValuesLabel")
+    assert "TI must be shorter than TR" in driven.message("t1wValuesLabel") and "Given" not in driven.message("t1wValuesLabel")
     assert not driven.ui.applyButton.enabled
     assert "TI must be shorter than TR" in driven.ui.applyButton.toolTip
     assert driven.standins.dialogs.shown == []

@@ -58,7 +58,7 @@ def computer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Computer:
     module = importlib.import_module("PhysMRISynthLib.panel.installation")
     computer = Computer(made, module)
     monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace() if name in computer.present else None)
-    monkeypatch.setattr(module, "weightsFile", lambda: tmp_path / "weights.safetensors")
+    monkeypatch.setattr(module, "present_weights", lambda: tmp_path / "weights.safetensors")
     packaging = ModuleType("slicer.packaging")
     packaging.pip_ensure = partial(pip_ensure, computer)
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
@@ -104,7 +104,7 @@ def test_the_literature_prior_needs_no_torch(computer: Computer) -> None:
 
 def test_auto_needs_torch_only_where_there_are_weights(computer: Computer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert computer.installation.missingPackages("auto") == ["torch", "threadpoolctl", "safetensors"]
-    monkeypatch.setattr(computer.installation, "weightsFile", lambda: None)
+    monkeypatch.setattr(computer.installation, "present_weights", lambda: None)
     assert computer.installation.missingPackages("auto") == ["threadpoolctl"]
     assert "torch" in computer.installation.missingPackages("network")
 
@@ -124,6 +124,14 @@ def test_any_version_of_the_extension_will_do(computer: Computer, monkeypatch: p
     exec(f"def installTorch({arguments}): computer.install('installTorch', 'torch')", space)
     offer_torch(monkeypatch, space["installTorch"])
     assert computer.ask("network") and computer.present >= REAL - {"threadpoolctl"}
+
+
+def test_a_test_run_of_slicer_asks_nobody_and_installs_nothing(computer: Computer) -> None:
+    slicer.app.testing = True
+    assert not computer.ask("network") and not computer.ask("literature") and not computer.installation.ensureSampling()
+    assert not computer.calls and computer.dialogs.texts("errorDisplay") == []
+    importlib.import_module("slicer.packaging").pip_ensure(["einops>=0.7"])
+    assert not computer.calls, "Slicer's own function would install nothing either"
 
 
 def test_declining_installs_nothing(computer: Computer) -> None:

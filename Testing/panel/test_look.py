@@ -33,21 +33,21 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("name", ["PRIMARY", "DOUBTFUL"])
 def test_a_button_is_readable_at_rest_under_the_mouse_and_pressed(name: str) -> None:
-    style = getattr(importedFromPanel("look"), name)
+    style = getattr(importedFromPanel("styles"), name)
     fills = re.findall(r"background-color: (#[0-9a-f]{6})", style)
     assert len(fills) == 3
     assert min(contrast(fill, "white") for fill in fills) >= LEAST
 
 
 def test_marked_text_is_readable_in_every_theme() -> None:
-    background, text = re.findall(r"color: (#[0-9a-f]{6})", importedFromPanel("look").MARKED)
+    background, text = re.findall(r"color: (#[0-9a-f]{6})", importedFromPanel("styles").MARKED)
     assert contrast(background, text) >= LEAST
 
 
 def test_a_verdict_is_readable_in_every_theme() -> None:
-    look = importedFromPanel("look")
-    assert "color: white" in look.BADGE
-    assert min(contrast(colour, "white") for colour in look.LEVEL_COLOURS.values()) >= LEAST
+    styles = importedFromPanel("styles")
+    assert "color: white" in styles.BADGE
+    assert min(contrast(colour, "white") for colour in styles.LEVEL_COLOURS.values()) >= LEAST
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -10,7 +10,7 @@ import pytest
 import slicer
 
 from Testing.panel.estimates import FakeClient, estimated
-from Testing.panel.harness import DrivenPanel, importedFromPanel
+from Testing.panel.harness import NARROWEST, DrivenPanel, importedFromPanel
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def background(driven: DrivenPanel) -> str:
 
 
 def test_every_map_can_be_shown_and_a_slider_brings_the_contrast_back(ready: DrivenPanel) -> None:
-    for text, quantity in (("T1", "T1"), ("T2: uncertainty (SD)", "T2_sd"), ("FLAIR: residual", "residual_flair")):
+    for text, quantity in (("T1", "T1"), ("T2: uncertainty (SD)", "T2_sd"), ("FLAIR: residual (%)", "residual_flair")):
         ready.choose("quantityComboBox", text)
         assert ready.parameters.quantity == quantity
         assert background(ready) == ready.panel.maps.volume(quantity).GetID()
@@ -108,34 +108,55 @@ def answering(monkeypatch: pytest.MonkeyPatch, *folders: Path | str) -> list[str
     return titles
 
 
-def test_maps_and_contrast_are_exported_for_an_anonymous_patient(
-    ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def exporting(ready: DrivenPanel) -> DrivenPanel:
+    """The panel with the form of the export open."""
+    assert not ready.ui.exportWidget.visible
+    ready.click("exportDicomButton")
+    assert ready.ui.exportWidget.visible and not ready.ui.exportWriteButton.enabled, "there is no folder yet"
+    return ready
+
+
+def test_maps_and_contrasts_are_exported_for_an_anonymous_patient(
+    exporting: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready.standins.dialogs.answer = False  # no DICOM images
     answering(monkeypatch, tmp_path)
-    ready.click("exportDicomButton")
-    assert f"files in {tmp_path}. Not for diagnosis." in ready.message("mapsMessageLabel")
-    assert {"PD.dcm", "T1_sd.dcm", "flair_0001.dcm", "report.json"} <= {file.name for file in tmp_path.iterdir()}
+    exporting.click("exportFolderButton")
+    exporting.parameters.contrasts = "synthetic-t1w"
+    exporting.click("exportTickedCheckBox")
+    exporting.click("exportWriteButton")
+    told = exporting.message("mapsMessageLabel").replace("\N{ZERO WIDTH SPACE}", "")
+    assert f"files in {tmp_path}. Not for diagnosis." in told
+    assert exporting.picture(NARROWEST).width() == NARROWEST, "a long path does not make the panel wider"
+    assert {"PD.dcm", "T1_sd.dcm", "flair_0001.dcm", "se_0001.dcm", "report.json"} <= {file.name for file in tmp_path.iterdir()}
+    assert exporting.standins.dialogs.shown == []
 
 
-def test_an_earlier_export_is_replaced_only_after_asking(ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = ready.standins.dialogs.texts
+def test_an_earlier_export_is_replaced_only_where_that_is_ticked(
+    exporting: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.txt").touch()
-    ready.standins.dialogs.answer = False
     answering(monkeypatch, tmp_path)
-    ready.click("exportDicomButton")
-    assert "not empty" in told("confirmOkCancelDisplay")[0]
-    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"] and ready.message("mapsMessageLabel") == ""
+    exporting.click("exportFolderButton")
+    exporting.click("exportWriteButton")
+    assert "not empty" in exporting.message("mapsMessageLabel") and [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+    exporting.click("exportReplaceCheckBox")
+    exporting.click("exportPresentCheckBox")  # the maps alone
+    exporting.click("exportWriteButton")
+    names = {file.name for file in tmp_path.iterdir()}
+    assert {"mine.txt", "PD.dcm"} <= names and "flair_0001.dcm" not in names
 
 
-def test_an_export_asks_for_the_images_whose_patient_it_gets(ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "out").mkdir()
-    titles = answering(monkeypatch, tmp_path / "source", tmp_path / "out")
-    ready.click("exportDicomButton")
-    assert titles == ["Folder of the DICOM images that the maps come from", "Folder for the DICOM files"]
-    assert "source is not a folder" in ready.message("mapsMessageLabel")
-    titles = answering(monkeypatch, "")
-    ready.click("exportDicomButton")  # given up at the first dialog
-    assert len(titles) == 1
-    assert not list((tmp_path / "out").iterdir())
-    assert ready.standins.dialogs.texts("errorDisplay") == []
+def test_the_images_whose_patient_it_gets_are_chosen_once(exporting: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = answering(monkeypatch, "", tmp_path / "source", tmp_path / "out")
+    exporting.choose("exportPatientComboBox", "That of DICOM images…")  # given up
+    assert exporting.ui.exportPatientComboBox.currentText == "Anonymous"
+    exporting.choose("exportPatientComboBox", "That of DICOM images…")
+    assert exporting.ui.exportPatientComboBox.currentText == "That of the images in source"
+    exporting.click("exportFolderButton")
+    exporting.click("exportWriteButton")
+    assert "source is not a folder" in exporting.message("mapsMessageLabel") and not (tmp_path / "out").exists()
+    assert len(titles) == 3 and exporting.standins.dialogs.texts("errorDisplay") == []
+    exporting.parameters.maps = None
+    exporting.settle()
+    assert exporting.ui.exportPatientComboBox.currentText == "Anonymous", "other maps may be another patient's"

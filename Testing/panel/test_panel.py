@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from PySide6 import QtWidgets
 
+from PhysMRISynthLib.errors import ARGUMENTS, ImageError, Remedy
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow.worker.jobs import SampleJob
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from Testing.panel.estimates import FakeClient, estimated, finish
-from Testing.panel.harness import NARROWEST, DrivenPanel
+from Testing.panel.harness import NARROWEST, DrivenPanel, importedFromPanel
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = ROOT / "PhysMRISynth" / "Resources" / "UI" / "PhysMRISynth.ui"
@@ -53,9 +54,9 @@ def test_opening_loads_neither_torch_nor_weights() -> None:
 def test_nothing_is_wider_than_slicers_panel(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client, "t1w", "t2w", "flair")
     driven.panel.protocol.render()
-    for section in ("inputs", "estimate", "design", "sample", "advanced"):
+    for section in ("inputs", "estimate", "design", "regions", "visits", "contrasts", "measured", "sample", "advanced"):
         getattr(driven.ui, f"{section}CollapsibleButton").collapsed = False
-    for name in ("valuesButton", "moreButton", "detailsButton"):
+    for name in ("valuesButton", "moreButton", "detailsButton", "exportDicomButton"):
         driven.click(name)
     assert driven.picture(NARROWEST).width() == NARROWEST
     for button in (c for c in controls(driven) if isinstance(c, QtWidgets.QPushButton) and QtWidgets.QWidget.isVisible(c)):
@@ -93,7 +94,7 @@ def test_what_the_images_are_not_is_always_in_view(driven: DrivenPanel) -> None:
 
 
 def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: Path(kind))
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: Path(kind))
     driven.panel.update()
     driven.ui.sampleSeedSpinBox.value, driven.ui.sampleCountSpinBox.value = 7, 2
     assert driven.ui.sampleButton.enabled and "belongs to no person" in driven.ui.sampleButton.toolTip
@@ -102,14 +103,17 @@ def test_a_head_is_sampled_by_a_click_and_shown(driven: DrivenPanel, client: Fak
         driven.click("sampleButton")
     assert not client.jobs and driven.ui.sampleButton.enabled
     driven.click("sampleButton")
-    assert client.jobs == [SampleJob(7, 2)]
+    assert client.jobs == [SampleOrder(7, count=2)]
     assert not driven.ui.sampleButton.enabled and driven.ui.applyButton.text == "Cancel"
     finish(driven, client)
     assert driven.parameters.maps is not None and driven.ui.sampleButton.enabled
+    driven.ui.sampleAttemptSpinBox.value = 3
+    driven.click("sampleButton")
+    assert client.jobs[1] == SampleOrder(7, count=2, attempt=3, attempts=1)
 
 
 def test_sampling_says_why_it_is_not_possible(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: None)
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: None)
     driven.panel.update()
     assert not driven.ui.sampleButton.enabled
     assert "No weights for sampling" in driven.message("sampleReasonLabel")
@@ -125,9 +129,28 @@ def test_advanced_choices_reach_the_parameter_node_and_come_back(driven: DrivenP
     assert driven.ui.registerComboBox.currentText == "Always"
 
 
+def test_where_an_estimate_runs_is_said_in_plain_words(driven: DrivenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    driven.choose("priorComboBox", "Atlas only")
+    assert driven.ui.deviceLabel.text == "Processor with 8 cores, without the neural network"
+    driven.choose("priorComboBox", "Automatic")
+    assert driven.ui.deviceLabel.text == "Graphics card where one works, otherwise the processor"
+    driven.choose("deviceComboBox", "Processor (CPU)")
+    assert driven.ui.deviceLabel.text == "Processor with 8 cores"
+
+
 def test_leaving_and_reloading_the_module_leaves_nothing_behind(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client)
     driven.widget.cleanup()
     assert client.closed
     driven.slicer.scene.Clear()  # observers that were left would raise
     driven.settle()
+
+
+def test_every_remedy_has_a_place_in_the_panel() -> None:
+    words = importedFromPanel("remedies").panelWords()
+    assert set(words) == set(Remedy)
+    for remedy, text in words.items():
+        assert text.format_map(dict.fromkeys(ARGUMENTS.get(remedy, ()), "x"))
+    error = ImageError("The T1w was taken after a contrast agent.", Remedy.ALLOW_CONTRAST_AGENT)
+    assert "Tick 'Allow contrast agent' under 'Advanced'" in importedFromPanel("remedies").inPanel(error)

@@ -108,12 +108,17 @@ def test_contradicting_values_are_told_and_the_last_picture_stays(ready: DrivenP
     before = preview(ready).copy()
     ready.panel.protocol.rows.row("flair", "TR").spinBox.setValue(2000)
     rest(ready)
-    assert "TI must be shorter than TR" in ready.message("protocolMessageLabel")
+    told = ready.message("protocolMessageLabel")
+    assert told.startswith("TI must be shorter than TR") and "Given" not in told and told.endswith("still show the contrast before.")
+    labels = {name: ready.panel.protocol.rows.row("flair", name).label for name in ("TR", "TE", "TI")}
+    assert [name for name, label in labels.items() if "background-color" in label.text] == ["TR", "TI"]
+    assert not ready.ui.keepButton.enabled and "contradict" in ready.ui.keepButton.toolTip and not ready.ui.setBButton.enabled
     np.testing.assert_array_equal(preview(ready), before)
     assert not ready.panel.protocol.live.preview.node.GetAttribute("PhysMRISynth.Protocol").startswith("flair,TR=2000,")
     ready.panel.protocol.rows.row("flair", "TR").spinBox.setValue(9000)
     rest(ready)
-    assert ready.message("protocolMessageLabel") == ""
+    assert ready.message("protocolMessageLabel") == "" and [label.text for label in labels.values()] == ["TR", "TE", "TI"]
+    assert ready.ui.keepButton.enabled
     assert not np.array_equal(preview(ready), before)
 
 

@@ -101,7 +101,7 @@ def test_the_table_and_the_histogram_are_shown_in_views(driven: DrivenPanel, cli
 
 
 def test_a_new_head_in_an_empty_scene_fills_the_views(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.weightsFile", lambda kind: Path(kind))
+    monkeypatch.setattr("PhysMRISynthLib.panel.sampleSection.present_weights", lambda kind: Path(kind))
     monkeypatch.setattr(driven.panel, "ensureSampling", lambda: True)
     driven.panel.update()
     driven.slicer.views["Red"].GetSliceNode().SetFieldOfView(2500.0, 2500.0, 1.0)
@@ -125,7 +125,7 @@ def test_weights_that_cannot_be_deleted_are_named_with_what_to_do(
     def refuse(*arguments: Any, **named: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("PhysMRISynthLib.panel.advancedSection.weightsFile", lambda: path)
+    monkeypatch.setattr("PhysMRISynthLib.panel.advancedSection.present_weights", lambda: (path, "a" * 64) if path.exists() else None)
     monkeypatch.setattr(Path, "unlink", refuse)
     driven.click("weightsDeleteButton")
     assert str(path) in driven.message("estimateWarningLabel") and "Permission denied" in driven.message("estimateWarningLabel")

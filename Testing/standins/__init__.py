@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from . import application, dialogs, files, no_qt
+from . import application, dialogs, files, no_qt, segment_statistics
 
 _ENTRY = Path(__file__).resolve().parents[2] / "PhysMRISynth" / "PhysMRISynth.py"
 _OWN = {"ScriptedLoadableModule": "scripted_module", "i18n": "i18n", "parameterNodeWrapper": "parameter_node"}
@@ -49,6 +49,7 @@ def install(slicer: Any, scene: Any = None, logic: Any = None) -> Standins:
     slicer.moduleNames.PhysMRISynth = "PhysMRISynth"
     for name in ("Tables", "Plots", "Volumes"):
         setattr(slicer.modules, name.lower(), SimpleNamespace(logic=partial(logic.GetModuleLogic, name) if logic else None))
+    segment_statistics.install(slicer)
     source = os.environ.get("SLICER_PYTHON_DIR")
     _use_slicers_own(slicer, Path(source) / "slicer") if source else _use_standins(slicer)
     slicer.util.loadVolume = partial(files.loadVolume, slicer)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
 
 from physmrisynth_training.shipping.convert import main
+from physmrisynth_training.shipping.rounding import Change, changes
 from physmrisynth_training.shipping.ship_sampler import write_card as write_sampler_card
 from physmrisynth_training.shipping.ship_vae import write_card
 from PhysMRISynthLib.network import storage
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, save_expander
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights, save_sampler
-from PhysMRISynthLib.network.weights import file_sha256, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import file_sha256, write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from Testing.network.tiny_sampler import OF_CODES, tiny_condenser, tiny_model, tiny_vae
 
 OF_ALL = {"steps": 6, "hours": 0.1, "version": "0.1.0", "code_version": "abc", "configuration": {"codes": 4}, "data": {}}
@@ -47,7 +50,7 @@ def test_converted_weights_are_small_and_belong_together(installed: Path, monkey
     assert main(["--out", str(installed), "--note", "Measured in 16 bits."]) == 0
     assert all((installed / f"{kind}.safetensors").stat().st_size < size + 500 for kind, size in before.items())
     assert sum((installed / f"{kind}.safetensors").stat().st_size for kind in FILES) < sum(before.values())
-    monkeypatch.setattr(weights_module, "MANIFEST", installed / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", installed / "weights.json")
     sampler, decoder = sampling_weights()
     assert sampler.expander is not None and sampler.vae_sha256 == decoder.sha256 != old.sha256
     for name, tensor in old.network.state_dict().items():
@@ -58,6 +61,32 @@ def test_converted_weights_are_small_and_belong_together(installed: Path, monkey
         card = (installed / name).read_text(encoding="utf-8")
         assert decoder.sha256 in card and old.sha256 not in card and "relative error" in card
         assert card.count("Measured in 16 bits.\n\n### maps\n\n| T1 % |\n\n## Configuration") == 1 and not card.endswith("old")
+
+
+def test_what_rounding_has_changed_stays_with_the_weights_and_their_cards(installed: Path) -> None:
+    manifest = installed / "weights.json"
+    entries = json.loads(manifest.read_text(encoding="utf-8"))
+    entries["sampler"]["rounding"] = "One voxel of a hundred."
+    manifest.write_text(json.dumps(entries), encoding="utf-8")
+    write_manifest(installed / "sampler.safetensors", manifest, "sampler")
+    for _again in range(2):
+        assert main(["--out", str(installed), "--cards"]) == 0
+        card = (installed / "sampler_card.md").read_text(encoding="utf-8")
+        assert card.count("## Rounding for storage\n\nOne voxel of a hundred.\n\n## Metrics\n\n### maps\n\n| T1 % |\n\n## Conf") == 1
+    assert "Rounding" not in (installed / "model_card.md").read_text(encoding="utf-8")
+    assert main(["--out", str(installed), "--note", "Measured in 16 bits."]) == 0
+    assert "rounding" not in json.loads(manifest.read_text(encoding="utf-8"))["sampler"], "these are other weights"
+
+
+def test_rounding_is_seen_in_heads_of_the_same_seed(installed: Path) -> None:
+    model = sampling_weights(installed / "sampler.safetensors", installed / "vae.safetensors")
+    assert changes(model, model, seed=1, steps=2)["rounded"] == Change(0.0, 0.0)
+    other = deepcopy(model)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in other[1].network.decoder.parameters():
+            parameter.add_(3.0 * torch.randn_like(parameter) * parameter.abs().mean())
+    assert changes(model, other, seed=1, steps=2)["rounded"].other_tissue > 1.0
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,8 +134,8 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
     found = samples.compare(groups)
     assert found.notes[-1] == (
         "Measured by training heads deformed: 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads are nearer to a "
-        "training head than its farthest copy. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to one "
-        "as those do (nearest over second nearest at most 0.14; 1 of 1 copies have their own as nearest)."
+        "training head than its farthest copy. 1 of 3 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads match one "
+        "as closely as copies do (nearest over second nearest at most 0.14; 1 of 1 copies are nearest to their original)."
     )
     volumes, means, midlines, _overlaps = found.tables
     by_name = {row[0]: row for row in volumes.rows}
@@ -157,7 +157,7 @@ def test_a_copy_that_is_not_recognised_is_no_measure(toy: Anatomy) -> None:
               RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
     assert [record["own"] for record in found.records if record["kind"] == DEFORMED] == [True, False]
-    assert "0 of 1 samples, 0 of 3 training heads, 0 of 0 held-out heads belong to one" in found.notes[-1]
+    assert "0 of 1 samples, 0 of 3 training heads, 0 of 0 held-out heads match one" in found.notes[-1]
     assert "1 of 2 copies have their own as nearest" in found.notes[-1]
 
 
@@ -178,11 +178,11 @@ def test_whose_halves_a_head_has_is_told(toy: Anatomy) -> None:
     record = next(record for record in found.records if record["kind"] == JOINED)
     assert record["distance_over_second"] > 0.5 and {half["nearest"] for half in record["halves"]} == {"head 0", "head 1"}
     assert all(half["distance_over_second"] < 0.5 for half in record["halves"])
-    assert "By halves: in 1 of 1 heads of two people these two are nearest to a half each" in found.notes[-1]
-    assert "1 of 2 samples (seed 0), 0 of 3 training heads, 0 of 0 held-out heads belong to a training head by a half" in found.notes[-1]
+    assert "By hemispheres: in 1 of 1 mixed heads each hemisphere is nearest to one of the two people" in found.notes[-1]
+    assert "(seed 0), 0 of 3 training heads, 0 of 0 held-out heads match a training head in one hemisphere" in found.notes[-1]
     lost = joined("head 0 + head 1", stranger, replace(stranger, aligned=brains(1, 6)[0]))  # unlike both: no measure
-    assert samples.compare({**groups, JOINED: [*groups[JOINED], lost]}).notes[-1] == found.notes[-1].replace("1 of 1 heads", "1 of 2 heads")
-    assert "By halves" not in samples.compare({**groups, JOINED: [lost]}).notes[-1]
+    assert samples.compare({**groups, JOINED: [*groups[JOINED], lost]}).notes[-1] == found.notes[-1].replace("1 of 1 mixed", "1 of 2 mixed")
+    assert "By hemispheres" not in samples.compare({**groups, JOINED: [lost]}).notes[-1]
 
 
 def test_overlap_is_told_by_group(toy: Anatomy) -> None:
@@ -214,7 +214,7 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
     found = samples.compare(groups)
     assert {row[0]: row for row in found.tables[2].rows}[SAMPLED] == (SAMPLED, "1", "0", "", "", "0", "0", "0", "1.0 (1)")
     assert found.notes[-1].startswith("Measured by training heads deformed: 0 of 0 samples, ") and found.notes[-1].endswith(
-        "3 of 5 heads were not found in the atlas and are not compared."
+        "3 of 5 heads were not aligned with the atlas and are not compared."
     )
     assert "distance" not in found.records[0] and {row[0]: row for row in found.tables[1].rows}[SAMPLED][-4:] == ("",) * 4
 
@@ -243,7 +243,7 @@ def test_the_suite_runs_on_a_tiny_model(tiny_plan: Plan, tmp_path: Path) -> None
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "sampler sha256 " in text and "expander sha256 " in text and "Segmentability" in text
     assert text.count("are nearer to a training head than its farthest copy") == 2  # of deformed and of condensed copies
-    assert "| heads of two people | 2 |" in text
+    assert "| mixed heads | 2 |" in text
     for kind, count in ((DEFORMED, 4), (CONDENSED, 2), (HELD_OUT, 3), (SAMPLED, 2)):
         assert f"| {kind} | {count} |" in text
     assert (tmp_path / "out" / "samples.png").stat().st_size > 5000
@@ -262,7 +262,7 @@ def test_what_the_suite_lacks_is_said_before_it_begins(tiny_plan: Plan, tmp_path
     state = load_checkpoint(tmp_path / "checkpoint.pt")
     state["average"]["reader.leave.bias"] += 1.0
     save_atomically(state, tmp_path / "checkpoint.pt")
-    with pytest.raises(PhysMRISynthError, match="does not draw the codes"):
+    with pytest.raises(PhysMRISynthError, match="does not sample the codes"):
         evaluate(replace(tiny_plan, condenser=tmp_path / "checkpoint.pt"), ["samples"], tmp_path / "other")
 
 

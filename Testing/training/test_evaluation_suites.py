@@ -136,11 +136,24 @@ def test_perfect_maps_give_the_left_out_contrast_which_no_estimator_is_shown() -
     for name in PROTOCOLS:
         assert scores[name, "literature"]["psnr"] > 100
         assert 5 < scores[name, contrasts.ORACLE]["psnr"] < 60
+        assert scores[name, contrasts.ORACLE]["psnr_with_offset"] == pytest.approx(scores[name, contrasts.ORACLE]["psnr"], abs=0.01)
     (table,) = found.tables
     row = table.rows[0]
     assert row[:2] == ("t1w", "literature")
     gap = scores["t1w", "literature"]["psnr"] - scores["t1w", contrasts.ORACLE]["psnr"]
     assert float(row[3]) == pytest.approx(gap, abs=0.01)
+
+
+def test_an_offset_is_allowed_for_as_it_is_in_the_regression() -> None:
+    truth = small_head().maps
+    inputs = tuple(
+        replace(a, volume=replace(a.volume, image=truth.image(0.7 * a.volume.voxels + np.float32(40.0)))) if a.name == "t2w" else a
+        for a in scans(truth)
+    )
+    plan = Plan({"literature": always(lambda given: estimate_of(truth, given))})
+    found = contrasts.leave_one_out(plan, Subject("nobody", inputs, brain=truth.mask))
+    score = next(r for r in found.records if r["contrast"] == "t2w" and r["method"] == "literature")
+    assert score["psnr"] < 60 and score["psnr_with_offset"] > 80
 
 
 def test_tissue_and_fluid_of_a_voxel_are_rendered_apart() -> None:

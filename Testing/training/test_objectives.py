@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from physmrisynth_training.learning.batch import SignalBatch, collate, random_subset, signal_batch
 from physmrisynth_training.learning.objectives import SignalObjective, TissueSignalObjective
 from physmrisynth_training.learning.optimiser_step import descend
-from physmrisynth_training.learning.vae_config import TrainingConfig
+from physmrisynth_training.learning.vae_config import VaeTrainingConfig
 from physmrisynth_training.learning.vae_with_gains import GainNetwork, Generator
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig, read_configuration
@@ -57,7 +57,7 @@ class Learner:
 
     def __init__(self, network: dict[str, Any], training: dict[str, Any], rate: float = 2e-3) -> None:
         torch.manual_seed(0)
-        shape, config = NetworkConfig.from_mapping(network), TrainingConfig(**training)
+        shape, config = NetworkConfig.from_mapping(network), VaeTrainingConfig(**training)
         config.check(shape)
         self.fabric = Fabric(accelerator="cpu", devices=1)
         self.generator = Generator(TissueVAE(shape), GainNetwork(shape.spatial_dims) if config.gain_regression else None)
@@ -104,7 +104,7 @@ def test_all_sixteen_variants_take_a_step(gain: bool, dropout: bool, prior: bool
 
 def test_the_shipped_configuration_is_the_papers_best_variant() -> None:
     found = read_configuration("paper_2d")
-    shape, config = NetworkConfig.from_mapping(found["network"]), TrainingConfig.from_mapping(found["training"])
+    shape, config = NetworkConfig.from_mapping(found["network"]), VaeTrainingConfig.from_mapping(found["training"])
     config.check(shape)
     assert (shape.factor, shape.head, shape.norm, config.crops) == (8, "exp", "group", ((224, 160),))
     assert (config.learning_rate, config.discriminator_rate, config.batch, config.epochs) == (5e-5, 1e-4, 4, 50)
@@ -175,7 +175,7 @@ def test_nothing_is_judged_where_nothing_was_acquired(monkeypatch: pytest.Monkey
 )
 def test_the_papers_terms_are_refused_with_classes(values: dict[str, Any]) -> None:
     with pytest.raises(PhysMRISynthError, match="head 'exp'"):
-        TrainingConfig(crops=((16, 16, 16),), **values).check(NetworkConfig.from_mapping(CLASSES))
+        VaeTrainingConfig(crops=((16, 16, 16),), **values).check(NetworkConfig.from_mapping(CLASSES))
 
 
 # --- learning -------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from physmrisynth_training.learning.adversary import Adversary, Discriminator
 from physmrisynth_training.learning.perceptual import PerceptualLoss
-from physmrisynth_training.learning.vae_config import TrainingConfig
+from physmrisynth_training.learning.vae_config import VaeTrainingConfig
 
 
 def pictures(*shape: int, seed: int = 0) -> Tensor:
@@ -68,8 +68,8 @@ def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- adversarial ----------------------------------------------------------------------------------------------------------------
 
 
-def config(**values: Any) -> TrainingConfig:
-    return TrainingConfig(crops=((32, 32),), discriminator_channels=8, discriminator_layers=2, **values)
+def config(**values: Any) -> VaeTrainingConfig:
+    return VaeTrainingConfig(crops=((32, 32),), discriminator_channels=8, discriminator_layers=2, **values)
 
 
 def adversary(state: dict[str, Any] | None = None, seed: int = 0) -> Adversary:

@@ -19,12 +19,12 @@ from physmrisynth_training.shipping.ship_vae import CARD, FILE, MANIFEST, Shipme
 from physmrisynth_training.simulator.simulated_scans import read_simulator
 from PhysMRISynthLib.errors import PhysMRISynthError, RegistrationError, WeightsError
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS
+from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights
 from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import STEP, file_sha256, load_weights, shipped_weights
+from PhysMRISynthLib.network.weights import STEP, load_weights
 from Testing.training.heads import toy_labels, write_label_map
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
@@ -70,7 +70,7 @@ def shipped(checkpoint: Path, data: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_the_averaged_network_is_shipped_with_its_statistics(shipped: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {file.name for file in shipped.iterdir()} == {FILE, MANIFEST, CARD}
-    monkeypatch.setattr(weights_module, "MANIFEST", shipped / MANIFEST)
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", shipped / MANIFEST)
     found = shipped_weights()
     assert found == (shipped / FILE, file_sha256(shipped / FILE))
     loaded = load_weights(*found)
@@ -84,7 +84,7 @@ def test_the_averaged_network_is_shipped_with_its_statistics(shipped: Path, chec
 def test_the_card_tells_what_the_weights_are(shipped: Path) -> None:
     text = (shipped / CARD).read_text(encoding="utf-8")
     for told in (
-        "1234 steps in 2.5 hours", "abc123", file_sha256(shipped / FILE), "Apache-2.0", "Billot", "Heads 01–03 were learned from, 15",
+        "1234 steps in 2.5 hours", "abc123", file_sha256(shipped / FILE), "Apache-2.0", "Billot", "Heads 01–03 were used for training, 15",
         "No metrics were given", "Research only", "child", "contrast agent", "6 simulated scans", '"latent_channels": 2',
     ):  # fmt: skip
         assert told in text

@@ -12,9 +12,9 @@ from physmrisynth_training.learning.checkpoint import save_atomically
 from physmrisynth_training.shipping import ship_sampler as module
 from physmrisynth_training.shipping.ship_sampler import main, ship_sampler
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights
-from PhysMRISynthLib.network.weights import save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.network.weights import save_weights
 from Testing.network.tiny_sampler import TINY, tiny_model, tiny_vae
 
 
@@ -34,7 +34,7 @@ def test_the_averaged_model_is_installed_beside_its_network(checkpoint: Path, tm
     assert main(["--checkpoint", str(checkpoint), "--out", str(tmp_path), "--code-version", "abc"]) == 0
     assert set(json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))) == {"vae", "sampler"}
     assert not list(tmp_path.glob(".*"))
-    monkeypatch.setattr(weights_module, "MANIFEST", tmp_path / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", tmp_path / "weights.json")
     sampler, _ = sampling_weights()
     assert (sampler.card["steps"], sampler.card["hours"], sampler.card["code_version"]) == (70, 2.0, "abc")
     expected = tiny_model(2).state_dict()

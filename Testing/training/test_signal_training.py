@@ -18,6 +18,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+import physmrisynth_training
 import PhysMRISynthLib
 from physmrisynth_training.learning.checkpoint import load_checkpoint
 from physmrisynth_training.learning.run_options import CHECKPOINT, LOG, Run
@@ -120,7 +121,11 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(labels: Path, tmp_path: Pa
 
 def environment() -> dict[str, str]:
     """For other processes: this library, one thread each."""
-    return {**os.environ, "PYTHONPATH": str(Path(PhysMRISynthLib.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(Path(found.__file__).parents[1]) for found in (PhysMRISynthLib, physmrisynth_training)),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def command(configuration: dict[str, Any], tmp_path: Path, *options: str | Path) -> list[str]:
@@ -188,7 +193,7 @@ import torch
 from PhysMRISynthLib import cli
 from physmrisynth_training.learning import train_vae
 
-class Watched(train_vae.Trainer):
+class Watched(train_vae.VaeTrainer):
     seen = []
 
     def learn(self, batch):
@@ -199,11 +204,11 @@ class Watched(train_vae.Trainer):
 
     def save(self):
         judge = [o.adversary.discriminator for o in self.objectives.values() if getattr(o, "adversary", None)]
-        weights = [p.detach() for part in (self.generator, *judge) for p in part.parameters()]
+        weights = [p.detach() for part in (self.learner, *judge) for p in part.parameters()]
         torch.save({"weights": weights, "seen": self.seen, "step": self.step}, self.run.out / f"rank{self.fabric.global_rank}.pt")
         super().save()
 
-train_vae.Trainer = Watched
+train_vae.VaeTrainer = Watched
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[1:]))
 """

@@ -15,7 +15,7 @@ from physmrisynth_training.learning.batch import Batch, LabelBatch, SignalBatch
 from physmrisynth_training.learning.batch_sources import Source, open_source
 from physmrisynth_training.learning.real_scans import CachedScans
 from physmrisynth_training.learning.run_options import Run
-from physmrisynth_training.learning.vae_config import TrainingConfig
+from physmrisynth_training.learning.vae_config import VaeTrainingConfig
 from physmrisynth_training.simulator.simulated_scans import Simulator
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig
@@ -46,7 +46,7 @@ def pretend(number: int) -> CachedScans:
 
 def opened(run: Run, head: str = "classes", **values: Any) -> Source:
     shape = NetworkConfig.from_mapping({**NETWORK, "head": head})
-    return open_source(run, shape, TrainingConfig(crops=((16, 16, 16), (24, 16, 16)), **values), (1,), (15,), lambda line: None)
+    return open_source(run, shape, VaeTrainingConfig(crops=((16, 16, 16), (24, 16, 16)), **values), (1,), (15,), lambda line: None)
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +114,12 @@ def test_folders_without_data_are_refused(tmp_path: Path, many_scans: Path) -> N
 # --- how long ------------------------------------------------------------------------------------------------------------------
 
 
-def source_of(config: TrainingConfig, heads: Simulator | None = None) -> Source:
+def source_of(config: VaeTrainingConfig, heads: Simulator | None = None) -> Source:
     return Source(config, heads, None, tuple(pretend(number) for number in range(4)), (), as_signals=True)
 
 
 def test_epochs_are_passes_over_the_scans(caplog: pytest.LogCaptureFixture) -> None:
-    slices, crops = TrainingConfig(crops=((16, 16),), epochs=50), TrainingConfig(crops=((16, 16, 16),), epochs=3)
+    slices, crops = VaeTrainingConfig(crops=((16, 16),), epochs=50), VaeTrainingConfig(crops=((16, 16, 16),), epochs=3)
     assert source_of(slices).last_step(8) == 50 * 4 * 30 // 8
     assert source_of(crops).last_step(8) == 2  # 12 crops
     assert source_of(replace(crops, epochs=0)).last_step(8) is None

@@ -23,7 +23,8 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights
-from PhysMRISynthLib.network.weights import load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 from Testing.network.tiny_sampler import CONDENSER, OF_CODES, tiny_vae
 from Testing.training.heads import training_folder
 

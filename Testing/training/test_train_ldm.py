@@ -19,9 +19,9 @@ from physmrisynth_training.learning import latent_batches as module
 from physmrisynth_training.learning import latents as latents_module
 from physmrisynth_training.learning.checkpoint import load_checkpoint
 from physmrisynth_training.learning.latent_batches import Source
+from physmrisynth_training.learning.latent_config import LdmTrainingConfig
 from physmrisynth_training.learning.latent_moments import latent_moments, number_moments
 from physmrisynth_training.learning.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
-from physmrisynth_training.learning.ldm_config import LdmTrainingConfig
 from physmrisynth_training.learning.run_options import LOG, Run
 from physmrisynth_training.learning.train_ldm import train_ldm
 from physmrisynth_training.simulator.anatomy import LabelledHead
@@ -148,8 +148,8 @@ def test_latents_come_back_with_their_heads_numbers(tmp_path: Path) -> None:
     found = latents[1]
     np.testing.assert_allclose(found.latent, head.latent, atol=2e-3)
     assert found.name == "head_01" and found.numbers == {"brain_volume": 1000.0}
-    told = found.told(("lesion_load", "brain_volume"))
-    assert np.isnan(told[0]) and told[1] == pytest.approx(np.log(1000))
+    conditions = found.conditions(("lesion_load", "brain_volume"))
+    assert np.isnan(conditions[0]) and conditions[1] == pytest.approx(np.log(1000))
     latents.path(1).write_bytes(latents.path(1).read_bytes()[:-9])
     with pytest.raises(PhysMRISynthError, match=r"head_00001.safetensors is damaged .* Delete it"):
         latents[1]

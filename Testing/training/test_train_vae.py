@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import os
 import pickle
@@ -19,10 +18,10 @@ import torch
 from physmrisynth_training.learning import objectives
 from physmrisynth_training.learning import train_vae as module
 from physmrisynth_training.learning.checkpoint import CsvLog, load_checkpoint, save_atomically
-from physmrisynth_training.learning.loop import average_into
 from physmrisynth_training.learning.run_options import CHECKPOINT, LOG, Run
 from physmrisynth_training.learning.train_vae import SELECTION_HEADS, TRAINING_HEADS, train_vae
-from physmrisynth_training.learning.vae_config import TrainingConfig
+from physmrisynth_training.learning.trainer import moving_average
+from physmrisynth_training.learning.vae_config import VaeTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.vae import TissueVAE
@@ -147,13 +146,13 @@ def test_final_heads_are_kept_for_the_final_test() -> None:
 
 def test_the_average_follows_the_weights() -> None:
     network = torch.nn.Linear(3, 2)
-    average = copy.deepcopy(network).requires_grad_(False)
+    moving = moving_average(network, 0.9)
     with torch.no_grad():
         network.weight += 1.0
     gaps = []
-    for step in range(1, 400):
-        average_into(average, network, 0.9, step)
-        gaps.append(float((network.weight - average.weight).detach().abs().max()))
+    for _ in range(1, 400):
+        moving.update_parameters(network)
+        gaps.append(float((network.weight - moving.module.weight).detach().abs().max()))
     assert gaps[0] == pytest.approx(2 / 11, rel=1e-4)  # quick at first
     assert gaps[-1] < 1e-5 and all(b <= a + 1e-7 for a, b in pairwise(gaps))
     assert gaps[101] == pytest.approx(0.9 * gaps[100], rel=0.05) or gaps[100] < 1e-5
@@ -163,10 +162,10 @@ def test_the_average_follows_the_weights() -> None:
 
 
 def test_a_training_is_read_and_unknown_fields_are_named() -> None:
-    config = TrainingConfig.from_mapping(CONFIGURATION["training"])
+    config = VaeTrainingConfig.from_mapping(CONFIGURATION["training"])
     assert config.crops == ((16, 24, 16), (24, 16, 16)) and config.log_every == 1
     with pytest.raises(PhysMRISynthError, match=r"learning_rat\b.*learning_rate"):
-        TrainingConfig.from_mapping({"crops": [[16, 16, 16]], "learning_rat": 1e-3})
+        VaeTrainingConfig.from_mapping({"crops": [[16, 16, 16]], "learning_rat": 1e-3})
 
 
 @pytest.mark.parametrize(
@@ -189,7 +188,7 @@ def test_a_training_is_read_and_unknown_fields_are_named() -> None:
 )
 def test_impossible_values_are_named(values: dict[str, Any], cause: str) -> None:
     with pytest.raises(PhysMRISynthError, match=cause):
-        TrainingConfig.from_mapping({**CONFIGURATION["training"], **values})
+        VaeTrainingConfig.from_mapping({**CONFIGURATION["training"], **values})
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------------------

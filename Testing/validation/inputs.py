@@ -19,6 +19,7 @@ import numpy as np
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from Testing.validation.anatomies import ANATOMIES, unequal_halves
 from Testing.validation.defects import DEFECTS, ROLES, Defect, Scans, acquisitions, clean_scans, known_head
@@ -61,7 +62,9 @@ def _changed(defect: Defect, head: KnownHead) -> Scans:
 def outcome(case: Case, prior: str) -> tuple[str, str, str]:
     """Errors (median of brain tissue in %, T1 T2 PD), verdict, and what is said first."""
     try:
-        found = estimate_tissue_maps(acquisitions({role: scan for role, scan in case.scans().items() if role in case.roles}), prior=prior)
+        found = estimate_tissue_maps(
+            acquisitions({role: scan for role, scan in case.scans().items() if role in case.roles}), EstimateOrder(prior=prior)
+        )
     except PhysMRISynthError as error:
         return "–", "refused", str(error)
     errors = map_errors(found.maps, case.head)["brain"]

@@ -17,8 +17,9 @@ from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, stan
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.intake.sidecar import sidecar_fields
 from PhysMRISynthLib.imaging.intake.volumes import write_image
-from PhysMRISynthLib.workflow.cohort.visit import Options, Visit
+from PhysMRISynthLib.workflow.cohort.visit import Visit
 from PhysMRISynthLib.workflow.examples.small_head import small_head
+from PhysMRISynthLib.workflow.orders import Order
 
 LOG = "made.log"
 SUFFIXES = ("T1map", "T2map", "PDmap")
@@ -47,7 +48,7 @@ def small_visit(anat: Path, name: str) -> None:
         (anat / f"{name}_{suffix}.json").write_text(json.dumps(told), encoding="utf-8")
 
 
-def quick(visit: Visit, options: Options, root: Path, folder: Path) -> dict[str, Any]:
+def quick(visit: Visit, order: Order, root: Path, folder: Path) -> dict[str, Any]:
     """As an estimate does it, in a moment: files one after the other, a line in the log at the end. By the participant's label, it fails
     (bad), ends its process (killed) or has a mistake (mistake)."""
     for suffix in SUFFIXES:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from PhysMRISynthLib.imaging.head.alignment import align, grid_of_spacing
+from PhysMRISynthLib.imaging.head.alignment import align
 from PhysMRISynthLib.imaging.intake.sessions import find_session
 from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume
 from PhysMRISynthLib.workflow.estimation.estimate import reference_of
 from PhysMRISynthLib.workflow.estimation.input_checks import check_inputs, check_intensities
 from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition, read_acquisitions
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.results.outputs import whole_folder
 from Testing.imaging.phantoms import grid, head, rotation
 
@@ -111,7 +112,7 @@ def _empty(folder: Path) -> None:
 
 def _field(strength: Any, given: float | None = None) -> Do:
     def do(folder: Path) -> None:
-        read = read_acquisitions({"t1w": written(folder, MagneticFieldStrength=strength)}, {}, field_strength=given)
+        read = read_acquisitions({"t1w": written(folder, MagneticFieldStrength=strength)}, EstimateOrder(field_strength=given))
         field_strength_of(read, given)
 
     return do
@@ -120,7 +121,7 @@ def _field(strength: Any, given: float | None = None) -> Do:
 def _two_fields(given: float | None) -> Do:
     def do(folder: Path) -> None:
         files = {r: written(folder, name=f"{r}.nii.gz", MagneticFieldStrength=t) for r, t in (("t1w", 3.0), ("t2w", 1.5))}
-        field_strength_of(read_acquisitions(files, {"t2w": "tse"}, field_strength=given), given)
+        field_strength_of(read_acquisitions(files, EstimateOrder(protocols={"t2w": "tse"}, field_strength=given)), given)
 
     return do
 
@@ -160,6 +161,8 @@ SEGMENTED = changed(lambda v: np.digitize(v, (100, 400, 700)) * 10)
 UNI = changed(lambda v: np.clip(4.0 * v, 0.0, 4095.0))
 POSITIVE, BETWEEN = changed(np.abs), changed(lambda v: np.abs(v) / 300)
 
+T2W_AS_TSE = EstimateOrder(protocols={"t2w": "tse"})
+
 TROUBLES = (
     Trouble("Rename it to", _compressed, _renamed),
     Trouble("Check that the file is complete", _cut, volume(scan())),
@@ -180,11 +183,11 @@ TROUBLES = (
     Trouble("Correct it, or give --field-strength", _field("high"), _field("high", 3.0)),
     Trouble("Give --field-strength.", _two_fields(None), _two_fields(3.0)),
     Trouble("Give the protocol on the command line", read(RepetitionTime="2,4 s"), read(spec=MPRAGE, RepetitionTime="2,4 s")),
-    Trouble("whose protocol headers do not state. Give it on the command line", read(SequenceName="mp2rage"),
+    Trouble("whose protocol headers do not state. Give the protocol on the command line", read(SequenceName="mp2rage"),
             read(spec="mp2rage", image=UNI, SequenceName="mp2rage")),
-    Trouble("Give it on the command line (psir", read(SeriesDescription="psir"), read(spec="ir", SeriesDescription="psir")),
+    Trouble("Give the protocol on the command line (psir", read(SeriesDescription="psir"), read(spec="ir", SeriesDescription="psir")),
     Trouble("Give a T1w, T2w or FLAIR image", read(ScanningSequence="EP"), read(ScanningSequence="GR")),
-    Trouble("Give a spin echo, or the protocol", read("t2w", ScanningSequence="GR", InversionTime=None),
+    Trouble("Give a spin echo, or give the protocol", read("t2w", ScanningSequence="GR", InversionTime=None),
             read("t2w", "tse", ScanningSequence="GR", InversionTime=None)),
     Trouble("mprage,… with an inversion", read(SeriesDescription="3D TFE", InversionTime=None, RepetitionTime=None),
             read(spec="spgr,TR=10,TE=4,FA=8", SeriesDescription="3D TFE", InversionTime=None, RepetitionTime=None)),
@@ -200,10 +203,10 @@ TROUBLES = (
     Trouble("Export it again in one of these ranges", read(spec="mp2rage", image=BETWEEN), read(spec="mp2rage", image=UNI)),
     Trouble("Choose the T1w image from before the agent", read(ContrastBolusAgent="Gadovist"), read()),
     Trouble("Use --allow-contrast-agent to accept it anyway", read(ContrastBolusAgent="Gadovist"),
-            lambda f: read_acquisition("t1w", f / "t1w.nii.gz", None, allow_contrast_agent=True)),
-    Trouble("Give the image too, or leave the protocol out", lambda f: read_acquisitions({"t1w": written(f)}, {"t2w": "tse"}),
-            lambda f: read_acquisitions({"t1w": written(f)}, {})),
-    Trouble("give at least one of", lambda f: read_acquisitions({}, {}), lambda f: read_acquisitions({"t1w": written(f)}, {})),
+            lambda f: read_acquisition("t1w", f / "t1w.nii.gz", None, EstimateOrder(allow_contrast_agent=True))),
+    Trouble("Give the image too, or leave the protocol out", lambda f: read_acquisitions({"t1w": written(f)}, T2W_AS_TSE),
+            lambda f: read_acquisitions({"t1w": written(f)})),
+    Trouble("give at least one of", lambda f: read_acquisitions({}), lambda f: read_acquisitions({"t1w": written(f)})),
     Trouble("Give the scan that it was made from", checked(SEGMENTED), checked(scan())),
     Trouble("Give each contrast its own", checked(scan(), scan()), checked(scan(), scan(1))),
     Trouble("z-scores", checked(changed(lambda v: (v - v.mean()) / v.std())), checked(scan())),
@@ -214,6 +217,6 @@ TROUBLES = (
     Trouble("Choose another --out, or add", _used, _run("others")),
     Trouble("Check that they are of the same patient and session", lambda f: align(_moved_away(), scan(0), False),
             lambda f: align(scan(1), scan(0), False)),
-    Trouble("Give 0.5 to 5 mm", lambda f: grid_of_spacing(scan(), 9.0), lambda f: grid_of_spacing(scan(), 5.0)),
+    Trouble("Give 0.5 to 5 mm", lambda f: EstimateOrder(spacing_mm=9.0), lambda f: EstimateOrder(spacing_mm=5.0)),
     Trouble("is not among the inputs", lambda f: reference_of([read()(f)], "flair"), lambda f: reference_of([read()(f)], "t1w")),
 )  # fmt: skip

@@ -34,7 +34,7 @@ def test_motion_on_one_grid_is_mended_and_noted() -> None:
 @pytest.mark.parametrize(("millimetres", "level"), ((1.8, Level.CAUTION), (7.0, Level.DO_NOT_USE)))
 def test_where_registration_is_forbidden_motion_names_the_option(millimetres: float, level: Level) -> None:
     method, (reason,) = aligned(head(ON, 1, moved(millimetres, 0.0)), register=False)
-    assert method == "same grid" and reason.level is level and "--register" in reason.text and reason.image == "t2w"
+    assert method == "same grid" and reason.level is level and "Register the inputs" in reason.text and reason.image == "t2w"
     assert aligned(head(ON, 1, moved(millimetres, 0.0)), register=True)[1] == ()  # the remedy works
 
 

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 import PhysMRISynthLib as pms
-from PhysMRISynthLib.errors import EstimationError, ImageError, ProtocolError
+from PhysMRISynthLib.errors import EstimationError, ImageError, OrderError, ProtocolError
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
@@ -96,5 +96,5 @@ def test_dicom_takes_what_rendering_takes(tmp_path: Path) -> None:
 
 
 def test_a_sample_is_refused_before_weights_are_loaded() -> None:
-    with pytest.raises(EstimationError, match="number of steps"):
+    with pytest.raises(OrderError, match="number of steps"):
         pms.sample(steps=0)

@@ -104,5 +104,5 @@ def test_residuals_count_from_their_limit_and_no_brain_is_the_end() -> None:
 def test_what_is_strange_is_named(distances: Distances, named: str, unnamed: str) -> None:
     found = assessed(distances=distances)
     assert len(found.reasons) == 1 and named in found.reasons[0].text and unnamed not in found.reasons[0].text
-    assert "--prior literature" in found.reasons[0].text
+    assert "literature prior" in found.reasons[0].text
     assert found.score == max(*distances.inputs, distances.together or 0.0, distances.tissues)

@@ -26,13 +26,15 @@ from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.workflow.cohort import data_set, processes
 from PhysMRISynthLib.workflow.cohort import visit as cohort_visit
-from PhysMRISynthLib.workflow.cohort.data_set import TABLE, estimate_cohort, plan
+from PhysMRISynthLib.workflow.cohort.data_set import TABLE, Batch, estimate_cohort, plan
 from PhysMRISynthLib.workflow.cohort.index_page import INDEX
-from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT, Options, Row
+from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT, Row
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results import bids_derivatives
 from PhysMRISynthLib.workflow.results.bids_derivatives import begin_dataset
 from PhysMRISynthLib.workflow.results.map_set import with_deviations
+from Testing.refusals import refused
 from Testing.workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,12 +42,11 @@ TWENTY = [f"{number:02d}" for number in range(20)]
 DRIVER = """
 import sys
 from pathlib import Path
-from PhysMRISynthLib.workflow.cohort.data_set import estimate_cohort
-from PhysMRISynthLib.workflow.cohort.visit import Options
+from PhysMRISynthLib.workflow.cohort.data_set import Batch, estimate_cohort
 from Testing.workflow.cohorts import quick
 
 if __name__ == "__main__":
-    estimate_cohort(Path(sys.argv[1]), Path(sys.argv[2]), Options(), jobs=2, make=quick)
+    estimate_cohort(Path(sys.argv[1]), Path(sys.argv[2]), batch=Batch(jobs=2), make=quick)
 """
 
 
@@ -82,7 +83,7 @@ def test_twenty_visits_killed_in_the_middle_go_on_where_they_were(tmp_path: Path
         os.killpg(process.pid, signal.SIGKILL)
     before, worked = complete(out), made(root)
     assert 6 <= len(before) < 20
-    rows = estimate_cohort(root, out, Options(), jobs=2, make=quick)
+    rows = estimate_cohort(root, out, EstimateOrder(), Batch(jobs=2), make=quick)
     assert statuses(rows) == {f"sub-{n}": KEPT if f"sub-{n}" in before else ESTIMATED for n in TWENTY}
     after = complete(out)
     assert {name: after[name] for name in before} == before
@@ -96,7 +97,7 @@ def test_twenty_visits_killed_in_the_middle_go_on_where_they_were(tmp_path: Path
 def test_whatever_happens_to_a_visit_is_its_row_and_stops_no_other(tmp_path: Path) -> None:
     root, out = touch(tmp_path / "bids", "bad", "good/a", "good/b", "killed", "mistake"), tmp_path / "out"
     (root / "sub-empty" / "func").mkdir(parents=True)
-    rows = estimate_cohort(root, out, Options(), jobs=2, make=quick)
+    rows = estimate_cohort(root, out, EstimateOrder(), Batch(jobs=2), make=quick)
     assert statuses(rows) == {
         "sub-bad": FAILED, "sub-empty": FAILED, "sub-good_ses-a": ESTIMATED, "sub-good_ses-b": ESTIMATED, "sub-killed": FAILED,
         "sub-mistake": FAILED,
@@ -149,12 +150,12 @@ def test_old_maps_come_back_where_the_new_ones_cannot_take_their_place(tmp_path:
 def tasks(root: Path, out: Path) -> list[cohort_visit.Task]:
     """The visits of a data set, to be made in this process or one that is forked from it (without ITK, whose threads are then gone)."""
 
-    def make(visit: cohort_visit.Visit, options: Options, root: Path, folder: Path) -> dict[str, Any]:
+    def make(visit: cohort_visit.Visit, order: EstimateOrder, root: Path, folder: Path) -> dict[str, Any]:
         (folder / "maps").touch()
         return {"warnings": []}
 
     begin_dataset(root, out, overwrite=False)
-    return [cohort_visit.Task(visit, Options(), root, out, make=make) for visit in plan(root)[0]]
+    return [cohort_visit.Task(visit, EstimateOrder(), root, out, make=make) for visit in plan(root)[0]]
 
 
 def killed_at_renaming_of_folders(number: int) -> None:
@@ -214,16 +215,16 @@ def alive(process: int) -> bool:
 def test_complete_visits_are_kept_unless_options_differ_or_they_may_be_overwritten(tmp_path: Path) -> None:
     root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
 
-    def run(options: Options, overwrite: bool = False) -> Row:
-        (row,) = estimate_cohort(root, out, options, make=quick, overwrite=overwrite)
+    def run(order: EstimateOrder, overwrite: bool = False) -> Row:
+        (row,) = estimate_cohort(root, out, order, Batch(overwrite=overwrite), make=quick)
         return row
 
-    assert run(Options()).status == ESTIMATED
+    assert run(EstimateOrder()).status == ESTIMATED
     (out / "sub-01" / "anat" / "old.txt").touch()
-    assert run(Options()).status == KEPT
-    other = run(Options(spacing_mm=1.0))
-    assert other.status == FAILED and "other options" in other.reason and "--overwrite" in other.reason
-    assert run(Options(spacing_mm=1.0), overwrite=True).status == ESTIMATED
+    assert run(EstimateOrder()).status == KEPT
+    other = run(EstimateOrder(spacing_mm=1.0))
+    assert other.status == FAILED and "other options" in other.reason and "allow overwriting" in other.reason
+    assert run(EstimateOrder(spacing_mm=1.0), overwrite=True).status == ESTIMATED
     assert not (out / "sub-01" / "anat" / "old.txt").exists()
     assert made(root) == ["sub-01"] * 2
 
@@ -232,10 +233,10 @@ def test_complete_visits_are_kept_unless_options_differ_or_they_may_be_overwritt
 def test_maps_of_what_a_visit_no_longer_is_are_not_kept(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
     monkeypatch.setattr(data_set, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
-    (first,) = estimate_cohort(root, out, Options(), make=quick)
+    (first,) = estimate_cohort(root, out, EstimateOrder(), make=quick)
     anat = root / "sub-01" / "anat"
     os.utime(anat / "sub-01_T1w.nii.gz", (1, 1))  # a copy of the same is the same
-    (second,) = estimate_cohort(root, out, Options(), make=quick)
+    (second,) = estimate_cohort(root, out, EstimateOrder(), make=quick)
     assert (first.status, second.status) == (ESTIMATED, KEPT)
     if change == "an image more":
         (anat / "sub-01_T2w.nii.gz").touch()
@@ -245,9 +246,9 @@ def test_maps_of_what_a_visit_no_longer_is_are_not_kept(change: str, tmp_path: P
         (anat / "sub-01_T1w.json").write_text('{"RepetitionTime": 2.3}', encoding="utf-8")
     else:
         monkeypatch.setattr(cohort_visit, "__version__", "999")
-    (third,) = estimate_cohort(root, out, Options(), make=quick)
+    (third,) = estimate_cohort(root, out, EstimateOrder(), make=quick)
     assert third.status == FAILED and ("another version" if change == "another version" else "other images or headers") in third.reason
-    (fourth,) = estimate_cohort(root, out, Options(), make=quick, overwrite=True)
+    (fourth,) = estimate_cohort(root, out, EstimateOrder(), Batch(overwrite=True), make=quick)
     assert fourth.status == ESTIMATED and fourth.inputs == ("t1w,t2w,flair" if change == "an image more" else "t1w,flair")
 
 
@@ -256,23 +257,23 @@ def test_the_maps_of_one_data_set_are_not_taken_for_those_of_another(overwrite: 
     first, second, out = touch(tmp_path / "a", "01"), touch(tmp_path / "b", "01"), tmp_path / "out"
     begin_dataset(first, out, overwrite=False)
     before = (out / "dataset_description.json").read_bytes()
-    with pytest.raises(ImageError, match=r"holds maps of the data set file:.*/a\. Choose another --out; if the data set has moved"):
-        estimate_cohort(second, out, Options(), make=quick, overwrite=overwrite)
+    with refused(ImageError, r"holds maps of the data set file:.*/a\. If that data set has moved.*Choose another --out"):
+        estimate_cohort(second, out, EstimateOrder(), Batch(overwrite=overwrite), make=quick)
     assert (out / "dataset_description.json").read_bytes() == before
 
 
 def test_files_of_others_are_never_touched(tmp_path: Path) -> None:
     root, out = touch(tmp_path / "bids", "01", "02"), tmp_path / "out"
     with pytest.raises(ImageError, match="is the data set itself"):
-        estimate_cohort(root, root, Options(), make=quick)
+        estimate_cohort(root, root, EstimateOrder(), make=quick)
     out.mkdir()
     (out / "notes.txt").touch()
     with pytest.raises(ImageError, match="holds no cohort"):
-        estimate_cohort(root, out, Options(), make=quick)
+        estimate_cohort(root, out, EstimateOrder(), make=quick)
     (out / "notes.txt").unlink()
     (out / "sub-01" / "anat").mkdir(parents=True)
     (out / "sub-01" / "anat" / "mine.nii.gz").touch()
-    rows = estimate_cohort(root, out, Options(), make=quick, overwrite=True)
+    rows = estimate_cohort(root, out, EstimateOrder(), Batch(overwrite=True), make=quick)
     assert statuses(rows) == {"sub-01": FAILED, "sub-02": ESTIMATED}
     assert [path.name for path in (out / "sub-01" / "anat").iterdir()] == ["mine.nii.gz"]
 
@@ -283,22 +284,22 @@ def test_participants_are_chosen_by_label(tmp_path: Path) -> None:
     visits, rows = plan(root, ["sub-02", "03", "99"])
     assert [visit.name for visit in visits] == ["sub-02_ses-a", "sub-02_ses-b", "sub-03"]
     assert [(row.participant, row.session) for row in rows] == [("sub-02", "ses-c"), ("sub-99", None)]
-    assert "--participants" in rows[1].reason
+    assert "Check the participant's label" in rows[1].reason
 
 
 def test_a_run_of_some_participants_keeps_the_rows_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = touch(tmp_path / "bids", "01/a", "01/b", "02", "bad"), tmp_path / "out"
     monkeypatch.setattr(data_set, "in_processes", lambda tasks, jobs: map(cohort_visit.estimate_visit, tasks))
     for participant in ("bad", "02", "01"):  # as an array of jobs does
-        estimate_cohort(root, out, Options(), [participant], make=quick)
+        estimate_cohort(root, out, EstimateOrder(), Batch(participants=[participant]), make=quick)
     before = lines(out)
     assert list(before) == [("sub-01", "ses-a"), ("sub-01", "ses-b"), ("sub-02", "n/a"), ("sub-bad", "n/a")]
     assert before["sub-bad", "n/a"]["status"] == FAILED and before["sub-02", "n/a"]["status"] == ESTIMATED
-    (row,) = estimate_cohort(root, out, Options(), ["02"], make=quick)
+    (row,) = estimate_cohort(root, out, EstimateOrder(), Batch(participants=["02"]), make=quick)
     assert row.status == KEPT
     assert lines(out) == {**before, ("sub-02", "n/a"): {**before["sub-02", "n/a"], "status": KEPT, "seconds": "n/a"}}
     shutil.rmtree(root / "sub-bad")
-    estimate_cohort(root, out, Options(), make=quick)
+    estimate_cohort(root, out, EstimateOrder(), make=quick)
     assert [participant for participant, _session in lines(out)] == ["sub-01", "sub-01", "sub-02"]
 
 
@@ -307,11 +308,11 @@ def test_runs_that_end_in_the_same_moment_lose_no_row(tmp_path: Path, monkeypatc
     root, out = touch(tmp_path / "bids", *visits), tmp_path / "out"
     monkeypatch.setattr(data_set, "in_processes", lambda tasks, jobs: (task.row(ESTIMATED) for task in tasks))
     with ThreadPoolExecutor(len(visits)) as pool:
-        list(pool.map(lambda visit: estimate_cohort(root, out, Options(), [visit], make=quick), visits))
+        list(pool.map(lambda visit: estimate_cohort(root, out, EstimateOrder(), Batch(participants=[visit]), make=quick), visits))
     assert [participant for participant, _session in lines(out)] == [f"sub-{visit}" for visit in visits]
     (out / ".writing-cohort.tsv").mkdir()  # left by a run that was killed
     monkeypatch.setattr(data_set, "_LOCK_SECONDS", 0.1)
-    estimate_cohort(root, out, Options(), ["03"], make=quick)
+    estimate_cohort(root, out, EstimateOrder(), Batch(participants=["03"]), make=quick)
     assert len(lines(out)) == 12 and not list(out.glob(".writing-*"))
 
 
@@ -371,7 +372,7 @@ def cluster() -> Iterator[str]:
 @pytest.mark.slow
 def test_a_cluster_does_every_visit_and_tells_of_those_whose_workers_die(cluster: str, tmp_path: Path) -> None:
     root, out = touch(tmp_path / "bids", "01", "02", "03", "04", "bad", "killed"), tmp_path / "out"
-    rows = estimate_cohort(root, out, Options(), scheduler=cluster, make=quick)
+    rows = estimate_cohort(root, out, EstimateOrder(), Batch(scheduler=cluster), make=quick)
     assert {name for name, status in statuses(rows).items() if status == FAILED} == {"sub-bad", "sub-killed"}
     assert "worker" in next(row.reason for row in rows if row.participant == "sub-killed")
     assert sorted(made(root)) == ["sub-01", "sub-02", "sub-03", "sub-04"]
@@ -384,7 +385,9 @@ def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(processes, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(processes, "_PATIENCE_SECONDS", 0.3)
     with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
-        rows = estimate_cohort(touch(tmp_path / "bids", "01"), tmp_path / "out", Options(), scheduler=empty.scheduler_address, make=quick)
+        rows = estimate_cohort(
+            touch(tmp_path / "bids", "01"), tmp_path / "out", EstimateOrder(), Batch(scheduler=empty.scheduler_address), make=quick
+        )
     assert [row.status for row in rows] == [FAILED] and "No worker" in rows[0].reason
 
 
@@ -392,10 +395,10 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest
     root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
     monkeypatch.setattr(processes, "_CONNECT_SECONDS", 0.3)
     with pytest.raises(EstimationError, match="No dask scheduler answers at tcp://127"):
-        estimate_cohort(root, out, Options(), scheduler="tcp://127.0.0.1:1", make=quick)
+        estimate_cohort(root, out, EstimateOrder(), Batch(scheduler="tcp://127.0.0.1:1"), make=quick)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(EstimationError, match=r"physmrisynth\[cluster\]"):
-        estimate_cohort(root, out, Options(), scheduler="tcp://127.0.0.1:1", make=quick)
+    with refused(EstimationError, r"physmrisynth\[cluster\]"):
+        estimate_cohort(root, out, EstimateOrder(), Batch(scheduler="tcp://127.0.0.1:1"), make=quick)
 
 
 # --- true estimates ----------------------------------------------------------------------------------------------------------------

@@ -27,10 +27,12 @@ from PhysMRISynthLib.workflow import compute as module
 from PhysMRISynthLib.workflow.compute import Compute
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.head_voxels import HeadVoxels, fit_all_voxels
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.render import render
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
 from Testing.fitting.balls import Head
+from Testing.refusals import refused
 
 TORCH = Compute(torch.device("cpu"))
 """Tensors on the CPU stand for those on a GPU: the same code, in the single precision that all devices know."""
@@ -105,9 +107,9 @@ def test_an_estimate_is_the_same_on_a_device(monkeypatch: pytest.MonkeyPatch) ->
     maps = small_head().maps
     images = simulate(maps, PROTOCOLS, snr=100, field=0.2, seed=9)
     inputs = [Acquisition(name, volume_from_image(image_like(v, maps.grid)), PROTOCOLS[name]) for name, v in images.items()]
-    expected = estimate_tissue_maps(inputs, prior="literature", device="cpu")
+    expected = estimate_tissue_maps(inputs, EstimateOrder(prior="literature", device="cpu"))
     monkeypatch.setattr(devices, "choose_device", lambda wanted: {"cuda": torch.device("cpu")}[wanted])
-    found = estimate_tissue_maps(inputs, prior="literature", device="cuda")
+    found = estimate_tissue_maps(inputs, EstimateOrder(prior="literature", device="cuda"))
     for name in ("pd", "t1", "t2"):
         one, other = (getattr(estimate.maps, name)[expected.brain] for estimate in (expected, found))
         assert np.median(np.abs(other / one - 1.0)) < 1e-3, name
@@ -198,9 +200,9 @@ def test_numpy_computes_unless_a_device_is_asked_for(wanted: str) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_why_not", lambda name: "this installation of torch does not see one")
-    with pytest.raises(EstimationError, match=r"'cuda' cannot be used .*--device auto or cpu"):
-        estimate_tissue_maps([], prior="literature", device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with refused(EstimationError, r"'cuda' cannot be used .*--device cpu"):
+        estimate_tissue_maps([], EstimateOrder(prior="literature", device="cuda"))
 
 
 def test_without_torch_a_device_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,5 +214,5 @@ def test_without_torch_a_device_says_what_to_install(monkeypatch: pytest.MonkeyP
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(EstimationError, match=r"needs PyTorch.*physmrisynth\[inference\].*--device cpu"):
+    with refused(EstimationError, r"needs PyTorch.*physmrisynth\[inference\].*--device cpu"):
         Compute.on("mps")

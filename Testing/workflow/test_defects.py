@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.verdict import Cause, Level
 from Testing.validation.defects import DEFECTS, acquisitions, clean_scans, known_head
 
@@ -30,7 +31,7 @@ def estimated(*names: int) -> Estimate:
     scans = clean_scans(head)
     for name in names:
         scans = dict(DEFECTS[name].change(scans, head))
-    return estimate_tissue_maps(acquisitions(scans), prior="literature")
+    return estimate_tissue_maps(acquisitions(scans), EstimateOrder(prior="literature"))
 
 
 def errors(found: Estimate) -> np.ndarray:

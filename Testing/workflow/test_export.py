@@ -17,6 +17,7 @@ from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.results.export import export_dicom
+from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 from Testing.imaging.dicom_validator import violations
 
 
@@ -35,7 +36,7 @@ def maps() -> TissueMaps:
 
 
 def test_maps_and_contrasts_share_an_anonymous_study(maps: TissueMaps, tmp_path: Path) -> None:
-    names = export_dicom(maps, tmp_path / "out", [Protocol.of("se"), Protocol.of("se", TR=3000)]).files
+    names = export_dicom(maps, tmp_path / "out", ExportOrder((Protocol.of("se"), Protocol.of("se", TR=3000)))).files
     assert {"PD.dcm", "T1.dcm", "T2.dcm", "T1_sd.dcm", "se_0001.dcm", "se-2_0005.dcm"} <= set(names)
     images = [pydicom.dcmread(file) for file in (tmp_path / "out").glob("*.dcm")]
     for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
@@ -44,7 +45,7 @@ def test_maps_and_contrasts_share_an_anonymous_study(maps: TissueMaps, tmp_path:
 
 
 def test_assumed_protocols_are_said_in_every_series(maps: TissueMaps, tmp_path: Path) -> None:
-    export_dicom(replace(maps, provenance={"protocols": "assumed"}), tmp_path / "assumed", [Protocol.of("se")])
+    export_dicom(replace(maps, provenance={"protocols": "assumed"}), tmp_path / "assumed", ExportOrder((Protocol.of("se"),)))
     export_dicom(replace(maps, provenance={"protocols": "known"}), tmp_path / "known")
     for folder, marked in (("assumed", True), ("known", False)):
         for file in (tmp_path / folder).glob("*[TD]*.dcm"):
@@ -56,7 +57,7 @@ def test_assumed_protocols_are_said_in_every_series(maps: TissueMaps, tmp_path: 
 
 
 def test_exports_are_not_overwritten_unasked_nor_mixed(maps: TissueMaps, tmp_path: Path) -> None:
-    export_dicom(maps, tmp_path / "out", [Protocol.of("se")])
+    export_dicom(maps, tmp_path / "out", ExportOrder((Protocol.of("se"),)))
     with pytest.raises(ImageError, match="exists already"):
         export_dicom(maps, tmp_path / "out")
     export_dicom(maps, tmp_path / "out", overwrite=True)
@@ -84,7 +85,7 @@ def test_a_real_series_lends_patient_study_and_frame_of_reference(data: Callable
     image = reader.Execute()
     voxels = sitk.GetArrayFromImage(image)
     maps = toy(image, voxels > np.percentile(voxels, 60))
-    export_dicom(maps, tmp_path / "out", [Protocol.of("tse")], source)
+    export_dicom(maps, tmp_path / "out", ExportOrder((Protocol.of("tse"),), source))
     original = pydicom.dcmread(next(source.glob("*.dcm")), stop_before_pixels=True)
     for file in ("tse_0001.dcm", "T1.dcm"):
         written = pydicom.dcmread(tmp_path / "out" / file, stop_before_pixels=True)
@@ -96,5 +97,5 @@ def test_a_real_series_lends_patient_study_and_frame_of_reference(data: Callable
     away = sitk.Image(image)
     away.SetOrigin(np.add(image.GetOrigin(), 5000.0).tolist())
     with pytest.raises(ImageError, match="outside the source"):
-        export_dicom(toy(away, maps.mask), tmp_path / "away", source=source)
+        export_dicom(toy(away, maps.mask), tmp_path / "away", ExportOrder(source=source))
     assert not (tmp_path / "away").exists()

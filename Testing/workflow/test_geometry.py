@@ -21,6 +21,7 @@ from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.estimation import head_voxels
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from Testing.imaging.phantoms import grid, rotation
 
@@ -43,7 +44,7 @@ def estimate(images: Images, thickness: Mapping[str, float] | None = None, spaci
         Acquisition(name, volume_from_image(image), PROTOCOLS[name], slice_thickness_mm=(thickness or {}).get(name))
         for name, image in images.items()
     ]
-    return estimate_tissue_maps(inputs, register=False, prior="literature", spacing_mm=spacing_mm)
+    return estimate_tissue_maps(inputs, EstimateOrder(register=False, prior="literature", spacing_mm=spacing_mm))
 
 
 @cache

@@ -13,8 +13,10 @@ from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.imaging.intake.sidecar import read_sidecar
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.analysis.match import match_protocol
+from PhysMRISynthLib.workflow.cohort.data_set import Batch
 from PhysMRISynthLib.workflow.cohort.harmonise import complete_cohort, render_cohort, suffix_of
 from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT
+from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 from PhysMRISynthLib.workflow.rendering.render import render
 from Testing.workflow.cohorts import touch
 from Testing.workflow.map_folders import head, write_derivative_maps
@@ -40,7 +42,7 @@ def test_every_visit_gets_the_same_contrast_and_a_broken_one_stops_nothing(tmp_p
     (maps / "sub-02" / "anat" / "sub-02_T2map.nii.gz").unlink()
     (maps / "sub-03" / "anat" / "sub-03_T1map.nii.gz").write_bytes(b"no image")
     out = tmp_path / "out"
-    rows = render_cohort(maps, out, [FLAIR, "synthetic-dir"], jobs=2)
+    rows = render_cohort(maps, out, [RenderOrder(FLAIR), RenderOrder("synthetic-dir")], Batch(jobs=2))
     assert statuses(rows) == {"sub-01_ses-a": ESTIMATED, "sub-01_ses-b": ESTIMATED, "sub-02": FAILED, "sub-03": FAILED}
     path = out / "sub-01" / "ses-a" / "anat" / "sub-01_ses-a_desc-synthetic_FLAIR.nii.gz"
     expected = render(head().maps, protocol_from_spec(FLAIR), scale=1000.0)
@@ -51,9 +53,9 @@ def test_every_visit_gets_the_same_contrast_and_a_broken_one_stops_nothing(tmp_p
     page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count("<img") == 2 and "sub-02" in page and "sub-03" in page
     assert not list((out / "sub-02").rglob("*")) if (out / "sub-02").exists() else True
-    again = render_cohort(maps, out, [FLAIR, "synthetic-dir"])
+    again = render_cohort(maps, out, [RenderOrder(FLAIR), RenderOrder("synthetic-dir")])
     assert statuses(again)["sub-01_ses-a"] == KEPT and statuses(again)["sub-02"] == FAILED
-    other = render_cohort(maps, out, ["mprage"], participants=["01"])
+    other = render_cohort(maps, out, [RenderOrder("mprage")], Batch(participants=["01"]))
     assert set(statuses(other).values()) == {FAILED} and "other options" in other[0].reason
 
 
@@ -84,7 +86,7 @@ def test_a_visit_without_maps_is_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("specs", "told"), [(["epi"], "neither a preset"), (["mprage", "se,TR=500,TE=10"], "Two of the .* are T1w")])
 def test_protocols_that_cannot_be_are_refused_before_the_first_visit(specs: list[str], told: str, tmp_path: Path) -> None:
     with pytest.raises((ImageError, ProtocolError), match=told):
-        render_cohort(write_derivative_maps(tmp_path / "maps", "01"), tmp_path / "out", specs)
+        render_cohort(write_derivative_maps(tmp_path / "maps", "01"), tmp_path / "out", [RenderOrder(spec) for spec in specs])
     assert not (tmp_path / "out").exists()
 
 

@@ -15,9 +15,11 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError, ProtocolError
 from PhysMRISynthLib.imaging.intake.volumes import image_like, write_image
 from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition, read_acquisitions, read_header
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from Testing.imaging.dicom_folders import T1W, picture, write_series
 from Testing.imaging.phantoms import grid
 from Testing.mrml.dicom import classic
+from Testing.refusals import refused
 
 MPRAGE = {"RepetitionTime": 2.3, "EchoTime": 0.00298, "InversionTime": 0.9, "FlipAngle": 9, "MagneticFieldStrength": 3}
 OASIS = "subject_id,label,scan category,filename,MagneticFieldStrength,RepetitionTime,EchoTime,InversionTime,FlipAngle,SequenceName\n"
@@ -141,7 +143,7 @@ def test_notes_of_the_header_come_with_the_input(scan: Callable[..., Path]) -> N
     }
     for spec in (None, "mprage,TR=2300,TI=900"):
         (note,) = read_acquisition("t1w", scan("a", flair), spec).protocol.notes
-        assert "given as T1w, but SeriesDescription 't2_tirm_dark-fluid' tells FLAIR" in note
+        assert "given as T1w, but SeriesDescription 't2_tirm_dark-fluid' indicates FLAIR" in note
 
 
 # --- contrast agents and other modalities ---------------------------------------------------------------------------------------
@@ -158,10 +160,10 @@ def test_notes_of_the_header_come_with_the_input(scan: Callable[..., Path]) -> N
 )
 def test_a_t1w_after_a_contrast_agent_is_refused_unless_it_is_allowed(scan: Callable[..., Path], name: str, told: dict[str, Any]) -> None:
     path = scan(name, {**MPRAGE, **told})
-    for spec in (None, "mprage,TR=2300,TI=900"):
-        with pytest.raises(ImageError, match=rf"{name}.*after a contrast agent.*Use --allow-contrast-agent to accept it anyway"):
-            read_acquisitions({"t1w": path}, {"t1w": spec})
-        (forced,) = read_acquisitions({"t1w": path}, {"t1w": spec}, allow_contrast_agent=True)
+    for specs in ({}, {"t1w": "mprage,TR=2300,TI=900"}):
+        with refused(ImageError, rf"{name}.*after a contrast agent.*Use --allow-contrast-agent to accept it anyway"):
+            read_acquisitions({"t1w": path}, EstimateOrder(protocols=specs))
+        (forced,) = read_acquisitions({"t1w": path}, EstimateOrder(protocols=specs, allow_contrast_agent=True))
         assert "after a contrast agent" in forced.protocol.notes[0] and "maps are wrong where it went" in forced.protocol.notes[0]
 
 
@@ -198,7 +200,7 @@ def test_field_strengths_that_differ_are_refused_unless_one_is_given(scan: Calla
     inputs = [read_acquisition("t1w", scan(str(tesla), {**MPRAGE, "MagneticFieldStrength": tesla})) for tesla in (1.494, 2.89, "3")]
     assert field_strength_of(inputs[:1], None) == (1.5, "header")
     assert field_strength_of(inputs, 3.0) == (3.0, "command line")
-    with pytest.raises(EstimationError, match=r"state different field strengths \(1\.5, 2\.9, 3\.0 T\)\. Give --field-strength"):
+    with refused(EstimationError, r"state different field strengths \(1\.5, 2\.9, 3\.0 T\)\. Give --field-strength"):
         field_strength_of(inputs, None)
     with pytest.raises(ProtocolError, match="MagneticFieldStrength is 'strong'"):
         read_acquisition("t1w", scan("a", {**MPRAGE, "MagneticFieldStrength": "strong"}))

@@ -15,6 +15,7 @@ from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.workflow.analysis.measured_maps import Imported, checked, import_maps, read_measured, write_imported
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results.map_set import read_map_set
+from Testing.refusals import refused
 
 
 def head() -> TissueMaps:
@@ -100,7 +101,7 @@ def test_imported_maps_are_maps_for_everything_else(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"does not tell the unit of T1\. Give --t1-unit"):
+    with refused(ImageError, r"does not tell the unit of T1\. Give --t1-unit"):
         read_measured("T1", save(tmp_path / "a.nii.gz", head().t1 / 1000))
     with pytest.raises(ImageError, match="Neither T1 nor T2"):
         imported(tmp_path, PD=(head().pd, None))

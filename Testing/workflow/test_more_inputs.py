@@ -11,12 +11,13 @@ import pytest
 from physmrisynth_training.evaluation import inputs
 from physmrisynth_training.evaluation.plan import Plan
 from PhysMRISynthLib.cli import main
-from PhysMRISynthLib.errors import EstimationError
+from PhysMRISynthLib.errors import EstimationError, ProtocolError
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
-from PhysMRISynthLib.imaging.intake.volumes import write_image
+from PhysMRISynthLib.imaging.intake.volumes import volume_from_image, write_image
 from PhysMRISynthLib.physics.presets import protocol_from_spec
-from PhysMRISynthLib.workflow.estimation.estimate import Estimate
+from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.more_inputs import MORE_ROLES, read_more
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
@@ -33,11 +34,32 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_further_inputs_have_their_role_and_protocol(files: Path) -> None:
-    found = read_more([(role, files / f"{role}.nii.gz", SPECS[role]) for role in ("pdw", "t1w_2")], False, None)
+    found = read_more([(role, files / f"{role}.nii.gz", SPECS[role]) for role in ("pdw", "t1w_2")], EstimateOrder())
     assert [(a.name, a.protocol.sequence.name) for a in found] == [("pdw", "tse"), ("t1w_2", "spgr")]
-    assert set(MORE_ROLES) == {"pdw", "t1w_2", "t2w_2", "flair_2"}
+    assert set(MORE_ROLES) == {"pdw", "t1w_2", "t2w_2", "flair_2", "inv1", "inv2", "t2starw"}
     with pytest.raises(EstimationError, match="no further input"):
-        read_more([("t2star", files / "pdw.nii.gz", "se")], False, None)
+        read_more([("t2star", files / "pdw.nii.gz", "se")], EstimateOrder())
+
+
+@pytest.mark.parametrize("role, spec, told", [
+    ("t2starw", "tse", "T2\\* weighted gradient echo: its sequence is spgr, not tse"), ("inv1", "mp2rage", "its sequence is mp2rage_inv1"),
+    ("inv2", "mp2rage_inv1", "its sequence is mp2rage_inv2"),
+])  # fmt: skip
+def test_a_role_has_its_sequence(files: Path, role: str, spec: str, told: str) -> None:
+    with pytest.raises(ProtocolError, match=told):
+        read_more([(role, files / "pdw.nii.gz", spec)], False, None)
+
+
+def test_an_mp2rage_and_a_t2_star_weighted_image_are_fitted() -> None:
+    maps = small_head().maps
+    protocols = {"inv1": "mp2rage_inv1", "inv2": "mp2rage_inv2", "t2w": SPECS["t2w"], "t2starw": "spgr,TR=600,TE=20,FA=20"}
+    parsed = {role: protocol_from_spec(spec) for role, spec in protocols.items()}
+    images = simulate(maps, parsed, 100.0, 0.1, 1)
+    acquisitions = [Acquisition(role, volume_from_image(maps.image(image)), parsed[role]) for role, image in images.items()]
+    found = estimate_tissue_maps(acquisitions, prior="literature")
+    brain = small_head().brain_tissue()
+    for estimated, true in ((found.maps.t1, maps.t1), (found.maps.t2, maps.t2)):
+        assert np.median(np.abs(estimated[brain] / true[brain] - 1)) < 0.06
 
 
 def test_the_command_fits_them_beside_the_others(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,15 @@ import pytest
 import SimpleITK as sitk
 
 from PhysMRISynthLib.errors import WeightsError
-from PhysMRISynthLib.imaging.head.alignment import align
+from PhysMRISynthLib.imaging.head.alignment import Alignment, align
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
-from PhysMRISynthLib.network import inference, weights
+from PhysMRISynthLib.network import inference, manifest
 from PhysMRISynthLib.network.familiarity import Population
 from PhysMRISynthLib.network.vae import CLASSES
 from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedHead
+from PhysMRISynthLib.workflow.estimation.head_voxels import HeadVoxels
 from PhysMRISynthLib.workflow.estimation.network_prior import joined_with_atlas, network_prior, usable_weights
 from Testing.imaging.phantoms import grid, points
 
@@ -28,6 +30,12 @@ TISSUES = len(CLASSES) - 1
 def anywhere(mask: np.ndarray) -> np.ndarray:
     """An atlas that expects every tissue everywhere."""
     return np.full((TISSUES, mask.sum()), 255 // TISSUES, dtype=np.uint8)
+
+
+def head_of(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, atlas: np.ndarray) -> AlignedHead:
+    """A head of one input on the grid of its alignment, as the ``atlas`` has it."""
+    voxels = HeadVoxels(np.flatnonzero(mask), mask.shape, alignment.image.GetSpacing()[::-1], atlas, atlas)
+    return AlignedHead([acquisition], acquisition, 3.0, alignment.image, {"t1w": alignment}, mask, None, {}, voxels)  # type: ignore[arg-type]
 
 
 class _AnyWeights:
@@ -56,7 +64,7 @@ def test_probabilities_arrive_where_the_head_is(direction: np.ndarray, monkeypat
     acquisition = Acquisition("t1w", volume_from_image(image), Protocol.of("mprage"))
     voxels = sitk.GetArrayFromImage(image)
     mask = voxels > 0.05
-    found = network_prior(_AnyWeights(), [acquisition], {"t1w": align(image, image)}, image, mask, anywhere(mask), 3.0, "cpu")  # type: ignore[arg-type]
+    found = network_prior(_AnyWeights(), head_of(acquisition, align(image, image), mask, anywhere(mask)), "cpu")  # type: ignore[arg-type]
     assert found.fractions.shape == (len(CLASSES), mask.sum()) and found.fractions.dtype == np.uint8
     np.testing.assert_allclose(found.fractions[0] / 255.0, voxels[mask], atol=0.05)
     np.testing.assert_allclose(found.fractions.sum(axis=0, dtype=int), 255, atol=6)
@@ -73,7 +81,7 @@ def test_another_grid_is_looked_at_through_its_alignment(monkeypatch: pytest.Mon
     moved = type(alignment)(alignment.image, alignment.covered, turned, "rigid registration")
     voxels = sitk.GetArrayFromImage(reference)
     mask = voxels > 0.05
-    found = network_prior(_AnyWeights(), [acquisition], {"t1w": moved}, reference, mask, anywhere(mask), 3.0, "cpu")  # type: ignore[arg-type]
+    found = network_prior(_AnyWeights(), head_of(acquisition, moved, mask, anywhere(mask)), "cpu")  # type: ignore[arg-type]
     np.testing.assert_allclose(found.fractions[0] / 255.0, voxels[mask], atol=0.08)
 
 
@@ -87,7 +95,7 @@ def test_weights_that_know_their_heads_tell_how_far_this_one_is(monkeypatch: pyt
     }
     acquisition = Acquisition("t1w", volume_from_image(image), Protocol.of("mprage"))
     mask = sitk.GetArrayFromImage(image) > 0.05
-    found = network_prior(weights_with, [acquisition], {"t1w": align(image, image)}, image, mask, anywhere(mask), 3.0, "cpu")  # type: ignore[arg-type]
+    found = network_prior(weights_with, head_of(acquisition, align(image, image), mask, anywhere(mask)), "cpu")  # type: ignore[arg-type]
     assert found.distances is not None and found.distances.together is None
     assert found.distances.inputs == pytest.approx([2.5]) and found.distances.tissues > 0
 
@@ -121,7 +129,7 @@ def test_the_network_is_asked_about_the_brain_alone(monkeypatch: pytest.MonkeyPa
     place[:, 40:60, 30:60, 20:60] = 0
     place[0, 40:60, 30:60, 20:60] = 255
     atlas = place.reshape(TISSUES, -1)
-    found = network_prior(_AnyWeights(), [acquisition], {"t1w": align(image, image)}, image, mask, atlas, 3.0, "cpu")  # type: ignore[arg-type]
+    found = network_prior(_AnyWeights(), head_of(acquisition, align(image, image), mask, atlas), "cpu")  # type: ignore[arg-type]
     assert all(abs(n - extent) <= 3 for n, extent in zip(asked[0], (38 + 24, 58 + 24, 78 + 24), strict=True))
     outside = ~(place[0] > 0).ravel() & (found.fractions[0] <= 2) & (found.fractions[-1] == 0)
     assert outside.mean() > 0.8
@@ -129,7 +137,7 @@ def test_the_network_is_asked_about_the_brain_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_weights_auto_is_the_literature_and_network_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "shipped_weights", lambda: None)
+    monkeypatch.setattr(manifest, "shipped_weights", lambda: None)
     assert usable_weights("auto") is None and usable_weights("literature") is None
     with pytest.raises(WeightsError, match="No network weights are installed"):
         usable_weights("network")

@@ -18,10 +18,11 @@ from PhysMRISynthLib.physics.presets import Preset, adapted, load_presets
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.inputs import read_acquisitions
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.tissue_medians import medians_by_tissue, outer_medians
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.head_points import head_points, published_points
-from PhysMRISynthLib.workflow.tissue_values import drawn_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import maps_of, sampled_values
 
 NULLING = [preset for preset in load_presets().values() if preset.null]
 DARK = 0.05
@@ -37,7 +38,7 @@ def simulated(field_strength: float, seed: int) -> KnownHead:
     tissue = small_head(field_strength).tissue
     rng = np.random.default_rng(seed)
     fractions = (np.arange(len(tissue_table()) + 1)[:, None, None, None] == tissue).astype(np.float32)
-    return KnownHead(maps_of(fractions, drawn_values(field_strength, rng), rng), tissue)
+    return KnownHead(maps_of(fractions, sampled_values(field_strength, rng), rng), tissue)
 
 
 def with_report(maps: TissueMaps, tissue: np.ndarray, field_strength: float) -> TissueMaps:
@@ -94,8 +95,8 @@ def test_null_presets_null_in_the_sample_patients(patient: str, data: Callable[[
     strength, spacing, specs = PATIENTS[patient]
     folder = data(f"real/{patient}")
     files = {role: folder / f"{role}.nii.gz" for role in specs}
-    images = read_acquisitions(files, specs)
-    estimate = estimate_tissue_maps(images, register=False, field_strength=strength, prior="literature", spacing_mm=spacing)
+    images = read_acquisitions(files, EstimateOrder(protocols=specs))
+    estimate = estimate_tissue_maps(images, EstimateOrder(field_strength=strength, register=False, prior="literature", spacing_mm=spacing))
     maps = with_report(estimate.maps, np.where(estimate.brain, estimate.tissue, 255), strength)
     points = head_points(maps)
     for preset in NULLING:

@@ -11,7 +11,9 @@ import SimpleITK as sitk
 from PhysMRISynthLib.imaging.head.alignment import align
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedInputs
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.receive_field import strong_fields
 from PhysMRISynthLib.workflow.estimation.verdict import Level
 from PhysMRISynthLib.workflow.examples.small_head import small_head
@@ -29,7 +31,7 @@ def head() -> KnownHead:
 @cache
 def estimated(strength: float, roles: tuple[str, ...]) -> Estimate:
     scans = coil_field(strength)(clean_scans(head()), head())
-    return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), prior="literature")
+    return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), EstimateOrder(prior="literature"))
 
 
 def told(found: Estimate) -> list[str]:
@@ -63,4 +65,4 @@ def test_an_atlas_that_does_not_quite_fit_is_not_taken_for_a_field(nod: float, s
     alignments = {a.name: align(a.volume.image, grid) for a in inputs}
     centre = grid.TransformContinuousIndexToPhysicalPoint([24.5, 29.5, 24.5])
     placement = AtlasPlacement(sitk.Euler3DTransform(centre, np.deg2rad(nod), 0.0, 0.0, (0.0, shift, 0.0)), False, 1.0)
-    assert set(strong_fields(inputs, alignments, placement, head().maps.mask, grid, 3.0)) == expected
+    assert set(strong_fields(AlignedInputs(inputs, inputs[0], 3.0, grid, alignments, head().maps.mask), placement)) == expected

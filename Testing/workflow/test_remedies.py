@@ -15,14 +15,17 @@ import PhysMRISynthLib
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisition
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results.outputs import whole_folder
+from Testing.refusals import refused
 from Testing.validation.defects import acquisitions, clean_scans, in_brain, moved
 from Testing.workflow.remedies import TROUBLES, Trouble, written
 
 LIBRARY = Path(PhysMRISynthLib.__file__).parent
-FILES = ("imaging/volumes", "imaging/nifti", "imaging/acquisition", "imaging/header_protocol", "imaging/sequence_family", "imaging/sidecar",
-         "imaging/contrast_agent", "imaging/alignment", "workflow/inputs", "workflow/input_checks")  # fmt: skip
+FILES = ("imaging/intake/volumes", "imaging/intake/nifti", "imaging/intake/acquisition", "headers/header_protocol",
+         "headers/sequence_family", "imaging/intake/sidecar", "headers/contrast_agent", "imaging/head/alignment",
+         "workflow/estimation/inputs", "workflow/estimation/input_checks")  # fmt: skip
 """Where inputs are read and refused."""
 VERB = re.compile(r"\b(Give|Check|Export|Convert|Choose|Correct|Rename|Copy|Resample|Look)\b")
 FOLLOWED_ELSEWHERE = {
@@ -52,7 +55,7 @@ FOLLOWED_ELSEWHERE = {
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.told)
 def test_the_remedy_works(trouble: Trouble, tmp_path: Path) -> None:
-    with pytest.raises(PhysMRISynthError, match=re.escape(trouble.told)):
+    with refused(PhysMRISynthError, re.escape(trouble.told)):
         trouble.happen(tmp_path)
     trouble.remedy(tmp_path)
 
@@ -92,7 +95,7 @@ def test_a_field_strength_in_other_words_is_understood(tmp_path: Path, stated: o
 
 
 def test_of_two_runs_into_one_folder_the_first_one_that_ends_counts(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"Another run has written into .* Choose another --out"), whole_folder(tmp_path, False) as late:
+    with refused(ImageError, r"Another run has written into .* Choose another --out"), whole_folder(tmp_path, False) as late:
         (late / "T1.txt").write_text("late")
         with whole_folder(tmp_path, False) as early:
             (early / "T1.txt").write_text("early")
@@ -104,7 +107,7 @@ def test_of_two_runs_into_one_folder_the_first_one_that_ends_counts(tmp_path: Pa
 
 
 def estimated(scans: dict[str, sitk.Image], register: bool | None = None) -> Estimate:
-    return estimate_tissue_maps(acquisitions(scans), prior="literature", register=register)
+    return estimate_tissue_maps(acquisitions(scans), EstimateOrder(register=register, prior="literature"))
 
 
 def reasons(found: Estimate) -> str:
@@ -114,7 +117,7 @@ def reasons(found: Estimate) -> str:
 def test_moved_inputs_whose_registration_was_forbidden_are_registered_when_it_is_allowed() -> None:
     head = small_head()
     scans = dict(moved(9.0, 4.0, "t2w")(clean_scans(head, seed=1), head))
-    assert "Register the inputs with --register" in reasons(estimated(scans, register=False))
+    assert "registration was forbidden. Register the inputs" in reasons(estimated(scans, register=False))
     assert "mm from its place" not in reasons(estimated(scans, register=True))
 
 

@@ -18,25 +18,23 @@ from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, atlas_on_grid
 from PhysMRISynthLib.imaging.head.midline import Midline
 from PhysMRISynthLib.imaging.tissue_maps import read_tissue_maps
-from PhysMRISynthLib.network import weights as weights_module
 from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.sampling.sample import (
-    DECISION,
+    SHARPENING,
     STAGE,
-    Order,
     Sampler,
     _midline,
-    decided,
     installed_sampler,
     sampled_heads,
+    sharpened,
     write_samples,
 )
-from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import TissueValues, maps_of, sampled_values
 from PhysMRISynthLib.workflow.worker import child, exchange
-from PhysMRISynthLib.workflow.worker.jobs import SampleJob
 from PhysMRISynthLib.workflow.worker.remaining_time import SAMPLE_SECONDS
 from Testing.network.tiny_sampler import TINY, installed, tiny_model
 
@@ -51,7 +49,7 @@ WHITE, FLUID, FAT, BONE, AIR = (NAMES.index(name) for name in ("white_matter", "
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "resources"
     folder.mkdir()
-    monkeypatch.setattr(weights_module, "MANIFEST", installed(folder))
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", installed(folder))
     return folder
 
 
@@ -60,8 +58,8 @@ def sampler(shipped: Path) -> Sampler:
     return installed_sampler()
 
 
-def order(**options: object) -> Order:
-    return Order(**{"steps": 2, "precision": "32-true", "device": "cpu", "attempts": 1, **options})  # type: ignore[arg-type]
+def order(**options: object) -> SampleOrder:
+    return SampleOrder(**{"steps": 2, "precision": "32-true", "device": "cpu", "attempts": 1, **options})  # type: ignore[arg-type]
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------------
@@ -109,7 +107,7 @@ def test_air_is_dark_and_so_is_what_is_not_the_head() -> None:
     island[0:2, 0:2, 0:2] = True
     some, little = (fractions(inside.shape, white_matter=share, air=1.0 - share) for share in (0.8, 0.3))
     found = np.where(inside | island, some, little)
-    maps = maps_of(found, drawn_values(3.0, np.random.default_rng(1)), np.random.default_rng(1))
+    maps = maps_of(found, sampled_values(3.0, np.random.default_rng(1)), np.random.default_rng(1))
     np.testing.assert_array_equal(maps.mask, head)
     for voxels in (maps.pd, maps.t1, maps.t2):
         assert (voxels[~head] == 0).all() and (voxels[head] > 0).all()
@@ -134,14 +132,14 @@ def test_texture_is_smooth_and_of_the_tissues_spread() -> None:
 
 
 def test_heads_differ_as_people_do() -> None:
-    drawn = np.stack([drawn_values(3.0, np.random.default_rng(n)).theta for n in range(300)])
+    drawn = np.stack([sampled_values(3.0, np.random.default_rng(n)).theta for n in range(300)])
     table = tissue_table(3.0)
     spread = np.stack([tissue.between_heads for tissue in table])
     np.testing.assert_allclose(drawn.mean(axis=0)[:-1], np.stack([t.theta for t in table]), atol=0.08)
     np.testing.assert_allclose(drawn.std(axis=0)[:-1], spread, rtol=0.15)
     lesion, white = np.exp(drawn[:, -1]), np.exp(drawn[:, WHITE])
     assert (lesion > white).all() and ((lesion / white)[:, 1] <= 1.8001).all()
-    assert drawn_values(1.5, np.random.default_rng(0)).report()["white_matter"]["T1"] < 800
+    assert sampled_values(1.5, np.random.default_rng(0)).report()["white_matter"]["T1"] < 800
 
 
 # --- heads ----------------------------------------------------------------------------------------------------------------------
@@ -167,23 +165,23 @@ def test_a_drawn_head_is_surer_than_the_decoder(sampler: Sampler) -> None:
     """Where tissue is one, the same is the likeliest, what was certain stays so, and fractions are fractions."""
     likely = np.random.default_rng(0).dirichlet(np.ones(CLASSES), 5).T.astype(np.float16)  # five slabs, each all the same
     likely[:, 0] = np.eye(CLASSES)[WHITE]
-    found = decided(np.repeat(likely, 4, axis=1)[:, :, None, None] * np.ones((1, 1, 6, 5), np.float16))
+    found = sharpened(np.repeat(likely, 4, axis=1)[:, :, None, None] * np.ones((1, 1, 6, 5), np.float16))
     assert found.dtype == likely.dtype and found.shape == (CLASSES, 20, 6, 5)
     np.testing.assert_allclose(found.sum(axis=0, dtype=np.float64), 1.0, atol=5e-3)
     within = found[:, 1::4, 2, 2]  # beside its like
-    np.testing.assert_allclose(within, likely.astype(float) ** DECISION / (likely.astype(float) ** DECISION).sum(axis=0), atol=2e-3)
+    np.testing.assert_allclose(within, likely.astype(float) ** SHARPENING / (likely.astype(float) ** SHARPENING).sum(axis=0), atol=2e-3)
     np.testing.assert_array_equal(within[:, 0], likely[:, 0])
-    assert sampler.head(order()).report["sampled"]["decision"] == DECISION
+    assert sampler.head(order()).report["sampled"]["decision"] == SHARPENING
 
 
 def test_a_drawn_head_has_no_checkerboard() -> None:
     """What alternates from voxel to voxel is nobody's anatomy; the border of two tissues stays where it is."""
     odd = np.indices((8, 8, 8)).sum(axis=0) % 2
     one = np.where(odd, 0.9, 0.3)
-    found = decided(np.stack([one, 1.0 - one]).astype(np.float32))
+    found = sharpened(np.stack([one, 1.0 - one]).astype(np.float32))
     np.testing.assert_allclose(found[:, 1:-1, 1:-1, 1:-1], found[:, 4:5, 4:5, 4:5] * np.ones((1, 6, 6, 6)), atol=1e-5)
     border = np.broadcast_to(np.arange(8) < 4, (8, 8, 8)).astype(np.float32)
-    sides = decided(np.stack([border, 1.0 - border]))[0]
+    sides = sharpened(np.stack([border, 1.0 - border]))[0]
     np.testing.assert_array_equal(sides > 0.5, border > 0.5)
     assert sides[..., 3].min() > 0.95
 
@@ -242,7 +240,7 @@ def test_what_is_looked_at_is_the_head_as_it_was_drawn() -> None:
 
 def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
     told: list[float] = []
-    heads = list(sampled_heads(sampler, order(seed=8), 2, told.append))
+    heads = list(sampled_heads(sampler, order(seed=8, count=2), told.append))
     assert [head.report["sampled"]["seed"] for head in heads] == [8, 9]
     np.testing.assert_array_equal(heads[1].maps.t1, sampler.head(order(seed=9)).maps.t1)
     assert told == sorted(told) and told[-1] == pytest.approx(1)
@@ -258,14 +256,14 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
             raise _Stop
 
     with pytest.raises(_Stop):
-        write_samples(sampler, order(), 2, tmp_path / "out", progress=stop)
+        write_samples(sampler, order(count=2), tmp_path / "out", progress=stop)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
     images = {f"{name}.nii.gz" for name in ("PD", "T1", "T2", "mask", "tissues")}
     assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == images | {"report.json", "tissues.tsv"}
     before = (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes()
     (tmp_path / "out" / "sample_0001").rename(tmp_path / "out" / "sample_0002")
     with pytest.raises(ImageError, match="exists already"):
-        write_samples(sampler, order(seed=3), 2, tmp_path / "out", progress=stop)  # which is not reached
+        write_samples(sampler, order(seed=3, count=2), tmp_path / "out", progress=stop)  # which is not reached
     (tmp_path / "out" / "sample_0002").rename(tmp_path / "out" / "sample_0001")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
     assert (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes() == before
@@ -277,7 +275,7 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
         ({"steps": 0}, "from 1 to 1000"),
         ({"steps": 1001}, "from 1 to 1000"),
         ({"attempts": 0}, "attempts must be from 1 to 50"),
-        ({"attempt": 0}, "the first of them 1 or more"),
+        ({"attempt": 0}, "first attempt must be 1 or more"),
         ({"seed": -1}, "0 or more"),
         ({"renewal": 1.5}, "from 0 to 1, not 1.5"),
         ({"renewal": float("nan")}, "from 0 to 1, not nan"),
@@ -327,7 +325,7 @@ def test_the_command_writes_maps_that_can_be_rendered(shipped: Path, tmp_path: P
 
 
 def test_without_weights_the_command_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(weights_module, "MANIFEST", tmp_path / "weights.json")
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", tmp_path / "weights.json")
     assert main(["sample", "--out", str(tmp_path / "heads")]) == 2
     assert "No weights for sampling are installed" in capsys.readouterr().err and not (tmp_path / "heads").exists()
 
@@ -340,12 +338,20 @@ def test_the_worker_samples_and_keeps_the_model(shipped: Path, tmp_path: Path, m
     for turn in range(2):
         folder = tmp_path / f"job {turn}"
         folder.mkdir()
-        exchange.write_job(SampleJob(6, 2, 2, {"lesion_load": 1.0}, "cpu"), folder)
+        exchange.write_job(SampleOrder(6, count=2, steps=2, condition={"lesion_load": 1.0}, device="cpu"), folder)
         handler(folder, lambda stage, fraction: told.append((stage, fraction)))
         kept = kept or handler._sampler
         results = exchange.read_results(folder)
         assert [result.report["sampled"]["seed"] for result in results] == [6, 7] and handler._sampler is kept
         assert results[0].fits == results[0].residuals == {} and results[0].maps.mask.any()
+    again = tmp_path / "attempt 3"
+    again.mkdir()
+    exchange.write_job(order(seed=6, attempt=3), again)
+    handler(again, lambda stage, fraction: None)
+    (third,), asked = exchange.read_results(again), installed_sampler().head(order(seed=6, attempt=3))
+    assert third.report["sampled"]["attempt"] == 3 and third.report["order"] == asked.report["order"]
+    np.testing.assert_array_equal(third.maps.t1, asked.maps.t1)
+    assert not np.array_equal(third.maps.t1, results[0].maps.t1)
     assert {stage for stage, _ in told} == set(SAMPLE_SECONDS) and STAGE in SAMPLE_SECONDS
     (shipped / "weights.json").unlink()
     with pytest.raises(WeightsError, match="No weights for sampling"):

@@ -12,7 +12,8 @@ from PhysMRISynthLib.imaging.head.head_volumes import head_volumes
 from PhysMRISynthLib.imaging.head.midline import Midline
 from PhysMRISynthLib.physics.tissues import acceptance_ranges
 from PhysMRISynthLib.workflow.rendering.render import render
-from PhysMRISynthLib.workflow.sampling.sample import Order, SampledHead, Sampler, installed_sampler
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import SampledHead, Sampler, installed_sampler
 
 STEPS = 15
 
@@ -24,7 +25,7 @@ def sampler() -> Sampler:
 
 @pytest.fixture(scope="module")
 def head(sampler: Sampler) -> SampledHead:
-    return sampler.head(Order(1, STEPS))
+    return sampler.head(SampleOrder(1, STEPS))
 
 
 def test_its_volumes_and_tissues_are_those_of_people(head: SampledHead) -> None:
@@ -51,12 +52,12 @@ def test_its_midline_is_whole(head: SampledHead) -> None:
 @pytest.fixture(scope="module")
 def again(sampler: Sampler, head: SampledHead) -> Anatomy:
     """The attempt that the head's report names, drawn once more."""
-    return anatomy_of("again", sampler.drawn(Order(1, STEPS, attempt=head.report["sampled"]["attempt"], attempts=1)).fractions, 1)
+    return anatomy_of("again", sampler.drawn(SampleOrder(1, STEPS, attempt=head.report["sampled"]["attempt"], attempts=1)).fractions, 1)
 
 
 @pytest.fixture(scope="module")
 def other(sampler: Sampler) -> Anatomy:
-    return anatomy_of("other", sampler.drawn(Order(2, STEPS, attempts=1)).fractions, 2)
+    return anatomy_of("other", sampler.drawn(SampleOrder(2, STEPS, attempts=1)).fractions, 2)
 
 
 def test_the_same_seed_and_attempt_give_the_same_head(again: Anatomy, head: SampledHead) -> None:
@@ -73,5 +74,5 @@ def test_its_halves_mirror_each_other_and_seeds_do_not(again: Anatomy, other: An
 
 @pytest.mark.parametrize("wanted", [950.0, 1350.0])
 def test_a_head_has_the_volumes_that_were_asked_for(wanted: float, sampler: Sampler) -> None:
-    drawn = sampler.drawn(Order(3, STEPS, {"brain_volume": wanted}, attempts=1))
+    drawn = sampler.drawn(SampleOrder(3, STEPS, {"brain_volume": wanted}, attempts=1))
     assert head_volumes(drawn.fractions.argmax(axis=0).astype(np.uint8)).brain == pytest.approx(wanted, rel=0.12)

@@ -20,6 +20,7 @@ from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.verdict import Level
 from PhysMRISynthLib.workflow.examples.example import example_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
@@ -44,10 +45,10 @@ def _scan() -> dict[str, np.ndarray]:
     return simulate(_head().maps, PROTOCOLS, snr=100, field=0.2, seed=9)
 
 
-def _estimate(images: dict[str, np.ndarray], protocols: dict[str, Protocol] = PROTOCOLS) -> Estimate:
+def _estimate(images: dict[str, np.ndarray], protocols: dict[str, Protocol] = PROTOCOLS, prior: str = "network") -> Estimate:
     grid = _head().maps.grid
     inputs = [Acquisition(name, volume_from_image(image_like(v.astype(np.float32), grid)), protocols[name]) for name, v in images.items()]
-    return estimate_tissue_maps(inputs, prior="network")
+    return estimate_tissue_maps(inputs, EstimateOrder(prior=prior))
 
 
 def _ct() -> np.ndarray:
@@ -76,7 +77,7 @@ def test_an_ordinary_head_is_familiar_to_the_network() -> None:
 
 
 def test_a_head_upside_down_is_warned_about() -> None:
-    found = _estimate({name: voxels[::-1, ::-1] for name, voxels in _scan().items()})
+    found = _estimate({name: voxels[::-1, ::-1] for name, voxels in _scan().items()}, prior="literature")
     assert found.applicability.parts["unlike_atlas"]["all"] > 1
     assert any("do not lie where a brain has them" in warning for warning in found.warnings)
 
@@ -96,7 +97,7 @@ def test_an_image_after_a_contrast_agent_is_not_passed_in_silence(data: Callable
     """The agent shows in few voxels of a brain without its vessels and meninges."""
     specs = {"t1w": "ir,TR=2000,TE=20,TI=800", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
     files = {role: data(f"real/mni_patient07/{'t1w_gd' if role == 't1w' else role}.nii.gz") for role in specs}
-    inputs = [read_acquisition(role, files[role], spec, allow_contrast_agent=True) for role, spec in specs.items()]
-    found = estimate_tissue_maps(inputs, prior="network")
+    inputs = [read_acquisition(role, files[role], spec, EstimateOrder(allow_contrast_agent=True)) for role, spec in specs.items()]
+    found = estimate_tissue_maps(inputs, EstimateOrder(prior="network"))
     assert found.applicability.score > 1
     assert found.verdict.level is not Level.GOOD

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -10,7 +13,9 @@ from PhysMRISynthLib.imaging.head.alignment import align
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
-from PhysMRISynthLib.workflow.estimation.estimate import HeadVoxels, _observation
+from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedHead
+from PhysMRISynthLib.workflow.estimation.estimate import observation_of
+from PhysMRISynthLib.workflow.estimation.head_voxels import HeadVoxels
 
 
 @pytest.mark.parametrize("stripped", [True, False])
@@ -19,14 +24,16 @@ def test_enclosed_zeros_are_data_and_those_outside_are_not(stripped: bool) -> No
     brain[4:20, 4:20, 4:20] = True
     fluid = np.zeros_like(brain)
     fluid[10:14, 10:14, 10:14] = True
-    voxels = np.random.default_rng(0).uniform(100.0, 110.0, brain.shape).astype(np.float32) * (brain & ~fluid)
-    image = sitk.GetImageFromArray(voxels)
+    shown = np.random.default_rng(0).uniform(100.0, 110.0, brain.shape).astype(np.float32) * (brain & ~fluid)
+    image = sitk.GetImageFromArray(shown)
     image.SetSpacing((6.0, 6.0, 6.0))
     everywhere = np.ones_like(brain)
     index = np.arange(brain.size)
     nothing = np.zeros((1, brain.size), dtype=np.uint8)
-    head = HeadVoxels(index, (24, 24, 24), (6.0, 6.0, 6.0), nothing, nothing)
+    voxels = HeadVoxels(index, (24, 24, 24), (6.0, 6.0, 6.0), nothing, nothing)
     acquisition = Acquisition("t1w", volume_from_image(image), Protocol.of("mprage"))
-    covered = _observation(acquisition, align(image, image), everywhere, head, stripped).covered.reshape(brain.shape)
+    placement: Any = SimpleNamespace(skull_stripped=stripped)
+    head = AlignedHead([acquisition], acquisition, 3.0, image, {"t1w": align(image, image)}, everywhere, placement, {}, voxels)
+    covered = observation_of(head, acquisition).covered.reshape(brain.shape)
     assert covered[fluid].all() and covered[brain].all()
     assert not covered[~brain].any()  # zeros that reach the image's faces: cut away, or beyond what was scanned

@@ -12,6 +12,7 @@ from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.intake.volumes import read_volume
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.verdict import Level
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results.outputs import save_estimate
@@ -25,7 +26,7 @@ WITHIN_TWO_SD = 0.9
 def estimated(anatomy: str, roles: tuple[str, ...] = ROLES) -> tuple[Anatomy, Estimate]:
     known = ANATOMIES[anatomy](known_head(4.0) if anatomy == "newborn" else small_head())  # whose skin reaches the image's faces
     scans = clean_scans(known.head)
-    return known, estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), prior="literature")
+    return known, estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), EstimateOrder(prior="literature"))
 
 
 def held(known: Anatomy, found: Estimate, where: np.ndarray) -> dict[str, float]:
@@ -46,7 +47,7 @@ def test_a_region_that_is_no_tissue_is_marked_and_its_sds_hold_the_truth(anatomy
 
 def test_the_region_is_written_beside_the_maps(tmp_path: Path) -> None:
     _, found = estimated("tumour")
-    save_estimate(found, [], 3.0, tmp_path)
+    save_estimate(found, tmp_path)
     assert found.unfamiliar is not None
     assert (read_volume(tmp_path / "unfamiliar.nii.gz").voxels > 0).sum() == found.unfamiliar.sum()
 

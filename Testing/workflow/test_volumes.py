@@ -35,17 +35,55 @@ def test_mixtures_are_taken_apart() -> None:
     true = np.random.default_rng(3).dirichlet([0.5, 0.5, 0.5], 500).T
     maps = mixed(true)
     everywhere, unknown = np.ones(maps.pd.shape, dtype=bool), np.full(maps.pd.shape, 255, dtype=np.uint8)
-    found = tissue_fractions(maps, unknown, everywhere, 3.0)
+    found = tissue_fractions(maps, unknown, everywhere, 3.0).values
     rows = [NAMES.index(name) for name in ("white_matter", "cortex", "csf")]
     assert np.abs(found[rows] - true).max() < 2e-3
     assert found.sum(axis=0) == pytest.approx(1.0, abs=1e-5)
+
+
+def ball(nucleus: float = 0.0, noise: float = 0.0) -> tuple[TissueMaps, np.ndarray, dict[str, float]]:
+    """Maps in voxels of 2 mm of a ball of white matter in cortex in fluid in bone, with a nucleus in the middle perhaps, the share of brain
+    in each voxel, and the true volumes (ml)."""
+    side = 24
+    radius = np.sqrt(sum((axis - side + 0.5) ** 2 for axis in np.indices((2 * side,) * 3)))
+    layers = (("deep_grey", nucleus), ("white_matter", 12.0), ("cortex", 17.0), ("csf", 20.3))
+    amounts, brain, true = np.zeros((3, side, side, side)), np.zeros((side,) * 3), {}
+    inner = 0.0
+    for name, outer in layers:
+        share = ((radius >= inner) & (radius < outer)).reshape(side, 2, side, 2, side, 2).mean(axis=(1, 3, 5))
+        pd, t1, t2 = np.exp(tissue_table()[NAMES.index(name)].theta)
+        amounts += np.array([pd, pd / t1, pd / t2])[:, None, None, None] * share
+        brain, true[name], inner = brain + share, float(share.sum()) * 0.008, outer
+    rng = np.random.default_rng(5)
+    water, r1, r2 = amounts * np.exp(noise * rng.standard_normal(amounts.shape)) + 1e-9
+    grid = sitk.Image([side] * 3, sitk.sitkFloat32)
+    grid.SetSpacing([2.0] * 3)
+    maps = TissueMaps(*(v.astype(np.float32) for v in (water, water / r1, water / r2)), np.ones(water.shape, dtype=bool), grid)
+    return maps, brain, true
+
+
+def test_the_surface_of_the_brain_counts_by_what_of_it_is_brain() -> None:
+    maps, share, true = ball()
+    brain = share > 0.7  # a mask that is too small
+    found = tissue_fractions(maps, np.full(brain.shape, 255, dtype=np.uint8), brain, 3.0)
+    for name in ("white_matter", "cortex", "csf"):
+        assert found.of(NAMES.index(name)).sum(dtype=float) * 0.008 == pytest.approx(true[name], rel=0.01), name
+    assert np.abs(found.values.sum(axis=0) - share[found.where]).max() < 1e-3
+
+
+def test_a_nucleus_of_no_certain_class_is_not_taken_for_white_matter_and_cortex() -> None:
+    maps, share, true = ball(nucleus=6.0, noise=0.01)
+    radius = np.sqrt(sum((axis - 11.5) ** 2 for axis in np.indices(share.shape)))
+    tissue = np.where(radius < 1, NAMES.index("deep_grey"), np.where((radius > 6.5) & (radius < 8), NAMES.index("cortex"), 255))
+    found = tissue_fractions(maps, tissue.astype(np.uint8), share > 0.5, 3.0)
+    assert found.of(NAMES.index("deep_grey")).sum(dtype=float) * 0.008 == pytest.approx(true["deep_grey"], rel=0.05)
 
 
 def test_fractions_are_possible_whatever_the_maps_say() -> None:
     rng = np.random.default_rng(4)
     maps = mixed(rng.dirichlet([1.0, 1.0, 1.0], 300).T)
     wild = replace(maps, pd=maps.pd * np.float32(1.4), t2=(maps.t2 * rng.uniform(0.2, 4.0, maps.t2.shape)).astype(np.float32))
-    found = tissue_fractions(wild, np.full(maps.pd.shape, 255, dtype=np.uint8), np.ones(maps.pd.shape, dtype=bool), 3.0)
+    found = tissue_fractions(wild, np.full(maps.pd.shape, 255, dtype=np.uint8), np.ones(maps.pd.shape, dtype=bool), 3.0).values
     assert found.min() >= 0.0 and found.sum(axis=0) == pytest.approx(1.0, abs=1e-5)
 
 

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import client as module
 from PhysMRISynthLib.workflow.worker import exchange
 from PhysMRISynthLib.workflow.worker.client import Client
-from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Progress, Result, SampleJob, WorkerBusy
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Progress, Result, WorkerBusy
 from PhysMRISynthLib.workflow.worker.remaining_time import USUAL_SECONDS, Pace
 from Testing.workflow.tiny_worker import tiny_acquisition, tiny_result
 
-JOB = SampleJob(1)
+JOB = SampleOrder(1)
 
 
 class FakeChild:
@@ -81,7 +83,7 @@ class Bench:
     def to_the_end(self) -> list[Event]:
         return self.poll_until(lambda events: not self.client.busy)
 
-    def begin(self, job: SampleJob | EstimateJob = JOB) -> Path:
+    def begin(self, job: SampleOrder | EstimateJob = JOB) -> Path:
         """Start a job and wait until the child has it; its folder."""
         before = sum(len(child.sent) for child in self.children)
         self.client.start(job)
@@ -100,11 +102,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 def test_a_job_from_start_to_result(bench: Bench) -> None:
-    folder = bench.begin(EstimateJob([tiny_acquisition()], prior="literature"))
+    folder = bench.begin(EstimateJob([tiny_acquisition()], EstimateOrder(prior="literature")))
     assert bench.client.busy
     assert bench.child.sent == [{"do": "estimate", "id": 1, "folder": str(folder)}]
     read = exchange.read_job(folder)
-    assert isinstance(read, EstimateJob) and read.prior == "literature"
+    assert isinstance(read, EstimateJob) and read.order.prior == "literature"
     bench.child.says("progress", stage="align", fraction=0.5)
     (progress,) = bench.client.poll()
     assert isinstance(progress, Progress) and (progress.stage, progress.fraction) == ("align", 0.5)
@@ -371,7 +373,7 @@ def test_the_time_that_remains_is_learnt_from_the_time_that_passed() -> None:
 def test_the_networks_stages_count_only_where_it_may_run(bench: Bench) -> None:
     overall = {}
     for prior in ("literature", "auto"):
-        bench.begin(EstimateJob([tiny_acquisition()], prior=prior))
+        bench.begin(EstimateJob([tiny_acquisition()], EstimateOrder(prior=prior)))
         bench.child.says("progress", stage="fit voxels", fraction=0.0)
         (progress,) = bench.client.poll()
         overall[prior] = progress.overall  # type: ignore[union-attr]

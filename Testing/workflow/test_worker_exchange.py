@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import exchange
-from PhysMRISynthLib.workflow.worker.jobs import EstimateJob, SampleJob
+from PhysMRISynthLib.workflow.worker.jobs import EstimateJob
 from Testing.workflow.tiny_worker import SHAPE, tiny_acquisition, tiny_result
 
 
 def test_an_estimates_job_arrives_as_it_was(tmp_path: Path) -> None:
     whole = replace(tiny_acquisition("../é: t1w"), slice_thickness_mm=4.5)
     acquisitions = [whole, replace(tiny_acquisition(), conventional_echo_time=None, field_strength=None)]
-    job = EstimateJob(acquisitions, "t1w", False, 2.89, "literature", "cpu", 1.5)
+    order = EstimateOrder({"t1w": "se"}, 2.89, "t1w", False, "literature", "cpu", 1.5, True)
+    job = EstimateJob(acquisitions, order)
     exchange.write_job(job, tmp_path)
     assert all(file.resolve().is_relative_to(tmp_path.resolve()) for file in tmp_path.rglob("*"))
     read = exchange.read_job(tmp_path)
@@ -34,8 +37,8 @@ def test_an_estimates_job_arrives_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_samples_job_arrives_as_it_was(tmp_path: Path) -> None:
-    exchange.write_job(SampleJob(7, 3), tmp_path)
-    assert exchange.read_job(tmp_path) == SampleJob(7, 3)
+    exchange.write_job(SampleOrder(7, count=3), tmp_path)
+    assert exchange.read_job(tmp_path) == SampleOrder(7, count=3)
 
 
 def test_a_result_arrives_as_it_was_and_outlives_its_files(tmp_path: Path) -> None:

@@ -22,11 +22,13 @@ from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import child as child_module
 from PhysMRISynthLib.workflow.worker.client import Client
-from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, SampleJob
+from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress
 from PhysMRISynthLib.workflow.worker.process import ProcessTransport, worker_command
 from PhysMRISynthLib.workflow.worker.remaining_time import USUAL_SECONDS
 from Testing.workflow.tiny_worker import COMMAND, STAGES, job
@@ -175,7 +177,7 @@ def test_a_file_called_like_a_module_in_the_current_folder_is_not_imported(tmp_p
     monkeypatch.chdir(tmp_path)
     client = Client(lambda: ProcessTransport(worker_command()))
     try:
-        (told,) = [event for event in run(client, EstimateJob([], prior="literature")) if isinstance(event, Failed)]
+        (told,) = [event for event in run(client, EstimateJob([], EstimateOrder(prior="literature"))) if isinstance(event, Failed)]
     finally:
         client.close()
     assert told.kind == "input", told.message
@@ -286,9 +288,9 @@ def acquisitions() -> list[Acquisition]:
 def test_estimates_and_failures_of_the_real_child(acquisitions: list[Acquisition], files: Path) -> None:
     """One child for all of it, as starting it takes seconds."""
     client = Client(lambda: ProcessTransport(worker_command()))
-    *progress, end = run(client, EstimateJob(acquisitions, prior="literature"))
+    *progress, end = run(client, EstimateJob(acquisitions, EstimateOrder(prior="literature")))
     assert isinstance(end, Finished), end
-    here = estimate_tissue_maps(acquisitions, prior="literature")
+    here = estimate_tissue_maps(acquisitions, EstimateOrder(prior="literature"))
     np.testing.assert_allclose(end.result.maps.t1, here.maps.t1, rtol=1e-3)
     np.testing.assert_array_equal(end.result.brain, here.brain)
     assert end.result.report["reference"] == "t1w" and json.loads(json.dumps(end.result.report)) == end.result.report
@@ -301,11 +303,11 @@ def test_estimates_and_failures_of_the_real_child(acquisitions: list[Acquisition
     assert [event.overall for event in told] == sorted(event.overall for event in told)
     pid = pid_of(client)
 
-    refused = run(client, EstimateJob(acquisitions, reference="flair", prior="literature"))[-1]
+    refused = run(client, EstimateJob(acquisitions, EstimateOrder(reference="flair", prior="literature")))[-1]
     assert isinstance(refused, Failed) and refused.kind == "input" and "not among the inputs" in refused.message
-    refused = run(client, EstimateJob(acquisitions, prior="literature", spacing_mm=0.1))[-1]
-    assert isinstance(refused, Failed) and refused.kind == "input" and "spacing of 0.1 mm" in refused.message
-    refused = run(client, SampleJob(0, condition={"age": 70.0}))[-1]
+    refused = run(client, EstimateJob(acquisitions[:1] * 2, EstimateOrder(prior="literature")))[-1]
+    assert isinstance(refused, Failed) and refused.kind == "input" and "Give each contrast its own" in refused.message
+    refused = run(client, SampleOrder(0, condition={"age": 70.0}))[-1]
     assert isinstance(refused, Failed) and refused.kind == "input" and "no condition age" in refused.message
     assert pid_of(client) == pid
     client.close()
@@ -325,7 +327,7 @@ def test_weights_stay_warm_until_others_are_installed(monkeypatch: pytest.Monkey
         return _Weights(installed[0])
 
     monkeypatch.setattr("PhysMRISynthLib.workflow.estimation.network_prior.usable_weights", usable)
-    monkeypatch.setattr("PhysMRISynthLib.network.weights.shipped_weights", lambda kind="vae": (Path("w"), installed[0]))
+    monkeypatch.setattr("PhysMRISynthLib.network.manifest.shipped_weights", lambda kind="vae": (Path("w"), installed[0]))
     handler = child_module.EstimateHandler()
     assert handler._usable_weights("literature") is None
     assert handler._usable_weights("auto") is handler._usable_weights("network")

@@ -17,8 +17,9 @@ from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import Volume
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker import child, exchange
-from PhysMRISynthLib.workflow.worker.jobs import Result, SampleJob
+from PhysMRISynthLib.workflow.worker.jobs import Result
 
 COMMAND = [sys.executable, str(Path(__file__).resolve())]
 SHAPE = (4, 5, 6)
@@ -110,14 +111,14 @@ BEHAVIOURS: dict[str, Callable[[Path, child.Report], None]] = {
 }
 
 
-def job(behaviour: str) -> SampleJob:
+def job(behaviour: str) -> SampleOrder:
     """What makes the tiny child behave like that."""
-    return SampleJob(list(BEHAVIOURS).index(behaviour))
+    return SampleOrder(list(BEHAVIOURS).index(behaviour))
 
 
 def _behave(folder: Path, report: child.Report) -> None:
     asked = exchange.read_job(folder)
-    assert isinstance(asked, SampleJob)
+    assert isinstance(asked, SampleOrder)
     list(BEHAVIOURS.values())[asked.seed](folder, report)
 
 

@@ -1,1 +1,1 @@
-"""How the priors are learned and judged: simulator, trainings, evaluation, and the shipping of weights. Not part of the Slicer package."""
+"""Training and evaluation of the priors: simulator, training loops, suites, release of weights. Not part of the Slicer package."""

@@ -1,6 +1,6 @@
-"""The commands ``physmrisynth train`` and ``evaluate``, which the command line finds by their entry points.
+"""The commands ``physmrisynth train`` and ``evaluate``, registered by entry points.
 
-Nothing heavy is imported before one of them runs; each sets ``command`` to what runs it.
+Heavy imports happen only when a command runs; each sets ``command`` to its function.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PhysMRISynthLib.cli.arguments import PRECISIONS, natural, positive
+from PhysMRISynthLib.cli.arguments import natural, positive
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.workflow.orders import PRECISIONS
 
 if TYPE_CHECKING:
     from .learning.run_options import Run
@@ -31,28 +32,28 @@ def _noise(text: str) -> float:
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Train a network on label maps or scans."""
     kinds = parser.add_subparsers(required=True, metavar="KIND")
-    vae = kinds.add_parser("vae", help="the variational autoencoder that expects tissues")
+    vae = kinds.add_parser("vae", help="the variational autoencoder of the learned prior")
     vae.add_argument(
         "--data", type=Path, required=True,
         help="label maps (a folder with head_labels and, optionally, ms_lesion_masks), or real scans (BIDS, or a folder for each session)",
     )  # fmt: skip
-    vae.add_argument("--scans", type=Path, metavar="DIR", help="real scans to mix with label maps, as scan_share of the steps")
-    vae.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of a .safetensors file")
+    vae.add_argument("--scans", type=Path, metavar="DIR", help="real scans to mix with label maps (scan_share of the steps)")
+    vae.add_argument("--start-from", type=Path, metavar="FILE", help="start from the weights of a .safetensors file")
     vae.set_defaults(command=_train_vae)
-    condenser = kinds.add_parser("condenser", help="the autoencoder of latents whose codes the latent diffusion draws")
+    condenser = kinds.add_parser("condenser", help="the second stage, an autoencoder of latents whose codes the latent diffusion samples")
     condenser.set_defaults(command=_train_condenser)
-    ldm = kinds.add_parser("ldm", help="the latent diffusion that samples new heads")
-    ldm.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', to draw its codes")
+    ldm = kinds.add_parser("ldm", help="the latent diffusion that samples synthetic heads")
+    ldm.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', to train on its codes")
     ldm.set_defaults(command=_train_ldm)
     for kind in (condenser, ldm):
         kind.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
         kind.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
-        kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents that trainings share (latents in --out)")
+        kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents shared by trainings (default: latents in --out)")
     for kind in (vae, condenser, ldm):
         kind.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
         kind.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
-        kind.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-        kind.add_argument("--minutes", type=float, help="stop after this long (default: when told to)")
+        kind.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
+        kind.add_argument("--minutes", type=float, help="stop after this many minutes (default: no limit)")
         kind.add_argument("--steps", type=natural, help="stop at this step")
         kind.add_argument("--devices", type=int, default=1, help="GPUs, or CPU processes, on this machine")
         kind.add_argument("--num-nodes", type=int, default=1)
@@ -67,25 +68,27 @@ _SUITES = (
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Measure maps and rendered images on simulated heads and real scans."""
     parser.add_argument("--suite", required=True, help=_SUITES)
-    parser.add_argument("--data", type=Path, help="folder with head_labels and real (the example alone needs none)")
+    parser.add_argument("--data", type=Path, help="folder with head_labels and real (not needed for the example alone)")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
-    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suite measured, in BIDS' names")
+    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suite measured, with BIDS names")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="measured maps of the same people (…_T1map, …_R1map, …_T2map …)")
-    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="maps to scans (where grids differ)")
-    parser.add_argument("--priors", nargs="+", choices=("network", "literature"), help="what to compare (both)")
+    parser.add_argument(
+        "--register", action=argparse.BooleanOptionalAction, default=None, help="register maps to scans (default: if grids differ)"
+    )
+    parser.add_argument("--priors", nargs="+", choices=("network", "literature"), help="priors to compare (both)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a .safetensors file in place of the installed network")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what the network runs on")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device of the network")
     parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
     parser.add_argument(
         "--acquisition", nargs="+", choices=("standard", "oasis3", "oasis3-headers"), default=["standard"],
-        help="how suite maps scans heads (standard): oasis3 has that data set's protocols and what scanners do beside them",
+        help="acquisition of suite maps (standard): oasis3 has that data set's protocols and scanner imperfections",
     )  # fmt: skip
-    parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="levels of suite maps (0.5 1 2)")
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="draws of each head in suite maps (1)")
+    parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="noise levels of suite maps (0.5 1 2)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="random seeds per head in suite maps (1)")
     parser.add_argument("--step", type=positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
-    parser.add_argument("--samples", type=positive, default=20, metavar="N", help="heads that suite samples draws (20)")
-    parser.add_argument("--condenser", type=Path, metavar="FILE", help="its condenser's checkpoint.pt, to compare condensed heads too")
+    parser.add_argument("--samples", type=positive, default=20, metavar="N", help="number of heads in suite samples (20)")
+    parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of its second stage, to compare heads from codes too")
     parser.set_defaults(command=_evaluate)
 
 
@@ -125,12 +128,12 @@ def _train_condenser(options: argparse.Namespace) -> None:
 
 
 def _print_checkpoint(checkpoint: Path | None) -> None:
-    print("\nNot all latents are there yet: run the command again." if checkpoint is None else f"\nThe checkpoint is {checkpoint}.")
+    print("\nNot all latents are computed yet: run the command again." if checkpoint is None else f"\nThe checkpoint is {checkpoint}.")
 
 
 @contextmanager
 def _training(options: argparse.Namespace) -> Iterator[tuple[Run, bool]]:
-    """What to train and where, and whether this is the first of several processes, which alone speaks."""
+    """The run's options, and whether this is the first of several processes, the only one that prints."""
     try:
         from lightning_fabric.utilities.rank_zero import rank_zero_only
 
@@ -152,7 +155,7 @@ def _training(options: argparse.Namespace) -> Iterator[tuple[Run, bool]]:
 
 
 def _silence(text: str) -> None:
-    """Other processes than the first say nothing."""
+    """Processes other than the first print nothing."""
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -176,5 +179,5 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _line(text: str) -> None:
-    """Overwrite the terminal's line; in a file, one line after the other."""
+    """Overwrite the terminal's line; in a file, append lines."""
     print(f"\r\033[K{text}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ from .help import Parser, add_command
 from .maps import add_export, add_render, add_simulate
 from .measured import add_import
 from .regions import add_measure, add_volumes
+from .remedies import WORDS
 from .sample import add_sample
 from .sweep import add_sweep
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options) or 0
     except PhysMRISynthError as error:
-        print(f"physmrisynth: {error}", file=sys.stderr)
+        print(f"physmrisynth: {error.told(WORDS)}", file=sys.stderr)
         return _EXIT_BAD_INPUT
     except (OSError, MemoryError) as error:
         print(f"physmrisynth: {error or 'not enough memory'}. Check files, permissions, free space and memory.", file=sys.stderr)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def add_presets(parser: argparse.ArgumentParser) -> None:
     """The options of ``presets``, which sets ``command`` to what runs it."""
-    parser.add_argument("--role", choices=("t1w", "t2w", "flair", "pd", "other"), help="only those of this contrast")
-    parser.add_argument("--maps", type=Path, metavar="DIR", help="with the inversion times that null tissues in these maps")
+    parser.add_argument("--role", choices=("t1w", "t2w", "flair", "pd", "other"), help="only presets of this contrast")
+    parser.add_argument("--maps", type=Path, metavar="DIR", help="show inversion times solved for these maps")
     add_presets_option(parser)
     parser.set_defaults(command=_presets)
 

@@ -1,10 +1,8 @@
-"""Kinds of values that several commands take."""
+"""Argument types shared by several commands."""
 
 from __future__ import annotations
 
 import argparse
-
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
 def natural(text: str) -> int:

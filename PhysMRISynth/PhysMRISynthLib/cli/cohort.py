@@ -15,20 +15,21 @@ from .dry_run import show_data_set
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from ..workflow.cohort.visit import Options, Row
+    from ..workflow.cohort.visit import Row
+    from ..workflow.estimation.order import EstimateOrder
 
 
 EXIT_DO_NOT_USE = 3
 """With ``--strict``, where maps were written that are not to be used."""
 
 
-def estimate_data_set(options: argparse.Namespace) -> int:
+def estimate_data_set(options: argparse.Namespace, order: EstimateOrder) -> int:
     """Estimate the visits of ``options.bids`` and return the exit code. Raises EstimationError after the last one when some failed."""
     if options.session is not None or any(getattr(options, role) for role in ROLES):
         raise EstimationError("--bids takes its images from the data set. Leave --session, --t1w, --t2w and --flair out.")
     if options.dry_run:
-        return show_data_set(options)
-    from ..workflow.cohort.data_set import TABLE, estimate_cohort
+        return show_data_set(options.bids, options.participants, order)
+    from ..workflow.cohort.data_set import TABLE, Batch, estimate_cohort
     from ..workflow.cohort.visit import FAILED
 
     start = time.perf_counter()
@@ -39,9 +40,8 @@ def estimate_data_set(options: argparse.Namespace) -> int:
             print(f"{count} of {total}: {_told(row)}", flush=True)
             bar(f"{count} of {total} visits", count / total)
 
-        rows = estimate_cohort(
-            options.bids, options.out, _options(options), options.participants, options.jobs, options.scheduler, options.overwrite, done
-        )
+        batch = Batch(options.participants, options.jobs, options.scheduler, options.overwrite, done)
+        rows = estimate_cohort(options.bids, options.out, order, batch)
     counts = Counter(row.status for row in rows)
     print(*_summary(rows), sep="\n")
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
@@ -52,16 +52,6 @@ def estimate_data_set(options: argparse.Namespace) -> int:
     if unusable:
         print(f"{unusable} of {len(rows)} visits have maps that are not to be used; their reports say why.")
     return EXIT_DO_NOT_USE if options.strict and unusable else 0
-
-
-def _options(options: argparse.Namespace) -> Options:
-    from ..workflow.cohort.visit import Options
-
-    protocols = {role: getattr(options, f"{role}_protocol") for role in ROLES}
-    return Options(
-        protocols, options.field_strength, options.reference, options.register, options.prior, options.device, options.spacing,
-        options.allow_contrast_agent,
-    )  # fmt: skip
 
 
 def _told(row: Row) -> str:

@@ -14,9 +14,9 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.description = "What changed between two visits, and whether by more than the maps' uncertainty: second minus first."
     parser.add_argument("first", type=Path, metavar="VISIT1", help="folder of maps of the earlier visit")
     parser.add_argument("second", type=Path, metavar="VISIT2", help="folder of maps of the later visit")
-    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also these regions, on the grid of the first visit's maps")
-    parser.add_argument("--names", type=Path, metavar="TSV", help="table of the columns index and name; else the one beside LABELS")
-    parser.add_argument("--protocol", nargs="+", default=[], metavar="SPEC", help="also the image of each protocol at both visits")
+    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also compare these regions, on the grid of the first visit's maps")
+    parser.add_argument("--names", type=Path, metavar="TSV", help="table with columns index and name (default: the one beside LABELS)")
+    parser.add_argument("--protocol", nargs="+", default=[], metavar="SPEC", help="also compare these contrasts, rendered at both visits")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_compare)

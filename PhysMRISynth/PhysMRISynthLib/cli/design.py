@@ -22,13 +22,17 @@ def add_design(parser: argparse.ArgumentParser) -> None:
         "--maximise", required=True, metavar="A/B", help="two tissues or regions, for example lesion/white_matter or cortex/white_matter"
     )
     parser.add_argument("--sequence", required=True, metavar="SPEC", help="sequence, or a preset whose readout is kept: dir, flair, tse …")
-    parser.add_argument("--region", action="append", default=[], metavar="NAME=FILE", help="a mask on the maps' grid, used by its name")
+    parser.add_argument("--region", action="append", default=[], metavar="NAME=FILE", help="a named mask on the maps' grid")
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--max-tr", type=float, metavar="MS", help="scan time grows with TR")
+    limits.add_argument("--max-tr", type=float, metavar="MS", help="longest TR, which limits the scan time")
     limits.add_argument("--min-te", type=float, metavar="MS", help="shortest echo time (10 ms, or the sequence's usual one if shorter)")
     limits.add_argument("--max-te", type=float, metavar="MS")
-    limits.add_argument("--dark", action="append", default=[], metavar="TISSUE=PERCENT", help="at most this share of the brighter's signal")
-    limits.add_argument("--min-signal", type=float, default=0.0, metavar="PERCENT", help="of fully relaxed water, of the brighter one")
+    limits.add_argument(
+        "--dark", action="append", default=[], metavar="TISSUE=PERCENT", help="at most this share of the brighter one's signal"
+    )
+    limits.add_argument(
+        "--min-signal", type=float, default=0.0, metavar="PERCENT", help="least signal of the brighter one, relative to fully relaxed water"
+    )
     limits.add_argument("--per-time", action="store_true", help="maximise the contrast at equal scan time (contrast / √TR)")
     add_presets_option(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="save the protocol as a preset (JSON), for --presets")
@@ -105,7 +109,7 @@ def _table(rows: dict[str, Contrast], one: TissuePoint, other: TissuePoint) -> l
     return ["  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]) for row in cells]
 
 
-def _save(found: Contrast, options: argparse.Namespace, names: list[str]) -> None:
+def _save(found: Contrast, options: argparse.Namespace, names: tuple[str, ...]) -> None:
     from ..physics.own_presets import EQUATIONS, name_from, text_of
     from ..physics.presets import Preset
     from ..workflow.results.outputs import whole_folder

@@ -31,12 +31,12 @@ def expected_lines(acquisitions: Sequence[Acquisition]) -> list[str]:
     return [f"Expected verdict: at best '{level}'.", *(f"  {reason.sentence}" for reason in verdict.reasons)]
 
 
-def tissue_lines(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> list[str]:
+def tissue_lines(estimate: Estimate) -> list[str]:
     """The tissue table: medians, published ranges and the uncertainty of one voxel in columns of their own."""
     from ..workflow.results.report import estimate_report
     from ..workflow.results.report_text import table_rows
 
-    rows = table_rows(estimate_report(estimate, acquisitions, field_strength))
+    rows = table_rows(estimate_report(estimate))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = [[row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))] for row in rows]
     return ["  ".join(row) for row in padded]

@@ -12,31 +12,32 @@ from typing import TYPE_CHECKING
 
 from ..errors import EstimationError, ProtocolError
 from ..headers.roles import ROLES
+from ..workflow.rendering.order import RenderOrder
 from .arguments import positive
+from .orders import order_from
 from .progress import progress_bar
 
 if TYPE_CHECKING:
+    from ..workflow.cohort.data_set import Batch
     from ..workflow.cohort.visit import Row
-
-_Run = Callable[[Callable[["Row", int, int], None]], "list[Row]"]
 
 
 def add_cohort_options(parser: argparse.ArgumentParser) -> None:
     """Which visits, and how many at a time."""
     cohort = parser.add_argument_group("many visits")
-    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these (sub-01 or 01)")
-    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="visits at a time (1)")
-    cohort.add_argument("--scheduler", metavar="ADDRESS", help="on the workers of this dask scheduler, such as tcp://host:8786")
+    cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these participants (sub-01 or 01)")
+    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="number of visits at a time (1)")
+    cohort.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler whose workers to use, such as tcp://host:8786")
 
 
 def add_complete(parser: argparse.ArgumentParser) -> None:
     """The options of ``complete``, which sets ``command`` to what runs it."""
     parser.description = "Render the contrasts (T1w, T2w, FLAIR) that visits lack, from their maps; never among the acquired images."
     parser.add_argument("--bids", type=Path, required=True, metavar="ROOT", help="the data set of acquired images")
-    parser.add_argument("--maps", type=Path, required=True, metavar="DERIVATIVES", help="what 'estimate --bids' wrote of it")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a data set of its own")
+    parser.add_argument("--maps", type=Path, required=True, metavar="DERIVATIVES", help="its maps, from 'estimate --bids'")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new data set for the rendered images")
     for role in ROLES:
-        parser.add_argument(f"--{role}-protocol", metavar="SPEC", help="else the one that most of the cohort's images have")
+        parser.add_argument(f"--{role}-protocol", metavar="SPEC", help="default: the most common one in the cohort")
     parser.add_argument("--overwrite", action="store_true")
     add_cohort_options(parser)
     parser.set_defaults(command=_complete)
@@ -45,10 +46,10 @@ def add_complete(parser: argparse.ArgumentParser) -> None:
 def add_match(parser: argparse.ArgumentParser) -> None:
     """The options of ``match``, which sets ``command`` to what runs it."""
     parser.description = "Find the protocol of a sequence whose rendering is nearest to a given image of the same head."
-    parser.add_argument("--image", type=Path, required=True, metavar="TARGET", help="the image that is to be matched")
+    parser.add_argument("--image", type=Path, required=True, metavar="TARGET", help="the image to match")
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="maps of the same head")
-    parser.add_argument("--sequence", required=True, metavar="NAME", help="its family: mprage, spgr, se, tse, flair …")
-    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="when omitted: only where grids differ")
+    parser.add_argument("--sequence", required=True, metavar="NAME", help="sequence family: mprage, spgr, se, tse, flair …")
+    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="default: only where grids differ")
     parser.set_defaults(command=_match)
 
 
@@ -60,8 +61,7 @@ def render_data_set(options: argparse.Namespace) -> None:
         raise ProtocolError("--snr is for one image. Leave it out with --bids.")
     if options.protocol is None or options.null:
         raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
-    how = (options.participants, options.jobs, options.scheduler, options.overwrite)
-    _told(options.out, lambda done: render_cohort(options.bids, options.out, [options.protocol], *how, done, options.device))
+    _told(options, lambda batch: render_cohort(options.bids, options.out, [order_from(options, RenderOrder, null=())], batch))
 
 
 def _complete(options: argparse.Namespace) -> None:
@@ -71,13 +71,12 @@ def _complete(options: argparse.Namespace) -> None:
     specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     for spec in filter(None, specs.values()):
         protocol_from_spec(spec)  # refused before the first visit
-    how = (options.participants, options.jobs, options.scheduler, options.overwrite)
-    _told(options.out, lambda done: complete_cohort(options.bids, options.maps, options.out, specs, *how, done))
+    _told(options, lambda batch: complete_cohort(options.bids, options.maps, options.out, specs, batch))
 
 
-def _told(out: Path, run: _Run) -> None:
+def _told(options: argparse.Namespace, run: Callable[[Batch], list[Row]]) -> None:
     """Run a cohort with a line for each visit."""
-    from ..workflow.cohort.data_set import TABLE
+    from ..workflow.cohort.data_set import TABLE, Batch
     from ..workflow.cohort.thumbnails import INDEX
     from ..workflow.cohort.visit import FAILED
 
@@ -90,10 +89,10 @@ def _told(out: Path, run: _Run) -> None:
             print(f"{count} of {total}: {name} {row.status}{f': {row.reason}' if row.reason else ''}", flush=True)
             bar(f"{count} of {total} visits", count / total)
 
-        rows = run(done)
+        rows = run(Batch(options.participants, options.jobs, options.scheduler, options.overwrite, done))
     counts = Counter(row.status for row in rows)
     words = ", ".join(f"{count} {status}" for status, count in counts.items())
-    print(f"{words} after {time.perf_counter() - start:.0f} s. Table: {out / TABLE}; pictures: {out / INDEX}")
+    print(f"{words} after {time.perf_counter() - start:.0f} s. Table: {options.out / TABLE}; pictures: {options.out / INDEX}")
     if counts[FAILED]:
         raise EstimationError(f"{counts[FAILED]} of {len(rows)} visits failed; the table says why. Run again: what is complete is kept.")
 

@@ -1,4 +1,4 @@
-"""What ``--help`` says about each command, and suggestions for mistyped names."""
+"""Help text and examples of each command, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HELP = {
         "physmrisynth estimate --session sub-01/ses-1 --dry-run",
         "physmrisynth estimate --t1w t1.nii.gz --t1w-protocol se,TR=600,TE=15 --field-strength 1.5 --out maps",
     ]),
-    "render": ("the image of any protocol from tissue maps", [
+    "render": ("images of any protocol from tissue maps", [
         "physmrisynth render --maps maps --protocol synthetic-dir --out dir.nii.gz",
         "physmrisynth render --maps maps --null white_matter,csf --out dir.nii.gz",
         "physmrisynth render --maps maps --protocol flair,TR=9000,TE=120,TI=2500 --snr 30 --out flair.nii.gz",
@@ -29,42 +29,42 @@ HELP = {
     "sweep": ("a film of one parameter of a protocol", [
         "physmrisynth sweep --help",
     ]),
-    "import": ("tissue maps of measured ones, whatever their units", ["physmrisynth import --help"]),
+    "import": ("tissue maps from measured maps, in any unit", ["physmrisynth import --help"]),
     "measure": ("PD, T1, T2 of regions, with the uncertainty of each mean", [
         "physmrisynth measure --maps maps --regions labels.nii.gz --out regions.tsv",
     ]),
     "volumes": ("volumes of the brain and its tissues", ["physmrisynth volumes --help"]),
     "compare": ("what changed between two visits of a patient", ["physmrisynth compare --help"]),
-    "complete": ("the contrasts that a cohort's visits lack, from their maps", [
+    "complete": ("a cohort's missing contrasts, rendered from its maps", [
         "physmrisynth complete --bids raw --maps derivatives --out completed",
     ]),
     "match": ("the protocol whose rendering is nearest to a given image", [
         "physmrisynth match --image target.nii.gz --maps maps --sequence flair",
     ]),
     "sample": ("tissue maps of synthetic heads", ["physmrisynth sample --seed 7 --count 3 --out heads"]),
-    "simulate": ("T1w, T2w and FLAIR of known maps, with noise, gains and receive fields", [
+    "simulate": ("T1w, T2w and FLAIR from known maps, with noise, gains and receive fields", [
         "physmrisynth simulate --maps maps --snr 50 --out simulated",
     ]),
-    "presets": ("list the protocols known by name", [
+    "presets": ("list the protocol presets", [
         "physmrisynth presets --role flair",
         "physmrisynth presets --maps maps",
     ]),
-    "info": ("versions, sequences with their parameters, and what this installation can do", ["physmrisynth info"]),
-    "demo": ("the whole path on an embedded example, or on your files", ["physmrisynth demo --out demo"]),
+    "info": ("versions, sequences with their parameters, and features of this installation", ["physmrisynth info"]),
+    "demo": ("the whole workflow on an embedded example, or on your files", ["physmrisynth demo --out demo"]),
 }  # fmt: skip
-"""By command: one line, and examples that run."""
+"""For each command: a one-line description, and runnable examples."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what may have been meant by a command or an option that does not exist."""
+    """Suggests a similar name for an unknown command or option."""
 
     def error(self, message: str) -> NoReturn:
-        """As argparse does, with a suggestion."""
+        """Argparse's error, with a suggestion."""
         super().error(message + _suggestion(message, self))
 
 
 def add_command(commands: Any, name: str, about: str | None = None) -> argparse.ArgumentParser:
-    """The parser of one command, with its description and examples; ``about`` describes a command that another package registers."""
+    """Add the parser of one command, with description and examples; ``about`` describes a command registered by another package."""
     line, examples = HELP.get(name, ((about or "").strip().rstrip("."), []))
     epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -74,7 +74,7 @@ def add_command(commands: Any, name: str, about: str | None = None) -> argparse.
 
 
 def _suggestion(message: str, parser: argparse.ArgumentParser) -> str:
-    """What is like the name that a message of argparse complains about; nothing where nothing is."""
+    """A suggestion for the unknown name in argparse's message, or an empty text."""
     if found := re.search(r"invalid choice: '([^']+)'", message):
         known = list(HELP)
     elif found := re.search(r"unrecognized arguments: (--[a-z0-9-]+)", message):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from ..errors import ImageError, ProtocolError
 from ..headers.roles import ROLES
+from ..workflow.rendering.order import RenderOrder
 from .arguments import natural
 from .harmonise import add_cohort_options, render_data_set
+from .orders import add_field, order_from
 from .progress import progress_bar
 
 
@@ -17,15 +19,15 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     """The options of ``render``, which sets ``command`` to what runs it."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--maps", type=Path, help="folder with PD, T1 and T2")
-    source.add_argument("--bids", type=Path, metavar="DERIVATIVES", help="the maps of every visit; what is complete in --out is kept")
+    source.add_argument("--bids", type=Path, metavar="DERIVATIVES", help="the maps of every visit; complete visits in --out are kept")
     parser.add_argument(
-        "--protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); what a preset nulls is nulled in these maps"
+        "--protocol", metavar="SPEC", help="preset or sequence,TR=…,TE=… (ms, degrees); presets that null tissues are solved for these maps"
     )
-    parser.add_argument("--null", type=tissue_names, metavar="TISSUE[,TISSUE]", help="set the inversion times so that these are dark")
+    parser.add_argument("--null", type=tissue_names, default=(), metavar="TISSUE[,TISSUE]", help="solve the inversion times to null these")
     add_presets_option(parser)
-    parser.add_argument("--snr", type=float, help="add noise at this ratio to the mean signal of the head")
-    parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what computes: auto and cpu are the CPU")
+    add_field(parser, RenderOrder, "snr", help="add noise: mean signal of the head over noise SD")
+    add_field(parser, RenderOrder, "seed", help="makes the noise repeatable")
+    add_field(parser, RenderOrder, "device", help="device to render on (auto: the CPU)")
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
     parser.add_argument("--overwrite", action="store_true")
     add_cohort_options(parser)
@@ -34,7 +36,7 @@ def add_render(parser: argparse.ArgumentParser) -> None:
 
 def add_presets_option(parser: argparse.ArgumentParser) -> None:
     """``--presets FILE``, which :func:`load_own` takes up."""
-    parser.add_argument("--presets", type=Path, metavar="FILE", help="also the presets and equations of this JSON file")
+    parser.add_argument("--presets", type=Path, metavar="FILE", help="also use the presets and equations in this JSON file")
 
 
 def load_own(options: argparse.Namespace) -> None:
@@ -45,20 +47,22 @@ def load_own(options: argparse.Namespace) -> None:
         use_presets(options.presets)
 
 
-def tissue_names(text: str) -> list[str]:
-    """``white_matter,csf`` as a list of names."""
-    return [name.strip().lower() for name in text.split(",") if name.strip()]
+def tissue_names(text: str) -> tuple[str, ...]:
+    """``white_matter,csf`` as names."""
+    return tuple(name.strip().lower() for name in text.split(",") if name.strip())
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """The options of ``export``, which sets ``command`` to what runs it."""
     parser.add_argument("--maps", type=Path, required=True, help="folder with PD, T1 and T2, and their SDs where known")
     parser.add_argument("--out", type=Path, required=True, help="folder for the DICOM files")
-    parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also these contrasts, each as a series of MR images")
+    parser.add_argument(
+        "--protocol", metavar="SPEC", nargs="+", default=[], help="also export these contrasts, each as a series of MR images"
+    )
     add_presets_option(parser)
-    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also a report of the measurements of these regions")
-    parser.add_argument("--names", type=Path, metavar="TSV", help="their names: columns index and name; else the table beside LABELS")
-    parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study these are (else anonymous)")
+    parser.add_argument("--regions", type=Path, metavar="LABELS", help="also write a measurement report of these regions")
+    parser.add_argument("--names", type=Path, metavar="TSV", help="table with columns index and name (default: the one beside LABELS)")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study to use (default: anonymous)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_export)
 
@@ -70,7 +74,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     for role in ROLES:
         parser.add_argument(f"--{role}-protocol", metavar="SPEC", default={"t1w": "mprage", "t2w": "tse", "flair": "flair,L=150"}[role])
     parser.add_argument("--snr", type=float, default=100.0, help="99th percentile over noise SD (default 100)")
-    parser.add_argument("--bias", type=float, default=0.2, help="receive field's greatest log deviation (default 0.2: about ±20 %%)")
+    parser.add_argument("--bias", type=float, default=0.2, help="largest log deviation of the receive field (default 0.2: about ±20 %%)")
     parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_simulate)
@@ -78,9 +82,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def _render(options: argparse.Namespace) -> None:
     from ..imaging.tissue_maps import read_tissue_maps
-    from ..workflow.compute import Compute
-    from ..workflow.rendering.contrast_choice import protocol_of
-    from ..workflow.rendering.render import render
+    from ..workflow.rendering.rendered import rendered
     from ..workflow.results.outputs import check_rendering, write_rendering
 
     load_own(options)
@@ -89,35 +91,32 @@ def _render(options: argparse.Namespace) -> None:
         return
     if options.participants or options.scheduler or options.jobs > 1:
         raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
+    order = order_from(options, RenderOrder)
     check_rendering(options.maps, options.out, options.overwrite)
-    compute = Compute.on(options.device)
     maps = read_tissue_maps(options.maps)
-    protocol = protocol_of(maps, options.protocol, options.null)
     with progress_bar() as bar:
         bar("render and write", 0.0)
-        scale = 1000.0 if protocol.sequence.uses_pd else 1.0
-        image = render(maps, protocol, options.snr, options.seed, scale, compute)
-        noise = {} if options.snr is None else {"SNR": options.snr, "Seed": options.seed}
-        write_rendering(maps.image(image), protocol, noise, options.out)
-    print(f"{options.out}: {protocol.spec}", *protocol.notes, sep="\n")
+        image = rendered(maps, order)
+        write_rendering(maps, image, options.out)
+    print(f"{options.out}: {image.protocol.spec}", *image.protocol.notes, sep="\n")
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ..workflow.rendering.contrast_choice import protocol_of
     from ..workflow.results.export import check_export, export_dicom
+    from ..workflow.results.export_order import ExportOrder
     from ..workflow.results.map_set import read_map_set
     from ..workflow.results.region_files import measure_file
 
     load_own(options)
     if options.names is not None and options.regions is None:
         raise ImageError("--names is given without --regions. Give the label file too, or leave the names out.")
-    check_export(options.out, options.overwrite, options.source)
+    order = order_from(options, ExportOrder, protocols=tuple(options.protocol), title=str(options.maps.name))
+    check_export(options.out, options.overwrite, order.source)
     head = read_map_set(options.maps)
-    protocols = [protocol_of(head.maps, spec) for spec in options.protocol]
     regions = [] if options.regions is None else measure_file(head, options.regions, options.names)
     with progress_bar() as bar:
         bar("write DICOM", 0.0)
-        export = export_dicom(head.maps, options.out, protocols, options.source, options.overwrite, str(options.maps.name), regions)
+        export = export_dicom(head.maps, options.out, order, options.overwrite, regions)
     for warning in export.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     print(f"{len(export.files)} files in {options.out}. Not for diagnosis.")

@@ -16,9 +16,9 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         rate = "" if name == "pd" else ", or of its rate"
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"map of {name.upper()}{rate}")
         units = "%%, fraction or relative" if name == "pd" else "ms, s, 1/s or 1/ms"
-        parser.add_argument(f"--{name}-unit", metavar="UNIT", help=f"{units}; else the sidecar's, else what the values tell")
+        parser.add_argument(f"--{name}-unit", metavar="UNIT", help=f"{units}; default: the sidecar's, else judged by the values")
     parser.add_argument("--field-strength", type=float, metavar="TESLA", default=3.0, help="of the scanner (3)")
-    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="when omitted: only where grids differ")
+    parser.add_argument("--register", action=argparse.BooleanOptionalAction, default=None, help="default: only where grids differ")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_import)

@@ -18,9 +18,9 @@ def add_measure(parser: argparse.ArgumentParser) -> None:
     parser.description = "PD, T1, T2, R1 and R2 of regions with the uncertainty of each mean, as a tab-separated table."
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="folder with PD, T1 and T2, and their SDs where known")
     parser.add_argument("--regions", type=Path, required=True, metavar="LABELS", help="label file on the grid of the maps (0: no region)")
-    parser.add_argument("--names", type=Path, metavar="TSV", help="table of the columns index and name; else the one beside LABELS")
+    parser.add_argument("--names", type=Path, metavar="TSV", help="table with columns index and name (default: the one beside LABELS)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these regions")
-    parser.add_argument("--resample", action="store_true", help="take labels on another grid in the same coordinates")
+    parser.add_argument("--resample", action="store_true", help="resample labels from another grid in the same coordinates")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.tsv")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_measure)
@@ -29,7 +29,7 @@ def add_measure(parser: argparse.ArgumentParser) -> None:
 def add_volumes(parser: argparse.ArgumentParser) -> None:
     """The options of ``volumes``, which sets ``command`` to what runs it."""
     parser.description = "Volumes of brain, white matter, grey matter, fluid and lesions in ml, and the brain parenchymal fraction."
-    parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="folder that 'estimate' or 'sample' wrote")
+    parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="folder written by 'estimate' or 'sample'")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.tsv")
     parser.add_argument("--probabilities", type=Path, metavar="DIR", help="also write the fraction of each tissue in every voxel")
     parser.add_argument("--overwrite", action="store_true")

@@ -9,28 +9,30 @@ import time
 from functools import partial
 from pathlib import Path
 
-from .arguments import PRECISIONS, natural, positive
+from ..workflow.sampling.order import SampleOrder
+from .orders import add_field, order_from
 from .progress import progress_bar
 
 
 def add_sample(parser: argparse.ArgumentParser) -> None:
     """The options of ``sample``, which sets ``command`` to what runs it."""
     parser.add_argument("--out", type=Path, required=True, help="folder for sample_0001 and so on, each with PD, T1, T2, mask and report")
-    parser.add_argument("--seed", type=natural, default=0, help="decides the head; the next head has the next seed (0)")
-    parser.add_argument("--count", type=positive, default=1, help="how many heads (1)")
-    parser.add_argument("--steps", type=positive, default=30, help="more are slower and finer (30)")
-    parser.add_argument("--renewal", type=float, default=1.0, help="stochasticity, 0 to 1: how much of the noise is renewed on the way (1)")
-    parser.add_argument("--attempts", type=positive, default=6, help="maximum number of attempts until the midline check passes (6)")
-    parser.add_argument("--attempt", type=positive, default=1, help="number of the first attempt; a head's report states its own (1)")
+    add = partial(add_field, parser, SampleOrder)
+    add("seed", help="seed of the first head; further heads have the next seeds")
+    add("count", help="number of heads")
+    add("steps", help="sampling steps; more are slower and finer")
+    add("renewal", help="stochasticity of the sampling")
+    add("attempts", help="maximum number of attempts until the midline check passes")
+    add("attempt", help="number of the first attempt, as stated in a head's report")
     parser.add_argument(
         "--condition", type=_target, nargs="+", default=[], metavar="NAME=VALUE",
         help="targets: brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml); met approximately",
     )  # fmt: skip
-    parser.add_argument("--field-strength", type=float, metavar="TESLA", default=3.0, help="whose T1 and T2 (3)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="what a head's report names draws it again exactly")
+    add("field_strength", type=float, metavar="TESLA", help="field strength of T1 and T2 (3)")
+    add("device")
+    add("precision", help="use that of a head's report to reproduce the head exactly")
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
-    parser.add_argument("--vae", type=Path, metavar="FILE", help="and of the network that decodes what it draws")
+    parser.add_argument("--vae", type=Path, metavar="FILE", help="a .safetensors file in place of the network that decodes its latents")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_sample)
 
@@ -45,15 +47,14 @@ def _target(text: str) -> tuple[str, float]:
 
 def _sample(options: argparse.Namespace) -> None:
     from ..workflow.results.outputs import REPORT
-    from ..workflow.sampling.sample import STAGE, Order, installed_sampler, write_samples
+    from ..workflow.sampling.sample import STAGE, installed_sampler, write_samples
 
     start = time.perf_counter()
-    names = ("seed", "steps", "field_strength", "device", "precision", "renewal", "attempts", "attempt")
-    order = Order(condition=dict(options.condition), **{name: getattr(options, name) for name in names})
+    order = order_from(options, SampleOrder, condition=dict(options.condition))
     with progress_bar() as bar:
         bar("load the network", 0.0)
         sampler = installed_sampler(options.sampler, options.vae)
-        folders = write_samples(sampler, order, options.count, options.out, options.overwrite, partial(bar, STAGE))
+        folders = write_samples(sampler, order, options.out, options.overwrite, partial(bar, STAGE))
     heads = "1 synthetic head" if len(folders) == 1 else f"{len(folders)} synthetic heads"
     for folder in folders:
         for warning in json.loads((folder / REPORT).read_text(encoding="utf-8"))["warnings"]:

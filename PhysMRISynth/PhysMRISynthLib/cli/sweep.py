@@ -14,11 +14,11 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.description = "A film (GIF or MP4) of the middle axial plane while one parameter of a protocol changes."
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="folder with PD, T1 and T2")
     parser.add_argument("--protocol", required=True, metavar="SPEC")
-    parser.add_argument("--parameter", required=True, metavar="NAME", help="of the protocol, such as TI")
+    parser.add_argument("--parameter", required=True, metavar="NAME", help="the parameter to change, such as TI")
     parser.add_argument("--from", type=float, required=True, dest="first", metavar="VALUE", help="ms or degrees")
     parser.add_argument("--to", type=float, required=True, dest="last", metavar="VALUE")
-    parser.add_argument("--frames", type=positive, default=25, metavar="N", help="(25)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.gif", help="or .mp4, which needs ffmpeg")
+    parser.add_argument("--frames", type=positive, default=25, metavar="N", help="number of frames (25)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.gif", help="film as GIF, or as .mp4 with ffmpeg")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_sweep)
 

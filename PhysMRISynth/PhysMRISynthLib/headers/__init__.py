@@ -1,1 +1,1 @@
-"""What scanners and sidecars say about an image: words and numbers, no voxels."""
+"""Scanner headers and sidecars of an image: text and numbers, no voxels."""

@@ -1,4 +1,4 @@
-"""Where a header contradicts the role that its image was given for, itself, or another header of the same image."""
+"""Contradictions of a header with its image's role, with itself, or with another header of the same image."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from .sequence_family import is_inverted
 _TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
 _COMPARED = {"RepetitionTime": "s", "EchoTime": "s", "InversionTime": "s", "FlipAngle": "°", "MagneticFieldStrength": "T"}
 _STIR = re.compile("stir", re.IGNORECASE)
-"""Names no role by itself, but has an equation as a T2w image."""
+"""Implies no role by itself, but has an equation as a T2w image."""
 _ALIKE = 0.01
 _SHORTEST_T2_WEIGHTING, _SHORTEST_REPETITION = 0.04, 0.6
-"""s: of the echo and of the repetition of a T2w spin echo."""
+"""s: shortest echo and repetition time of a T2w spin echo."""
 
 
 def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
-    """Notes where the header's names or timing tell another image than one of ``role`` t1w, t2w or flair."""
+    """Notes if the header's names or timing indicate another image than one of ``role`` t1w, t2w or flair."""
     timed = role_of_timing(fields)
-    told: str | None = None
+    named: str | None = None
     notes = []
     for name in SERIES_NAMES:
         text = text_of(fields, name)[:60]
-        told = role_of_series(text, fields)
+        named = role_of_series(text, fields)
         expected = _STIR.sub("", text) if role == "t2w" else text
-        if told not in (None, role) or rules_out_a_role(expected):
-            what = _TITLES[told] if told else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
-            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' tells {what}. Check that it is the right file.")
+        if named not in (None, role) or rules_out_a_role(expected):
+            what = _TITLES[named] if named else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
+            notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' indicates {what}. Check that it is the right file.")
             break
-    if timed is not None and timed not in (role, told):
+    if timed is not None and timed not in (role, named):
         notes.append(
             f"The image is given as {_TITLES[role]}, but the header's timing is that of {_TITLES[timed]}. Check the file and header."
         )
@@ -43,7 +43,7 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     if role == "t2w" and repetition is not None and echo_time is not None and repetition < _SHORTEST_REPETITION < 20.0 * echo_time:
         notes.append(f"A repetition time of {1000 * repetition:g} ms is short for a T2w image: is this a localizer or a gradient echo?")
     if role == "flair" and timed is None and text_of(fields, "ScanningSequence") and not is_inverted(fields):
-        notes.append("The header tells no inversion, which a FLAIR image has. Check that it is the right file.")
+        notes.append("The header states no inversion, which a FLAIR image has. Check that it is the right file.")
     return tuple(notes)
 
 

@@ -1,4 +1,4 @@
-"""Images after a contrast agent, whose shortened T1 no signal equation of native tissue explains."""
+"""Contrast-enhanced images, whose shortened T1 no signal equation of native tissue explains."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ImageError
+from ..errors import ImageError, Remedy
 from .header_values import SERIES_NAMES, number_of, text_of
 from .sequence_family import plain, words
 
 AGENT_FIELDS = ("ContrastBolusAgent", "ContrastBolusIngredient", "ContrastBolusVolume", "ContrastBolusRoute", "ContrastBolusStartTime")
-"""Fields that tell of an agent: which one, how much (ml), and how and when it was given."""
+"""Fields on the agent: which one, how much (ml), and how and when it was given."""
 _WHICH, _VOLUME, _HOW = AGENT_FIELDS[:2], AGENT_FIELDS[2], AGENT_FIELDS[3:]
 _DENIAL = re.compile(
     r"(?:(?:no|none|non|not|without|w/?o|ohne|keine?\w?|sans|sin|senza|nil|null|na|n/a|false|unknown|undefined)(?![a-z0-9]).*"
     r"|n|n\.a|0+(?:[.,]0+)?\s*(?:ml|cc|mmol)?)?",
     re.DOTALL,
 )
-"""What people write into the field of the agent where there was none, without the marks around it."""
+"""Entries in the agent's field that mean none, without the punctuation around them."""
 _MARKS = f"{string.punctuation}{string.whitespace}–—"
 _ASIDE = re.compile(r"\bspace-[a-z0-9]+|\b(?:sub|ses)-[a-z0-9]+(?= )|\bce-none\b|(?<= )-c\b")
-"""BIDS' words for subject, session and the space that an image was resampled to, which may themselves be named after a contrast; and those
-for "without contrast agent"."""
+"""BIDS entities for subject, session and space, whose labels may be named after a contrast; and those for "without contrast agent"."""
 _WITHOUT = words(
     r"(?:pre|non|not|no|without|w-o|wo|ohne|kein\w*|sans|sin|senza|vor)-(?:contrast\w*|kontrast\w*|enhanced|inj\w*|gd|gad\w*|km|ce|cm|mdc)"
 )
@@ -36,7 +35,7 @@ _PLUS = re.compile(r"\+ ?(?:c|gd|km|k|cm|contrast|kontrast)(?![a-z0-9])|(?<![a-z
 
 
 def spoken(name: str) -> str:
-    """The words of a name as :func:`~.sequence_family.plain`, without those that mislead: denials of an agent, and BIDS' labels."""
+    """The words of a name as :func:`~.sequence_family.plain`, without misleading ones: denials of an agent, and BIDS' labels."""
     return _WITHOUT.sub(" ", plain(name, _ASIDE))
 
 
@@ -47,13 +46,13 @@ def names_agent(name: str) -> bool:
 
 
 def contrast_agent(fields: Mapping[str, Any] | None, file_name: str = "") -> str | None:
-    """What tells that an image was taken after a contrast agent, and where (``GADAVIST, says its header``), or None.
+    """Evidence that an image was acquired after a contrast agent (``GADAVIST, says its header``), or None.
 
-    Asked are the header's ``fields`` on the agent, the names of its series, and the file's name.
+    Sources are the header's ``fields`` on the agent, the names of its series, and the file's name.
     """
-    told = _told(fields or {})
-    if told:
-        return f"{told}, says its header"
+    entry = _entry(fields or {})
+    if entry:
+        return f"{entry}, says its header"
     return "says its name" if names_agent(file_name) else None
 
 
@@ -67,26 +66,26 @@ def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool 
     cause = f"{name} was taken after a contrast agent ({agent})"
     if role == "t1w" and not allowed:
         raise ImageError(
-            f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out. "
-            "Use --allow-contrast-agent to accept it anyway."
+            f"{cause}, which shortens T1: its maps would be wrong. Choose the T1w image from before the agent, or leave T1w out.",
+            Remedy.ALLOW_CONTRAST_AGENT,
         )
     return f"{cause}, which shortens T1: the maps are wrong where it went, in vessels and lesions."
 
 
-def _told(fields: Mapping[str, Any]) -> str | None:
-    """What the header says of an agent. How it was given counts where neither its name nor its volume denies it."""
+def _entry(fields: Mapping[str, Any]) -> str | None:
+    """The header's entry on an agent. The route counts unless the name or the volume denies an agent."""
     which = [text for name in _WHICH if (text := text_of(fields, name).strip())]
     volume = number_of(fields, _VOLUME)
     how = () if which or volume == 0.0 else _HOW
     given = ((name, text_of(fields, name)) for name in how)
     series = ((name, text_of(fields, name)) for name in SERIES_NAMES)
-    told = (
+    entries = (
         *(text[:60] for text in which if not _denies(text)),
         *((f"{volume:g} ml",) if volume is not None and volume > 0.0 else ()),
         *(f"{name} {text[:40]}" for name, text in given if not _denies(text)),
         *(f"{name} '{text[:60]}'" for name, text in series if names_agent(text)),
     )
-    return next(iter(told), None)
+    return next(iter(entries), None)
 
 
 def _denies(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a DICOM header says about its acquisition, as BIDS-like fields (seconds, degrees, mm, tesla)."""
+"""Acquisition parameters of a DICOM header, as BIDS-like fields (seconds, degrees, mm, tesla)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImageError
+from ..errors import ImageError, Remedy
 
 SECONDS = {"RepetitionTime": "0018,0080", "EchoTime": "0018,0081", "InversionTime": "0018,0082"}
 """Fields in seconds (DICOM: ms) with their tags in a classic header; so are the next two, in the header's own unit."""
@@ -39,7 +39,7 @@ TEXTS = {
     "ImageType": "0008,0008",
 }
 _PRIVATE_NAMES = {"GE": ("0019,109c", "0019,109e"), "PHILIPS": ("2001,1020",)}
-"""Where vendors keep the name of the sequence that classic headers have no attribute for."""
+"""Private attributes with the name of the sequence, for which classic headers have no attribute."""
 SOP_CLASS = "0008,0016"
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.3", "1.2.840.10008.5.1.4.1.1.4.4")
 """Enhanced MR, Enhanced MR Color and Legacy Converted Enhanced MR: their parameters are nested in functional groups."""
@@ -54,18 +54,18 @@ _NESTED = {
     "PhaseEncodingStepsOutOfPlane": ("MRAcquisitionPhaseEncodingStepsOutOfPlane",),
     "ParallelReductionFactorOutOfPlane": ("ParallelReductionFactorOutOfPlane",),
 }
-"""Attributes in the functional groups of an enhanced header, the first one that is there."""
+"""Attributes in the functional groups of an enhanced header; the first one present is used."""
 _ECHO_SEQUENCE = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "SE\\GR"}
 
 
 def dicom_fields(source: Any) -> dict[str, Any]:
     """The BIDS-like fields of a DICOM file (a path) or of a pydicom dataset, classic or enhanced multi-frame.
 
-    Several values of a text are joined by backslashes, ImageType is a list. What the header lacks, or what is no number where one belongs,
-    is left out. Raises ImageError when the file is no DICOM that can be read, or pydicom is not installed.
+    Several values of a text are joined by backslashes, ImageType is a list. Missing fields, and non-numbers where a number belongs,
+    are left out. Raises ImageError when the file cannot be read as DICOM, or pydicom is not installed.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's, on values that are against the standard: those are left out or taken as text
+        warnings.simplefilter("ignore")  # pydicom's, on non-standard values: those are left out or taken as text
         header = _read(Path(source)) if isinstance(source, (str, Path)) else source
         if _text(_element(header, SOP_CLASS)) in ENHANCED:
             return _enhanced_fields(header)
@@ -73,7 +73,7 @@ def dicom_fields(source: Any) -> dict[str, Any]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is a DICOM file, by the mark at its beginning; parts without it by the file's ending."""
+    """Whether a path is a DICOM file, by the prefix DICM, or by the file's suffix without it."""
     if not path.is_file():
         return False
     try:
@@ -98,11 +98,13 @@ def _read(path: Path) -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError(f"{path} is DICOM, which needs the Python package pydicom. Install physmrisynth[dicom].") from error
+        raise ImageError(
+            f"{path} is DICOM, which needs the Python package pydicom.", Remedy.INSTALL(packages="pydicom", extra="dicom")
+        ) from error
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         cause = None if "SOPClassUID" in header else "it states no SOP class"
-    except Exception as error:  # damaged files make pydicom raise of every kind
+    except Exception as error:  # damaged files make pydicom raise anything
         cause = str(error) or type(error).__name__
     if cause:
         raise ImageError(f"{path} cannot be read as DICOM ({cause}). Copy or export it again.")
@@ -147,7 +149,7 @@ def _element(dataset: Any, key: str) -> Any:
     try:
         element = dataset.get(tuple(int(part, 16) for part in key.split(",")) if "," in key else key)
         value = getattr(element, "value", element)
-    except Exception:  # pydicom converts on access, and raises of every kind
+    except Exception:  # pydicom converts on access, and may raise anything
         return None
     return None if value is None or value == "" else value
 

@@ -1,4 +1,4 @@
-"""From the BIDS-like fields of a header (seconds) to a protocol (ms): what is stated, what follows from it, and what is assumed and why."""
+"""From the BIDS-like fields of a header (seconds) to a protocol (ms): stated values, derived values, and assumed ones with the reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, Remedy
 from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import sequence_named
 from .contradictions import contradictions
@@ -18,32 +18,32 @@ from .sequence_family import NAMES, Family, has_variable_flip_train, sequence_fa
 from .usual_inversion import usual_inversion_time
 
 SPEC_KEY = "PhysMRISynthProtocol"
-"""Where our own simulated images keep their whole protocol: BIDS has no words for train lengths."""
+"""Field of our simulated images with their whole protocol: BIDS has no field for train lengths."""
 USED_FIELDS = (
     *NAMES, SPEC_KEY, "RepetitionTime", "RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTimeExcitation", "EchoSpacing",
     "EchoTime", "InversionTime", "FlipAngle", "MagneticFieldStrength", "Modality", "Manufacturer", "MRAcquisitionType", "ScanningSequence",
     "SequenceVariant", "ScanOptions", "NumberShots", "PhaseEncodingStepsOutOfPlane", "ParallelReductionFactorOutOfPlane", "EchoTrainLength",
     *AGENT_FIELDS, "SliceThickness", "ImageType",
 )  # fmt: skip
-"""All that is ever asked of a header; nothing of it tells who was scanned."""
+"""All header fields in use; none identifies the patient."""
 _DEFAULT_SEQUENCE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
 _INVERSION_RECOVERIES = ("flair", "stir", "ir", "psir")
 _USUAL_TRAIN, _USUAL_ECHO_SPACING = 150.0, 10.0
-"""ms: the readout of a 2D turbo spin echo (the presets have the same), and the time between its echoes."""
+"""ms: readout of a 2D turbo spin echo (as in the presets), and the time between its echoes."""
 _VARIABLE_FLIP_TRAIN = 1000.0
-"""ms: of a 3D T2w train of variable flip angles (the presets have the same)."""
+"""ms: of a 3D T2w train of variable flip angles (as in the presets)."""
 _TESLA = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:t|tesla)?\s*", re.IGNORECASE)
 _GAUSS, _MOST_TESLA = 10_000.0, 100.0
-"""Gauss in a tesla, which old headers state; no magnet has more tesla than the second."""
+"""Gauss per tesla, since old headers state gauss; and the most tesla of any magnet."""
 _ROOM = 1.1
-"""A train that is assumed leaves a tenth of its length free before the next repetition."""
+"""An assumed train leaves a tenth of its length free before the next repetition."""
 
 
 def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
     """The protocol that a header's ``fields`` (seconds) describe, for an input of ``role`` t1w, t2w or flair.
 
-    Values that the header lacks are assumed, and their source says why. Notes tell where the header contradicts itself or the role, and
-    what was concluded. Raises ProtocolError for values that are not numbers or cannot be, and for sequences that have no equation in
+    Values that the header lacks are assumed, and their source says why. Notes report contradictions of the header with itself or the
+    role, and the conclusions drawn. Raises ProtocolError for non-numeric or impossible values, and for sequences without an equation in
     this role.
     """
     if isinstance(fields.get(SPEC_KEY), str):
@@ -51,8 +51,7 @@ def protocol_from_sidecar(fields: Mapping[str, Any], role: str, source: str) -> 
     try:
         return _protocol(fields, role, source)
     except ProtocolError as error:
-        remedy = "" if "command line" in str(error) else " Give the protocol on the command line."
-        raise ProtocolError(f"{source}: {error}{remedy}") from error
+        raise ProtocolError(f"{source}: {error.cause}", *(error.remedies or (Remedy.GIVE_PROTOCOL(form=""),))) from error
 
 
 def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
@@ -73,12 +72,12 @@ def _protocol(fields: Mapping[str, Any], role: str, source: str) -> Protocol:
     else:
         timing, told = _repetition(fields, family.sequence, source)
         timing.update(_readout_train(family.sequence, {**values, **timing}, fields))
-    protocol = _complete(family.sequence, {**values, **timing}, source)
+    protocol = _complete(family.sequence, {**timing, **values}, source)
     return replace(protocol, notes=(*notes, *_concluded(family), *told))
 
 
 def _usual_inversion(sequence: str, role: str, values: Values, fields: Mapping[str, Any], source: str) -> Values:
-    """The inversion time where the header states none, but a repetition and an echo time of which it is known."""
+    """The usual inversion time if the header states none, but a repetition and echo time for which it is known."""
     long, _short = repetition_times(fields, source)
     if "TI" in values or "TE" not in values or not long or sequence not in ("mprage", "flair"):
         return {}
@@ -87,14 +86,14 @@ def _usual_inversion(sequence: str, role: str, values: Values, fields: Mapping[s
 
 
 def _complete(name: str, values: Values, source: str) -> Protocol:
-    """The protocol of those values that the sequence has, and defaults for others that it needs."""
+    """The protocol of those values that the sequence has, and defaults for the others."""
     allowed = {parameter.name for parameter in sequence_named(name).parameters}
     protocol = Protocol.of(name, source, **{key: value for key, (value, _) in values.items() if key in allowed})
     return replace(protocol, sources={**protocol.sources, **{key: told for key, (_, told) in values.items() if key in allowed}})
 
 
 def _repetition(fields: Mapping[str, Any], sequence: str, source: str) -> tuple[Values, tuple[str, ...]]:
-    """TR of sequences without a train of pulses: one of those from pulse to pulse for gradient echoes, where there is one."""
+    """TR of sequences without a pulse train; for gradient echoes the pulse-to-pulse time, if stated."""
     long, short = repetition_times(fields, source)
     gradient = sequence in ("spgr", "bssfp")
     chosen, notes = one_of((short or long) if gradient else (long or short), "repetition times")
@@ -125,7 +124,7 @@ def _readout_train(sequence: str, values: Values, fields: Mapping[str, Any]) -> 
 
 
 def _concluded(family: Family) -> tuple[str, ...]:
-    """A note where no name in the header tells the sequence and the timing had to."""
+    """A note if no name in the header gives the sequence and it was inferred from the timing."""
     if family.sequence == "spgr" and (family.told_by is None or family.told_by.startswith("ScanningSequence")):
         return (
             "TR is short and no inversion time is stated: a gradient echo without inversion (spgr) is assumed. "
@@ -146,11 +145,11 @@ def default_protocol(role: str) -> Protocol:
 
 
 def stated_field_strength(fields: Mapping[str, Any], source: str) -> float | None:
-    """Field strength in tesla that a header states, if it does, also as "3 T" or in gauss. Raises ProtocolError when that is no number."""
+    """Field strength in tesla that a header states, also as "3 T" or in gauss; None if not. Raises ProtocolError for a non-number."""
     stated = fields.get("MagneticFieldStrength")
     text = _TESLA.fullmatch(stated) if isinstance(stated, str) else None
     try:
         value = float(text[1]) if text else stated_number(fields, "MagneticFieldStrength")
     except ProtocolError as error:
-        raise ProtocolError(f"{source}: {error} Correct it, or give --field-strength.") from error
+        raise ProtocolError(f"{source}: {error}", Remedy.DO(this="correct it"), Remedy.GIVE_FIELD_STRENGTH) from error
     return value / _GAUSS if value is not None and value > _MOST_TESLA else value

@@ -12,11 +12,11 @@ from ..errors import ProtocolError
 Values = dict[str, tuple[float, str]]
 """Values (ms, degrees, pulses) by the parameter's name, each with its source."""
 SERIES_NAMES = ("SeriesDescription", "ProtocolName")
-"""What people call a series, the clearer one first."""
+"""Fields with the name of a series, the clearer one first."""
 SHORTEST_INVERSION_PERIOD = 300.0
 """ms: a gradient echo with a shorter repetition time states the time from pulse to pulse."""
 _REPETITIONS = ("RepetitionTimePreparation", "RepetitionTimeInversion", "RepetitionTime", "RepetitionTimeExcitation", "EchoSpacing")
-"""What headers call repetition times. Converters confuse them, so that their lengths decide which one is meant."""
+"""Fields for repetition times. Converters confuse them, so their values decide which one is meant."""
 _ALIKE = 0.01
 _NOTHING = ("", "n/a", "none", "null")
 _WITH_UNIT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(s|sec|seconds|ms|deg|degrees|°)\s*", re.IGNORECASE)
@@ -24,10 +24,10 @@ _MS = 0.001
 
 
 def stated_number(fields: Mapping[str, Any], name: str) -> float | None:
-    """A field as a number, None where there is none. Raises ProtocolError when it is something else.
+    """A field as a number, None if absent. Raises ProtocolError for anything else.
 
-    Also a number in a list of its own or with its unit (seconds where there is none), as some converters write; an empty text and BIDS'
-    "n/a" state nothing.
+    Some converters write a list of one number, or a number with its unit (seconds by default). An empty text and BIDS' "n/a" count as
+    absent.
     """
     value = _stated(fields, name)
     if value is None:
@@ -66,7 +66,7 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
 
 
 def series_names(fields: Mapping[str, Any]) -> list[str]:
-    """What a header calls its series: description, then protocol; those there are."""
+    """A header's names of its series that are present: description, then protocol."""
     return [text for name in SERIES_NAMES if (text := text_of(fields, name))]
 
 
@@ -90,7 +90,7 @@ def repetition_times(fields: Mapping[str, Any], source: str) -> tuple[Values, Va
 
 
 def one_of(candidates: Values, meaning: str) -> tuple[tuple[float, str] | None, tuple[str, ...]]:
-    """The first of several values of one ``meaning``, None where there is none; and a note where another one differs."""
+    """The first of several values of one ``meaning``, None if there is none; and a note if another one differs."""
     if not candidates:
         return None, ()
     (first, (value, _)), *others = candidates.items()

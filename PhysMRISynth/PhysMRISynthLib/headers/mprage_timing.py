@@ -1,6 +1,6 @@
-"""The three times of an MPRAGE: from inversion to inversion, from pulse to pulse, and how many pulses a train has.
+"""The timing of an MPRAGE: time between inversions, time between pulses, and number of pulses per train.
 
-Siemens writes the time from inversion to inversion as the repetition time, GE and Philips that from pulse to pulse, and none the other one.
+Siemens writes the time between inversions as the repetition time, GE and Philips that between pulses; none writes the other one.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from typing import Any
 
 from ..errors import ProtocolError
 from .header_values import Values, one_of, repetition_times, stated_number
+from .usual_inversion import usual_pulses
 
 _USUAL_PERIOD, _USUAL_SPACING, _USUAL_PULSES = 2400.0, 7.6, 176.0
 _SPACINGS, _MOST_PULSES = (1.0, 30.0), 1024.0
+_BEFORE_NEXT = 0.9
+"""Of the echo spacing: an echo comes earlier than the next pulse."""
 _ROOM = 0.95
-"""Share of the time around the inversion time that an assumed train takes."""
+"""Share of the available time around the inversion time that an assumed train takes."""
 _PULSES = ("NumberShots", "PhaseEncodingStepsOutOfPlane", "EchoTrainLength")
-"""BIDS' word; partitions in enhanced headers; Philips' turbo factor, which is 1 where others write an echo train of one."""
+"""BIDS' field; partitions in enhanced headers; Philips' turbo factor, which other vendors write as an echo train of 1."""
 
 
 def mprage_timing(fields: Mapping[str, Any], stated: Values, source: str) -> tuple[Values, tuple[str, ...]]:
-    """TR, ESP and N (ms, ms, pulses) of an MPRAGE with their sources, and notes; ``stated`` are its other values (TE, TI).
+    """TR, ESP, N (ms, ms, pulses) and, where it can be looked up, FA (degrees) of an MPRAGE with their sources, and notes; ``stated`` are
+    its other values (TE, TI).
 
-    Raises ProtocolError where neither the time between inversions nor the inversion time is known.
+    Raises ProtocolError if neither the time between inversions nor the inversion time is known.
     """
     periods, spacings = repetition_times(fields, source)
     period, about_period = one_of(periods, "repetition times")
@@ -44,20 +48,29 @@ def mprage_timing(fields: Mapping[str, Any], stated: Values, source: str) -> tup
             "500 ms more or less shift T1 by about 7 %.",
         )
     values = {"TR": period} if period else {}
-    values["ESP"] = spacing or _usual_spacing(stated)
+    usual = _usual_pulses(stated, period) if period and periods else {}
+    values |= usual
+    values["ESP"] = spacing or usual.get("ESP") or _usual_spacing(stated)
     pulses, about_pulses = _train(fields, {**stated, **values}, source)
     return {**values, "N": pulses}, (*notes, *about_pulses)
 
 
+def _usual_pulses(stated: Values, period: tuple[float, str]) -> Values:
+    """FA and ESP of the protocol that has these times, where the echo comes as early as its pulses ask for."""
+    usual = usual_pulses(period[0], stated["TI"][0]) if "TI" in stated else {}
+    fits = "TE" not in stated or not usual or stated["TE"][0] < _BEFORE_NEXT * usual["ESP"][0]
+    return usual if fits else {}
+
+
 def _usual_spacing(stated: Values) -> tuple[float, str]:
     echo_time = stated["TE"][0] if "TE" in stated else 0.0
-    if echo_time < 0.9 * _USUAL_SPACING:
+    if echo_time < _BEFORE_NEXT * _USUAL_SPACING:
         return _USUAL_SPACING, "assumed: usual echo spacing, which the header does not state"
     return min(2.0 * echo_time, _SPACINGS[1]), "assumed: twice the echo time"
 
 
 def _train(fields: Mapping[str, Any], values: Values, source: str) -> tuple[tuple[float, str], tuple[str, ...]]:
-    """N with its source. The equation has the centre of k-space in the middle of the train, at TI: half of it must fit before and after."""
+    """N with its source. The equation puts the k-space centre in the middle of the train, at TI: half of it must fit before and after."""
     spacing = values["ESP"][0]
     inversion = values["TI"][0] if "TI" in values else 1000.0
     period = values["TR"][0] if "TR" in values else _USUAL_PERIOD
@@ -78,7 +91,7 @@ def _train(fields: Mapping[str, Any], values: Values, source: str) -> tuple[tupl
 
 
 def _stated_pulses(fields: Mapping[str, Any], source: str) -> tuple[float, str] | None:
-    """Pulses per inversion that the header tells; partitions are divided by the acceleration along them."""
+    """Pulses per inversion stated by the header; partitions are divided by the acceleration along them."""
     for name in _PULSES:
         value = fields.get(name)
         if name == "NumberShots" and isinstance(value, (list, tuple)):  # BIDS: before and after the centre of k-space

@@ -1,5 +1,5 @@
-"""Which of several images of one contrast to take: what shows the whole head before slabs, the head before the spine, the scan before what
-was made of it."""
+"""Preference among several images of one contrast: whole head before slabs, head before spine, originals before processed
+images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .contrast_agent import spoken
 from .sequence_family import words
 
 _WHOLE_HEAD_MM, _LEVELS = 120.0, 3
-"""The least side of a volume that shows all of a brain; smaller ones are told apart in so many levels."""
+"""Least side of a volume that shows all of a brain, and number of levels for smaller ones."""
 _BODY = words(
     r"[chblt]ws|c-?spine|cspine|t-?spine|l-?spine|spine|spinal|myelon|cervical|lumbar|thorac\w*|neck|hals|orbita?|orbits|iac|iam|innenohr|"
     r"hippo\w*|hipp|pituitary|sella|hypophyse|tmj|knee|shoulder|prostate|abdomen|pelvis|cord"
@@ -32,27 +32,27 @@ def coverage_level(sides_mm: Sequence[float]) -> int:
 
 
 def names_body_part(name: str) -> bool:
-    """Whether a name tells another part of the body, or a small part of the head."""
+    """Whether a name indicates another part of the body, or a small part of the head."""
     return bool(_BODY.search(spoken(name)))
 
 
 def is_unnormalised(name: str) -> bool:
-    """Whether a name tells that the scanner's receive coils were not divided out."""
+    """Whether a name indicates that the receive field was not normalised."""
     return bool(_UNNORMALISED.search(spoken(name)))
 
 
 def has_magnetisation_transfer(name: str) -> bool:
-    """Whether a name tells magnetisation transfer, which the signal equations do not know."""
+    """Whether a name indicates magnetisation transfer, which the signal equations do not model."""
     return bool(_MAGNETISATION_TRANSFER.search(spoken(name)))
 
 
 def processing_steps(name: str) -> int:
-    """How many words of a name tell what was done to the scan."""
+    """Number of words in a name that denote processing steps."""
     return len(_PROCESSED.findall(spoken(name))) + len(_NUMBERED.findall(name))
 
 
 def without_processing(name: str) -> str:
-    """A name without the words that tell what was done to the scan."""
+    """A name without the words that denote processing steps."""
     return _PROCESSED.sub(" ", spoken(_NUMBERED.sub(" ", name)))
 
 

@@ -1,4 +1,4 @@
-"""Whether a scan is a T1w, a T2w or a FLAIR image, as its name or series description or its timing tells it."""
+"""Whether a scan is a T1w, a T2w or a FLAIR image, by its name, series description or timing."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _T1_FLAIR = words(r"t1w?-(?:weighted)?-(?:(?:fse|tse|frfse|se|fs|2d|3d|ax|sag|co
 _FLAIR = words(r"(?:3d)?-(?:t2w?)?-(?:flair|dark-fluid|darkflair|da-fl)(?:3d)?|t2f")
 _NAMED = words(r"(?:3d)?-t([12])(?:w|wi|n|weighted|w?(?:3d|2d|tse|fse|tfe|ffe|se|spc|mpr|mprage|space|cube))?")
 _TIRM = words("tirm")
-"""The sequence of FLAIR and of STIR."""
+"""Turbo inversion recovery, used for FLAIR and STIR."""
 _INVERSION_OF_T1 = (300.0, 1500.0)
 
 
 def role_of_name(name: str) -> str | None:
-    """``t1w``, ``t2w`` or ``flair`` as the words of a name tell it (``patient_T1w``, ``t1_mpr_sag``, ``T2_FLAIR``), else None.
+    """``t1w``, ``t2w`` or ``flair`` by the words of a name (``patient_T1w``, ``t1_mpr_sag``, ``T2_FLAIR``), else None.
 
-    Localizers, segmentations, maps, other contrasts and images after a contrast agent have no role.
+    Localizers, segmentations, maps, other contrasts and contrast-enhanced images have no role.
     """
     if rules_out_a_role(name):
         return None
@@ -47,25 +47,25 @@ def role_of_name(name: str) -> str | None:
 
 
 def leaves_open(name: str) -> bool:
-    """Whether only the timing tells the role: of a turbo inversion recovery (TIRM) that is not called FLAIR or dark-fluid."""
+    """Whether only the timing can give the role: of a turbo inversion recovery (TIRM) that is not called FLAIR or dark-fluid."""
     return bool(_TIRM.search(spoken(name))) and role_of_name(name) == "t2w"
 
 
 def role_of_series(name: str, fields: Mapping[str, Any]) -> str | None:
-    """As :func:`role_of_name`; where the name leaves it open or an inversion time contradicts it, the timing in ``fields`` decides."""
+    """As :func:`role_of_name`; if the name is ambiguous or an inversion time contradicts it, the timing in ``fields`` decides."""
     named, timed = role_of_name(name), role_of_timing(fields)
     decides = leaves_open(name) or (named is not None and number_of(fields, "InversionTime"))
     return (timed if decides else None) or named
 
 
 def rules_out_a_role(name: str) -> bool:
-    """Whether a name says that the image has no role (a localizer, a mask, a contrast agent …), rather than nothing."""
+    """Whether a name excludes any role (a localizer, a mask, a contrast agent …), rather than giving none."""
     text = spoken(name)
     return names_agent(name) or any(pattern.search(text) for pattern in _NO_ROLE)
 
 
 def role_of_timing(fields: Mapping[str, Any]) -> str | None:
-    """The role that BIDS-like header fields (numbers, seconds) tell by themselves, where they leave no doubt."""
+    """The role by BIDS-like header fields (numbers, seconds) alone, if they are unambiguous."""
     stated = text_of(fields, "ScanningSequence").upper()
     spin_echo = "SE" in stated
     tr, te, ti = (1000.0 * (number_of(fields, key) or 0.0) for key in ("RepetitionTime", "EchoTime", "InversionTime"))

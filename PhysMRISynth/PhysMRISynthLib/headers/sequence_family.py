@@ -1,4 +1,4 @@
-"""Which sequence family a header tells: by the vendor's name of the sequence, DICOM's codes, the words of the series and the timing.
+"""The sequence family of a header: by the vendor's name of the sequence, DICOM's codes, the words of the series and the timing.
 
 The names are those of the vendors' conformance statements and of their lists of acronyms.
 """
@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, Remedy
 from .header_values import SERIES_NAMES, SHORTEST_INVERSION_PERIOD, number_of, text_of
 
 LONGEST_BELIEVABLE_ECHO_TIME = 250.0
-"""ms: a longer one of a spin echo is the nominal one of a train of variable flip angles."""
+"""ms: a longer echo time of a spin echo is the nominal one of a variable-flip train."""
 _LONGEST_FLASH_REPETITION = 1.0
-"""s: a T1w gradient echo with a longer one has a preparation."""
+"""s: a T1w gradient echo with a longer repetition time has a preparation."""
 _LONGEST_GRADIENT_ECHO = 0.008
-"""s: of a T1w image; what says nothing of itself and has a longer echo time is a spin echo."""
+"""s: an unnamed T1w image with a longer echo time is a spin echo."""
 _INVERSIONS = {"stir": 0.3, "ir": 1.5, "flair": math.inf}
-"""The longest inversion time (s) that goes by each name."""
+"""The longest inversion time (s) of each name."""
 _SEQUENCE_NAMES = ("SequenceName", "PulseSequenceName", "InternalPulseSequenceName", "PulseSequenceDetails", "PulseSequenceType")
 _CODE_FIELD = "ScanningSequence"
 NAMES = (*_SEQUENCE_NAMES, *SERIES_NAMES)
@@ -39,16 +39,16 @@ _NEW_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])")
 
 
 def plain(name: str, without: re.Pattern[str] | None = None) -> str:
-    """Lower-case words with one space between them, those ``without`` left out; words that only a capital letter begins are set apart."""
+    """Lower-case words separated by single spaces, without those matching ``without``; camel case is split."""
     lower = _NEW_WORD.sub(" ", name).lower().replace("_", " ")
     return re.sub(r"[^a-z0-9+*]+", " ", without.sub(" ", lower) if without else lower)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a name tells: ``readout`` (gradient, spgr, tfe, mprage, bssfp, epi, se, tse, space) and ``inverted``, where it tells them.
+    """Information in a name: ``readout`` (gradient, spgr, tfe, mprage, bssfp, epi, se, tse, space) and ``inverted``, if known.
 
-    A ``tfe`` is a gradient echo in trains of pulses, before which there may or may not be an inversion.
+    A ``tfe`` is a gradient echo in pulse trains, with or without a preceding inversion.
     ``other`` is a sequence whose protocol no header states completely (mp2rage, psir, dir).
     """
 
@@ -101,7 +101,7 @@ _CODES: dict[str, tuple[tuple[str, Kind], ...]] = {
         (r"^se", Kind("se")),
     ),
 }
-"""What the vendors write as the sequence's name, the first match in their list."""
+"""The vendors' sequence names; the first match in a list counts."""
 _VENDORS = {"siemens": "siemens", "ge": "ge", "general electric": "ge", "philips": "philips", "canon": "canon", "toshiba": "canon"}
 _WORDS = tuple(
     (words(pattern), kind, role)
@@ -123,7 +123,7 @@ _WORDS = tuple(
         ("(?:t1w?)?-se", Kind("se"), None),
     )
 )
-"""What people write into the series' name, whatever the vendor; and the role that the word implies where nothing else is said."""
+"""Words in series names, whatever the vendor; and the role that the word implies if nothing else does."""
 _INVERTED = words("(?:t[12]w?)?-(?:flair|dark-fluid)|tirm|stir|da-fl|ir")
 _INVERSION_NAMES = ((words("(?:t2w?)?-stir"), "stir"), (words("(?:t2w?)?-(?:flair|dark-fluid|da-fl)"), "flair"))
 
@@ -139,27 +139,28 @@ class Family:
 def sequence_family(fields: Mapping[str, Any], role: str) -> Family:
     """The family of an input of ``role`` t1w, t2w or flair from BIDS-like ``fields`` (seconds).
 
-    Raises ProtocolError for what has no equation in its role: echo planar imaging, gradient echoes as T2w or FLAIR; for sequences
-    (MP2RAGE, PSIR, DIR) whose protocol headers do not state completely; and where only a value that is missing would tell which it is.
+    Raises ProtocolError for sequences without an equation in their role: echo planar imaging, gradient echoes as T2w or FLAIR; for
+    those (MP2RAGE, PSIR, DIR) whose protocol headers do not state completely; and if a missing value makes the family ambiguous.
     """
     kind, told_by = _kind(fields)
     if kind.other:
         raise ProtocolError(
-            f"{told_by} tells {kind.other.upper()}, whose protocol headers do not state. Give it on the command line ({kind.other},…)."
+            f"{told_by} tells {kind.other.upper()}, whose protocol headers do not state.", Remedy.GIVE_PROTOCOL(form=f" ({kind.other},…)")
         )
     if kind.readout == "epi":
         raise ProtocolError(f"{told_by} tells echo planar imaging, which is not supported. Give a T1w, T2w or FLAIR image.")
     if role == "t1w":
         if kind.readout == "tfe" and not kind.inverted:
             raise ProtocolError(
-                f"{told_by} tells a turbo field echo, but not whether an inversion precedes it. "
-                "Give the protocol on the command line: mprage,… with an inversion, spgr,… without."
+                f"{told_by} tells a turbo field echo, but not whether an inversion precedes it.",
+                Remedy.GIVE_PROTOCOL(form=": mprage,… with an inversion, spgr,… without"),
             )
         return Family(_t1w_sequence(kind, fields), told_by)
     if kind.readout in _GRADIENT_ECHOES:
         raise ProtocolError(
-            f"By {told_by} this {role} image is a gradient echo, whose contrast is T2*. "
-            "Give a spin echo, or the protocol on the command line."
+            f"By {told_by} this {role} image is a gradient echo, whose contrast is T2*.",
+            Remedy.DO(this="give a spin echo"),
+            Remedy.GIVE_PROTOCOL(form=""),
         )
     if role == "flair":
         return Family("flair", told_by)
@@ -174,17 +175,17 @@ def is_variable_flip(fields: Mapping[str, Any]) -> bool:
 
 
 def has_variable_flip_train(fields: Mapping[str, Any], echo_time: float) -> bool:
-    """Whether a spin echo of an ``echo_time`` (ms) has a train of variable flip angles, by its name or because no other one is so late."""
+    """Whether a spin echo with an ``echo_time`` (ms) has a train of variable flip angles, by its name or its long echo time."""
     return echo_time > LONGEST_BELIEVABLE_ECHO_TIME or is_variable_flip(fields)
 
 
 def is_inverted(fields: Mapping[str, Any]) -> bool:
-    """Whether the header tells an inversion: by its time, its codes or its names."""
+    """Whether the header indicates an inversion: by its time, its codes or its names."""
     return _kind(fields)[0].inverted
 
 
 def role_of_sequence(name: str) -> str | None:
-    """The role (t1w, t2w) of a series that its :func:`plain` name calls by no more than a sequence, if that tells one."""
+    """The role (t1w, t2w) of a series whose :func:`plain` name is only that of a sequence, if the sequence implies one."""
     roles = [role for pattern, _, role in _WORDS if role and pattern.search(name)]
     return min(roles, default=None)
 
@@ -205,24 +206,24 @@ def _t1w_sequence(kind: Kind, fields: Mapping[str, Any]) -> str:
 
 
 def _inversion_recovery(fields: Mapping[str, Any]) -> str | None:
-    """The inversion recovery of spin echoes, by its inversion time; None where none is stated."""
+    """The kind of inversion recovery of spin echoes, by the inversion time; None if none is stated."""
     inversion = number_of(fields, "InversionTime")
     return next(name for name, longest in _INVERSIONS.items() if inversion <= longest) if inversion else None
 
 
 def _named_inversion_recovery(fields: Mapping[str, Any]) -> str:
-    """STIR or FLAIR by the names in the header. Raises ProtocolError where none tells."""
+    """STIR or FLAIR by the names in the header. Raises ProtocolError if none decides."""
     for pattern, sequence in _INVERSION_NAMES:
         if any(pattern.search(plain(text_of(fields, name))) for name in NAMES):
             return sequence
     raise ProtocolError(
-        "the header tells an inversion, but not its time, which alone tells STIR from FLAIR. "
-        "Give the protocol on the command line: stir,… or flair,…."
+        "the header tells an inversion, but not its time, which alone tells STIR from FLAIR.",
+        Remedy.GIVE_PROTOCOL(form=": stir,… or flair,…"),
     )
 
 
 def _kind(fields: Mapping[str, Any]) -> tuple[Kind, str | None]:
-    """What the header tells, and by which field: the name of the sequence first, then DICOM's codes, then the series' name."""
+    """The kind by the header, and the field that gives it: the name of the sequence first, then DICOM's codes, then the series' name."""
     named = list(_named(fields))
     other = next(((Kind(other=kind.other), told_by) for kind, told_by in named if kind.other), None)
     if other is not None:
@@ -244,7 +245,7 @@ def _inverted_spin_echo(fields: Mapping[str, Any]) -> bool:
 
 
 def _prepared_gradient_echo(fields: Mapping[str, Any], readout: str | None) -> bool:
-    """By the code of a magnetisation preparation, which Philips writes, a time between preparations, or one that no FLASH needs."""
+    """By the code of a magnetisation preparation, which Philips writes, a time between preparations, or a TR longer than any FLASH's."""
     coded = "MP" in re.findall("[A-Z]+", text_of(fields, "SequenceVariant").upper())
     stated = any(number_of(fields, name) is not None for name in ("RepetitionTimePreparation", "RepetitionTimeInversion"))
     slow = (number_of(fields, "RepetitionTime") or 0.0) >= _LONGEST_FLASH_REPETITION
@@ -252,7 +253,7 @@ def _prepared_gradient_echo(fields: Mapping[str, Any], readout: str | None) -> b
 
 
 def _readout(named: list[tuple[Kind, str]], codes: set[str]) -> tuple[str | None, str | None]:
-    """The readout that the sequence's name tells, as long as DICOM's codes do not contradict it."""
+    """The readout by the sequence's name, unless DICOM's codes contradict it."""
     kinds = {"EP": ("epi",), "SE": _SPIN_ECHOES, "GR": _GRADIENT_ECHOES}
     code = next((code for code in kinds if code in codes), None)
     possible = kinds[code] if code else ("epi", *_SPIN_ECHOES, *_GRADIENT_ECHOES)
@@ -261,7 +262,7 @@ def _readout(named: list[tuple[Kind, str]], codes: set[str]) -> tuple[str | None
 
 
 def _named(fields: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:
-    """What each name in the header tells, with the field's name and value: sequences before series, codes before words."""
+    """The kind by each name in the header, with the field's name and value: sequences before series, codes before words."""
     maker = text_of(fields, "Manufacturer").lower()
     known = [vendor for start, vendor in _VENDORS.items() if maker.startswith(start)]
     for name in NAMES:

@@ -1,4 +1,4 @@
-"""The inversion time that scans of a known repetition and echo time usually have, for headers that do not state it."""
+"""What scans of known times usually have beside them, for headers that do not state it: inversion time, flip angle, echo spacing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,23 @@ _SAME_REPETITION, _SAME_ECHO = 0.01, 0.2
 @cache
 def counted_scans() -> tuple[dict[str, Any], ...]:
     """Scans of OASIS-3 by ``role``, ``TR``, ``TE`` and ``TI`` (ms; None: not stated) with their ``count``."""
-    return tuple(json.loads(_FILE.read_text(encoding="utf-8"))["scans"])
+    return tuple(_known()["scans"])
+
+
+@cache
+def _known() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def usual_pulses(repetition_ms: float, inversion_ms: float) -> dict[str, tuple[float, str]]:
+    """Flip angle (FA, degrees) and echo spacing (ESP, ms) of an MPRAGE with these times, and the source that says whose they are; nothing
+    where no widespread protocol has these times."""
+    for pulses in _known()["pulses"]:
+        if all(_near(pulses[name], value) for name, value in (("TR", repetition_ms), ("TI", inversion_ms))):
+            told = f"{LOOKED_UP}other MPRAGE scans with TR {pulses['TR']} and TI {pulses['TI']} ms"
+            return {name: (float(pulses[name]), told) for name in ("FA", "ESP")}
+    return {}
 
 
 def usual_inversion_time(role: str, repetition_ms: float, echo_ms: float) -> tuple[float, str] | None:
@@ -36,4 +52,8 @@ def usual_inversion_time(role: str, repetition_ms: float, echo_ms: float) -> tup
 
 
 def _is_like(scan: dict[str, Any], repetition_ms: float, echo_ms: float) -> bool:
-    return abs(scan["TR"] - repetition_ms) <= _SAME_REPETITION * repetition_ms and abs(scan["TE"] - echo_ms) <= _SAME_ECHO * echo_ms
+    return _near(scan["TR"], repetition_ms) and abs(scan["TE"] - echo_ms) <= _SAME_ECHO * echo_ms
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= _SAME_REPETITION * other

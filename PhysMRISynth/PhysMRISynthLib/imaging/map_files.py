@@ -13,18 +13,18 @@ from .intake.volumes import Volume, image_like, read_volume
 
 _NAMES = ("PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "fluid_fraction")
 _LABELS = {"mask": "desc-head_mask", "tissues": "dseg", "fluid_fraction": "desc-fluid_probseg"}
-"""How BIDS calls what is no quantity."""
+"""BIDS suffixes of files that are not quantities."""
 MAP_FILES = frozenset(f"{name}.nii.gz" for name in _NAMES)
-"""The names of maps, their SDs and mask where they are no BIDS derivative."""
+"""File names of maps, their SDs and mask outside BIDS derivatives."""
 _FACTORS = {"PD": {"%": 1.0, "percent": 1.0}, "T1": {"s": 1000.0, "ms": 1.0}, "T2": {"s": 1000.0, "ms": 1.0}}
-"""What values in a unit are multiplied by to be % of water, or ms."""
+"""Factors from a unit to % of water, or to ms."""
 _DEFAULT_UNITS = {"PD": "%", "T1": "s", "T2": "s"}
-"""BIDS' for relaxation times; for PD, that of our own derivatives."""
+"""Units of BIDS for relaxation times; for PD, of our own derivatives."""
 
 
 @dataclass(frozen=True)
 class MapFiles:
-    """The maps in a ``folder``; ``bids`` is how the names of a derivative begin (sub-01_ses-a), None for plain names (T1.nii.gz)."""
+    """The maps in a ``folder``; ``bids`` is the prefix of a derivative's names (sub-01_ses-a), None for plain names (T1.nii.gz)."""
 
     folder: Path
     bids: str | None
@@ -43,7 +43,7 @@ class MapFiles:
         return self.folder / ("report.json" if self.bids is None else f"{self.bids}_report.json")
 
     def paths(self) -> set[Path]:
-        """All files that may be there, JSON sidecars of a derivative with them."""
+        """All possible files, including JSON sidecars of a derivative."""
         images = {self.path(name) for name in _NAMES}
         return images | {self.report} | (set() if self.bids is None else {_sidecar(path) for path in images})
 
@@ -56,13 +56,13 @@ class MapFiles:
 
 
 def find_map_files(folder: Path) -> MapFiles:
-    """The maps in a folder: those of plain names where one of these is there, else those of a BIDS derivative.
+    """The maps in a folder: those with plain names if there are any, else those of a BIDS derivative.
 
-    Raises ImageError when it is no folder, or a derivative of several visits.
+    Raises ImageError when it is not a folder, or a derivative of several visits.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder. Give the folder that 'physmrisynth estimate' wrote.")
+        raise ImageError(f"{folder} is not a folder. Give a folder that an estimate wrote.")
     derived = sorted({name for quantity in _FACTORS for name in _beginnings(folder, f"_{quantity}map.nii.gz")})
     if not derived or any((folder / f"{quantity}.nii.gz").exists() for quantity in _FACTORS):
         _check_not_above(folder)
@@ -78,14 +78,14 @@ def _beginnings(folder: Path, end: str) -> list[str]:
 
 
 def _check_not_above(folder: Path) -> None:
-    """Refuse the folder of a data set, subject or session in place of the one that holds the maps."""
+    """Refuse a data set's, subject's or session's folder in place of the one with the maps."""
     below = sorted({path.parent for levels in ("", "*/", "*/*/") for path in folder.glob(f"{levels}anat/*_T1map.nii.gz")})
     if below and not any((folder / name).exists() for name in MAP_FILES):
         raise ImageError(f"{folder} holds maps in folders of their visits only. Give one of these, such as {below[0]}.")
 
 
 def _factor(path: Path, quantity: str) -> float:
-    """What a derivative's values are multiplied by, from the unit in the JSON file beside it."""
+    """Factor on a derivative's values, from the unit in the JSON file beside it."""
     sidecar = _sidecar(path)
     try:
         stated = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}

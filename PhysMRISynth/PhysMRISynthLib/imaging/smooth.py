@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 _KNOTS_PER_SCALE = 1.42
-"""So close lie the knots of a cubic spline whose noise is correlated by 1/4 at one scale, as linear interpolation's is at one knot."""
+"""Knots per scale of a cubic spline whose noise has correlation 1/4 at one scale, as linear interpolation has at one knot."""
 
 
 def smooth_noise(shape: Sequence[int], scale: float, rng: np.random.Generator, channels: int = 1) -> np.ndarray:
-    """Normal noise, correlated by 1/4 at ``scale`` voxels and not at all at two, brought to variance 1: (channels, *shape) float32.
+    """Normal noise of variance 1, with correlation 1/4 at ``scale`` voxels and none at twice that: (channels, *shape) float32.
 
-    A cubic spline through random knots: it has no kinks, which an edge displaced by it would show.
+    A cubic spline through random knots has no kinks, which would be visible in edges displaced by it.
     """
     spacing = scale / _KNOTS_PER_SCALE
     matrices = [_spline(np.arange(n) / spacing + rng.uniform(1.0, 2.0), int(np.ceil(n / spacing)) + 4) for n in shape]
@@ -30,8 +30,8 @@ def _spline(positions: np.ndarray, knots: int) -> np.ndarray:
 
 
 def near_means(volume: np.ndarray) -> np.ndarray:
-    """Each voxel of a volume (z, y, x) as ½ of itself and ¼ of either neighbour along each axis, ends repeated, float32: what alternates
-    from voxel to voxel is gone."""
+    """A volume (z, y, x) smoothed with weights ¼, ½, ¼ along each axis, ends repeated, float32: removes patterns that alternate from
+    voxel to voxel."""
     return along_axes(volume, [_binomial(n) for n in volume.shape])
 
 

@@ -17,7 +17,7 @@ from .map_files import MapFiles, find_map_files
 
 PER_CENT = 100.0
 _MOST_LONGER_T2 = 0.1
-"""Share of the head where noise may leave T2 above T1; T2 exceeds T1 in no tissue."""
+"""Share of the head where noise may put T2 above T1; no tissue has T2 above T1."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class TissueMaps:
     sd: Mapping[str, np.ndarray] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fluid_fraction: np.ndarray | None = None
-    """Volume share of cerebrospinal fluid in every voxel, where it is known. PD, T1 and T2 are those of the whole voxel: its water, and the
-    mean rates of its water, so that tissue and fluid can be told apart again (:attr:`fluid`)."""
+    """Volume fraction of cerebrospinal fluid in every voxel, if known. PD, T1 and T2 are those of the whole voxel: its water, and the
+    mean rates of its water, so that tissue and fluid can be separated again (:attr:`fluid`)."""
     fluid: tuple[float, float, float] | None = None
     """PD (fraction of water), T1 and T2 (ms) of that fluid."""
 
@@ -72,7 +72,7 @@ def read_tissue_maps(folder: Path) -> TissueMaps:
             raise ImageError(f"{other.path} and {pd.path} lie on different grids. Give maps of one estimate.")
     inside = pd.voxels > 1.0 if mask is None else mask.voxels > 0.5
     density = pd.voxels / np.float32(PER_CENT)
-    density[~inside] = np.maximum(density[~inside], 0.0)  # interpolation leaves negative voxels in the air around a head
+    density[~inside] = np.maximum(density[~inside], 0.0)  # interpolation can give negative voxels in the air around a head
     provenance = _provenance(files.report)
     fraction, fluid = _fluid(files, provenance, pd.image)
     maps = TissueMaps(density, t1.voxels, t2.voxels, inside, pd.image, {}, provenance, fraction, fluid)
@@ -81,7 +81,7 @@ def read_tissue_maps(folder: Path) -> TissueMaps:
 
 
 def _fluid(files: MapFiles, provenance: Mapping[str, Any], grid: sitk.Image) -> tuple[np.ndarray | None, tuple[float, float, float] | None]:
-    """The share of fluid and the fluid's values, or None for both where either is not there."""
+    """The fluid fraction and the fluid's values, or None for both if either is missing."""
     stated = provenance.get("fluid")
     if not files.path("fluid_fraction").exists() or not isinstance(stated, dict):
         return None, None
@@ -108,7 +108,7 @@ def _provenance(report: Path) -> dict[str, Any]:
 
 
 def _check_ranges(maps: TissueMaps, files: MapFiles) -> None:
-    """Refuse maps in other units, such as PD as a fraction or T1 in seconds, or values that no tissue has."""
+    """Refuse maps in other units, such as PD as a fraction or T1 in seconds, and values of no tissue."""
     if not maps.mask.any():
         raise ImageError(f"{files.folder}: the mask is empty. Give maps of a head.")
     allowed = {

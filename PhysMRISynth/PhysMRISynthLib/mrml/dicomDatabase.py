@@ -13,6 +13,7 @@ import slicer
 from ..errors import ImageError
 from ..physics.protocol import Protocol
 from ..workflow.results.export import Export
+from ..workflow.results.export_order import ExportOrder
 from .dicomExport import exportDicom
 from .mapNodes import TissueMapNodes
 
@@ -32,10 +33,12 @@ def addToDatabase(
         raise ImageError(_NO_DATABASE)
     with tempfile.TemporaryDirectory(prefix="physmrisynth-") as folder:
         found = source if source is not None else _copiedSource(maps, database, Path(folder) / "source")
-        done = exportDicom(maps, Path(folder) / "results", found, protocols, regions=regions)
+        order = ExportOrder(tuple(protocols), None if found is None else Path(found))
+        done = exportDicom(maps, Path(folder) / "results", order, regions=regions)
+        database.prepareInsert()  # the database may have lost what it remembers of the last insertion
         for name in done.files:
             if name.endswith(".dcm"):
-                database.insert(str(Path(folder) / "results" / name), True, False, True)  # store it, no thumbnail, a copy
+                database.insert(str(Path(folder) / "results" / name), True, False, True)  # copied, no thumbnail, listed under its patient
     return done
 
 

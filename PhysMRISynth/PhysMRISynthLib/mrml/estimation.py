@@ -6,26 +6,27 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import slicer
 import slicer.util
 
-from ..errors import EstimationError, ImageError, PhysMRISynthError
+from ..errors import EstimationError, ImageError, PhysMRISynthError, speaking
 from ..headers.dicom_header import is_dicom
 from ..headers.roles import ROLES
 from ..imaging.intake.acquisition import Acquisition
 from ..workflow.estimation.estimate import reference_of
 from ..workflow.estimation.inputs import field_strength_of
+from ..workflow.estimation.order import USUAL, EstimateOrder
 from ..workflow.worker.client import Client
 from ..workflow.worker.jobs import Cancelled, EstimateJob, Event, Failed, Finished, Job, Progress, Result
 from ..workflow.worker.process import ProcessTransport, worker_command
 from .dicomSeries import loadSeries
 from .headers import acquisitionFromNode
 from .mapNodes import TissueMapNodes
-from .messages import withoutOptions
+from .remedies import SCRIPT
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
@@ -37,20 +38,18 @@ _SCENE_CLOSED = "The scene was closed while the worker was busy, so that its res
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is estimated from: nodes by role (t1w, t2w, flair) and, by role too, protocols that were typed instead of read."""
+    """What is estimated from: nodes by role (t1w, t2w, flair), and what is ordered of them."""
 
     nodes: Mapping[str, Any]
-    protocols: Mapping[str, str] = field(default_factory=dict)
-    allowContrastAgent: bool = False
-    """Take a T1w image after a contrast agent, with a warning."""
+    order: EstimateOrder = USUAL
 
     def __post_init__(self) -> None:
         if not self.nodes:
             raise EstimationError("No input: choose at least one of T1w, T2w and FLAIR.")
-        unknown = sorted({*self.nodes, *self.protocols} - set(ROLES))
+        unknown = sorted({*self.nodes, *self.order.protocols} - set(ROLES))
         if unknown:
             raise EstimationError(f"'{unknown[0]}' is no input. Use {', '.join(ROLES)}.")
-        alone = sorted(set(self.protocols) - set(self.nodes))
+        alone = sorted(set(self.order.protocols) - set(self.nodes))
         if alone:
             raise EstimationError(f"A protocol is given for {alone[0]}, but no image. Choose the image too, or leave the protocol out.")
         if len({node.GetID() for node in self.nodes.values()}) < len(self.nodes):
@@ -59,30 +58,20 @@ class Inputs:
     def acquisitions(self) -> list[Acquisition]:
         """Copies of the images with their protocols. Raises a PhysMRISynthError that names the node."""
         return [
-            acquisitionFromNode(self.nodes[role], role, self.protocols.get(role) or None, self.allowContrastAgent)
+            acquisitionFromNode(self.nodes[role], role, self.order.protocols.get(role) or None, self.order.allow_contrast_agent)
             for role in ROLES
             if role in self.nodes
         ]
 
 
-def estimateJob(
-    acquisitions: Sequence[Acquisition],
-    reference: str | None,
-    register: bool | None,
-    fieldStrength: float | None,
-    prior: str,
-    device: str,
-    spacing: float | None = None,
-) -> tuple[EstimateJob, list[str]]:
-    """The worker's task, and what the user must be told about it. ``fieldStrength`` None or 0: from the headers, else 3 T; ``spacing`` of
-    the maps (mm), None or 0: the reference's."""
-    try:
-        reference_of(acquisitions, reference)
-        strength, source = field_strength_of(acquisitions, fieldStrength or None)
-    except EstimationError as error:
-        raise EstimationError(withoutOptions(str(error))) from error
-    told = [] if not source.startswith("assumed") else [f"No header states the field strength: {strength:g} T is assumed."]
-    return EstimateJob(acquisitions, reference, register, strength, prior, device, spacing or None), told
+@speaking(SCRIPT)
+def estimateJob(inputs: Inputs) -> tuple[EstimateJob, list[str]]:
+    """The worker's task, and what the user must be told about it. Raises a PhysMRISynthError that names the node."""
+    acquisitions, order = inputs.acquisitions(), inputs.order
+    reference_of(acquisitions, order.reference)
+    strength, source = field_strength_of(acquisitions, order.field_strength)
+    told = [f"No header states the field strength: {strength:g} T is assumed."] if source == "assumed" else []
+    return EstimateJob(acquisitions, replace(order, field_strength=strength)), told
 
 
 class WorkerRun:
@@ -133,6 +122,7 @@ class WorkerRun:
                 events.append(self._settled(event))
         return [*events, self._made(*self._making)] if self._making else events
 
+    @speaking(SCRIPT)
     def wait(self, progress: Callable[[str, float], None] | None = None) -> Any:
         """Poll to the end and return the text node of the maps, or None when cancelled; Slicer stays responsive.
 
@@ -146,7 +136,7 @@ class WorkerRun:
                 slicer.app.processEvents()
             time.sleep(_POLL_SECONDS)
         if self.failure is not None:
-            raise EstimationError(self.failure.message)
+            raise EstimationError(self.failure.message, *self.failure.remedies)
         return self.mapsNode
 
     def cancel(self) -> None:
@@ -169,8 +159,6 @@ class WorkerRun:
         if self._sceneClosed:
             _log.warning(_SCENE_CLOSED)
             event = Failed(_SCENE_CLOSED, "input")
-        elif isinstance(event, Failed):
-            event = replace(event, message=withoutOptions(event.message))
         self.busy = False
         self.failure = event if isinstance(event, Failed) else None
         self._letSceneGo()
@@ -185,7 +173,7 @@ class WorkerRun:
         except MemoryError:
             ended: Event = Failed("There is not enough memory for the maps. Close other data and estimate again.", "memory")
         except PhysMRISynthError as error:
-            ended = Failed(str(error), "input")
+            ended = Failed(error.cause, "input", error.remedies)
         except Exception:
             _log.exception("The maps could not be put into the scene.")
             ended = Failed("The maps could not be put into the scene. The log has the details; please report them.", "crash")
@@ -205,8 +193,8 @@ class WorkerRun:
         return _nodesOf(told, dict(self._inputNodes), present, self._scene, self._maps)
 
     def _told(self, report: dict[str, Any]) -> dict[str, Any]:
-        """The report with what the user must know besides, in words for Slicer."""
-        return {**report, "warnings": [withoutOptions(text) for text in (*self._notes, *report.get("warnings", ()))]}
+        """The report with what the user must know besides."""
+        return {**report, "warnings": [*self._notes, *report.get("warnings", ())]}
 
 
 def _nodesOf(

@@ -19,7 +19,6 @@ from ..imaging.intake.sidecar import fields_beside
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
 from ..physics.protocol import Protocol, parse_protocol
 from .dicom import dicomFields
-from .messages import withoutOptions
 from .sampleScans import sampleFields
 from .volumes import checkIsImage, titleOf, volumeFromNode
 
@@ -60,7 +59,7 @@ def inputProtocol(node: Any, role: str, typed: str | None = None) -> InputProtoc
         else:
             protocol = default_protocol(role)
     except ProtocolError as error:
-        raise ProtocolError(f"{titleOf(node)}: {withoutOptions(str(error))}") from error
+        raise ProtocolError(f"{titleOf(node)}: {error.cause}", *error.remedies) from error
     return InputProtocol(protocol, fields)
 
 
@@ -91,10 +90,7 @@ def acquisitionFromNode(node: Any, role: str, typed: str | None = None, allowCon
 
 
 def _contrastAgentNote(node: Any, role: str, fields: Mapping[str, Any] | None, allowed: bool) -> str | None:
-    try:
-        return check_contrast_agent(titleOf(node), role, contrast_agent(fields, _fileName(node)), allowed)
-    except ImageError as error:
-        raise ImageError(withoutOptions(str(error))) from error
+    return check_contrast_agent(titleOf(node), role, contrast_agent(fields, _fileName(node)), allowed)
 
 
 def roleOf(node: Any) -> str | None:

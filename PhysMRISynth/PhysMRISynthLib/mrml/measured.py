@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError, PhysMRISynthError
+from ..errors import ImageError, speaking
 from ..workflow.analysis.measured_maps import checked, import_maps, measured_of
 from ..workflow.worker.jobs import Result
 from .mapNodes import TissueMapNodes
 from .mapVolumes import NO_TISSUE
-from .messages import withoutOptions
+from .remedies import SCRIPT
 from .volumes import titleOf, volumeFromNode
 
 
+@speaking(SCRIPT)
 def importMeasured(
     nodes: Mapping[str, Any], units: Mapping[str, str] | None = None, fieldStrength: float = 3.0, register: bool | None = None
 ) -> TissueMapNodes:
@@ -26,13 +27,8 @@ def importMeasured(
     values tell. Warnings are in the report of the maps. Raises a PhysMRISynthError that names the node.
     """
     given = {name: node for name, node in nodes.items() if node is not None}
-    try:
-        measured = {
-            name: measured_of(name, volumeFromNode(n), (units or {}).get(name) or _stated(n), titleOf(n)) for name, n in given.items()
-        }
-        found = checked(import_maps(measured, fieldStrength, register))
-    except PhysMRISynthError as error:
-        raise type(error)(withoutOptions(str(error))) from error
+    measured = {name: measured_of(name, volumeFromNode(n), (units or {}).get(name) or _stated(n), titleOf(n)) for name, n in given.items()}
+    found = checked(import_maps(measured, fieldStrength, register))
     maps = found.maps
     tissue = np.full(maps.mask.shape, NO_TISSUE, np.uint8) if found.tissue is None else found.tissue
     brain = np.zeros_like(maps.mask) if found.brain is None else found.brain

@@ -14,6 +14,7 @@ from ..physics.presets import protocol_for
 from ..physics.protocol import Protocol, parse_protocol
 from ..workflow.rendering.head_points import head_points
 from ..workflow.rendering.live import LiveRenderer, Noise, Region
+from ..workflow.rendering.render import scale_of
 from . import display
 from .headers import PROTOCOL, QUANTITY
 from .mapNodes import PREVIEW, TissueMapNodes
@@ -24,16 +25,11 @@ SNR, SEED = "PhysMRISynth.SNR", "PhysMRISynth.Seed"
 _QUANTITY = "rendering"
 
 
-def scaleOf(protocol: Protocol) -> float:
-    """What the signal is multiplied by in a node, as on the command line: 1000, so that integer formats keep it; ratio images stay."""
-    return 1000.0 if protocol.sequence.uses_pd else 1.0
-
-
 class Preview:
     """The preview of a set of maps. The node is made at the first rendering, and found again when the scene has it already.
 
-    Voxels are the equation's signal times :func:`scaleOf`. The window is set once and then only by :meth:`resetWindow`, so that a change of
-    contrast is seen. An edited map counts from the next rendering.
+    Voxels are the equation's signal times :func:`scale_of`. The window is set once and then only by :meth:`resetWindow`, so that a change
+    of contrast is seen. An edited map counts from the next rendering.
     """
 
     def __init__(self, maps: TissueMapNodes) -> None:
@@ -54,7 +50,7 @@ class Preview:
             self.showAll(protocol, noise)
         else:
             region = shownRegion(self.node, self.node.GetScene())
-            self._current().render_region(protocol, arrayOf(self.node), region, noise, scaleOf(protocol))
+            self._current().render_region(protocol, arrayOf(self.node), region, noise, scale_of(protocol))
             self._wholeTime = None
             with slicer.util.NodeModify(self.node):  # one event for the views, not one an attribute
                 _note(self.node, protocol, noise)
@@ -73,7 +69,7 @@ class Preview:
         dark = np.broadcast_to(np.float32(0.0), arrayOf(like).shape)
         where = self._maps.brain()
         made = newVolume(f"{self._maps.title} synthetic preview", dark, like, window=(0.0, 1.0))
-        renderer.render_region(protocol, arrayOf(made), Region(voxels=where), None, scaleOf(protocol))
+        renderer.render_region(protocol, arrayOf(made), Region(voxels=where), None, scale_of(protocol))
         display.showAsScan(made, arrayOf(made).reshape(-1)[where])
         _note(made, protocol, noise)
         self._maps.addVolume(made, PREVIEW, _QUANTITY)
@@ -88,7 +84,7 @@ class Preview:
         voxels = arrayOf(node)
         self._wholeTime = None
         _note(node, protocol, noise)
-        yield from renderer.steps(protocol, voxels, noise, scaleOf(protocol))
+        yield from renderer.steps(protocol, voxels, noise, scale_of(protocol))
         voxelsChanged(node)
         self._wholeTime = _voxelsTime(node)
 
@@ -109,7 +105,7 @@ class Preview:
         if not self._isWhole():
             spec, noise = _shown(node)
             protocol = parse_protocol(spec, _QUANTITY)
-            self._current().render_region(protocol, arrayOf(node), Region(voxels=where), noise, scaleOf(protocol))
+            self._current().render_region(protocol, arrayOf(node), Region(voxels=where), noise, scale_of(protocol))
         display.showAsScan(node, arrayOf(node).reshape(-1)[where])
 
     def keep(self, name: str | None = None) -> Any:
@@ -152,7 +148,7 @@ def renderContrast(maps: TissueMapNodes, protocol: Protocol, outputVolume: Any =
     """
     like = maps.volume("T1")
     image = np.empty(maps.voxels("T1").shape, np.float32)
-    LiveRenderer(maps.shownMaps()).render(protocol, image, noise, scaleOf(protocol))
+    LiveRenderer(maps.shownMaps()).render(protocol, image, noise, scale_of(protocol))
     window = display.scanWindow(image.reshape(-1)[maps.brain()])
     if outputVolume is None:
         outputVolume = newVolume(_nameOf(maps, protocol), image, like, window=window)

@@ -17,6 +17,7 @@ from ..workflow.results.tissue_fractions import BRAIN_ROWS
 from ..workflow.results.tissue_output import labels_image
 from . import display, folder
 from .mapNodes import TissueMapNodes
+from .mapVolumes import FLUID
 from .volumes import newVolume
 
 SEGMENTATION = "segmentation"
@@ -64,13 +65,15 @@ def _colours(volume: Any) -> Any:
 
 
 def mapSetOf(maps: TissueMapNodes) -> MapSet:
-    """A set of maps of the scene as its files would be read: with the SDs, residuals and labels that are there."""
+    """A set of maps of the scene as its files would be read: with the SDs, residuals, fluid fraction and labels that are there."""
     tissue, found = maps.tissue(), maps.tissueMaps()
     inside = np.isin(tissue, BRAIN_ROWS).astype(np.float32)
     strength = float(maps.report.get("field_strength_tesla") or 3.0)
     brain = brain_mask(inside, found.grid) if inside.any() else inside > 0
     image = labels_image(found, tissue, brain, strength)
     extra = {name: np.array(maps.voxels(name), dtype=np.float32) for name in maps.names() if name.startswith("residual_")}
+    if found.fluid_fraction is not None:
+        extra[FLUID] = found.fluid_fraction
     return MapSet(found, sitk.GetArrayFromImage(image), extra)
 
 

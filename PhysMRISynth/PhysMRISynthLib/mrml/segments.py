@@ -79,21 +79,26 @@ def labelsOfMasks(masks: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Mapping[
 
 def segmentMasks(maps: TissueMapNodes, node: Any) -> dict[str, np.ndarray]:
     """The mask (z, y, x) of every segment on the grid of the maps, by name. Raises ImageError when there is none."""
-    segmentation, reference = node.GetSegmentation(), maps.volume("T1")
-    masks = {}
+    segmentation = node.GetSegmentation()
+    masks: dict[str, np.ndarray] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         identifier = segmentation.GetNthSegmentID(index)
-        wanted = vtk.vtkStringArray()
-        wanted.InsertNextValue(identifier)
         name = segmentation.GetSegment(identifier).GetName()
-        with temporaryLabels(np.zeros(arrayOf(reference).shape, dtype=np.uint8), reference) as labels:
-            export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
-            if not export(node, wanted, labels, reference):
-                raise ImageError(f"The segment {name} could not be read. Check its geometry.")
-            masks[name if name not in masks else f"{name} ({index + 1})"] = arrayOf(labels) > 0
+        masks[name if name not in masks else f"{name} ({index + 1})"] = segmentMask(maps, node, identifier)
     if not masks:
         raise ImageError(f"{titleOf(node)} has no segment. Draw one, or choose another segmentation.")
     return masks
+
+
+def segmentMask(maps: TissueMapNodes, node: Any, identifier: str) -> np.ndarray:
+    """The mask (z, y, x) of one segment on the grid of the maps. Raises ImageError when it cannot be read."""
+    wanted, reference = vtk.vtkStringArray(), maps.volume("T1")
+    wanted.InsertNextValue(identifier)
+    with temporaryLabels(np.zeros(arrayOf(reference).shape, dtype=np.uint8), reference) as labels:
+        if not slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(node, wanted, labels, reference):
+            name = node.GetSegmentation().GetSegment(identifier).GetName()
+            raise ImageError(f"The segment {name} could not be read. Check its geometry.")
+        return arrayOf(labels) > 0
 
 
 def _colourNames(node: Any) -> Mapping[int, str]:

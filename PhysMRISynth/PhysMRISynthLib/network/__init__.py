@@ -1,1 +1,1 @@
-"""The physics-informed product-of-experts variational autoencoder: what expects which tissue where."""
+"""The physics-informed product-of-experts variational autoencoder: the learned prior over tissue classes."""

@@ -1,4 +1,4 @@
-"""What the encoder and the decoder are made of."""
+"""Building blocks of the encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def convolution(dims: int, inputs: int, outputs: int, size: int = 3, stride: int
 
 
 class AdaptiveNorm(nn.Module):
-    """Normalise features (B, C, …), then scale and shift them by what an MLP makes of the condition (B, K).
+    """Normalise features (B, C, …), then scale and shift them by an MLP of the condition (B, K).
 
-    ``kind`` "voxel": over the channels of each voxel; a crop and a whole head see the same. "group": over groups of channels and the
-    whole image (Wu & He 2018), as the paper has it: at most so many ``groups``. Without a condition (``condition_size`` 0) scale and shift
+    ``kind`` "voxel": over the channels of each voxel, so that a crop and a whole head agree. "group": over groups of channels and the
+    whole image (Wu & He 2018), as in the paper, with at most ``groups`` groups. Without a condition (``condition_size`` 0) scale and shift
     are learned constants.
     """
 
@@ -45,7 +45,7 @@ class AdaptiveNorm(nn.Module):
             shape = (-1, self.channels, *[1] * (x.dim() - 2))
             normal = functional.group_norm(x, self.groups)
             return torch.addcmul(shift.view(shape).to(normal.dtype), normal, (1.0 + scale).view(shape).to(normal.dtype))
-        # channels last, which is how the convolutions want their memory too
+        # channels last, the convolutions' own memory format
         last = x.movedim(1, -1)
         shape = (-1, *[1] * (x.dim() - 2), self.channels)
         normal = functional.layer_norm(last, (self.channels,))
@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Residual blocks on a pyramid of resolutions, down and up again: wide sight at the cost of the coarse levels.
+    """Residual blocks on a pyramid of resolutions, down and up again: a large receptive field at the cost of the coarse levels.
 
     Takes and returns ``widths[0]`` channels at the finest level.
     """
@@ -99,7 +99,7 @@ class Trunk(nn.Module):
 
 
 def positions(volume: Tensor) -> Tensor:
-    """Where each position of a volume (B, C, *S) lies along its axes, from −1 to 1: (B, dims, *S)."""
+    """Coordinates of each position of a volume (B, C, *S) along its axes, from −1 to 1: (B, dims, *S)."""
     axes = [torch.linspace(-1.0, 1.0, side, device=volume.device, dtype=volume.dtype) for side in volume.shape[2:]]
     return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(volume), -1, *volume.shape[2:])
 

@@ -1,4 +1,4 @@
-"""Latents of heads in far fewer numbers: an autoencoder of the autoencoder's latents, whose codes the sampling model draws."""
+"""The second stage: an autoencoder of the first network's latents, with far fewer numbers (codes), which the sampling model samples."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .latent_space import LatentSpace, Moments
 _GROUPS = 16
 _PER_LEVEL = ("reading", "reading_blocks", "writing", "writing_blocks")
 _SLOWNESS = 0.02
-"""How quickly the codes' moments follow the training."""
+"""Update rate of the codes' running moments."""
 
 
 @dataclass(frozen=True)
 class CondenserConfig:
-    """Shape of the condenser.
+    """Shape of the second stage.
 
-    Latents of ``latent_channels`` numbers for each block of ``factor`` voxels a side stand for heads of ``shape`` voxels of 1 mm (z, y, x);
-    blocks of ``fold`` positions a side are folded into channels, of which ``components`` principal axes are kept. From there the encoder
-    halves the positions from each of its ``reading`` widths to the next, with so many ``reading_blocks`` at each, and ends with ``codes``
-    numbers a position of variance 1; the decoder goes the way back with ``writing`` widths, coarse to fine. In training ``noise`` (an SD)
-    is added to the codes: what is drawn need not be right beyond it.
+    Latents have ``latent_channels`` numbers per block of ``factor`` voxels a side, for heads of ``shape`` voxels of 1 mm (z, y, x);
+    blocks of ``fold`` positions a side are folded into channels, of which ``components`` principal axes are kept. The encoder then
+    halves the resolution from each of its ``reading`` widths to the next, with ``reading_blocks`` blocks at each, and ends with ``codes``
+    numbers per position, of variance 1; the decoder mirrors it with ``writing`` widths, coarse to fine. In training, ``noise`` (an SD)
+    is added to the codes, so that the decoder tolerates sampling errors of this size.
     """
 
     latent_channels: int
@@ -67,12 +67,12 @@ class CondenserConfig:
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
-        """Channels and positions that the condenser sees."""
+        """Channels and positions of the encoder's input."""
         return (self.components, *(side // (self.factor * self.fold) for side in self.shape))
 
     @property
     def code_factor(self) -> int:
-        """Voxels along a side of the block that a position of the codes stands for."""
+        """Side in voxels of the block that one position of the codes represents."""
         return int(self.factor * self.fold * 2 ** (len(self.reading) - 1))
 
     @classmethod
@@ -91,18 +91,18 @@ def _require(holds: bool, wanted: str, value: object) -> None:
 
 
 class Expander(nn.Module):
-    """From codes (B, codes, *S) back to latents (B, channels, *S·fold·2^(levels − 1)): the condenser's decoder.
+    """The second-stage decoder: codes (B, codes, *S) to latents (B, channels, *S·fold·2^(levels − 1)).
 
-    At every level it is told where each position lies and what the mean head has there.
+    Every level also gets the positions' coordinates and the mean head there.
     """
 
     def __init__(self, config: CondenserConfig) -> None:
         super().__init__()
         self.config = config
         self.space = LatentSpace(config)
-        told, widths = 3 + config.components, config.writing
+        extra, widths = 3 + config.components, config.writing
         self.enter = nn.ModuleList(
-            convolution(3, told + inputs, width) for inputs, width in zip((config.codes, *widths[1:]), widths, strict=True)
+            convolution(3, extra + inputs, width) for inputs, width in zip((config.codes, *widths[1:]), widths, strict=True)
         )
         self.blocks = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.writing_blocks, strict=True))
         self.up = nn.ModuleList(convolution(3, coarse, 8 * fine, size=1) for coarse, fine in pairwise(widths))
@@ -112,7 +112,7 @@ class Expander(nn.Module):
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def seen(self, codes: Tensor) -> Tensor:
-        """What a :class:`LatentSpace` shows of the latents, float32."""
+        """The latents in their :class:`LatentSpace`, float32."""
         x = codes
         for level, blocks in enumerate(self.blocks):
             if level:
@@ -124,7 +124,7 @@ class Expander(nn.Module):
         return cast(Tensor, self.leave(functional.silu(self.norm(x, None)))).float()
 
     def latent(self, codes: Tensor) -> Tensor:
-        """The latents that ``codes`` stand for."""
+        """The latents that ``codes`` represent."""
         return self.space.latent(self.seen(codes))
 
 
@@ -139,7 +139,7 @@ def _through(blocks: nn.Module, x: Tensor) -> Tensor:
 
 
 class _Reader(nn.Module):
-    """What a latent space shows (B, components, *S) → codes (B, codes, *S/2^(levels − 1)), before they are normalised."""
+    """The second-stage encoder: latents in their space (B, components, *S) → codes (B, codes, *S/2^(levels − 1)), not normalised yet."""
 
     def __init__(self, config: CondenserConfig) -> None:
         super().__init__()
@@ -160,8 +160,8 @@ class _Reader(nn.Module):
 
 
 class Condenser(nn.Module):
-    """Latents (B, channels, *S) to codes and back: ``expander`` is its decoder. ``emphasis`` (1, *S of what the latent space shows), 1 in
-    the mean, says how much each place counts in training."""
+    """Latents (B, channels, *S) to codes and back: ``expander`` is its decoder. ``emphasis`` (1, *S of the latent space) weights positions
+    in training, with mean 1."""
 
     emphasis: Tensor
 
@@ -175,7 +175,7 @@ class Condenser(nn.Module):
         self.reader.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def take(self, moments: Moments, emphasis: Tensor) -> None:
-        """Take over the training latents' moments, and how much each place counts."""
+        """Set the training latents' moments, and the weights of positions."""
         self.expander.space.take(moments)
         self.emphasis.copy_(emphasis / emphasis.mean())
 
@@ -189,13 +189,12 @@ class Condenser(nn.Module):
             return cast(Tensor, self.normal(read.flatten(2)).view(read.shape))
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """What the latent space shows of latents (B, components, *S), and what comes back of it from noisy codes, by torch's own random
-        numbers."""
+        """Latents in their space (B, components, *S), and their reconstruction from noisy codes; uses torch's global random numbers."""
         seen = self.expander.space.seen(latent)
         codes = self._codes(seen)
-        noise = torch.randn(codes.shape).to(codes.device)  # drawn on the CPU: the same on every device
+        noise = torch.randn(codes.shape).to(codes.device)  # sampled on the CPU: the same on every device
         return seen, self.expander.seen(codes + self.config.noise * noise)
 
     def error(self, seen: Tensor, back: Tensor) -> Tensor:
-        """How far what comes ``back`` is from what was ``seen``: mean square () with this condenser's emphasis."""
+        """Mean squared error () of the reconstruction ``back`` of ``seen``, weighted by ``emphasis``."""
         return ((back - seen).square() * self.emphasis).mean()

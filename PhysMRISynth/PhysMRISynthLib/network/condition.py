@@ -1,4 +1,4 @@
-"""What the encoder is told about an input's protocol."""
+"""The conditioning vector of the encoder, from an input's protocol."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..physics.tissues import tissue_table
 FAMILIES = ("mprage", "mprage_simple", "se", "tse", "ir", "flair", "stir", "psir", "dir", "spgr", "bssfp", "mp2rage")
 """The sequences that networks know by name; their order is part of every file of weights."""
 _LIKE = {"tse_rf": "tse", "space": "tse", "space_flair": "flair"}
-"""Sequences that came later, by the one that they resemble. Others go without a name: the expected signals say what they show."""
+"""Sequences added later, by the one that they resemble. Others have no name: the expected signals describe them."""
 _VARIABLE_FLIP, _VARIABLE_FLIP_TE = ("space", "space_flair"), 95.0
-"""The echo time of a train of variable angles is nominal: networks are told that of its contrast (ms)."""
+"""The echo time of a train of variable angles is nominal: networks get the effective one (ms)."""
 _SCALES = {"TR": 1000.0, "TE": 50.0, "TI": 1000.0}
 _UNITS = len(_SCALES) + 2
 EVIDENCE = ("white_matter", "cortex", "csf", "fat", "muscle", "bone")
-"""Tissues whose expected brightness the encoder compares with every voxel's: the poles between which the others lie."""
+"""Tissues whose expected signal the encoder compares with every voxel: the extremes between which the others lie."""
 EVIDENCE_POSITIONS = tuple(len(FAMILIES) + _UNITS + [t.name for t in tissue_table()].index(name) for name in EVIDENCE)
-"""Where their expected signals stand in the conditioning vector."""
+"""Positions of their expected signals in the conditioning vector."""
 CONDITION_SIZE = len(FAMILIES) + _UNITS + len(tissue_table())
 
 
@@ -26,8 +26,8 @@ def protocol_condition(protocol: Protocol, field_strength: float) -> np.ndarray:
     """The conditioning vector (CONDITION_SIZE,), float32, of one input.
 
     The sequence (one of FAMILIES), log TR, log TE, log TI (0 where the sequence has none), flip angle, field strength in tesla; and
-    the equation's own word on the contrast: the signal of every tissue of the table, relative to the brightest of the brain, so that
-    a protocol never seen in training is not a stranger.
+    the contrast by the equation: the signal of every tissue of the table, relative to the brightest of the brain, so that
+    the network generalises to protocols outside its training.
     """
     own = protocol.sequence.name
     family = np.array([name == _LIKE.get(own, own) for name in FAMILIES], dtype=float)

@@ -18,14 +18,14 @@ Described = TypeVar("Described")
 
 
 def check_known(config: type, values: Mapping[str, Any], what: str) -> None:
-    """Raise PhysMRISynthError where ``values`` name a field that the dataclass ``config`` of ``what`` has not."""
+    """Raise PhysMRISynthError if ``values`` name a field that the dataclass ``config`` of ``what`` lacks."""
     known = {f.name for f in fields(config)}
     if unknown := sorted(set(values) - known):
         raise PhysMRISynthError(f"Unknown field of {what}: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
 
 
 def read_fields(config: type[Described], values: Mapping[str, Any], what: str) -> Described:
-    """A dataclass that describes ``what`` ("a network") from JSON's types. Raises PhysMRISynthError that names an unknown or missing
+    """A dataclass that describes ``what`` ("a network") from JSON types. Raises PhysMRISynthError that names an unknown or missing
     field."""
     check_known(config, values, what)
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
@@ -39,12 +39,12 @@ def read_fields(config: type[Described], values: Mapping[str, Any], what: str) -
 class NetworkConfig:
     """Shape of the variational autoencoder.
 
-    The encoder folds blocks of ``stem`` voxels a side into channels, goes down one stage of factor 2 for each of ``down_widths``, then
-    looks around on a pyramid of ``trunk_widths`` (one level of factor 2 each) with ``trunk_blocks`` residual blocks a level.
-    The decoder looks around on the same pyramid, goes up one stage for each of ``up_widths`` and unfolds blocks of ``tail`` voxels.
-    ``head``: "classes" (tissue probabilities and a correction of their values) or "exp" (PD, T1, T2 as the paper has them).
+    The encoder folds blocks of ``stem`` voxels a side into channels, downsamples by 2 for each of ``down_widths``, then
+    has a pyramid of ``trunk_widths`` (one level of factor 2 each) with ``trunk_blocks`` residual blocks a level.
+    The decoder has the same pyramid, upsamples by 2 for each of ``up_widths`` and unfolds blocks of ``tail`` voxels.
+    ``head``: "classes" (tissue probabilities and a correction of their values) or "exp" (PD, T1, T2 as in the paper).
     ``norm``: "voxel" (over channels, the same on a crop as on a whole head) or "group". ``adaptive``: conditioned on the
-    protocol. ``evidence``: the encoder is shown how near each voxel is to the tissues' expected signals (needs ``adaptive``).
+    protocol. ``evidence``: the encoder also gets each voxel's closeness to the tissues' expected signals (needs ``adaptive``).
     """
 
     spatial_dims: int
@@ -83,12 +83,12 @@ class NetworkConfig:
 
     @property
     def multiple(self) -> int:
-        """What every side of an input must be a multiple of."""
+        """Every side of an input must be a multiple of this."""
         return self.factor * 2 ** (len(self.trunk_widths) - 1)
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> NetworkConfig:
-        """Read from JSON's types. Raises PhysMRISynthError that names an unknown or missing field."""
+        """Read from JSON types. Raises PhysMRISynthError that names an unknown or missing field."""
         return read_fields(cls, values, "a network")
 
     def mapping(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which device and which arithmetic to compute with, and what to do when it fails."""
+"""Choice of device and precision, and fallbacks when a device fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch.nn import functional
 
-from ..errors import EstimationError
+from ..errors import EstimationError, Remedy
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 def fastest_precision(device: str) -> str:
     """ "bf16-mixed" where the device is faster with it, "16-mixed" on GPUs without bfloat16, else "32-true".
 
-    On a CPU both are timed on a small convolution: which instructions help depends on the machine.
+    On a CPU both are timed on a small convolution, since the faster one depends on the machine.
     """
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
@@ -31,7 +31,7 @@ def fastest_precision(device: str) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network computes in a ``precision``, as :func:`fastest_precision` names it."""
+    """Autocast context for a ``precision`` as named by :func:`fastest_precision`."""
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
@@ -50,7 +50,7 @@ def _seconds(dtype: torch.dtype) -> float:
 def choose_device(wanted: str = "auto") -> torch.device:
     """The device of that name (auto, cpu, cuda, mps); "auto" takes a GPU that works, else the CPU.
 
-    A GPU counts as working when a tiny computation on it succeeds: an architecture that this build of torch does not know fails only
+    A GPU counts as working when a tiny computation on it succeeds: an architecture that this build of torch does not support fails only
     then. Raises EstimationError when a device was asked for by name and does not work.
     """
     if wanted == "cpu":
@@ -60,7 +60,7 @@ def choose_device(wanted: str = "auto") -> torch.device:
         if reason is None:
             return torch.device(name)
         if wanted != "auto":
-            raise EstimationError(f"The device '{wanted}' cannot be used ({reason}). Use --device auto or cpu.")
+            raise EstimationError(f"The device '{wanted}' cannot be used ({reason}).", Remedy.COMPUTE_ON_CPU)
     return torch.device("cpu")
 
 
@@ -83,7 +83,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> None:
-    """Hand back what torch keeps of a device's memory for later use."""
+    """Release the device memory that torch caches."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -91,9 +91,9 @@ def free_memory(device: torch.device) -> None:
 
 
 def with_fallback(work: Callable[[torch.device, int], Result], device: torch.device, tiles: tuple[int, ...]) -> tuple[Result, torch.device]:
-    """Run ``work(device, tile)`` with the first tile size that memory allows; when the device fails altogether, on the CPU.
+    """Run ``work(device, tile)`` with the first tile size that fits into memory; on the CPU when the device fails altogether.
 
-    Returns the result and the device that gave it.
+    Returns the result and the device used.
     """
     for tile in tiles:
         try:
@@ -108,4 +108,4 @@ def with_fallback(work: Callable[[torch.device, int], Result], device: torch.dev
             free_memory(device)
     if device.type != "cpu":
         return with_fallback(work, torch.device("cpu"), tiles)
-    raise EstimationError("Not enough memory for the network. Close other programs, or use --prior literature.")
+    raise EstimationError("Not enough memory for the network.", Remedy.DO(this="close other programs"), Remedy.USE_LITERATURE_PRIOR)

@@ -1,4 +1,4 @@
-"""Latent diffusion: from noise to the latent of a head that does not exist."""
+"""Latent diffusion: from noise to the latent of a synthetic head."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from .blocks import block_means, positions
 from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
-from .noise_schedule import noising, step
+from .noise_schedule import diffusion_process, step
 
-import_module("einops")  # MONAI's attention needs it, and would say so only when the network is made
+import_module("einops")  # MONAI's attention needs it, but fails only when the network is built
 
 
 class LatentDiffusion(nn.Module):
-    """A UNet on what a :class:`LatentSpace` shows of latents, told how much noise there is and, at will, of the head's numbers.
+    """A UNet on latents in their :class:`LatentSpace`, conditioned on the noise level and, optionally, on values of CONDITIONS.
 
-    ``condition_mean`` and ``condition_sd`` are the moments of the training heads' numbers.
+    ``condition_mean`` and ``condition_sd`` are the moments of the training heads' values.
     """
 
     condition_mean: Tensor
@@ -28,7 +28,7 @@ class LatentDiffusion(nn.Module):
 
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
-        self.config, self.noising = config, noising(config)
+        self.config, self.process = config, diffusion_process(config)
         self.space = LatentSpace(config)
         channels = config.seen_shape[0]
         seen = channels + config.positions * (config.spatial_dims + config.components)
@@ -40,28 +40,29 @@ class LatentDiffusion(nn.Module):
         self.register_buffer("condition_mean", torch.zeros(len(config.condition)))
         self.register_buffer("condition_sd", torch.ones(len(config.condition)))
         if config.condition:
-            # where MONAI looks up the embedding of a class, an MLP reads numbers
+            # an MLP of numbers replaces MONAI's embedding of a class
             size, width = 2 * len(config.condition), 4 * config.widths[0]
             self.unet.add_module("class_embedding", nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width)))
         memory = torch.channels_last if config.spatial_dims == 2 else torch.channels_last_3d
         self.unet.to(memory_format=memory)  # type: ignore[call-overload]
 
     def take(self, latents: Moments, condition_mean: Tensor, condition_sd: Tensor) -> None:
-        """Take over the moments of the training data: of latents, and of the heads' numbers."""
+        """Set the moments of the training data: of latents, and of the heads' condition values."""
         self.space.take(latents)
         self.condition_mean.copy_(condition_mean)
         self.condition_sd.copy_(condition_sd.clamp_min(LEAST_SD))
 
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
-        """What the UNet predicts (float32) of noisy latents, as it sees them, at ``times`` (B,); ``condition`` (B, K): NaN is not told."""
+        """The UNet's prediction (float32) for noisy latents in their space at ``times`` (B,); ``condition`` (B, K), NaN: not given."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
-        shown = self.noising.shown(noisy, times, self.space.variance)
+        features = self.process.network_input(noisy, times, self.space.variance)
         if self.config.positions:
-            shown = torch.cat([shown, positions(shown), self.space.expected.expand(len(shown), *[-1] * (shown.ndim - 1))], dim=1)
-        output = self.unet(shown.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
-        return self.noising.prediction(output, noisy, times, self.space.variance)
+            mean_head = self.space.expected.expand(len(features), *[-1] * (features.ndim - 1))
+            features = torch.cat([features, positions(features), mean_head], dim=1)
+        output = self.unet(features.contiguous(memory_format=memory), times, class_labels=self._embedded(condition)).float()
+        return self.process.prediction(output, noisy, times, self.space.variance)
 
-    def _told(self, condition: Tensor) -> Tensor | None:
+    def _embedded(self, condition: Tensor) -> Tensor | None:
         if not self.config.condition:
             return None
         known = torch.isfinite(condition)
@@ -69,14 +70,14 @@ class LatentDiffusion(nn.Module):
         return torch.cat([numbers, known.to(numbers.dtype)], dim=1)
 
     def forward(self, latent: Tensor, condition: Tensor, scales: Sequence[int] = ()) -> Tensor:
-        """Squared error of the prediction at random times, a mean over everything, and as much again for what neighbours in blocks of each
-        of the ``scales`` share of it; by torch's own random numbers."""
+        """Mean squared error of the prediction at random times, plus one multi-scale term per entry of ``scales``; uses torch's global
+        random numbers."""
         clean = self.space.seen(latent)
-        # drawn on the CPU: the same on every device
-        times = self.noising.random_times(len(clean)).to(clean.device)
+        # sampled on the CPU: the same on every device
+        times = self.process.random_times(len(clean)).to(clean.device)
         noise = torch.randn(clean.shape).to(clean.device)
-        predicted = self.predict(self.noising.noisy(clean, noise, times), times, condition)
-        error = predicted - self.noising.target(clean, noise, times)
+        predicted = self.predict(self.process.noisy(clean, noise, times), times, condition)
+        error = predicted - self.process.target(clean, noise, times)
         return error.square().mean() + sum(_coarse_error(error, side) for side in scales)
 
     @torch.inference_mode()
@@ -88,32 +89,32 @@ class LatentDiffusion(nn.Module):
         progress: Callable[[float], None] = lambda fraction: None,
         renewal: float = 0.0,
     ) -> Tensor:
-        """The latent (1, channels, *S) of a head in so many ``steps``; ``condition`` (K,) may hold NaN for what is left open.
+        """The latent (1, channels, *S) of a head in so many ``steps``; NaN in ``condition`` (K,) leaves a value open.
 
-        ``progress`` is told the fraction done after each step. All noise comes from the ``seed`` alone, also the ``renewal`` on the way
-        (:func:`~.noising.step`).
+        ``progress`` gets the fraction done after each step. All noise depends on the ``seed`` alone, including that of the stochasticity
+        ``renewal`` (:func:`~.noise_schedule.step`).
         """
         device = self.condition_mean.device
         open_ = torch.full((len(self.config.condition),), torch.nan)
-        told = (open_ if condition is None else condition).to(device)[None]
+        given = (open_ if condition is None else condition).to(device)[None]
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
 
-        def drawn() -> Tensor:
+        def noise_like_input() -> Tensor:
             return torch.randn((1, *self.config.seen_shape), generator=generator).to(device)
 
-        x = drawn()
-        pairs = self.noising.pairs(steps)
-        for done, (now, then) in enumerate(pairs, start=1):
-            predicted = self.predict(x, torch.tensor([now], device=device), told)
-            x = step(self.noising, predicted, x, now, then, drawn(), renewal)
-            progress(done / len(pairs))
+        x = noise_like_input()
+        step_times = self.process.step_times(steps)
+        for done, (time, next_time) in enumerate(step_times, start=1):
+            predicted = self.predict(x, torch.tensor([time], device=device), given)
+            x = step(self.process, predicted, x, time, next_time, noise_like_input(), renewal)
+            progress(done / len(step_times))
         return self.space.latent(x)
 
 
 def _coarse_error(error: Tensor, side: int) -> Tensor:
     """Mean square () of the means of an ``error`` (B, C, *S) over blocks of ``side`` positions a side, times side^(dims/2).
 
-    Errors that neighbours share count more by this factor, those that they do not less: in 2D the weight 1/side of Hoogeboom et al.
-    ("simple diffusion", ICML 2023, multiscale loss) for sums of squares. What a head looks like as a whole is a small part of its variance.
+    The factor gives errors shared by neighbours more weight: in 2D the weight 1/side of Hoogeboom et al.
+    ("simple diffusion", ICML 2023, multiscale loss) for sums of squares. The global shape of a head is a small part of its variance.
     """
     return block_means(error, side).square().mean() * side ** ((error.ndim - 2) / 2)

@@ -15,19 +15,19 @@ from .config import read_fields
 OBJECTIVES = ("epsilon", "v", "flow", "flow_residual")
 SCHEDULES = ("linear_beta", "scaled_linear_beta", "cosine")
 _LEAST_SHARE = 0.1
-"""Per cent: the logarithm needs an end."""
+"""Per cent: lower bound before the logarithm."""
 _GROUPS = 32
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A number that a head can be drawn for: its ``unit`` and ``title``, possible values, and what the network is told of it."""
+    """A value that a head can be conditioned on: its ``unit`` and ``title``, its bounds, and its transform for the network."""
 
     title: str
     unit: str
     least: float
     greatest: float
-    told: Callable[[float], float]
+    transform: Callable[[float], float]
 
 
 CONDITIONS: Mapping[str, Condition] = {
@@ -39,7 +39,7 @@ CONDITIONS: Mapping[str, Condition] = {
 
 
 def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.ndarray:
-    """What the network is told of ``values`` (units of CONDITIONS): (len(names),) float32, NaN where a value is not given.
+    """The network's condition vector for ``values`` (units of CONDITIONS): (len(names),) float32, NaN where a value is not given.
 
     Raises PhysMRISynthError for a name that the network was not conditioned on and for impossible values.
     """
@@ -50,24 +50,24 @@ def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.
         c = CONDITIONS[name]
         if not c.least <= value <= c.greatest:
             raise PhysMRISynthError(f"{name} ({c.title}) must be from {c.least:g} to {c.greatest:g} {c.unit}, not {value:g}.")
-    return np.array([CONDITIONS[name].told(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
+    return np.array([CONDITIONS[name].transform(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
     """Shape of the latent diffusion.
 
-    Latents of ``latent_channels`` numbers for each block of ``factor`` voxels a side stand for heads of ``shape`` voxels of 1 mm
+    Latents have ``latent_channels`` numbers per block of ``factor`` voxels a side, for heads of ``shape`` voxels of 1 mm
     ((z, y, x), or (y, x) of an axial slice); blocks of ``fold`` latent positions a side are folded into channels before the UNet of
-    ``widths`` with ``blocks`` residual blocks a level and ``attention`` where that is true, ``head_channels`` for each of its heads.
+    ``widths`` with ``blocks`` residual blocks a level and ``attention`` where true, ``head_channels`` for each of its heads.
 
-    ``objective``: what the UNet predicts: "epsilon" (the noise), "v" (Salimans & Ho, ICLR 2022), both under a noise ``schedule`` of
-    ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), whose times are drawn
-    logit-normally and moved by a factor of ``shift`` towards noise, as many like neighbours ask for (Esser et al., ICML 2024); or
-    "flow_residual" (the same flow, of which the UNet predicts what a number's own mixture does not tell linearly). With ``positions`` the
-    UNet is told where each position lies, and what the mean head has there: heads fill their box alike, and it need not find out where it
-    is before it can tell what is there. ``components``: so many of the folded channels' principal axes are kept, about the mean head (0:
-    all channels as they are, about their own means). ``condition`` names the numbers of CONDITIONS that it is told.
+    ``objective``: the UNet's target: "epsilon" (the noise), "v" (Salimans & Ho, ICLR 2022), both under a noise ``schedule`` of
+    ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), with logit-normal
+    times shifted by a factor of ``shift`` towards noise, as redundant neighbours require (Esser et al., ICML 2024); or
+    "flow_residual" (the same flow; the UNet predicts the residual of the best linear estimate from each number itself). With ``positions``
+    the UNet also gets each position's coordinates and the mean head there, since heads are aligned in their box. ``components``: number
+    of principal axes of the folded channels that are kept, about the mean head (0: all channels, about their own means).
+    ``condition`` names the values of CONDITIONS that it is conditioned on.
     """
 
     spatial_dims: int
@@ -110,7 +110,7 @@ class DiffusionConfig:
 
     @property
     def groups(self) -> int:
-        """Groups of the UNet's normalisation: as many as usual where the widths are multiples of them."""
+        """Groups of the UNet's normalisation: 32 if all widths are multiples of it, else a common divisor."""
         return math.gcd(_GROUPS, *self.widths)
 
     @property
@@ -125,12 +125,12 @@ class DiffusionConfig:
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
-        """Channels and positions that the UNet sees."""
+        """Channels and positions of the UNet's input."""
         return (self.components or self.folded_channels, *(side // self.fold for side in self.latent_shape))
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> DiffusionConfig:
-        """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
+        """Read from JSON types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
         return read_fields(cls, values, "a sampling model")
 
     def mapping(self) -> dict[str, Any]:

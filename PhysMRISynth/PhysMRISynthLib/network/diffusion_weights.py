@@ -1,4 +1,4 @@
-"""Weights of the sampling model, with the identity of the networks whose latents or codes it draws."""
+"""Weights of the sampling model, with the identity of the networks whose latents or codes it samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import Remedy, WeightsError
 from . import condenser_weights
 from .condenser_weights import CODES_SHA256, ExpanderWeights, load_expander
 from .diffusion import LatentDiffusion
@@ -22,16 +22,16 @@ from .weights import Weights, check_finite, identities, installed_weights, load_
 KIND = "sampler"
 """The entry of these weights in the manifest."""
 STEP = 0.055
-"""Of a large tensor's numbers in a file: a relative error of 1.6 %."""
+"""Quantisation step of large tensors in a file: a relative error of 1.6 %."""
 _FORMAT = "physmrisynth-sampler-3"
 _PACKED = ("unet.",)
-_REINSTALL = "Reinstall the extension, or train with 'physmrisynth train ldm'."
+_REINSTALL = (Remedy.REINSTALL, Remedy.DO(this="train with 'physmrisynth train ldm'"))
 
 
 @dataclass(frozen=True)
 class SamplerWeights:
-    """A sampling model with what it is: ``sha256`` of its file, its ``config``, ``vae_sha256`` of the network that decodes its latents,
-    ``codes_sha256`` of the condenser whose codes it draws ("": it draws latents) with the ``expander`` that makes latents of them,
+    """A sampling model with its identity: ``sha256`` of its file, its ``config``, ``vae_sha256`` of the network that decodes its latents,
+    ``codes_sha256`` of the second stage whose codes it samples ("": it samples latents) with the ``expander`` that decodes them,
     and its ``card`` (data, steps, metrics; JSON values)."""
 
     model: LatentDiffusion
@@ -52,7 +52,7 @@ class SamplerWeights:
         renewal: float = 0.0,
     ) -> Tensor:
         """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`. Raises WeightsError when a model of codes has no
-        expander: see :func:`sampling_weights`."""
+        second-stage decoder: see :func:`sampling_weights`."""
         if self.codes_sha256 and self.expander is None:
             raise WeightsError("The sampling model draws codes, and its second-stage decoder is not loaded. Load both together.")
         drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal)
@@ -63,10 +63,10 @@ class SamplerWeights:
 
 
 def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], path: Path, codes_sha256: str = "") -> str:
-    """Write the network's weights as :mod:`.storage` has them, moments in full, with configuration and card into ``path`` (.safetensors);
-    returns its SHA-256.
+    """Write the network's weights in the format of :mod:`.storage`, moments in full, with configuration and card to ``path``
+    (.safetensors); returns its SHA-256.
 
-    Raises WeightsError when a weight is not finite as it is stored.
+    Raises WeightsError when a stored weight is not finite.
     """
     tensors = stored(model.state_dict(), STEP, lambda name: None if name.startswith(_PACKED) else torch.float32)
     check_finite(restored(tensors), path)
@@ -76,21 +76,21 @@ def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], 
 
 
 def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
-    """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
-    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
-    if told.get("format") != _FORMAT:
+    """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
+    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    if metadata.get("format") != _FORMAT:
         raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
     check_finite(tensors, path)
-    vae_sha256, codes_sha256 = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
-    model, card = network_of(told, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
+    vae_sha256, codes_sha256 = identities(metadata, path, _REINSTALL, "vae_sha256", CODES_SHA256)
+    model, card = network_of(metadata, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
     return SamplerWeights(model, model.config, found, vae_sha256, card, codes_sha256)
 
 
 def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tuple[SamplerWeights, Weights]:
-    """The sampling model and the network that decodes what it draws: from files, or the installed ones. The expander of a model of codes
-    lies beside it.
+    """The sampling model and the network that decodes its samples: from files, or the installed ones. The second-stage decoder of a
+    model of codes is beside it.
 
-    Raises WeightsError when one is missing or cannot be used, or when they do not belong together.
+    Raises WeightsError when one is missing or unusable, or when they do not belong together.
     """
     model = load_sampler(*(installed_weights(KIND) if sampler is None else (sampler, None)))
     decoder = load_weights(*(installed_weights("vae") if vae is None else (vae, None)))
@@ -103,9 +103,9 @@ def sampling_weights(sampler: Path | None = None, vae: Path | None = None) -> tu
 
 
 def with_expander(model: SamplerWeights, sampler: Path | None) -> SamplerWeights:
-    """A model of codes with its expander, which lies beside its file ``sampler``, or is installed; a model of latents as it is.
+    """A model of codes with its second-stage decoder, from beside its file ``sampler`` or installed; a model of latents unchanged.
 
-    Raises WeightsError when the expander is missing or does not belong to it.
+    Raises WeightsError when the decoder is missing or does not belong to it.
     """
     if not model.codes_sha256:
         return model

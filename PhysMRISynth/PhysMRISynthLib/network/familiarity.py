@@ -1,7 +1,7 @@
-"""How far a head, as the network sees it, is from the heads that the network was trained on.
+"""Out-of-distribution score: how far a head, as the network sees it, is from its training heads.
 
-A head is told by few numbers: the latent's mean over the brain, and how much of which tissue was found how surely. Their Mahalanobis
-distance to simulated training heads is given in units of the limit that other simulated heads keep.
+A few features describe a head: the latent's mean over the brain, and the amounts of the tissues with their certainty. Their Mahalanobis
+distance to simulated training heads is given in units of a limit from other simulated heads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..physics.tissues import tissue_table
 from .head_view import Inference
 
 POPULATIONS = ("latent_one", "latent_several", "tissues_one", "tissues_several")
-"""What distances are told of: the latent of one input and of several together, and the tissues found from one input and from several."""
+"""Feature sets with a distance: the latent of one input and of several together, and the tissues from one input and from several."""
 _BRAIN = (*(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"), len(tissue_table()))
 _SHARES = tuple([tissue.name for tissue in tissue_table()].index(name) for name in ("white_matter", "cortex", "csf"))
 _QUANTILE_Z = 2.576
@@ -27,7 +27,7 @@ _LEAST_VARIANCE = 1e-8
 
 @dataclass(frozen=True)
 class Population:
-    """Heads of one kind: ``mean`` (K,) and ``covariance`` (K, K) of their numbers, and the distance that is their ``limit``."""
+    """Heads of one kind: ``mean`` (K,) and ``covariance`` (K, K) of their features, and the ``limit`` of their distance."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -38,7 +38,7 @@ class Population:
         return np.linalg.inv(self.covariance.astype(np.float64))
 
     def distance(self, numbers: np.ndarray) -> float:
-        """Mahalanobis distance of a head's ``numbers`` (K,), 1 at the limit."""
+        """Mahalanobis distance of a head's features ``numbers`` (K,), 1 at the limit."""
         away = np.asarray(numbers, dtype=np.float64) - self.mean
         return float(np.sqrt(max(away @ self._precision @ away, 0.0)) / self.limit)
 
@@ -49,8 +49,8 @@ Familiarity = Mapping[str, Population]
 
 @dataclass(frozen=True)
 class Distances:
-    """How far a head is from the training heads, 1 at the limit: the latent of each of the ``inputs`` (in their order) and, where there
-    are several, of all ``together``; and the ``tissues`` found: how much of which, in what shape, how surely."""
+    """Distances of a head from the training heads, 1 at the limit: of the latent of each of the ``inputs`` (in their order) and, if there
+    are several, of all ``together``; and of the ``tissues``: their amounts, shape and certainty."""
 
     inputs: tuple[float, ...]
     together: float | None
@@ -58,15 +58,15 @@ class Distances:
 
 
 def distances_of(familiarity: Familiarity, numbers: Mapping[str, np.ndarray]) -> Distances:
-    """The distances of a head, told by its ``numbers``, from populations of training heads."""
+    """The distances of a head with the features ``numbers`` from populations of training heads."""
     inputs = tuple(familiarity["latent_one"].distance(row) for row in numbers["latent_one"])
     several = {name: familiarity[name].distance(numbers[name]) for name in POPULATIONS[1:] if name in numbers}
     return Distances(inputs, several.get("latent_several"), several["tissues_one" if len(inputs) == 1 else "tissues_several"])
 
 
 def head_numbers(seen: Inference) -> dict[str, np.ndarray]:
-    """The numbers of a head by the names of its populations: ``latent_one`` (inputs, K); and of all inputs together ``tissues_one`` (K,),
-    or, where there are several, ``latent_several`` (K,) and ``tissues_several`` (K,)."""
+    """The features of a head by the names of its populations: ``latent_one`` (inputs, K); and of all inputs together ``tissues_one`` (K,),
+    or, if there are several, ``latent_several`` (K,) and ``tissues_several`` (K,)."""
     sampled = _at_latent_positions(seen)
     brain = sampled[list(_BRAIN)].sum(axis=0)
     share = brain / max(float(brain.sum()), 1e-6)
@@ -77,7 +77,7 @@ def head_numbers(seen: Inference) -> dict[str, np.ndarray]:
 
 
 def _at_latent_positions(seen: Inference) -> np.ndarray:
-    """Probabilities at the middle of every latent position (classes, *latent): one voxel in ``factor``³ tells as much, faster."""
+    """Probabilities at the centre of every latent position (classes, *latent): one voxel in ``factor``³ is enough, and faster."""
     sizes = zip(seen.probabilities.shape[1:], seen.latents.shape[2:], strict=True)
     middles = [np.minimum(seen.factor // 2 + seen.factor * np.arange(count), n - 1) for n, count in sizes]
     return seen.probabilities[np.ix_(range(len(seen.probabilities)), *middles)]
@@ -96,10 +96,10 @@ def _tissue_numbers(probabilities: np.ndarray, share: np.ndarray, factor: int) -
 
 
 def population_of(numbers: np.ndarray, heads: Sequence[str], held_out: Sequence[np.ndarray] | np.ndarray) -> Population:
-    """Population of training heads (``numbers`` (N, K) of ``heads`` (N,)), its limit from ``held_out`` (M, K) and from each of the
-    training heads judged by the others: the 99.5th percentile of a log-normal distribution of the distances.
+    """Population of training heads (``numbers`` (N, K) of ``heads`` (N,)), with its limit from ``held_out`` (M, K) and from
+    leave-one-out distances of the training heads: the 99.5th percentile of a log-normal distribution of the distances.
 
-    Raises WeightsError when there are too few heads for that.
+    Raises WeightsError when there are too few heads.
     """
     everyone = _moments(numbers)
     names = np.asarray(heads)
@@ -112,7 +112,7 @@ def population_of(numbers: np.ndarray, heads: Sequence[str], held_out: Sequence[
 
 
 def _moments(numbers: np.ndarray) -> Population:
-    """Mean and covariance, whose correlations are shrunk towards none by what their scatter asks for (Schäfer & Strimmer, Stat Appl Genet
+    """Mean and covariance, with correlations shrunk towards 0 by their estimated variance (Schäfer & Strimmer, Stat Appl Genet
     Mol Biol 4:32, 2005)."""
     count = len(numbers)
     if count < 3:
@@ -139,7 +139,7 @@ def familiarity_arrays(familiarity: Familiarity) -> dict[str, np.ndarray]:
 
 
 def familiarity_from(arrays: Mapping[str, np.ndarray]) -> Familiarity | None:
-    """Populations from a file's arrays, or None where it has none. Raises WeightsError when they are incomplete or impossible."""
+    """Populations from a file's arrays, or None if it has none. Raises WeightsError when they are incomplete or impossible."""
     if not arrays:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the network makes of a whole head."""
+"""The network's result for a whole head."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Inference:
-    """What the network made of a head of shape (z, y, x), float32.
+    """The network's result for a head of shape (z, y, x), float32.
 
     ``probabilities`` (classes, z, y, x); ``latents`` (inputs, channels, z/factor, y/factor, x/factor; rounded up): the posterior mean of
-    each input alone and, where there are several, of all together at the end.
+    each input alone and, if there are several, of all together last.
     """
 
     probabilities: np.ndarray

@@ -16,13 +16,13 @@ from .head_view import Inference
 from .vae import Posterior, TissuePrediction, TissueVAE
 from .weights import Weights
 
-_TILES = (4096, 128, 96, 64)
+TILES = (4096, 128, 96, 64)
 """Longest side of a tile in voxels; the first takes any head whole."""
 _OVERLAP = 24
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
-    """An image over the 99.5th percentile of what is brighter than a tenth of its brightest part, float32 (0 stays 0)."""
+    """An image divided by the 99.5th percentile of its voxels above a tenth of the bright level, float32 (0 stays 0)."""
     bright = float(np.percentile(image, 99.9))
     foreground = image[image > 0.1 * bright]
     level = float(np.percentile(foreground, 99.5)) if foreground.size else 1.0
@@ -36,11 +36,12 @@ def infer(
     field_strength: float,
     device: torch.device,
     progress: Callable[[float], None] = lambda fraction: None,
+    tiles: tuple[int, ...] = TILES,
 ) -> Inference:
     """One pass over images (z, y, x; 1 mm, axes towards superior, posterior, left).
 
-    In one piece where memory allows, else in overlapping tiles; on the CPU when the device fails, which is logged. Raises EstimationError
-    when there is not enough memory anywhere.
+    In one piece where memory allows, else in overlapping ``tiles``; on the CPU when the device fails, which is logged. Raises
+    EstimationError when there is not enough memory anywhere.
     """
     conditions = np.stack([protocol_condition(protocol, field_strength) for protocol in protocols])
     stack = np.stack([normalised(image) for image in images])
@@ -48,13 +49,18 @@ def infer(
     def work(where: torch.device, tile: int) -> Inference:
         return _tiled(weights, stack, conditions, where, tile, progress)
 
-    return with_fallback(work, device, _TILES)[0]
+    return with_fallback(work, device, tiles)[0]
 
 
 def decode(
-    weights: Weights, latent: np.ndarray, device: torch.device, precision: str, progress: Callable[[float], None] = lambda fraction: None
+    weights: Weights,
+    latent: np.ndarray,
+    device: torch.device,
+    precision: str,
+    progress: Callable[[float], None] = lambda fraction: None,
+    tiles: tuple[int, ...] = TILES,
 ) -> np.ndarray:
-    """Probabilities (classes, z, y, x) of the head that a ``latent`` (channels, z/factor, y/factor, x/factor) stands for, float32.
+    """Probabilities (classes, z, y, x) of the head that a ``latent`` (channels, z/factor, y/factor, x/factor) represents, float32.
 
     In one piece where memory allows, else in overlapping tiles, as :func:`infer`. Raises EstimationError when there is not enough memory.
     """
@@ -73,7 +79,7 @@ def decode(
             progress(done / len(boxes))
         return whole.joined()
 
-    return with_fallback(work, device, _TILES)[0]
+    return with_fallback(work, device, tiles)[0]
 
 
 def _tiled(
@@ -103,7 +109,7 @@ def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device)
     """Probabilities (classes, …) and posterior means (inputs · channels, …) of one piece (1, M, …)."""
     present = torch.ones(piece.shape[:2], dtype=torch.bool, device=device)
     alone: list[Tensor] = []
-    # what the encoder says of each input is not part of the network's answer, and a second pass would cost as much as the first
+    # the encoder's output for each input is not part of the network's result, and a second pass would double the cost
     listener = network.encoder.register_forward_hook(lambda module, given, posterior: alone.append(posterior[0]))
     try:
         with autocast(device, fastest_precision(device.type)):
@@ -115,7 +121,7 @@ def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device)
 
 
 def _probabilities(logits: Tensor) -> np.ndarray:
-    """Of the classes along the first axis; in the memory of the ``logits``, which are large, where these are in single precision."""
+    """Softmax over the first axis, in place where the ``logits``, which are large, have single precision."""
     with torch.autocast(logits.device.type, enabled=False):
         found = logits.float()
         found -= found.amax(dim=0)
@@ -125,7 +131,7 @@ def _probabilities(logits: Tensor) -> np.ndarray:
 
 
 class _Mosaic:
-    """Pieces (channels, *box) joined to a volume of a ``shape``; where they ``overlap`` (voxels), one passes into the other."""
+    """Pieces (channels, *box) joined to a volume of a ``shape``, blended over an ``overlap`` (voxels)."""
 
     def __init__(self, shape: tuple[int, ...], overlap: int) -> None:
         self.shape, self.overlap = shape, overlap
@@ -133,8 +139,8 @@ class _Mosaic:
         self.share = np.zeros(shape, dtype=np.float32)
 
     def add(self, piece: np.ndarray, box: tuple[slice, ...]) -> None:
-        """Lay a piece into its place."""
-        if piece.shape[1:] == self.shape:  # all there is
+        """Add a piece at its place."""
+        if piece.shape[1:] == self.shape:  # the whole volume
             self.total, self.share = piece, np.ones((), dtype=np.float32)
             return
         if self.total is None:
@@ -144,7 +150,7 @@ class _Mosaic:
         self.share[box] += taper
 
     def joined(self) -> np.ndarray:
-        """The volume (channels, *shape); to be called once, since it takes the memory of the sum."""
+        """The volume (channels, *shape); call it once only, since it reuses the memory of the sum."""
         assert self.total is not None
         self.total /= self.share
         return self.total

@@ -1,4 +1,4 @@
-"""Where the sampling model works: latents folded, brought to their principal axes, and taken about the mean head."""
+"""The space of the sampling model: latents folded, projected on principal axes, relative to the mean head."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from .blocks import depth_to_space, space_to_depth
 
 LEAST_SD = 1e-3
-"""Of numbers that networks see divided by their SD."""
+"""Lower bound of SDs that inputs are divided by."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of training latents: ``mean`` and ``sd`` of their channels (channels,); of folded, normalised ones the principal ``axes``
+    """Moments of training latents: ``mean`` and ``sd`` of their channels (channels,); of folded, normalised ones the principal ``axes``
     (folded channels, components), the mean head along these, ``centre`` (components, *S), the root mean square ``spread`` () about it, and
-    the ``variance`` (components, *S) in units of its square, 1 in the mean.
+    the ``variance`` (components, *S) in units of its square, with mean 1.
     """
 
     mean: Tensor
@@ -52,11 +52,11 @@ class Folded(Interface):
 
 
 class LatentSpace(nn.Module):
-    """Between latents (B, channels, *S) and what the UNet sees of them.
+    """Conversion between latents (B, channels, *S) and the UNet's input.
 
-    A latent holds more than heads need: with ``components`` above 0 only so many of the folded channels' principal axes are kept, and a
-    position is told by how it differs from the mean head there, so that no noise can hide where a head's parts belong.
-    ``variance`` (channels, *S) is that of what the UNet sees, next to nothing in the air; 1 () without components.
+    Latents hold more numbers than heads need: with ``components`` above 0 only so many of the folded channels' principal axes are kept,
+    relative to the mean head at each position, so that noise cannot hide the layout of a head.
+    ``variance`` (channels, *S) is that of the UNet's input, almost 0 in air; 1 () without components.
     """
 
     mean: Tensor
@@ -78,7 +78,7 @@ class LatentSpace(nn.Module):
             self.register_buffer("spread", torch.ones(()))
 
     def take(self, moments: Moments) -> None:
-        """Take over the training latents' moments."""
+        """Set the training latents' moments."""
         self.mean.copy_(moments.mean)
         self.sd.copy_(moments.sd.clamp_min(LEAST_SD))
         if moments.axes is not None:
@@ -93,15 +93,15 @@ class LatentSpace(nn.Module):
         return space_to_depth((latent - self._per_channel(self.mean)) / self._per_channel(self.sd), self.config.fold)
 
     def seen(self, latent: Tensor) -> Tensor:
-        """What the UNet sees of latents (B, channels, *S)."""
+        """The UNet's input for latents (B, channels, *S)."""
         folded = self.folded(latent)
         if not self.config.components:
             return folded
-        with torch.autocast(folded.device.type, enabled=False):  # the mean head is large beside how heads differ from it
+        with torch.autocast(folded.device.type, enabled=False):  # the mean head is large compared with the deviations from it
             return (torch.einsum("fk,bf...->bk...", self.axes, folded) - self.centre) / self.spread
 
     def latent(self, seen: Tensor) -> Tensor:
-        """The latents (B, channels, *S) that look like this; without what their components do not tell, the inverse of :meth:`seen`."""
+        """The latents (B, channels, *S) of the UNet's output: the inverse of :meth:`seen`, except for the dropped components."""
         if self.config.components:
             with torch.autocast(seen.device.type, enabled=False):
                 seen = torch.einsum("fk,bk...->bf...", self.axes, seen.float() * self.spread + self.centre)
@@ -109,7 +109,7 @@ class LatentSpace(nn.Module):
 
     @property
     def expected(self) -> Tensor:
-        """The mean head (components, *S) in units of what the UNet sees, which is told about it; nothing (0, *S) without components."""
+        """The mean head (components, *S) in the UNet's units, an extra input of the UNet; empty (0, *S) without components."""
         return self.centre / self.spread if self.config.components else self.mean.new_zeros((0, *self.config.seen_shape[1:]))
 
     def _per_channel(self, numbers: Tensor) -> Tensor:

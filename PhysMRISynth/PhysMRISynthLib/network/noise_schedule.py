@@ -1,4 +1,4 @@
-"""How noise is added and taken away again: the two families of diffusion processes."""
+"""Noise schedules: how the two families of diffusion processes add and remove noise."""
 
 from __future__ import annotations
 
@@ -14,56 +14,57 @@ from torch import Tensor
 from .diffusion_config import DiffusionConfig
 
 _EVENLY = 0.1
-"""So many of a flow's times are drawn evenly: logit-normal ones hardly ever come near either end, where sampling begins and ends."""
+"""Share of a flow's training times that is uniform: logit-normal ones rarely come near either end, where sampling begins and ends."""
 
 
-class Noising(Interface):
-    """From data to noise and back; times are numbers for the network, greater with more noise."""
+class DiffusionProcess(Interface):
+    """A diffusion process from data to noise and back; times are numbers for the network, greater with more noise."""
 
     def random_times(self, count: int) -> Tensor:
-        """Times to train at (count,), by torch's own random numbers."""
+        """Training times (count,); uses torch's global random numbers."""
 
     def noisy(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        """Data and noise (B, …) mixed as at ``times`` (B,)."""
+        """The mixture of data and noise (B, …) at ``times`` (B,)."""
 
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        """What is to be predicted of a mixture."""
+        """The network's target for a mixture."""
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
-        """How the network sees a mixture (B, C, …) at ``times`` (B,) of data that have this ``variance``, (C, …) or ()."""
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        """The network's input for a mixture (B, C, …) at ``times`` (B,), for data of this ``variance``, (C, …) or ()."""
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
-        """What the network's ``output`` for such a mixture predicts, to be compared with the target."""
+        """The prediction from the network's ``output`` for such a mixture, to compare with the target."""
 
-    def pairs(self, steps: int) -> list[tuple[int, int]]:
-        """From which time to which each of so many sampling steps goes, or of fewer where there are no more times; the last ends at clean
-        data."""
+    def step_times(self, steps: int) -> list[tuple[int, int]]:
+        """Start and end time of each sampling step, at most ``steps``, fewer if there are fewer times; the last ends at clean data."""
 
-    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
-        """Data and noise of which a sample at the time ``now`` consists, by what the network predicted there."""
+    def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        """Data and noise in a sample at this ``time``, from the network's prediction there."""
 
-    def shares(self, time: int) -> tuple[float, float]:
-        """What data and noise are multiplied by in a mixture at this time."""
+    def factors(self, time: int) -> tuple[float, float]:
+        """Factors of data and noise in a mixture at this time."""
 
 
-def noising(config: DiffusionConfig) -> Noising:
+def diffusion_process(config: DiffusionConfig) -> DiffusionProcess:
     """The process that a configuration names."""
     flows = {"flow": Flow, "flow_residual": ResidualFlow}
     return flows.get(config.objective, VariancePreserving)(config)
 
 
-def step(process: Noising, predicted: Tensor, sample: Tensor, now: int, then: int, fresh: Tensor, renewal: float) -> Tensor:
-    """The sample at the time ``then`` from the one at ``now`` and what the network predicted there.
+def step(
+    process: DiffusionProcess, predicted: Tensor, sample: Tensor, time: int, next_time: int, new_noise: Tensor, renewal: float
+) -> Tensor:
+    """The sample at ``next_time`` from the one at ``time`` and the network's prediction there.
 
-    With shares α, σ of data and noise at both times, fresh noise of SD ``renewal``·σ'·√(1 − (ασ'/(α'σ))²) takes the place of as much of the
-    predicted: none with 0; with 1 as much as the process itself forgets on the way (Kingma et al., "Variational diffusion models",
+    With factors α, σ of data and noise at both times, new noise of SD ``renewal``·σ'·√(1 − (ασ'/(α'σ))²) replaces as much of the
+    predicted noise: none with 0; with 1 as much as in the process itself (Kingma et al., "Variational diffusion models",
     NeurIPS 2021: the posterior of a time before; η of Song et al., "Denoising diffusion implicit models", ICLR 2021).
     """
-    clean, noise = process.parts(predicted, sample, now)
-    (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
-    kept = (data_now * noise_then / (data_then * noise_now)) ** 2
-    renewed = renewal * noise_then * max(0.0, 1.0 - kept) ** 0.5
-    return data_then * clean + (noise_then**2 - renewed**2) ** 0.5 * noise + renewed * fresh
+    clean, noise = process.split(predicted, sample, time)
+    (data, noise_factor), (next_data, next_noise) = process.factors(time), process.factors(next_time)
+    kept = (data * next_noise / (next_data * noise_factor)) ** 2
+    renewed = renewal * next_noise * max(0.0, 1.0 - kept) ** 0.5
+    return next_data * clean + (next_noise**2 - renewed**2) ** 0.5 * noise + renewed * new_noise
 
 
 class VariancePreserving:
@@ -83,30 +84,30 @@ class VariancePreserving:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         return noise if self.config.objective == "epsilon" else self.scheduler.get_velocity(clean, noise, times)
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return output
 
-    def pairs(self, steps: int) -> list[tuple[int, int]]:
-        """The first step starts where there is most noise and the last one ends at −1, which stands for none."""
+    def step_times(self, steps: int) -> list[tuple[int, int]]:
+        """The first step starts at the most noise; the last one ends at −1, which means no noise."""
         total = self.config.time_steps
         return list(pairwise(dict.fromkeys(round(total * (1.0 - i / steps)) - 1 for i in range(steps + 1))))
 
-    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
-        data, noise = self.shares(now)
+    def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        data, noise = self.factors(time)
         if self.config.objective == "epsilon":
             return (sample - noise * predicted) / data, predicted
         return data * sample - noise * predicted, data * predicted + noise * sample
 
-    def shares(self, time: int) -> tuple[float, float]:
+    def factors(self, time: int) -> tuple[float, float]:
         power = float(self.scheduler.alphas_cumprod[time]) if time >= 0 else 1.0
         return power**0.5, (1.0 - power) ** 0.5
 
 
 class Flow:
-    """(1 − t)·data + t·noise; the network predicts the straight way from noise to data. Times are t · ``time_steps``."""
+    """(1 − t)·data + t·noise; the network predicts the straight path from noise to data. Times are t · ``time_steps``."""
 
     def __init__(self, config: DiffusionConfig) -> None:
         self.config = config
@@ -125,35 +126,34 @@ class Flow:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         return clean - noise
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return output
 
-    def pairs(self, steps: int) -> list[tuple[int, int]]:
+    def step_times(self, steps: int) -> list[tuple[int, int]]:
         times = self.config.time_steps * self._shifted(torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
         return list(pairwise(dict.fromkeys(int(time) for time in times.round())))
 
-    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
-        data, noise = self.shares(now)
+    def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        data, noise = self.factors(time)
         return sample + noise * predicted, sample - data * predicted
 
-    def shares(self, time: int) -> tuple[float, float]:
+    def factors(self, time: int) -> tuple[float, float]:
         share = time / self.config.time_steps
         return 1.0 - share, share
 
 
 class ResidualFlow(Flow):
-    """The same process, in which the network adds to the best linear estimate of each number from itself what that cannot know.
+    """The same process; the network predicts the residual of the best linear estimate of each number from itself.
 
-    Of data with mean 0 and variance v, the mixture z = (1 − t)·data + t·noise tells v(1 − t)·z/d linearly, d = v(1 − t)² + t², give or take
-    t·√(v/d). The network sees z/√d and puts out the rest in units of this SD: both have variance 1 at every time (Karras et al.,
-    "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, for this process). It need not carry the data
-    through itself.
+    For data with mean 0 and variance v, the best linear estimate from the mixture z = (1 − t)·data + t·noise is v(1 − t)·z/d with
+    d = v(1 − t)² + t² and error SD t·√(v/d). The network gets z/√d and predicts the residual in units of this SD: both have variance 1 at
+    every time (Karras et al., "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, for this process).
     """
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy / self._powers(noisy, times, variance)[1].sqrt()
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
@@ -161,6 +161,6 @@ class ResidualFlow(Flow):
         return ((spread * (1.0 - share) - share) * noisy + (spread * power).sqrt() * output) / power
 
     def _powers(self, noisy: Tensor, times: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """t, d and v, to be multiplied with volumes (B, C, …)."""
+        """t, d and v, broadcastable to volumes (B, C, …)."""
         share = (times.to(noisy.dtype) / self.config.time_steps).view(-1, *[1] * (noisy.ndim - 1))
         return share, variance * (1.0 - share) ** 2 + share**2, variance

@@ -1,7 +1,7 @@
-"""How weights are stored: large tensors as whole numbers with a scale for each output channel, Huffman-coded, the rest in 16 bits.
+"""Storage of weights: large tensors as Huffman-coded integers with a scale per output channel, the rest in 16 bits.
 
-A scale is a fixed part of its channel's root mean square, so that every channel loses the same share. Most numbers are small: coded, they
-take about 6 bits. A stored tensor NAME is three: ``NAME|numbers`` (bytes of zlib's), ``NAME|scale`` (channels) and ``NAME|shape``.
+A scale is a fixed fraction of its channel's root mean square, so every channel has the same relative error. Most numbers are small: coded,
+they take about 6 bits. A tensor NAME is stored as three: ``NAME|numbers`` (zlib bytes), ``NAME|scale`` (channels) and ``NAME|shape``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 SMALLEST = 10_000
-"""Tensors with fewer numbers are left in 16 bits: they are a thousandth of a file."""
+"""Tensors with fewer numbers stay in 16 bits: they are a thousandth of a file."""
 _TOP = 127
 _PARTS = ("numbers", "scale", "shape")
 
@@ -22,8 +22,8 @@ _PARTS = ("numbers", "scale", "shape")
 def stored(
     tensors: Mapping[str, Tensor], step: float, kept_as: Callable[[str], torch.dtype | None] = lambda name: None
 ) -> dict[str, Tensor]:
-    """Tensors as a file holds them; the numbers of large ones are in steps of ``step`` times the root mean square of their channel, which
-    costs a relative error of step / √12. ``kept_as`` is the type of those that are not coded."""
+    """Tensors in the file's format; large ones are quantised in steps of ``step`` times the root mean square of their channel, a relative
+    error of step / √12. ``kept_as`` gives the type of those that are not coded."""
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         values = tensor.detach().cpu()
@@ -48,7 +48,7 @@ def restored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _quantised(values: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Whole numbers (channels, n; int8) and the scale (channels, float16) by which they are multiplied."""
+    """Integers (channels, n; int8) and their scale (channels, float16)."""
     wanted = np.maximum(step * np.sqrt((values**2).mean(axis=1)), np.abs(values).max(axis=1) / _TOP)
     scale = wanted.astype(np.float16)
     divisor = np.where(scale > 0, scale, np.float16(1.0)).astype(np.float32)
@@ -64,7 +64,7 @@ def _decoded(name: str, numbers: Tensor, scale: Tensor, shape: Tensor) -> Tensor
     sizes = [int(size) for size in shape.tolist()]
     count = int(np.prod(sizes))
     try:
-        content = zlib.decompressobj().decompress(numbers.numpy().tobytes(), count + 1)  # no more than fits, whatever the file holds
+        content = zlib.decompressobj().decompress(numbers.numpy().tobytes(), count + 1)  # no more than expected, whatever the file holds
     except zlib.error as error:
         raise ValueError(f"{name}: {error}") from None
     if len(content) != count or not sizes or len(scale) != sizes[0]:

@@ -1,4 +1,4 @@
-"""The variational autoencoder: a shared encoder, the product of its experts, and a decoder to what is expected of the tissue."""
+"""The variational autoencoder: a shared encoder, a product of experts, and a decoder to tissue probabilities or values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .condition import CONDITION_SIZE, EVIDENCE, EVIDENCE_POSITIONS
 from .config import NetworkConfig
 
 CLASSES = (*(tissue.name for tissue in tissue_table()), "lesion")
-"""What the decoder tells apart: the rows of the tissue table, and lesions."""
+"""The decoder's classes: the rows of the tissue table, and lesions."""
 PROTON_DENSITY_START = float(np.log(0.75))
 T1_MEDIAN_MS, T2_MEDIAN_MS = 1000.0, 100.0
 """The paper's log-normal prior (Bojórquez et al., Magn Reson Imaging 35:69, 2017)."""
@@ -26,7 +26,7 @@ _FIRST_LOG_WIDTH = -1.8
 _LOG_VARIANCE_RANGE = (-12.0, 4.0)
 _FIRST_LOG_SD, _LEAST_LOG_SD, _GREATEST_LOG_SD = -2.5, -3.7, 0.0
 _OFF_DIAGONAL = 0.1
-"""Scale of the off-diagonal numbers: as large as an SD, not as a network's output."""
+"""Scale of the off-diagonal numbers, in the order of an SD."""
 
 
 class Posterior(NamedTuple):
@@ -36,7 +36,7 @@ class Posterior(NamedTuple):
     log_variance: Tensor
 
     def sample(self) -> Tensor:
-        """One draw (reparametrised)."""
+        """One sample (reparametrised)."""
         return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
 
     def divergence(self) -> Tensor:
@@ -54,7 +54,7 @@ def product_of_experts(mean: Tensor, log_variance: Tensor, present: Tensor) -> P
 
 
 class TissuePrediction(NamedTuple):
-    """What the decoder expects: ``logits`` (B, classes, *S); and, one value per latent position, the ``offset`` (B, 3, *S/factor) of
+    """The decoder's prediction: ``logits`` (B, classes, *S); and, one value per latent position, the ``offset`` (B, 3, *S/factor) of
     θ = (log PD, log T1, log T2) from the classes' literature values with the lower triangle ``scale`` (B, 6, *S/factor) of its
     covariance's root: rows (0,0) (1,0) (1,1) (2,0) (2,1) (2,2)."""
 
@@ -64,11 +64,11 @@ class TissuePrediction(NamedTuple):
 
 
 class TissueEvidence(nn.Module):
-    """What an image (B, C, *S) says for each of a few tissues: exp(−½((scale·x − expected)/width)²), after the image itself: (B, 7·C, *S).
+    """An image (B, C, *S) and its evidence for each of a few tissues, exp(−½((scale·x − expected)/width)²): (B, 7·C, *S).
 
-    Expected signals come from the condition, so that the signal equation, not the network, knows whether white matter is bright or dark.
-    ``scale``, from the protocol's features (B, K), and ``width`` are learned: the image's own gain is unknown. The C channels are voxels
-    of one image that were folded: folding first moves seven times less memory, in the same order.
+    Expected signals come from the condition, so that the signal equation, not the network, decides whether white matter is bright or dark.
+    ``scale``, from the protocol's features (B, K), and ``width`` are learned, since the image's gain is unknown. The C channels are
+    folded voxels of one image: folding first moves seven times less memory, in the same order.
     """
 
     channels = 1 + len(EVIDENCE)
@@ -89,7 +89,7 @@ class TissueEvidence(nn.Module):
 
 
 class Encoder(nn.Module):
-    """One image (B, 1, *S), its protocol's vector and the condition made of it (B, K) → mean and log variance of its latent."""
+    """One image (B, 1, *S), its protocol's vector and the embedded condition (B, K) → mean and log variance of its latent."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Decoder(nn.Module):
         self.tail_factor, self.dims = config.tail, dims
         self.stem = convolution(dims, config.latent_channels, widths[0])
         self.trunk = Trunk(dims, config.trunk_widths, config.trunk_blocks, config.norm)
-        # unfolding channels into space keeps more than interpolation does
+        # unfolding channels into space keeps more detail than interpolation
         self.up = nn.ModuleList(convolution(dims, a, b * 2**dims, 1) for a, b in pairwise(widths))
         self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm) for w in config.up_widths)
         self.norm = AdaptiveNorm(widths[-1], config.norm)
@@ -149,7 +149,7 @@ def _channels_last(dims: int) -> torch.memory_format:
 
 
 class TissueVAE(nn.Module):
-    """The whole network. ``config.head`` says what its decoder gives: see :class:`NetworkConfig`."""
+    """The whole network. ``config.head`` selects the decoder's output: see :class:`NetworkConfig`."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -169,35 +169,35 @@ class TissueVAE(nn.Module):
     def encode(self, images: Tensor, conditions: Tensor, present: Tensor) -> Posterior:
         """Latent of ``images`` (B, M, *S) under ``conditions`` (B, M, K), from those that are ``present`` (B, M).
 
-        All present images pass the encoder in one call where gradients are wanted, else one after the other, which needs less memory.
+        With gradients, all present images pass the encoder in one call; else one by one, which needs less memory.
         """
         memory = _channels_last(self.config.spatial_dims)
         picked = images[present][:, None].contiguous(memory_format=memory)
         adapted = self.condition(conditions[present]) if self.config.adaptive else None
-        count, told = max(1, len(picked)), conditions[present]
+        count, chosen = max(1, len(picked)), conditions[present]
         step = count if torch.is_grad_enabled() else 1
         pieces = [slice(start, start + step) for start in range(0, count, step)]
-        found = [self.encoder(picked[piece], told[piece], None if adapted is None else adapted[piece]) for piece in pieces]
+        found = [self.encoder(picked[piece], chosen[piece], None if adapted is None else adapted[piece]) for piece in pieces]
         mean, log_variance = (torch.cat(part) for part in zip(*found, strict=True))
         nothing = mean.new_zeros((*present.shape, *mean.shape[1:]))
         places = present.view(*present.shape, *[1] * (mean.dim() - 1))
         return product_of_experts(nothing.masked_scatter(places, mean), nothing.masked_scatter(places, log_variance), present)
 
     def decode(self, latent: Tensor) -> TissuePrediction | Tensor:
-        """What is expected of the tissue: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""
+        """The decoder's prediction: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""
         features, out = self.decoder(latent.contiguous(memory_format=_channels_last(self.config.spatial_dims)))
         if self.offset is None or self.spread is None or self.norm is None:
             start = out.new_tensor([PROTON_DENSITY_START, np.log(T1_MEDIAN_MS), np.log(T2_MEDIAN_MS)])
             return out.float() + start.view(1, 3, *[1] * self.config.spatial_dims)
         features = self.norm(features, None)
         offset = self.offset(features).float()
-        raw = self.spread(features.detach()).float()  # what is uncertain must not bend what is known
+        raw = self.spread(features.detach()).float()  # uncertainties must not change the prediction itself
         diagonal = torch.exp((_FIRST_LOG_SD + raw[:, :3]).clamp(_LEAST_LOG_SD, _GREATEST_LOG_SD))
         lower = _OFF_DIAGONAL * torch.tanh(raw[:, 3:])
         scale = torch.stack([diagonal[:, 0], lower[:, 0], diagonal[:, 1], lower[:, 1], lower[:, 2], diagonal[:, 2]], dim=1)
         return TissuePrediction(out, offset, scale)
 
     def forward(self, images: Tensor, conditions: Tensor, present: Tensor) -> tuple[Posterior, TissuePrediction | Tensor]:
-        """Encode, draw one latent in training (its mean otherwise), decode."""
+        """Encode, sample one latent in training (its mean otherwise), decode."""
         posterior = self.encode(images, conditions, present)
         return posterior, self.decode(posterior.sample() if self.training else posterior.mean)

@@ -1,10 +1,9 @@
-"""Weights with an identity: what is loaded is what was shipped, or it is refused with a reason."""
+"""Weights with an identity: only the shipped weights are loaded; others are refused with a reason."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,21 +13,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import PhysMRISynthError, WeightsError
-from ..resource_files import RESOURCES
+from ..errors import PhysMRISynthError, Remedy, Step, WeightsError
+from ..whole_file import whole_file
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
+from .manifest import file_sha256, shipped_weights
 from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
-MANIFEST = RESOURCES / "weights.json"
 STEP = 1 / 32
-"""Of a large tensor's numbers in a file: a relative error of 1 %."""
+"""Quantisation step of large tensors in a file: a relative error of 1 %."""
 _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
-"""Begins the names of the tensors that are not the network's."""
-_REINSTALL = "Reinstall the extension, or use --prior literature."
+"""Prefix of the tensors that are not the network's."""
+Remedies = Sequence[Remedy | Step]
+_REINSTALL = (Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR)
 _MISSING = {
     "vae": "No network weights are installed. Reinstall the extension.",
     "sampler": "No weights for sampling are installed. Reinstall the extension, or give a sampling model that 'physmrisynth train ldm' "
@@ -41,8 +41,8 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Weights:
-    """A network with what it is: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
-    heads that it was trained on, in numbers (None: not told)."""
+    """A network with its identity: ``sha256`` of its file, its ``config`` and its ``card`` (data, steps, metrics; JSON values); and the
+    statistics of its training heads (None: not stored)."""
 
     network: TissueVAE
     config: NetworkConfig
@@ -52,8 +52,8 @@ class Weights:
 
 
 def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiarity: Familiarity | None = None) -> str:
-    """Write weights, as :mod:`.storage` has them, with configuration, card and statistics into ``path`` (.safetensors); returns the
-    file's SHA-256. Raises WeightsError when a weight is not finite as it is stored."""
+    """Write weights in the format of :mod:`.storage` with configuration, card and statistics to ``path`` (.safetensors); returns the
+    file's SHA-256. Raises WeightsError when a stored weight is not finite."""
     tensors = stored(network.state_dict(), STEP)
     check_finite(restored(tensors), path)
     tensors |= _statistics(familiarity or {})
@@ -62,61 +62,52 @@ def save_weights(network: TissueVAE, card: dict[str, Any], path: Path, familiari
 
 
 def add_statistics(plain: Path, path: Path, familiarity: Familiarity) -> str:
-    """Write the weights of the file ``plain``, bit for bit, with statistics into ``path``; returns its SHA-256."""
+    """Write the weights of the file ``plain``, bit for bit, with statistics to ``path``; returns its SHA-256."""
     with safe_open(plain, framework="pt") as file:
-        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-    return write_tensors(tensors | _statistics(familiarity), told, path)
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    return write_tensors(tensors | _statistics(familiarity), metadata, path)
 
 
 def _statistics(familiarity: Familiarity) -> dict[str, Tensor]:
     return {_STATISTICS + name: torch.from_numpy(array) for name, array in familiarity_arrays(familiarity).items()}
 
 
-def write_tensors(tensors: dict[str, Tensor], told: dict[str, str], path: Path) -> str:
+def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> str:
     """Write tensors with what is ``told`` of them into a safetensors file, whole or not at all; returns its SHA-256."""
-    temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary, metadata=told)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
     return file_sha256(path)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_weights(path: Path, sha256: str | None = None) -> Weights:
     """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
-    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
-    if told.get("format") != _FORMAT or told.get("classes") != ",".join(CLASSES) or told.get("condition_size") != str(CONDITION_SIZE):
+    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    expected = {"format": _FORMAT, "classes": ",".join(CLASSES), "condition_size": str(CONDITION_SIZE)}
+    if any(metadata.get(name) != value for name, value in expected.items()):
         raise WeightsError(f"{path.name} holds other weights than this version's. Use the weights of the same version.")
     check_finite(tensors, path)
     statistics = {name.removeprefix(_STATISTICS): tensors.pop(name).numpy() for name in list(tensors) if name.startswith(_STATISTICS)}
-    network, card = network_of(told, tensors, lambda config: TissueVAE(NetworkConfig.from_mapping(config)), path, _REINSTALL)
+    network, card = network_of(metadata, tensors, lambda config: TissueVAE(NetworkConfig.from_mapping(config)), path, _REINSTALL)
     return Weights(network, network.config, found, card, familiarity_from(statistics))
 
 
-def read_tensors(path: Path, sha256: str | None, remedy: str) -> tuple[dict[str, str], dict[str, Tensor], str]:
+def read_tensors(path: Path, sha256: str | None, remedies: Remedies) -> tuple[dict[str, str], dict[str, Tensor], str]:
     """What a file of weights tells of itself, its tensors in float32, and its SHA-256, which must be ``sha256`` where that is given.
 
-    Raises WeightsError with the ``remedy`` when the file is missing, damaged or another.
+    Raises WeightsError with the ``remedies`` when the file is missing, damaged or another.
     """
     if not path.is_file():
-        raise WeightsError(f"There are no network weights at {path}. {remedy}")
+        raise WeightsError(f"There are no network weights at {path}.", *remedies)
     found = file_sha256(path)
     if sha256 is not None and found != sha256:
-        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…). {remedy}")
+        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…).", *remedies)
     try:
         with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = restored({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dictionary)
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"The network weights {path.name} are damaged ({error}). {remedy}") from None
-    return told, tensors, found
+        raise WeightsError(f"The network weights {path.name} are damaged ({error}).", *remedies) from None
+    return metadata, tensors, found
 
 
 def check_finite(tensors: dict[str, Tensor], path: Path) -> None:
@@ -126,25 +117,29 @@ def check_finite(tensors: dict[str, Tensor], path: Path) -> None:
         raise WeightsError(f"The network weights {path.name} are not numbers in {', '.join(broken[:3])}. Train again, or reinstall.")
 
 
-def identities(told: dict[str, str], path: Path, remedy: str, *names: str) -> list[str]:
-    """The hashes that a file tells by these ``names``. Raises WeightsError with the ``remedy`` when one is missing."""
-    if missing := [name for name in names if name not in told]:
-        raise WeightsError(f"The description in the network weights {path.name} is damaged (no {', '.join(missing)}). {remedy}")
-    return [told[name] for name in names]
+def identities(metadata: dict[str, str], path: Path, remedies: Remedies, *names: str) -> list[str]:
+    """The hashes that a file tells by these ``names``. Raises WeightsError with the ``remedies`` when one is missing."""
+    if missing := [name for name in names if name not in metadata]:
+        raise WeightsError(f"The description in the network weights {path.name} is damaged (no {', '.join(missing)}).", *remedies)
+    return [metadata[name] for name in names]
 
 
 def network_of(
-    told: dict[str, str], tensors: dict[str, Tensor], made: Callable[[dict[str, Any]], Network], path: Path, remedy: str
+    metadata: dict[str, str],
+    tensors: dict[str, Tensor],
+    made: Callable[[dict[str, Any]], Network],
+    path: Path,
+    remedies: Remedies,
 ) -> tuple[Network, dict[str, Any]]:
     """The network that is ``made`` of a file's description, with its ``tensors``, for use, and the file's card.
 
-    Raises WeightsError with the ``remedy`` when the description is damaged, or the tensors do not fit it.
+    Raises WeightsError with the ``remedies`` when the description is damaged, or the tensors do not fit it.
     """
     try:
-        card = json.loads(told["card"])
-        network = made(json.loads(told["config"])).eval().requires_grad_(False)
+        card = json.loads(metadata["card"])
+        network = made(json.loads(metadata["config"])).eval().requires_grad_(False)
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError, PhysMRISynthError) as error:
-        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}). {remedy}") from None
+        raise WeightsError(f"The description in the network weights {path.name} is damaged ({error}).", *remedies) from None
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -152,39 +147,9 @@ def network_of(
     return network, card
 
 
-def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
-    """Write into ``manifest`` that the weights of a ``kind`` ("vae", "sampler", "expander") are the file ``path``, beside it, with its hash
-    and size; weights of other kinds stay listed."""
-    entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
-    others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-    temporary = manifest.with_suffix(".partial")
-    temporary.write_text(json.dumps({**others, kind: entry}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(manifest)
-
-
 def installed_weights(kind: str) -> tuple[Path, str]:
-    """As :func:`shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
+    """As :func:`.manifest.shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
     found = shipped_weights(kind)
     if found is None:
         raise WeightsError(_MISSING[kind])
     return found
-
-
-def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
-    """File and SHA-256 of the weights of a ``kind`` that come with this version, or None when there are none.
-
-    Raises WeightsError when the manifest cannot be understood.
-    """
-    if not MANIFEST.exists():
-        return None
-    try:
-        entries = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        if kind != "vae" and kind not in entries:  # a version may come without; none comes without the network itself
-            return None
-        entry = entries[kind]
-        name, sha256 = entry["file"], entry["sha256"]
-        if name != Path(name).name or len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
-            raise ValueError("not a file's name and its SHA-256")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"The manifest of the network weights, {MANIFEST.name}, is damaged ({error!r}). {_REINSTALL}") from None
-    return MANIFEST.parent / name, sha256

@@ -10,8 +10,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
+from ..network.manifest import present_weights
 from .choices import Choices
-from .runText import ROLE_TITLES, manifest, memoryText, weightsFile
+from .host import Host
+from .runText import ROLE_TITLES, memoryText
 from .section import Section, toldIn
 
 
@@ -21,8 +23,11 @@ def _entries() -> dict[str, list[tuple[str, str]]]:
         "register": [(_("When needed"), "when needed"), (_("Always"), "always"), (_("Never"), "never")],
         "reference": [(_("Automatic"), ""), *((title, role) for role, title in ROLE_TITLES.items())],
         "prior": [(_("Automatic"), "auto"), (_("Atlas only"), "literature"), (_("Atlas + neural network"), "network")],
-        "device": [(_("Automatic"), "auto"), ("CPU", "cpu"), ("NVIDIA (CUDA)", "cuda"), ("Apple (Metal)", "mps")],
-    }
+        "device": [
+            (_("Automatic"), "auto"), (_("Processor (CPU)"), "cpu"), (_("NVIDIA graphics card (CUDA)"), "cuda"),
+            (_("Apple graphics (Metal)"), "mps"),
+        ],
+    }  # fmt: skip
 
 
 class AdvancedSection(Section):
@@ -30,7 +35,7 @@ class AdvancedSection(Section):
 
     shows = frozenset(("register", "reference", "prior", "device"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.choices = {name: Choices(getattr(ui, f"{name}ComboBox"), partial(self._chosen, name)) for name in _entries()}
         for name, entries in _entries().items():
@@ -38,6 +43,7 @@ class AdvancedSection(Section):
         ui.weightsFolderButton.connect("clicked(bool)", self.openFolder)
         ui.weightsDeleteButton.connect("clicked(bool)", self.deleteWeights)
         ui.logButton.connect("toggled(bool)", lambda pressed: setattr(ui.logTextEdit, "visible", pressed))
+        ui.showLogButton.connect("clicked(bool)", lambda checked: self.showLog())
 
     def _chosen(self, name: str, value: str) -> None:
         if self.parameters:
@@ -48,30 +54,40 @@ class AdvancedSection(Section):
         if self.parameters:
             for name, choices in self.choices.items():
                 choices.show(getattr(self.parameters, name))
-        entry = manifest().get("vae")
-        self.ui.weightsLabel.text = (
-            _("{sha}… ({size:.0f} MB)").format(sha=entry["sha256"][:12], size=entry["bytes"] / 1e6)
-            if entry
-            else _("none: estimates use the atlas only")
-        )
-        self.ui.weightsDeleteButton.enabled = self.ui.weightsFolderButton.enabled = entry is not None
+        found = present_weights()
+        if found is None:
+            self.ui.weightsLabel.text = _("None: atlas only")
+            self.ui.weightsLabel.toolTip = _("Estimates use the atlas only. Reinstall the extension to get the weights.")
+        else:
+            path, sha256 = found
+            self.ui.weightsLabel.text = _("Installed ({size:.0f} MB)").format(size=path.stat().st_size / 1e6)
+            tip = _("Weights of the neural network: {file}, SHA-256 {sha256}")
+            self.ui.weightsLabel.toolTip = tip.format(file=path.name, sha256=sha256)
+        self.ui.weightsDeleteButton.enabled = self.ui.weightsFolderButton.enabled = found is not None
 
     def mapsChanged(self) -> None:
         """Show the memory that the selected maps took."""
         self.ui.memoryLabel.text = memoryText(self.panel.report)
 
+    def showLog(self) -> None:
+        """Open the log, wherever the panel is."""
+        self.ui.advancedCollapsibleButton.collapsed = False
+        self.ui.logButton.checked = True
+        self.ui.logTextEdit.setFocus()
+
     def openFolder(self) -> None:
         """Show the weights in the system's file browser."""
-        path = weightsFile()
-        if path is not None:
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path.parent)))
+        found = present_weights()
+        if found is not None:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(found[0].parent)))
 
     def deleteWeights(self) -> None:
         """Delete the weights, after asking."""
-        path = weightsFile()
+        found = present_weights()
         question = _("Delete the network weights? Estimates then use the atlas only until the extension is installed again.")
-        if path is None or not slicer.util.confirmOkCancelDisplay(question):
+        if found is None or not slicer.util.confirmOkCancelDisplay(question):
             return
+        path, _sha256 = found
         with toldIn(self.ui.estimateWarningLabel):
             self.panel.logic.close()  # the worker may hold the file
             try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -18,22 +19,35 @@ from ..mrml.sideBySide import SideBySide
 from ..physics.protocol import Protocol, parse_protocol
 from ..workflow.rendering.contrast_choice import caption
 from .choices import Choices
-from .protocolState import noiseOf
+from .host import Host
+from .livePreview import LivePreview
+from .protocolState import ProtocolState, noiseOf
 from .runText import ROLE_TITLES
 from .section import showMessage, toldIn
 from .styles import PRESSED
-
-if TYPE_CHECKING:
-    from .protocolSection import ProtocolSection
 
 PREVIOUS, SET = "previous", "b"
 _ACQUIRED, _SAVED, _VISIT = "acquired:", "volume:", "visit:"
 
 
+class Owner(typing.Protocol):
+    """The contrast section, as far as a comparison needs it."""
+
+    ui: Any
+    panel: Host
+    live: LivePreview
+
+    @property
+    def parameters(self) -> Any: ...
+
+    @property
+    def state(self) -> ProtocolState: ...
+
+
 class Comparison:
     """Owns the row B of the contrast section; what B is lives in the parameter node."""
 
-    def __init__(self, section: ProtocolSection, back: Callable[[], None]) -> None:
+    def __init__(self, section: Owner, back: Callable[[], None]) -> None:
         self.section, self.ui, self._back = section, section.ui, back
         self.choices = Choices(self.ui.compareComboBox, self._chosen)
         self.ui.compareButton.connect("toggled(bool)", self._flip)

@@ -17,6 +17,7 @@ from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
 from ..workflow.analysis.sweep import swept, write_film
 from .choices import Choices
+from .host import Host
 from .regionsSection import chosenMaps
 from .section import Section, showMessage, toldIn
 
@@ -31,7 +32,7 @@ class ContrastsSection(Section):
 
     shows = frozenset(("maps", "sequence", "contrasts"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.browser: Any = None
         self._names: list[str] = []

@@ -18,8 +18,9 @@ from ..physics.nulling import inversion_times, nulled
 from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
 from .choices import SEPARATOR, Choices
+from .host import Host
 from .parameterRows import sliderEnd
-from .protocolText import number
+from .protocolText import number, together
 from .section import Section, showMessage, toldIn
 
 _NONE = ""
@@ -36,7 +37,7 @@ class DesignSection(Section):
 
     shows = frozenset(("maps", "sequence"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.tissues = {name: Choices(getattr(ui, f"{name}ComboBox"), lambda value: None) for name in _FIRST}
         self.curve = Choices(ui.curveComboBox, lambda value: self.contrastChanged())
@@ -98,9 +99,10 @@ class DesignSection(Section):
             before = Contrast.of(start, one, other)
             found = maximised(start, one, other, self._limits())
             self.panel.protocol.useProtocol(found.protocol)
-            told = _("Contrast of {one} and {other}: {new} % (before: {old} %), contrast-to-noise at 1 % noise.")
+            told = _("Contrast of {one} and {other}: {new} % (before: {old} %), the contrast-to-noise ratio at 1 % noise.")
             named = {"one": one.title.lower(), "other": other.title.lower()}
-            showMessage(self.ui.designMessageLabel, told.format(**named, new=number(found.contrast), old=number(before.contrast)))
+            text = told.format(**named, new=number(found.contrast), old=number(before.contrast))
+            showMessage(self.ui.designMessageLabel, together(text))
 
     def _start(self) -> Protocol:
         return self.panel.protocol.state.protocol()
@@ -108,7 +110,8 @@ class DesignSection(Section):
     def _limits(self) -> Limits:
         points, dark = self.panel.protocol.points or {}, self.ui.darkSpinBox.value
         limited = ((points["csf"], dark),) if dark < _NO_LIMIT and "csf" in points else ()
-        return Limits({"TR": (None, self.ui.maxTrSpinBox.value)}, limited)
+        ranges = {"TR": (None, self.ui.maxTrSpinBox.value)}
+        return Limits(ranges, limited, self.ui.leastSignalSpinBox.value, self.ui.perTimeCheckBox.checked)
 
     def _showCurve(self, pressed: bool) -> None:
         self._stopFollowing()

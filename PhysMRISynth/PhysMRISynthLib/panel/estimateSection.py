@@ -11,6 +11,8 @@ from slicer.i18n import tr as _
 
 from ..workflow.estimation.knowledge import Knowledge
 from ..workflow.worker.jobs import Cancelled, Failed, Finished, Progress
+from .host import Host
+from .remedies import inPanel
 from .runText import ROLE_TITLES, deviceText, stageText
 from .section import Section, showMessage, toldIn
 from .styles import DOUBTFUL, PLAIN, PRIMARY, edge
@@ -19,6 +21,8 @@ from .verdictText import detailsCount, detailsHtml, levelOf, summary, verdictHtm
 _log = logging.getLogger(__name__)
 _POLL_MS = 100
 _REGISTER = {"when needed": None, "always": True, "never": False}
+_ORDERED = ("reference", "fieldStrength", "prior", "device", "spacing", "allowContrastAgent")
+"""Parameters that an order has by the same names."""
 
 
 class EstimateSection(Section):
@@ -26,7 +30,7 @@ class EstimateSection(Section):
 
     shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength", "prior", "device"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         ui.applyButton.connect("clicked(bool)", self.applyOrCancel)
         ui.detailsButton.connect("toggled(bool)", self._showDetails)
@@ -96,20 +100,16 @@ class EstimateSection(Section):
         self.panel.log("\n".join((_("Estimating tissue maps."), *self.panel.inputs.protocols())))
         self.panel.logic.estimateTissueMaps(
             **self.panel.inputs.estimateArguments(),
-            waitForCompletion=False,
-            reference=chosen.reference or None,
+            **{name: getattr(chosen, name) for name in _ORDERED},
             register=_REGISTER[chosen.register],
-            fieldStrength=chosen.fieldStrength or None,
-            prior=chosen.prior,
-            device=chosen.device,
-            spacing=chosen.spacing or None,
-            allowContrastAgent=chosen.allowContrastAgent,
+            waitForCompletion=False,
             finished=finished,
         )
 
     def start(self, begin: Callable[[Callable[[Any], None]], None], installed: Callable[[], bool]) -> None:
         """Start a run with ``begin(finished)``, which starts the worker and returns, where what it needs is ``installed``."""
         showMessage(self.ui.estimateResultLabel, "")
+        self.ui.showLogButton.visible = False
         with toldIn(self.ui.estimateWarningLabel):
             if not installed():
                 return
@@ -152,8 +152,9 @@ class EstimateSection(Section):
             showMessage(self.ui.estimateResultLabel, _("Cancelled. Nothing was changed."))
             self.panel.log(_("Cancelled."))
         elif isinstance(event, Failed):
-            showMessage(self.ui.estimateWarningLabel, event.message)
-            self.panel.log(event.message)
+            showMessage(self.ui.estimateWarningLabel, inPanel(event))
+            self.ui.showLogButton.visible = True
+            self.panel.log(inPanel(event))
 
     def _progress(self, event: Progress) -> None:
         self.ui.estimateProgressBar.value = round(1000 * event.overall)
@@ -168,6 +169,7 @@ class EstimateSection(Section):
         self.ui.verdictFrame.visible = False
         showMessage(self.ui.estimateResultLabel, "")
         showMessage(self.ui.estimateWarningLabel, "")
+        self.ui.showLogButton.visible = False
 
     def cleanup(self) -> None:
         """Stop watching."""

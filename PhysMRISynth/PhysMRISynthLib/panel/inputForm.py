@@ -13,6 +13,7 @@ from ..physics.sequences import SEQUENCES
 from .choices import Choices
 from .keyboard import WheelGuard
 from .parameterRows import ParameterRows
+from .protocolText import contradiction
 
 SEQUENCE_OF_ROLE = {"t1w": "mprage", "t2w": "tse", "flair": "flair"}
 """What an image most often is when nothing is known about it."""
@@ -49,6 +50,16 @@ class InputForm:
         if protocol is not None:
             self.sequences.show(protocol.sequence.name)
             self.rows.show(protocol.sequence, protocol.values)
+            self.rows.mark(protocol.sequence.name, ())
+
+    def explained(self, told: str) -> str:
+        """What an error says about the present text, in the words of the rows, of which those that it names are marked."""
+        sequence = SEQUENCES.get(_parts(self._text)[0])
+        if sequence is None:
+            return told
+        text, named = contradiction(told, sequence)
+        self.rows.mark(sequence.name, named)
+        return text
 
     def setFocus(self) -> None:
         """Begin with the sequence."""

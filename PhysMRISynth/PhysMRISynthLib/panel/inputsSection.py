@@ -16,12 +16,14 @@ from ..mrml.headers import checkIsScan, defaultInputs, inputProtocol
 from ..physics.presets import load_presets
 from ..workflow.estimation.knowledge import Knowledge, knowledge_of, worst
 from .choices import Choices
+from .host import Host
 from .inputForm import SEQUENCE_OF_ROLE, InputForm, statedValues, textOf
 from .protocolText import valuesHtml
+from .remedies import inPanel
 from .runText import ROLE_TITLES
 from .sampleData import NAMES
 from .section import Section, showMessage, toldIn
-from .styles import MARKED
+from .styles import WARNED
 
 _ENTERED = "entered"
 _DEMO = "MS12"
@@ -95,8 +97,8 @@ class InputRow:
             self.fieldStrength = stated_field_strength(found.fields, self.node.GetName()) if found.fields else None
             self.values.text = valuesHtml(protocol, entering=self.choices.value == _ENTERED)
         except PhysMRISynthError as error:
-            self.problem = str(error)
-            self.values.text = MARKED.format(escape(self.problem))
+            self.problem = self.form.explained(inPanel(error)) if self.choices.value == _ENTERED else inPanel(error)
+            self.values.text = WARNED.format(escape(self.problem))
 
     def _showState(self) -> None:
         """A circle beside the name says how much is known."""
@@ -136,7 +138,7 @@ class InputsSection(Section):
 
     shows = frozenset((*ROLE_TITLES, *(f"{role}Protocol" for role in ROLE_TITLES), "fieldStrength"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.rows = [InputRow(role, self) for role in ROLE_TITLES]
         for button in (ui.loadSessionButton, ui.loadVisitButton):
@@ -183,7 +185,7 @@ class InputsSection(Section):
         unknown = [ROLE_TITLES[row.role] for row in self.rows if row.node and row.knowledge is Knowledge.UNKNOWN]
         parts = []
         if unknown:
-            told = _("Nothing is known about how {listed} was acquired: T1 and T2 may be wrong by half or more. Enter values above.")
+            told = _("Acquisition parameters unknown: {listed}. T1 and T2 may be wrong by half or more. Enter the values above.")
             parts.append(told.format(listed=", ".join(unknown)))
         if self.fieldAssumed:
             parts.append(_("Field strength unknown: 3 T is assumed. Enter it above."))

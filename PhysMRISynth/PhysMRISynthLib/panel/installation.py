@@ -15,7 +15,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
-from .runText import weightsFile
+from ..network.manifest import present_weights
+from .remedies import inPanel
 
 _log = logging.getLogger(__name__)
 _REQUIREMENTS = Path(__file__).parents[2] / "Resources" / "requirements.txt"
@@ -29,7 +30,7 @@ def missingPackages(prior: str) -> list[str]:
 
     "auto" uses the network where its weights are installed.
     """
-    network = prior == "network" or (prior == "auto" and weightsFile() is not None)
+    network = prior == "network" or (prior == "auto" and present_weights() is not None)
     unused = _SAMPLING if network else _NETWORK + _SAMPLING
     return [name for name in _missing() if name not in unused]
 
@@ -100,7 +101,7 @@ def _install(names: Sequence[str], torch: tuple[int, ...] = _TORCH_VERSION) -> b
             if others:
                 _installOthers(others)
     except PhysMRISynthError as error:
-        slicer.util.errorDisplay(str(error))
+        slicer.util.errorDisplay(inPanel(error))
         return False
     except Exception as error:  # pip, light-the-torch and the network fail in many ways, and none may leave a traceback
         _log.exception("The installation failed.")

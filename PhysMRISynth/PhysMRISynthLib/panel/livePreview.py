@@ -14,6 +14,7 @@ from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.preview import Preview
 from ..physics.protocol import Protocol
 from ..workflow.rendering.live import Noise
+from .remedies import inPanel
 
 _MOVE_MS = 10
 """Moves within this time are rendered once, the last of them."""
@@ -150,5 +151,5 @@ class LivePreview:
             work()
         except PhysMRISynthError as error:
             self.stop()
-            self.preview, self.trouble = None, str(error)
+            self.preview, self.trouble = None, inPanel(error)
             self._failed()

@@ -1,18 +1,17 @@
-"""Looking at the maps: in the slice views, as a table and as histograms; and handing them on as DICOM."""
+"""Looking at the maps: in the slice views, as a table and as histograms."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from ..mrml.display import isColored, legendShown, setColored, setLegendShown, showInSlices
-from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.statistics import updateHistogramPlot, updateStatisticsTable
 from .choices import Choices
+from .exportForm import ExportForm
+from .host import Host
 from .runText import ROLE_TITLES
 from .section import Section, showMessage, toldIn
 from .statisticsText import statisticsHtml
@@ -30,13 +29,8 @@ def quantityTitle(name: str) -> str:
         return _("{name}: uncertainty (SD)").format(name=titles[kind])
     if kind in ("fit", "residual"):
         role = ROLE_TITLES.get(rest, rest)
-        return (_("{role}: as fitted") if kind == "fit" else _("{role}: residual")).format(role=role)
+        return (_("{role}: as fitted") if kind == "fit" else _("{role}: residual (%)")).format(role=role)
     return titles.get(name, name)
-
-
-def _folder(title: str) -> str:
-    """A folder that the user chooses, or empty."""
-    return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
 
 
 class MapsSection(Section):
@@ -44,7 +38,7 @@ class MapsSection(Section):
 
     shows = frozenset(("maps", "quantity"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.quantities = Choices(ui.quantityComboBox, self._chosen)
         ui.colorCheckBox.connect("clicked(bool)", lambda checked: self._displayed(setColored, checked))
@@ -53,7 +47,7 @@ class MapsSection(Section):
         ui.histogramT2Button.connect("clicked(bool)", lambda checked: self.showHistogram("T2"))
         ui.tableButton.connect("clicked(bool)", self.showTable)
         ui.valuesButton.connect("toggled(bool)", self._showValues)
-        ui.exportDicomButton.connect("clicked(bool)", self.exportDicom)
+        self.export = ExportForm(ui, panel)
 
     def _showValues(self, pressed: bool) -> None:
         self.ui.valuesWidget.visible = pressed
@@ -73,9 +67,11 @@ class MapsSection(Section):
         buttons = (self.ui.tableButton, self.ui.histogramT1Button, self.ui.histogramT2Button, self.ui.exportDicomButton)
         for widget in (self.ui.quantityComboBox, self.ui.valuesButton, *buttons):
             widget.enabled = maps is not None
+        self.export.update()
 
     def mapsChanged(self) -> None:
         """Other tissue maps are selected."""
+        self.export.mapsChanged()
         self.update()
         showMessage(self.ui.statisticsLabel, statisticsHtml(self.panel.report))
 
@@ -118,31 +114,6 @@ class MapsSection(Section):
         if self.panel.maps is not None:
             with toldIn(self.ui.mapsMessageLabel), slicer.util.WaitCursor():
                 slicer.modules.plots.logic().ShowChartInLayout(updateHistogramPlot(self.panel.maps, quantity))
-
-    def exportDicom(self) -> None:
-        """Ask whose the maps are and for a folder, and write the maps and the protocol's contrast into it."""
-        maps = self.panel.maps
-        if maps is None:
-            return
-        theirs = slicer.util.confirmYesNoDisplay(
-            _("Do the maps come from DICOM images? Yes: choose their folder, the results get their patient and study. No: anonymous.")
-        )
-        source = _folder(_("Folder of the DICOM images that the maps come from")) if theirs else None
-        folder = _folder(_("Folder for the DICOM files")) if source or not theirs else None
-        if folder:
-            with toldIn(self.ui.mapsMessageLabel):
-                self._export(maps, folder, source)
-
-    def _export(self, maps: TissueMapNodes, folder: str, source: str | None) -> None:
-        taken = any(Path(folder).iterdir())
-        if taken and not slicer.util.confirmOkCancelDisplay(_("The folder is not empty. Replace an earlier export in it?")):
-            return
-        with slicer.util.WaitCursor():
-            protocol = self.panel.protocol.state.protocol()
-            done = self.panel.logic.exportDicom(maps.node, folder, source, [protocol], overwrite=taken)
-            self.panel.protocol.remember(protocol)
-        told = _("{count} files in {folder}. Not for diagnosis.").format(count=len(done.files), folder=folder)
-        showMessage(self.ui.mapsMessageLabel, "\n\n".join((told, *(f"⚠ {text}" for text in done.warnings))))
 
     def sceneClosing(self) -> None:
         """The statistics go with the scene."""

@@ -11,6 +11,7 @@ from ..mrml.measured import importMeasured
 from ..physics.tissues import PROPERTIES
 from ..workflow.analysis.measured_maps import UNITS
 from .choices import Choices
+from .host import Host
 from .section import Section, showMessage, toldIn
 
 _AUTOMATIC = ""
@@ -21,7 +22,7 @@ class MeasuredSection(Section):
 
     shows = frozenset(("measuredPD", "measuredT1", "measuredT2"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.units = {name: Choices(getattr(ui, f"measured{name}UnitComboBox"), lambda value: None) for name in PROPERTIES}
         for name, choices in self.units.items():

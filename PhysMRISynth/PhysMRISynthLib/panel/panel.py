@@ -24,6 +24,7 @@ from .mapsSection import MapsSection
 from .measuredSection import MeasuredSection
 from .protocolSection import NOISE, ProtocolSection
 from .regionsSection import RegionsSection
+from .remedies import inPanel
 from .sampleSection import SampleSection
 from .section import Section
 from .visitsSection import VisitsSection
@@ -55,7 +56,8 @@ class Panel(VTKObservationMixin):
         self.mapsSection = MapsSection(ui, self)
         self.protocol = ProtocolSection(ui, self)
         self.design = DesignSection(ui, self)
-        self.uses = (RegionsSection(ui, self), VisitsSection(ui, self), ContrastsSection(ui, self), MeasuredSection(ui, self))
+        self.contrasts = ContrastsSection(ui, self)
+        self.uses = (RegionsSection(ui, self), VisitsSection(ui, self), self.contrasts, MeasuredSection(ui, self))
         self.advanced = AdvancedSection(ui, self)
         self.guard.watchBelow(ui.PhysMRISynth)
         self.setParameterNode(parameterNode)
@@ -108,7 +110,7 @@ class Panel(VTKObservationMixin):
                 found = TissueMapNodes.wrap(node)
                 self.maps, self.report = found, found.report
         except PhysMRISynthError as error:
-            self.log(str(error))
+            self.log(inPanel(error))
         self.estimate.showResult()
         self.protocol.mapsChanged()
         self.design.mapsChanged()
@@ -149,7 +151,6 @@ class Panel(VTKObservationMixin):
     def exit(self) -> None:
         """The user went to another module: a running estimate goes on."""
         self.shown = False
-        self.protocol.enableKeys(False)
         self.protocol.enableKeys(False)
 
     def cleanup(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import qt
@@ -12,6 +12,7 @@ from ..physics.presets import load_presets
 from ..physics.sequences import Parameter, Sequence
 from .keyboard import WheelGuard, tabOrder
 from .protocolText import parameterTip, parameterTitle
+from .styles import MARKED
 
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _PAGE = 10
@@ -88,6 +89,11 @@ class ParameterRow:
         row.addWidget(self.spinBox)
         form.addRow(self.label, row)
 
+    def mark(self, marked: bool) -> None:
+        """Mark the row of a value that contradicts others."""
+        title = parameterTitle(self.parameter.name)
+        self.label.text = MARKED.format(title) if marked else title
+
     def setVisible(self, visible: bool) -> None:
         """Show or hide the whole row."""
         for widget in (self.label, self.slider, self.spinBox):
@@ -138,19 +144,29 @@ class ParameterRows:
         self._layout, self._changed, self._guard, self._before = layout, changed, guard, before
         self._forms: dict[str, tuple[Sequence, Any, list[ParameterRow]]] = {}
         self._readoutShown = False
+        self._marked: list[ParameterRow] = []
 
     def show(self, sequence: Sequence, values: Mapping[str, float]) -> None:
         """Show a sequence's parameters at these values; one that is left out stands at its least value."""
         known = self._forms.get(sequence.name)
         if known is not None and known[0] is not sequence:  # a user's equation was written anew
             known[1].deleteLater()
-            known = None
+            known, self._marked = None, []
         if known is None:
             self._forms[sequence.name] = (sequence, *self._made(sequence))
         for name, (_sequence, form, _rows) in self._forms.items():
             form.visible = name == sequence.name
         for row in self._forms[sequence.name][2]:
             row.show(values.get(row.parameter.name, row.parameter.minimum))
+
+    def mark(self, sequence: str, names: Collection[str]) -> None:
+        """Mark the rows of these parameters of a sequence, and no others."""
+        for row in self._marked:
+            row.mark(False)
+        rows = self._forms[sequence][2] if sequence in self._forms else []
+        self._marked = [row for row in rows if row.parameter.name in names]
+        for row in self._marked:
+            row.mark(True)
 
     def showReadout(self, shown: bool) -> None:
         """Show or hide the parameters of the readout."""

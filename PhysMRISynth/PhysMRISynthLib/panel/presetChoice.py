@@ -19,7 +19,7 @@ from .choices import SEPARATOR
 from .keyboard import tabOrder
 from .protocolText import NO_BREAK_SPACE, number, together, withUnit
 from .runText import ROLE_TITLES
-from .styles import MARKED
+from .styles import WARNED
 
 ACQUIRED, RECENT = "acquired:", "recent:"
 """Beginnings of values that are no presets: the protocol of an input, and one that was saved lately."""
@@ -106,7 +106,7 @@ def noteHtml(preset: Preset | None, protocol: Protocol | None, points: Mapping[s
         return ""
     unsuited = mismatch(preset, field)
     if unsuited:
-        return MARKED.format(escape(unsuited))
+        return WARNED.format(escape(unsuited))
     if not preset.null:
         return ""
     tissues = [points[name] for name in preset.null if name in points]
@@ -115,7 +115,7 @@ def noteHtml(preset: Preset | None, protocol: Protocol | None, points: Mapping[s
     told = together(_("<b>{times}</b> for this head ({named}).").format(times=times, named=named))
     published = [tissue.title for tissue in tissues if not tissue.own]
     if published:
-        told += " " + MARKED.format(escape(_("{tissues}: published value, not found in these maps").format(tissues=", ".join(published))))
+        told += " " + WARNED.format(escape(_("{tissues}: published value, not found in these maps.").format(tissues=", ".join(published))))
     return told
 
 

@@ -17,11 +17,14 @@ from .choices import Choices
 from .comparison import Comparison
 from .favourites import Favourites, addRecent, recentSpecs
 from .history import History
+from .host import Host
 from .keyboard import shortcut
 from .livePreview import LivePreview
 from .parameterRows import ParameterRows
 from .presetChoice import ACQUIRED, RECENT, entries, makeButtons, noteHtml, presetTip, signalsText
 from .protocolState import ProtocolState, noiseOf
+from .protocolText import contradiction
+from .remedies import inPanel
 from .section import Section, showMessage, toldIn
 
 NOISE = frozenset(("noisy", "snr", "noiseSeed"))
@@ -33,17 +36,18 @@ class ProtocolSection(Section):
 
     shows = frozenset(("maps", "sequence", "preset", "values", "previous", "protocolB", "compareWith", *NOISE))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.live = LivePreview(self._rested, self._failed)
         self.history: History[ProtocolState] = History()
         self.rows = ParameterRows(ui.parametersWidget.layout(), self._moved, panel.guard, ui.sequenceComboBox)
-        self.buttons = makeButtons(ui.presetButtonsWidget, ui.exportDicomButton, self.choosePreset)
+        self.buttons = makeButtons(ui.presetButtonsWidget, ui.exportWriteButton, self.choosePreset)
         self.sequences = Choices(ui.sequenceComboBox, lambda name: self._choose(ProtocolState.ofSequence(name, self.points)))
         self.presets = Choices(ui.presetComboBox, self.choosePreset)
         self.favourites = Favourites(ui, self._present, self._listsChanged, self._use)
         self.comparison = Comparison(self, self.render)
         self._points: Mapping[str, TissuePoint] | None = None
+        self._consistent = True
         self._fillLists()
         ui.mapsSelector.addAttribute("vtkMRMLTextNode", "PhysMRISynth.TissueMaps", "1")
         ui.liveCheckBox.connect("clicked(bool)", self.render)
@@ -108,6 +112,7 @@ class ProtocolSection(Section):
             protocol: Protocol | None = state.protocol()
         except ProtocolError:
             protocol = None
+        self._consistent = protocol is not None
         showMessage(self.ui.presetNoteLabel, noteHtml(preset, protocol, self.points, self.fieldStrength))
         self.ui.presetNoteLabel.toolTip = presetTip(preset) if preset is not None else ""
         showMessage(self.ui.signalsLabel, signalsText(protocol, self.points))
@@ -116,14 +121,19 @@ class ProtocolSection(Section):
         ready = self.live.preview is not None
         for widget in (self.ui.presetButtonsWidget, self.ui.parametersWidget):
             widget.enabled = ready and not self.comparison.flipped
+        for widget in (self.ui.presetComboBox, self.ui.sequenceComboBox, self.ui.favouriteButton):
+            widget.enabled = ready
         self.ui.undoButton.enabled, self.ui.redoButton.enabled = self.history.canUndo, self.history.canRedo
-        self.ui.keepButton.enabled = ready
-        self.ui.keepButton.toolTip = (
-            _("Save the present contrast as a volume of its own, with its protocol and its origin (K).")
-            if ready
-            else _("Select tissue maps first: estimate them above.")
-        )
-        self.comparison.update(ready)
+        self.ui.keepButton.enabled = ready and self._consistent
+        self.ui.keepButton.toolTip = self._keepTip(ready)
+        self.comparison.update(ready and self._consistent)
+
+    def _keepTip(self, ready: bool) -> str:
+        if not ready:
+            return _("Select tissue maps first: estimate them above.")
+        if not self._consistent:
+            return _("The marked values contradict each other. Change them first.")
+        return _("Save the present contrast as a volume of its own, with its protocol and its origin (K).")
 
     def _showMore(self, pressed: bool) -> None:
         self.ui.moreWidget.visible = pressed
@@ -206,10 +216,19 @@ class ProtocolSection(Section):
             protocol = self.state.protocol()
         except ProtocolError as error:
             self.live.stop()
-            showMessage(self.ui.protocolMessageLabel, str(error))
+            self._showContradiction(inPanel(error))
             return None
+        self.rows.mark(protocol.sequence.name, ())
         showMessage(self.ui.protocolMessageLabel, self.live.trouble)
         return protocol
+
+    def _showContradiction(self, told: str) -> None:
+        """Beside the sliders whose values contradict each other; the views keep the last contrast, which they name."""
+        state = self.state
+        text, names = contradiction(told, state.equation)
+        self.rows.mark(state.sequence, names)
+        stays = _("The views still show the contrast before.") if self.live.preview is not None else ""
+        showMessage(self.ui.protocolMessageLabel, f"{text} {stays}".strip())
 
     def _failed(self) -> None:
         showMessage(self.ui.protocolMessageLabel, self.live.trouble)

@@ -9,7 +9,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..physics.protocol import Protocol, is_assumed
-from ..physics.sequences import Parameter
+from ..physics.sequences import Parameter, Sequence
 from .styles import MARKED
 
 THIN_SPACE, NO_BREAK_SPACE = "\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}"
@@ -41,6 +41,16 @@ def withUnit(parameter: Parameter, value: float) -> str:
     return f"{parameterTitle(parameter.name)}{NO_BREAK_SPACE}{number(value)}{gap}{parameter.unit}"
 
 
+def contradiction(told: str, sequence: Sequence) -> tuple[str, set[str]]:
+    """What an error about values says, in the words of the panel and without the values, which the sliders show; and the parameters that
+    it names."""
+    text = told.removeprefix(f"{sequence.name}: ").partition(" Given:")[0]
+    named = {p.name for p in sequence.parameters if re.search(rf"\b{p.name}\b", text)}
+    for name in named:
+        text = re.sub(rf"\b{name}\b", parameterTitle(name), text)
+    return text[:1].upper() + text[1:], named
+
+
 def sourceText(source: str) -> str:
     """A source of values as the panel names it: ``sidecar sub-1_T1w.json`` is long and shortens to ``sidecar``."""
     kind = source.partition(" ")[0]
@@ -63,13 +73,13 @@ def valuesHtml(protocol: Protocol, entering: bool = False) -> str:
     for source in sorted(grouped, key=lambda source: source == _("assumed")):
         named = MARKED.format(escape(source)) if source == _("assumed") else f"{escape(source)}:"
         lines.append(f"{named} {escape(', '.join(grouped[source]))}")
-    return "<br>".join([*lines, *(f"<i>{_breakable(escape(note))}</i>" for note in protocol.notes)])
+    return "<br>".join([*lines, *(f"<i>{breakable(escape(note))}</i>" for note in protocol.notes)])
 
 
 def _nothingKnown(protocol: Protocol, entering: bool) -> str:
     values = ", ".join(withUnit(protocol.sequence.parameter(n), v) for n, v in protocol.values.items() if n.startswith(("TR", "TE", "TI")))
     if entering:
-        told = _("{marked} typical values: {sequence}, {values}. State those that you know below; if all are right, say so.")
+        told = _("{marked} typical values: {sequence}, {values}. Enter those that you know below, or confirm all of them.")
     else:
         told = _(
             "No acquisition parameters found. {marked} typical values: {sequence}, {values}. T1 and T2 may be wrong by half or more. "
@@ -78,9 +88,9 @@ def _nothingKnown(protocol: Protocol, entering: bool) -> str:
     return told.format(marked=MARKED.format(_("Assumed")), sequence=escape(protocol.sequence.title), values=escape(values))
 
 
-def _breakable(text: str) -> str:
-    """With places at which a narrow panel may break a protocol's text."""
-    return text.replace(",", ",\N{ZERO WIDTH SPACE}")
+def breakable(text: str) -> str:
+    """With places at which a narrow panel may break a protocol's text or a path."""
+    return re.sub(r"[,/\\]", lambda found: found[0] + "\N{ZERO WIDTH SPACE}", text)
 
 
 def parameterTip(parameter: Parameter) -> str:

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.regions import measureRegions, measureVolumes
 from ..mrml.segmentation import tissueSegmentation
+from .host import Host
 from .section import Section, showMessage, toldIn
 
 
@@ -32,7 +33,7 @@ class RegionsSection(Section):
 
     shows = frozenset(("maps", "regions"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         ui.tissueSegmentationButton.connect("clicked(bool)", lambda checked: self.segment())
         ui.measureRegionsButton.connect("clicked(bool)", lambda checked: self.measure())

@@ -3,53 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..resource_files import RESOURCES
+from ..network.manifest import present_weights
 
 ROLE_TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
-_MANIFEST = RESOURCES / "weights.json"
-
-
-def manifest() -> dict[str, Any]:
-    """The entries of the weights that are installed: ``vae`` with file, sha256 and bytes; empty when there are none.
-
-    Whether the files are what they should be is checked when they are loaded, in the worker; the panel loads neither them nor torch.
-    """
-    try:
-        entries = json.loads(_MANIFEST.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {name: entry for name, entry in entries.items() if (_MANIFEST.parent / entry.get("file", "-")).is_file()}
-
-
-def weightsFile(kind: str = "vae") -> Path | None:
-    """The file of these weights, or None where there is none."""
-    entry = manifest().get(kind)
-    return _MANIFEST.parent / entry["file"] if entry else None
 
 
 def usesNetwork(prior: str) -> bool:
     """Whether a run with this prior will use the network."""
-    return prior != "literature" and weightsFile() is not None and importlib.util.find_spec("torch") is not None
+    return prior != "literature" and present_weights() is not None and importlib.util.find_spec("torch") is not None
 
 
 def deviceText(prior: str, device: str) -> str:
     """Where a run with these settings will be computed."""
     cores = os.cpu_count() or 1
-    cpu = _("CPU, {cores} cores").format(cores=cores) if cores > 1 else _("CPU")
+    processor = _("Processor with {cores} cores").format(cores=cores) if cores > 1 else _("Processor")
     if not usesNetwork(prior):
-        return _("{cpu} (atlas only)").format(cpu=cpu)
+        return _("{processor}, without the neural network").format(processor=processor)
     names = {
-        "auto": _("graphics card if one works, else {cpu}").format(cpu=cpu),
-        "cpu": cpu,
+        "auto": _("Graphics card where one works, otherwise the processor"),
+        "cpu": processor,
         "cuda": _("NVIDIA graphics card (CUDA)"),
         "mps": _("Apple graphics (Metal)"),
     }

@@ -7,14 +7,15 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .runText import weightsFile
+from ..network.manifest import present_weights
+from .host import Host
 from .section import Section
 
 
 class SampleSection(Section):
     """Seed and count; possible only with weights for it."""
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         ui.sampleButton.connect("clicked(bool)", lambda checked: self.panel.estimate.start(self._sample, self.panel.ensureSampling))
 
@@ -28,10 +29,13 @@ class SampleSection(Section):
         self.ui.sampleReasonLabel.visible = reason is not None
 
     def _whyNot(self) -> str | None:
-        if weightsFile("sampler") is None:
+        if present_weights("sampler") is None:
             return _("No weights for sampling are installed. Reinstall the extension.")
         return _("An estimate is running.") if self.panel.estimate.running else None
 
     def _sample(self, finished: Callable[[Any], None]) -> None:
         chosen = self.parameters
-        self.panel.logic.sampleTissueMaps(seed=chosen.sampleSeed, count=chosen.sampleCount, waitForCompletion=False, finished=finished)
+        one = {"attempt": chosen.sampleAttempt, "attempts": 1} if chosen.sampleAttempt else {}
+        self.panel.logic.sampleTissueMaps(
+            seed=chosen.sampleSeed, count=chosen.sampleCount, **one, waitForCompletion=False, finished=finished
+        )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import PhysMRISynthError
-
-if TYPE_CHECKING:
-    from .panel import Panel
+from .host import Host
+from .remedies import inPanel
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class Section:
 
     shows: frozenset[str] = frozenset()
 
-    def __init__(self, ui: Any, panel: Panel) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         self.ui = ui
         self.panel = panel
 
@@ -59,7 +58,7 @@ def toldIn(label: Any) -> Iterator[None]:
     try:
         yield
     except PhysMRISynthError as error:
-        showMessage(label, str(error))
+        showMessage(label, inPanel(error))
     except Exception as error:
         _log.exception("The panel could not do what it was asked for")
         slicer.util.errorDisplay(_("This should not have happened: {error}. The log has the details.").format(error=error))

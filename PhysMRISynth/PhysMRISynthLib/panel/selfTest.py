@@ -26,10 +26,10 @@ from ..mrml.headers import PROTOCOL, inputProtocol
 from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.sampleScans import SAMPLES, nodeName
 from ..mrml.smallHead import imagesOfSmallHead, mapsOfSmallHead
+from ..network.manifest import present_weights
 from ..physics.protocol import parse_protocol
 from ..workflow.examples.small_head import small_head
 from .installation import missingPackages
-from .runText import weightsFile
 
 MODULE = "PhysMRISynth"
 _PROTOCOLS = {"t1w": "oasis3-t1w", "t2w": "tse,TR=4500,TE=100"}
@@ -124,7 +124,7 @@ class SelfTest:
     def step06_sampledHead(self) -> None:
         """A virtual head in an empty scene."""
         missing = [name for name in ("torch", "safetensors", "einops", "monai") if find_spec(name) is None]
-        if missing or weightsFile("sampler") is None:
+        if missing or present_weights("sampler") is None:
             raise SkipTest(f"sampling needs {', '.join(missing) or 'weights'}")
         self.panel.parameterNode.sampleSeed = 1
         node = self.widget.logic.sampleTissueMaps(seed=1, steps=2)

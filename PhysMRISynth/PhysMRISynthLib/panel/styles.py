@@ -16,8 +16,10 @@ PLAIN = ""
 """A button in Slicer's own style."""
 PRESSED = "QPushButton:checked { border: 2px solid palette(highlight); border-radius: 3px; padding: 3px; font-weight: bold; }"
 """A button that stays pressed while the views show something else than the sliders say."""
-MARKED = '<span style="background-color: #ffe9a8; color: #3f3000">&nbsp;{}&nbsp;</span>'
-"""Rich text that catches the eye: what is assumed, wrong or out of range."""
+MARKED = '<span style="background-color: #8f5600; color: #ffffff">&nbsp;{}&nbsp;</span>'
+"""Rich text of a word or two that catches the eye: what is assumed or out of range. It does not glare in a dark theme."""
+WARNED = "<b>⚠</b> {}"
+"""Rich text of a sentence that catches the eye."""
 _EDGE = "QFrame#verdictFrame {{ border: none; border-left: 5px solid {colour}; background-color: rgba(128, 128, 128, 28); }}"
 LEVEL_COLOURS = {Level.GOOD: "#1f7a45", Level.CAUTION: "#8f5600", Level.DO_NOT_USE: "#b02a2a"}
 BADGE = '<span style="background-color: {colour}; color: white"><b>&nbsp;{icon} {title}&nbsp;</b></span>'

@@ -9,8 +9,8 @@ import slicer.util
 
 
 def insertUses(panelWidget: Any, uses: Any, scene: Any) -> None:
-    """Put the widgets of ``PhysMRISynthUses.ui`` above the section Advanced of the panel's widget, before its children are listed."""
-    below = slicer.util.findChild(panelWidget, "advancedCollapsibleButton")
+    """Put the widgets of ``PhysMRISynthUses.ui`` above the virtual heads of the panel's widget, before its children are listed."""
+    below = slicer.util.findChild(panelWidget, "sampleCollapsibleButton")
     layout = panelWidget.layout()
     layout.insertWidget(layout.indexOf(below), uses)
     uses.setMRMLScene(scene)

@@ -14,6 +14,7 @@ from ..mrml.sideBySide import SideBySide
 from ..mrml.visits import VisitNodes, compareVisits
 from ..physics.tissues import PROPERTIES
 from .choices import Choices
+from .host import Host
 from .regionsSection import showTable
 from .section import Section, showMessage, toldIn
 
@@ -26,7 +27,7 @@ class VisitsSection(Section):
 
     shows = frozenset(("maps", "earlierMaps", "laterMaps"))
 
-    def __init__(self, ui: Any, panel: Any) -> None:
+    def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
         self.found: VisitNodes | None = None
         self._views: SideBySide | None = None

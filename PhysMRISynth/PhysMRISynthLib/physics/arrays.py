@@ -1,8 +1,8 @@
 """One code for NumPy arrays and torch tensors: the fit runs on either, as the equations do.
 
 Both libraries spell ``exp``, ``sqrt``, ``where``, ``clip``, ``stack``, ``concatenate``, ``einsum`` and ``amax`` alike and take ``axis``.
-What is small (matrices of a class, gains) stays in NumPy's double precision; what has a value for every voxel is float32, since not every
-device knows more.
+Small arrays (matrices of a class, gains) stay in NumPy's double precision; arrays with a value per voxel are float32, since not every
+device supports more.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 
 Array = Any  # a NumPy array or a torch tensor
 Move = Callable[[np.ndarray], Array]
-"""Brings an array to where it is computed with."""
+"""Moves an array to the device that computes."""
 
 
 def stay(array: np.ndarray) -> np.ndarray:
-    """The :data:`Move` of who computes with NumPy."""
+    """The :data:`Move` of NumPy: none."""
     return array
 
 

@@ -1,4 +1,4 @@
-"""The signal of tissues under a protocol, each tissue standing for itself by one PD, T1 and T2."""
+"""The signal of tissues under a protocol, each with one PD, T1 and T2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .sequences import Sequence
 class TissuePoint:
     """A tissue's typical values: ``pd`` as a fraction of water, ``t1`` and ``t2`` in ms.
 
-    ``own`` is True for values of the head at hand, False for published ones.
+    ``own`` is True for values of this head, False for published ones.
     """
 
     name: str
@@ -36,6 +36,6 @@ def signed_signals(sequence: Sequence, values: Mapping[str, float], points: Many
 
 
 def signals(protocol: Protocol, points: Many[TissuePoint]) -> np.ndarray:
-    """As the image shows them, (tissues,): magnitudes, unless the sequence keeps the sign."""
+    """The image's signals, (tissues,): magnitudes, unless the sequence keeps the sign."""
     signed = signed_signals(protocol.sequence, protocol.values, points)
     return signed if protocol.sequence.signed else np.abs(signed)

@@ -1,7 +1,7 @@
 """Contrast design: the values of a sequence at which two tissues differ most, within limits of time, darkness and signal.
 
-Signals are in % of fully relaxed water at no echo time. Contrast is the difference of two tissues' signals; with noise of 1 % it is the
-contrast-to-noise ratio of one acquisition. Scan time grows with TR, so that images of equal scan time are compared by contrast / √TR.
+Signals are in % of fully relaxed water at zero echo time. Contrast is the difference of two tissues' signals; with noise of 1 % it is the
+contrast-to-noise ratio of one acquisition. Scan time grows with TR, so images of equal scan time are compared by contrast / √TR.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from .sequences import Parameter, Sequence
 
 PER_CENT = 100.0
 _SHORTEST = {"TR": 5.0, "TE": 10.0, "TI": 20.0}
-"""ms: what scanners can do; no shorter time is sought where the user sets no limit, unless the sequence's usual time is shorter."""
+"""ms: shortest times of scanners, used where the user sets no limit, unless the sequence's usual time is shorter."""
 _DESIGNED = ("TR", "TE", "TI", "FA")
 _REJECTED, _PENALTY = 1e4, 100.0
 _MARGIN = 0.1
-"""% of fully relaxed water: what rounding may cost."""
+"""% of fully relaxed water: tolerance for rounding."""
 _POPULATION, _GENERATIONS = 20, 120
 _MOST_TRIES = 50_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a designed protocol must respect.
+    """Limits of a designed protocol.
 
     ``ranges``: lowest and highest value by parameter (None: the sequence's own bound). ``dark``: tissues whose signal may not exceed a
     percentage of the brighter of the two. ``least_signal``: % of fully relaxed water that the brighter of the two must give.
-    ``per_time``: maximise the contrast at equal scan time instead of that of one acquisition.
+    ``per_time``: maximise the contrast at equal scan time, not that of one acquisition.
     """
 
     ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What a protocol makes of two tissues: their ``signals`` (%), the ``contrast`` (%), and that ``per_time``, in % / √s."""
+    """Contrast of two tissues under a protocol: their ``signals`` (%), the ``contrast`` (%), and ``per_time`` in % / √s."""
 
     protocol: Protocol
     signals: tuple[float, float]
@@ -71,7 +71,7 @@ class Contrast:
 def maximised(start: Protocol, one: TissuePoint, other: TissuePoint, limits: Limits | None = None) -> Contrast:
     """The protocol of ``start``'s sequence at which ``one`` and ``other`` differ most; its readout (train, echo spacing) stays.
 
-    TR, TE, inversion times and flip angles are sought within ``limits`` and the sequence's own bounds, the same result every time.
+    TR, TE, inversion times and flip angles are optimised within ``limits`` and the sequence's own bounds; deterministic.
     Raises ProtocolError when the tissues are the same or no protocol meets the limits.
     """
     from scipy.optimize import differential_evolution, minimize
@@ -91,7 +91,7 @@ def maximised(start: Protocol, one: TissuePoint, other: TissuePoint, limits: Lim
     found = differential_evolution(loss, scales, maxiter=_GENERATIONS, tol=1e-8, seed=0, polish=False, init=first)
     found = minimize(loss, found.x, method="Nelder-Mead", bounds=scales, options={"xatol": 1e-4, "fatol": 1e-5})
     values = dict(zip(bounds, _unscaled(found.x), strict=True))
-    for digits in (0, 1, 2, 6):  # two times that are nearly one stay apart only with many
+    for digits in (0, 1, 2, 6):  # two nearly equal times need more digits to stay apart
         with suppress(ProtocolError):  # rounding may make values contradict each other
             protocol = start.changed("designed", None, **_rounded(values, bounds, digits))
             if _meets(protocol, one, other, limits):
@@ -115,7 +115,7 @@ def curve(protocol: Protocol, name: str, points: Iterable[TissuePoint], values: 
 
 
 def _bounds(sequence: Sequence, limits: Limits) -> dict[str, tuple[float, float]]:
-    """The range of each parameter that is sought. Raises ProtocolError for a limit that leaves none."""
+    """The range of each parameter to optimise. Raises ProtocolError for a limit that leaves none."""
     unknown = [name for name in limits.ranges if name not in {p.name for p in sequence.parameters}]
     if unknown:
         sequence.parameter(unknown[0])
@@ -133,9 +133,9 @@ def _bounds(sequence: Sequence, limits: Limits) -> dict[str, tuple[float, float]
 
 
 def _valid_points(sequence: Sequence, fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> np.ndarray:
-    """Points to start from, (population, parameters): valid ones, which are rare where a train must fit in.
+    """Starting points, (population, parameters): valid ones, which are rare where a train must fit.
 
-    Raises ProtocolError when the limits leave next to none.
+    Raises ProtocolError when the limits leave too few.
     """
     rng, found = np.random.default_rng(0), []
     low, high = (np.array([_scaled(bound[end]) for bound in bounds.values()]) for end in (0, 1))
@@ -149,13 +149,13 @@ def _valid_points(sequence: Sequence, fixed: Mapping[str, float], bounds: Mappin
 
 
 def _least(parameter: Parameter) -> float:
-    """The least value that is sought where the user sets no limit."""
+    """The least value where the user sets no limit."""
     shortest = _SHORTEST.get(parameter.name.rstrip("12"), parameter.minimum)
     return min(parameter.default or shortest, shortest)
 
 
 def _loss(sequence: Sequence, values: Mapping[str, float], one: TissuePoint, other: TissuePoint, limits: Limits) -> float:
-    """Minus the contrast, and a penalty for what breaks a limit."""
+    """Minus the contrast, plus a penalty for violated limits."""
     try:
         found = Contrast.of(Protocol(sequence, values), one, other)
     except ProtocolError:
@@ -168,7 +168,7 @@ def _meets(protocol: Protocol, one: TissuePoint, other: TissuePoint, limits: Lim
 
 
 def _excess(found: Contrast, limits: Limits, margin: float) -> float:
-    """By how much (%) a contrast breaks the limits, which are tightened by a ``margin`` (%) of signal."""
+    """By how much (%) a contrast violates the limits, tightened by a ``margin`` (%) of signal."""
     brighter = max(abs(signal) for signal in found.signals)
     excess = max(0.0, limits.least_signal + margin - brighter) if limits.least_signal else 0.0
     for tissue, share in limits.dark:
@@ -179,7 +179,7 @@ def _excess(found: Contrast, limits: Limits, margin: float) -> float:
 
 
 def _scaled(value: float) -> float:
-    """Times and angles are sought by their logarithms."""
+    """Times and angles are optimised as logarithms."""
     return math.log(max(value, 0.1))
 
 
@@ -188,8 +188,8 @@ def _unscaled(point: np.ndarray) -> list[float]:
 
 
 def _rounded(values: Mapping[str, float], bounds: Mapping[str, tuple[float, float]], digits: int) -> dict[str, float]:
-    """To what a scanner can be set to: whole milliseconds or degrees from 10 on, one digit more below; echo and inversion times down, since
-    they must end before TR does."""
+    """Round as a scanner does: whole milliseconds or degrees from 10 on, one digit more below; echo and inversion times down, since
+    they must end before TR."""
     found = {}
     for name, value in values.items():
         unit = 10.0 ** -(digits if value >= 10.0 else digits + 1)

@@ -1,8 +1,8 @@
-"""What a train of refocusing pulses below 180° does: the echo's amplitude and the recovery, by extended phase graphs.
+"""Response of a train of refocusing pulses below 180°: echo amplitude and recovery, by extended phase graphs.
 
-Weigel, J Magn Reson Imaging 41:266 (2015). The pulses meet the condition of Carr, Purcell, Meiboom and Gill, so that real numbers serve.
-What an equation needs of a train is a smooth function of the relaxation rates: it is computed at a few rates once, and a polynomial of
-them is what the fit and the live preview evaluate.
+Weigel, J Magn Reson Imaging 41:266 (2015). The pulses meet the condition of Carr, Purcell, Meiboom and Gill, so real numbers suffice.
+The response is a smooth function of the relaxation rates: it is computed once at a few rates; the fit and the live preview evaluate a
+polynomial through them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 from .dual import Array, clip, exp, sqrt
 
 _ORDERS = 64
-"""Dephasing orders that are followed; what goes beyond does not come back within a train's echo that matters (tested)."""
+"""Dephasing orders in the computation; higher ones do not return in time to affect a relevant echo (tested)."""
 _T1 = (150.0, 6000.0)
 _T2 = (15.0, 3000.0)
-"""ms: where the polynomial is made; beyond, the nearest rates count."""
+"""ms: range of the polynomial; beyond it, the nearest rates are used."""
 _NODES = (12, 14)
 _DEGREES = (4, 6)
 _EVERY, _SMOOTH_FROM = 8, 32
-"""Trains of variable angles are computed for every eighth echo from number 32 on, so that a slider of their echo time does not stumble. The
-difference, some tenths of a per cent, is a ripple of the angles, which nobody but the scanner's maker knows."""
+"""Trains of variable angles are computed for every eighth echo from number 32 on, so that the slider of their echo time stays smooth. The
+difference is a few tenths of a per cent, less than the uncertainty of the vendor's unpublished angles."""
 
 
 def echo_amplitudes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +37,7 @@ def echo_amplitudes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2:
 
 
 def _echoes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray) -> np.ndarray:
-    """The echoes (echoes, P) of what was excited: dephased by odd numbers of half spacings whenever a pulse comes."""
+    """The echoes (echoes, P) of the excited magnetisation, which is dephased by odd numbers of half spacings at every pulse."""
     e1, half, e2 = np.exp(-spacing / t1), np.exp(-0.5 * spacing / t2), np.exp(-spacing / t2)
     up, down, along = (np.zeros((_rows(flip_angles), len(t1))) for _ in range(3))
     up[0] = half
@@ -53,9 +53,9 @@ def _echoes(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndar
 
 
 def _recovered(flip_angles: np.ndarray, spacing: float, t1: np.ndarray, t2: np.ndarray) -> np.ndarray:
-    """The longitudinal magnetisation (P,) that recovers during a train: dephased by even numbers of half spacings whenever a pulse comes.
+    """The longitudinal magnetisation (P,) that recovers during a train, dephased by even numbers of half spacings at every pulse.
 
-    It never mixes with what was excited: it is a quarter turn out of phase, and dephased at the echoes.
+    It never mixes with the excited magnetisation: it is a quarter turn out of phase, and dephased at the echoes.
     """
     e1, half, e2 = np.exp(-spacing / t1), np.exp(-0.5 * spacing / t1), np.exp(-spacing / t2)
     up, down, along = (np.zeros((_rows(flip_angles), len(t1))) for _ in range(3))
@@ -75,7 +75,7 @@ def _rows(flip_angles: np.ndarray) -> int:
 
 
 def _turn(up: np.ndarray, down: np.ndarray, along: np.ndarray, angle: float) -> None:
-    """A refocusing pulse, in place: it turns the sum of both transverse states and the longitudinal one, and leaves their difference."""
+    """A refocusing pulse, in place: it rotates the sum of both transverse states and the longitudinal one, and keeps their difference."""
     difference = (up - down) * 0.5
     total = (up + down) * 0.5
     turned = np.cos(angle) * total + np.sin(angle) * along
@@ -86,7 +86,7 @@ def _turn(up: np.ndarray, down: np.ndarray, along: np.ndarray, angle: float) -> 
 
 
 def _dephase(up: np.ndarray, down: np.ndarray, e2: np.ndarray) -> None:
-    """A whole echo spacing, in place: relaxation and dephasing by two orders; the lowest of ``up`` is left to whoever calls."""
+    """A whole echo spacing, in place: relaxation and dephasing by two orders; the caller sets the lowest order of ``up``."""
     up[1:] = up[:-1] * e2
     down[:-1] = down[1:] * e2
     down[-1] = 0.0
@@ -100,11 +100,11 @@ def constant_train(count: int, flip_angle: float) -> np.ndarray:
 
 
 def variable_train(count: int, centre: int) -> np.ndarray:
-    """Flip angles (count,) in degrees of a 3D train as SPACE, CUBE and VISTA run it.
+    """Flip angles (count,) in degrees of a 3D train as in SPACE, CUBE and VISTA.
 
     From near 180° they fall to a lowest angle within the first pulses, rise to a middle one at echo number ``centre`` (k-space centre) and
     to a highest at the end (Busse et al., Magn Reson Med 55:1030, 2006, and 60:640, 2008; Mugler, J Magn Reson Imaging 39:745, 2014). The
-    angles themselves are the scanner's secret: these give a nominal echo time of 455 ms the contrast of about 100 ms, as is reported.
+    vendors' angles are not published: these give a nominal echo time of 455 ms the contrast of about 100 ms, as reported.
     """
     number = np.arange(count, dtype=float)
     corners = [0.0, _PREPARATION, max(centre, _PREPARATION + 1.0), max(count - 1.0, centre + 1.0)]
@@ -177,7 +177,7 @@ def _response(count: int, spacing: float, echo: int, flip_angle: float | None, t
     log_amplitude = np.log(np.maximum(signal, 1e-8))
     powers = [np.vander(nodes, degree + 1, increasing=True) for nodes, degree in zip((x, y), _DEGREES, strict=True)]
     terms = np.einsum("pi,qj->pqij", *powers).reshape(len(t1), -1)
-    weight = np.maximum(signal, 0.02)  # what counts is the signal, not its logarithm
+    weight = np.maximum(signal, 0.02)  # fit the signal, not its logarithm
     amplitude = np.linalg.lstsq(terms * weight[:, None], log_amplitude * weight, rcond=None)[0]
     recovery = np.linalg.lstsq(terms, recovered, rcond=None)[0]
     shape = (_DEGREES[0] + 1, _DEGREES[1] + 1)

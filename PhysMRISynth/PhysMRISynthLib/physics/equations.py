@@ -1,6 +1,6 @@
 """The signal equations: steady-state signal per unit of M = gain · PD, sign kept.
 
-``inversion_efficiency`` (1: a perfect inversion) and ``t2_star_ratio`` (T2*/T2) are what a scanner does that no header states.
+``inversion_efficiency`` (1: a perfect inversion) and ``t2_star_ratio`` (T2*/T2) are imperfections that no header states.
 
 Every function takes the relaxation rates ``r1`` = 1/T1 and ``r2`` = 1/T2 in 1/ms (arrays, tensors or
 :class:`~PhysMRISynthLib.physics.dual.Dual`), times in ms and flip angles in radians, and returns the transverse magnetisation at
@@ -17,12 +17,12 @@ from .dual import Array, cos, exp, log, sin
 from .echo_train import train_response
 
 T2_STAR_RATIO = 0.65
-"""T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2 unless told otherwise, about that of white and grey matter at 3 T
+"""T2* is not estimated. Gradient-echo equations use T2* = 0.65 · T2 by default, about that of white and grey matter at 3 T
 (53/79 and 66/110 ms, Wansapura et al., JMRI 9:531, 1999)."""
 
 
 def mprage_simple(r1: Array, r2: Array, *, TR: float, TI: float) -> Array:
-    """Inversion recovery sampled at one instant, driven equilibrium ignored: the seed paper's Eq. 1 (Lüpke et al.)."""
+    """Inversion recovery sampled at one instant, driven equilibrium ignored: Eq. 1 of the paper (Lüpke et al.)."""
     return 1.0 - 2.0 * exp(-TI * r1) / (1.0 + exp(-TR * r1))
 
 
@@ -48,11 +48,11 @@ def refocused_spin_echo(
     r1: Array, r2: Array, *, TR: float, TE: float, ETL: float, ESP: float, TI: float | None = None, RFA: float | None = None,
     inversion_efficiency: float = 1.0, transmit: float = 1.0,
 ) -> Array:  # fmt: skip
-    """A train of ``ETL`` echoes ``ESP`` apart whose refocusing pulses turn by ``RFA`` (None: by the variable angles of SPACE, CUBE and
+    """A train of ``ETL`` echoes ``ESP`` apart with refocusing angle ``RFA`` (None: the variable angles of SPACE, CUBE and
     VISTA), k-space centre at the echo time ``TE`` (nominal for variable angles), after an inversion if ``TI`` is given. ``transmit`` scales
     the refocusing angles.
 
-    Extended phase graphs (:mod:`.echo_train`); the longitudinal magnetisation that has recovered at the train's end goes on from there.
+    Extended phase graphs (:mod:`.echo_train`); recovery continues from the longitudinal magnetisation at the end of the train.
     """
     train = train_response(round(ETL), ESP, TE / ESP, None if RFA is None else float(np.degrees(RFA)), transmit)
     recovered, length = train.recovered(r1, r2), ETL * ESP
@@ -87,7 +87,7 @@ def balanced_ssfp(r1: Array, r2: Array, *, TR: float, TE: float, FA: Array) -> A
 
 @dataclass(frozen=True)
 class _Step:
-    """What a piece of a sequence does to the longitudinal magnetisation: Mz → keep · Mz + add."""
+    """Effect of a sequence step on the longitudinal magnetisation: Mz → keep · Mz + add."""
 
     keep: Array
     add: Array
@@ -141,12 +141,36 @@ def mp2rage_uni(
 
     PD, T2* and the receive field cancel. ``TI1`` and ``TI2`` run from the inversion to each train's k-space centre.
     """
+    s1, s2 = _mp2rage_trains(r1, TR, TI1, TI2, FA1, FA2, ESP, N, inversion_efficiency)
+    return s1 * s2 / (s1 * s1 + s2 * s2 + 1e-12)
+
+
+def mp2rage_inv1(
+    r1: Array, r2: Array, *, TR: float, TI1: float, TI2: float, TE: float, FA1: Array, FA2: Array, ESP: float, N: float,
+    inversion_efficiency: float = 1.0, t2_star_ratio: float = T2_STAR_RATIO,
+) -> Array:  # fmt: skip
+    """The image of MP2RAGE's first train (INV1); parameters as those of :func:`mp2rage_uni`."""
+    first, _second = _mp2rage_trains(r1, TR, TI1, TI2, FA1, FA2, ESP, N, inversion_efficiency)
+    return first * exp(-TE / t2_star_ratio * r2)
+
+
+def mp2rage_inv2(
+    r1: Array, r2: Array, *, TR: float, TI1: float, TI2: float, TE: float, FA1: Array, FA2: Array, ESP: float, N: float,
+    inversion_efficiency: float = 1.0, t2_star_ratio: float = T2_STAR_RATIO,
+) -> Array:  # fmt: skip
+    """The image of MP2RAGE's second train (INV2), close to PD-weighted; parameters as those of :func:`mp2rage_uni`."""
+    _first, second = _mp2rage_trains(r1, TR, TI1, TI2, FA1, FA2, ESP, N, inversion_efficiency)
+    return second * exp(-TE / t2_star_ratio * r2)
+
+
+def _mp2rage_trains(
+    r1: Array, TR: float, TI1: float, TI2: float, FA1: Array, FA2: Array, ESP: float, N: float, inversion_efficiency: float
+) -> tuple[Array, Array]:
+    """The signals of two trains after one inversion, at an echo time of 0."""
     half = N * ESP / 2.0
     first, second = _pulse_train(r1, FA1, ESP, N / 2.0), _pulse_train(r1, FA2, ESP, N / 2.0)
     to_first = _Step(-inversion_efficiency, 0.0).then(_recovery(r1, TI1 - half)).then(first)
     to_second = first.then(_recovery(r1, TI2 - TI1 - 2.0 * half)).then(second)
     rest = second.then(_recovery(r1, TR - TI2 - half))
     mz1 = to_first.apply(to_first.then(to_second).then(rest).steady_state())
-    s1 = sin(FA1) * mz1
-    s2 = sin(FA2) * to_second.apply(mz1)
-    return s1 * s2 / (s1 * s1 + s2 * s2 + 1e-12)
+    return sin(FA1) * mz1, sin(FA2) * to_second.apply(mz1)

@@ -1,7 +1,7 @@
 """Signal equations that users write, such as ``PD * (1 - 2*exp(-TI/T1) + exp(-TR/T1)) * exp(-TE/T2)``.
 
-The text is parsed into Python's syntax tree, and only numbers, the named variables, + - * / and whole powers, ``exp``, ``abs``, ``sin`` and
-``cos`` are understood: nothing is executed.
+The text is parsed into Python's syntax tree; only numbers, the named variables, + - * / and integer powers, ``exp``, ``abs``, ``sin`` and
+``cos`` are allowed. No code is executed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_POWER = 4
 
 
 def _quotient(one: Array, other: Array) -> Array:
-    """Arrays would divide by the number 0 without a word."""
+    """Arrays would divide by the number 0 silently."""
     if isinstance(other, (int, float)) and other == 0:
         raise ZeroDivisionError("division by zero")
     return one / other
@@ -41,7 +41,7 @@ _PARAMETERS = {
     "TR": ("se", "TR"), "TE": ("se", "TE"), "TI": ("ir", "TI"), "TI1": ("dir", "TI1"), "TI2": ("dir", "TI2"), "FA": ("spgr", "FA"),
     "L": ("tse", "L"), "ESP": ("mprage", "ESP"), "N": ("mprage", "N"),
 }  # fmt: skip
-"""What an equation may be a function of, with title, unit and bounds from a sequence that has it."""
+"""The allowed parameters of an equation, with title, unit and bounds from a built-in sequence."""
 
 Values = Mapping[str, Array]
 
@@ -49,8 +49,8 @@ Values = Mapping[str, Array]
 def own_sequence(name: str, title: str, text: str, defaults: Mapping[str, float] | None = None, signed: bool = False) -> Sequence:
     """A sequence whose signal is the equation ``text``; its parameters are the variables that occur in it.
 
-    ``defaults`` by parameter replace the usual ones; ``signed`` keeps the sign in the image. Raises ProtocolError when the text is not
-    understood, uses what is not allowed, or is not proportional to PD (nor free of it).
+    ``defaults`` by parameter replace the usual ones; ``signed`` keeps the sign in the image. Raises ProtocolError when the text cannot be
+    parsed, uses disallowed syntax, or is neither proportional to PD nor independent of it.
     """
     tree = _parsed(text)
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*_FUNCTIONS})
@@ -84,7 +84,7 @@ def _parsed(text: str) -> ast.Expression:
 
 
 def _check(node: ast.AST, depth: int) -> None:
-    """Raise ProtocolError unless the tree holds nothing but what :func:`_value` understands."""
+    """Raise ProtocolError unless :func:`_value` can evaluate every node of the tree."""
     if depth > _DEEPEST:
         raise ProtocolError("The equation is nested too deeply. Simplify it.")
     if isinstance(node, ast.Constant) and _is_number(node.value):
@@ -135,7 +135,7 @@ def _value(node: ast.AST, values: Values) -> Array:
 
 
 def _product(factors: Many[Array]) -> Array:
-    """Powers as products, which every kind of array has."""
+    """Powers as products, which every array type supports."""
     result = factors[0]
     for factor in factors[1:]:
         result = result * factor

@@ -1,4 +1,4 @@
-"""What a scanner adds to a noise-free image: noise of magnitude or signed images, and the receive field."""
+"""Noise of magnitude and signed images, and receive fields."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from ..errors import ImageError, ProtocolError
 
 _STRONGEST_FIELD = 3.0
-"""A factor of 20 either way; no coil's is half as strong."""
+"""A factor of 20 either way; no coil comes near half of it."""
 FIELD_WAVES = 6
-"""Plane waves in a receive field: enough for no two to look alike, few enough for no flat ones."""
+"""Plane waves in a receive field: enough for variety, too few to average out to a flat field."""
 
 
 def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator, coils: int = 1, signed: bool = False) -> np.ndarray:
-    """The image as a scanner shows it, with complex Gaussian noise of SD ``sigma`` in each channel's real and imaginary part.
+    """The image with complex Gaussian noise of SD ``sigma`` in each channel's real and imaginary part.
 
     ``image`` is the noise-free signal, of any shape; the result is float32 of that shape. Magnitude images follow the Rice distribution
     (Gudbjartsson & Patz, Magn Reson Med 34:910, 1995), or the non-central chi distribution for the root sum of squares of ``coils``
@@ -35,7 +35,7 @@ def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator, coils: 
     real = signal + _gaussian(signal.shape, sigma, rng)
     if signed:
         return real
-    # The root sum of squares does not see how the signal is shared among the channels: let one have it all. The other channels' noise,
+    # The root sum of squares does not depend on how the channels share the signal: put it all in one. The other channels' noise,
     # real and imaginary, then adds a chi-square of 2·(coils − 1) degrees of freedom, that is twice a gamma variate of shape coils − 1.
     power = real**2 + _gaussian(signal.shape, sigma, rng) ** 2
     if coils > 1:
@@ -48,9 +48,9 @@ def _gaussian(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) ->
 
 
 def sigma_for_snr(reference: ArrayLike, snr: float) -> float:
-    """The noise SD at which the mean of ``reference`` (one signal, or those of a region, in image units) stands ``snr`` times above it.
+    """The noise SD at which the mean of ``reference`` (one signal, or those of a region, in image units) is ``snr`` times the SD.
 
-    Raises ProtocolError when the SNR is not positive, or when the reference has no signal to compare with.
+    Raises ProtocolError when the SNR is not positive, or when the reference has no signal.
     """
     level = float(np.mean(np.abs(np.asarray(reference, dtype=float)))) if np.size(reference) else 0.0
     if not (math.isfinite(snr) and snr > 0):
@@ -66,10 +66,10 @@ def receive_field(
     """A smooth random multiplicative field, float32 of ``shape`` (one to any number of axes, ``spacing_mm`` apart).
 
     Its logarithm is a sum of a few plane waves of random direction, phase and wavelength (``shortest_mm`` to three times that), with mean
-    0 over the image and ``amplitude`` as its largest absolute value: 0.3 gives factors within exp(±0.3). The waves live in millimetres:
-    a field does not depend on how finely an image is sampled, and in an image much smaller than they are it is nearly a ramp. An image
+    0 over the image and ``amplitude`` as its largest absolute value: 0.3 gives factors within exp(±0.3). Wavelengths are in millimetres:
+    a field does not depend on the sampling of the image, and in an image much smaller than the wavelengths it is nearly a ramp. An image
     of a single voxel gets the factor 1.
-    Raises ProtocolError when ``amplitude`` or ``shortest_mm`` makes no sense, ImageError when shape and spacing do not.
+    Raises ProtocolError when ``amplitude`` or ``shortest_mm`` is invalid, ImageError when shape or spacing is.
     """
     if len(shape) != len(spacing_mm) or len(shape) == 0 or min(shape) < 1 or not all(math.isfinite(s) and s > 0 for s in spacing_mm):
         raise ImageError(f"An image of shape {tuple(shape)} cannot have the voxel spacing {tuple(spacing_mm)} mm.")

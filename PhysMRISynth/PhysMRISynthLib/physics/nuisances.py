@@ -1,7 +1,7 @@
-"""What scanners do beside the prescription: inversions that are not perfect, flip angles that are off, T2*, magnetization transfer.
+"""Deviations of scanners from the prescription: imperfect inversions, wrong flip angles, T2*, magnetization transfer.
 
-No header states these, and three images of one head cannot tell them apart from its tissues. What is known of them belongs to the sequence:
-a mean and an SD, tight, with a source. The fit marginalises over them; none is a free knob.
+No header states these, and three images of one head cannot separate them from its tissues. Prior knowledge belongs to the sequence:
+a mean and a small SD, with a source. The fit marginalises over them; none is a free parameter.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .protocol import Protocol
 
 _FILE = RESOURCES / "nuisances.json"
 MAGNETIZATION_TRANSFER = "magnetization_transfer"
-"""The nuisance that is no argument of an equation: it takes a share of each tissue's signal, in proportion to its bound pool."""
+"""The nuisance that is not an argument of an equation: it reduces each tissue's signal in proportion to its bound pool."""
 
 
 @dataclass(frozen=True)
 class Nuisance:
-    """One nuisance of one sequence: its ``name``, a ``title``, ``mean`` and ``sd``, and where these come from."""
+    """One nuisance of one sequence: its ``name``, ``title``, ``mean`` and ``sd``, and their source."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ def _nuisances(sequence: str) -> tuple[Nuisance, ...]:
 
 
 def bound_pool(tissues: Sequence[str]) -> np.ndarray:
-    """Bound pool of ``tissues`` (names of the table) relative to white matter's; 0 where nothing is known."""
+    """Bound pool of ``tissues`` (names of the table) relative to white matter; 0 where unknown."""
     known = _knowledge()["bound_pool"]["tissues"]
     return np.array([known.get(tissue, 0.0) for tissue in tissues])
 

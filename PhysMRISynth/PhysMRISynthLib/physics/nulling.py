@@ -1,6 +1,6 @@
 """Inversion times that null tissues: an intent such as "no white matter, no fluid", solved for one head's own T1 and T2.
 
-Any sequence with inversion times can null as many tissues as it has of them. Nothing but its signal is asked for, so that new sequences
+A sequence can null as many tissues as it has inversion times. Only its signal is evaluated, so new sequences
 need no rule of their own: a bracketed root for one tissue, a root from the best point of a coarse grid for two.
 """
 
@@ -20,7 +20,7 @@ from .sequences import Sequence
 _STEPS, _GRID_STEPS = 40, 20
 _STARTS, _ROUNDS = 5, 12
 _FLAT = 1e-16
-"""Determinant of the slopes (1/ms²) below which two times do the same."""
+"""Determinant of the slopes (1/ms²) below which two times have the same effect."""
 _RESIDUAL = 1e-3
 """Of fully relaxed water: a tissue with less signal at whole milliseconds counts as nulled."""
 
@@ -33,7 +33,7 @@ def inversion_times(sequence: Sequence) -> tuple[str, ...]:
 def nulled(protocol: Protocol, tissues: Many[TissuePoint]) -> Protocol:
     """``protocol`` with inversion times, in whole ms, at which ``tissues`` give no signal; everything else stays.
 
-    Raises ProtocolError when the sequence has too few inversions, or when no inversion time does it at these TR and TE.
+    Raises ProtocolError when the sequence has too few inversions, or when no inversion time nulls them at this TR and TE.
     """
     names = inversion_times(protocol.sequence)
     titles = " and ".join(tissue.title.lower() for tissue in tissues)
@@ -96,7 +96,7 @@ def _two(protocol: Protocol, names: Many[str], tissues: Many[TissuePoint]) -> di
 def _newton(signal: Callable[[np.ndarray], np.ndarray], times: np.ndarray) -> np.ndarray:
     """Where Newton's method leads from ``times`` (2,) in ms, with slopes over one millisecond."""
     for _ in range(_ROUNDS):
-        with np.errstate(all="ignore"):  # a step may lead far away, where there is nothing to find
+        with np.errstate(all="ignore"):  # a step may overshoot far outside the valid range
             value = signal(times)
             slopes = np.stack([signal(times + step) - value for step in np.eye(2)], axis=1)
         if not np.isfinite(slopes).all() or abs(np.linalg.det(slopes)) < _FLAT:
@@ -106,7 +106,7 @@ def _newton(signal: Callable[[np.ndarray], np.ndarray], times: np.ndarray) -> np
 
 
 def _times(protocol: Protocol, name: str, count: int) -> Iterator[float]:
-    """Times from the shortest to the longest that a parameter may have within TR, each longer by the same factor."""
+    """A parameter's valid times within TR, from shortest to longest, spaced geometrically."""
     parameter = protocol.sequence.parameter(name)
     longest = min(parameter.maximum, protocol.values.get("TR", parameter.maximum))
     yield from np.geomspace(max(parameter.minimum, 1.0), longest, count).tolist()

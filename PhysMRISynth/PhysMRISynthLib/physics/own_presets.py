@@ -1,7 +1,7 @@
-"""Presets and sequences of the user's own, as a JSON file that colleagues share.
+"""The user's own presets and sequences, as a JSON file to share with colleagues.
 
 ``{"presets": [{"name", "title", "sequence", "values", …}], "sequences": [{"name", "title", "equation", "signed"}]}``: presets as in the
-package's protocols.json, of which only these four fields are needed; equations as :mod:`.expression` reads them.
+package's protocols.json, where only these four fields are required; equations as in :mod:`.expression`.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ class OwnEquation:
 
     @property
     def sequence(self) -> Sequence:
-        """The sequence that it describes. Raises ProtocolError when it cannot be understood."""
+        """The sequence that it describes. Raises ProtocolError when it is invalid."""
         return own_sequence(self.name, self.title, self.equation, signed=self.signed)
 
 
 EQUATIONS: dict[str, OwnEquation] = {}
-"""What OWN_SEQUENCES were written as, by name."""
+"""Source texts of OWN_SEQUENCES, by name."""
 
 
 def name_from(title: str) -> str:
-    """A name that specs can use from a title: ``My DIR, 3 T`` becomes ``my-dir-3-t``."""
+    """A name for specs, made from a title: ``My DIR, 3 T`` becomes ``my-dir-3-t``."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "own"
 
 
 def add_preset(preset: Preset) -> None:
-    """Know a preset by its name from now on. Raises ProtocolError for a name that is taken by the package, or that no spec could hold."""
+    """Register a preset by its name. Raises ProtocolError for a name that the package uses, or that is invalid in a spec."""
     _check_name(preset.name, {*load_presets(), *SEQUENCES, *OWN_SEQUENCES})
     OWN_PRESETS[preset.name] = replace(preset, group="own")
 
 
 def add_equation(equation: OwnEquation) -> Sequence:
-    """Know a user's sequence by its name from now on. Raises ProtocolError for its name or its equation."""
+    """Register a user's sequence by its name. Raises ProtocolError for an invalid name or equation."""
     _check_name(equation.name, {*load_presets(), *SEQUENCES, *OWN_PRESETS})
     sequence = equation.sequence
     EQUATIONS[equation.name], OWN_SEQUENCES[equation.name] = equation, sequence
@@ -62,7 +62,7 @@ def add_equation(equation: OwnEquation) -> Sequence:
 
 
 def use_presets(path: Path) -> list[str]:
-    """Know the presets and sequences of a file from now on; their names. Raises ProtocolError that names the file and what is wrong."""
+    """Register the presets and sequences of a file and return their names. Raises ProtocolError that names the file and the fault."""
     try:
         return use_text(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Protocols by name: the contrasts that clinics read, public studies' and the seed paper's, each with the source of its values.
+"""Protocols by name: clinical contrasts, public studies and the paper's, each with the source of its values.
 
 A preset that nulls tissues is an intent: its inversion times are those of the tissue table, and :func:`adapted` solves them for a head.
 """
@@ -19,7 +19,7 @@ from .protocol import Protocol, parse_protocol
 from .sequences import OWN_SEQUENCES, SEQUENCES, meant
 
 _LARGEST_DIFFERENCE = 0.5
-"""Tesla between a preset and maps that still have one field strength."""
+"""Largest difference in tesla between a preset and maps that count as the same field strength."""
 _FILE = RESOURCES / "protocols.json"
 
 
@@ -28,8 +28,8 @@ class Preset:
     """A named protocol (ms, degrees) at a field strength in tesla (None: at any).
 
     ``group`` is clinical, study or own. ``null`` names the tissues that its inversion times null. ``role`` is t1w, t2w, flair, pd or
-    other. ``source`` says where the values come from; ``citable`` is False when they are typical values without a source that could be
-    cited. ``echo_time_estimated``: TE is the effective one of a variable-flip train, a guess that a fit should improve.
+    other. ``source`` says where the values come from; ``citable`` is False for typical values without a citable
+    source. ``echo_time_estimated``: TE is the effective one of a variable-flip train, a guess that a fit should improve.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Preset:
 
 @cache
 def load_presets() -> dict[str, Preset]:
-    """Every preset by its name, in the order in which a user should meet them. The dictionary is shared: do not change it."""
+    """Every preset by its name, in display order. The dictionary is shared: do not change it."""
     table = json.loads(_FILE.read_text(encoding="utf-8"))
     return {row["name"]: preset_from_row(row) for row in table["presets"]}
 
 
 def preset_from_row(row: dict[str, Any]) -> Preset:
-    """A preset from its row in a file. Raises ProtocolError for values that contradict each other, LookupError for what is missing."""
+    """A preset from its row in a file. Raises ProtocolError for values that contradict each other, LookupError for missing fields."""
     protocol = Protocol.of(row["sequence"], f"preset {row['name']}", **row["values"])
     return Preset(
         name=row["name"],
@@ -73,7 +73,7 @@ def preset_from_row(row: dict[str, Any]) -> Preset:
 
 
 def adapted(preset: Preset, points: Mapping[str, TissuePoint]) -> Protocol:
-    """The preset's protocol for a head whose tissues have these values: what it nulls is nulled, everything else is as it is.
+    """The preset's protocol for a head whose tissues have these values: its inversion times are solved, everything else stays.
 
     Raises ProtocolError when a tissue is not among ``points``, or cannot be nulled.
     """
@@ -125,8 +125,8 @@ def protocol_from_spec(text: str, source: str = "command line") -> Protocol:
 
 
 def protocol_for(text: str, points: Mapping[str, TissuePoint], source: str = "command line") -> Protocol:
-    """As :func:`protocol_from_spec` for a head whose tissues have these values: a preset that nulls gets inversion times of that head,
-    unless the text states one."""
+    """As :func:`protocol_from_spec`, for a head whose tissues have these values: inversion times of a nulling preset are solved for
+    that head, unless the text states one."""
     name, *assignments = text.split(",")
     preset = all_presets().get(name.strip().lower())
     stated = {assignment.partition("=")[0].strip().upper() for assignment in assignments}
@@ -137,7 +137,7 @@ def protocol_for(text: str, points: Mapping[str, TissuePoint], source: str = "co
 
 
 def _provisional(protocol: Protocol, assignments: list[str]) -> list[str]:
-    """Inversion times that keep their share of TR, so that another TR does not contradict them before they are solved."""
+    """Inversion times that keep their share of TR, so that a new TR does not contradict them before they are solved."""
     stated = {name.strip().upper(): value for name, _, value in (assignment.partition("=") for assignment in assignments)}
     try:
         share = float(stated["TR"]) / protocol.values["TR"]
@@ -155,7 +155,7 @@ def echo_time_is_estimated(text: str) -> bool:
 
 
 def _changed(protocol: Protocol, assignments: list[str], source: str) -> Protocol:
-    """``protocol`` with other values. All are checked together, so that two may change that contradict the old values one by one."""
+    """``protocol`` with new values, checked together: each alone may contradict the old values."""
     given = {assignment.partition("=")[0].strip().upper() for assignment in assignments}
     kept = [f"{name}={value!r}" for name, value in protocol.values.items() if name not in given]
     parsed = parse_protocol(",".join([protocol.sequence.name, *kept, *assignments]), source)

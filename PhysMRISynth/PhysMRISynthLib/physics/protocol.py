@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import ProtocolError
 from .dual import Array, Dual, exp
@@ -12,12 +13,12 @@ from .sequences import Sequence, sequence_named
 TRANSMIT_FIELD = "transmit_field"
 """The imperfection that scales every flip angle; all others are arguments of the equations."""
 _LIKE_SECONDS = 20.0
-"""ms: no inversion time of practice is shorter."""
+"""ms: no practical inversion time is shorter."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What all equations ask of θ: ``pd`` (fraction of water), and 1/T1 and 1/T2 in 1/ms with their derivatives by log T1 and log T2."""
+    """Inputs of all equations from θ: ``pd`` (fraction of water), and 1/T1 and 1/T2 in 1/ms with their derivatives by log T1 and log T2."""
 
     pd: Array
     r1: Dual
@@ -35,8 +36,8 @@ class Protocol:
     """A sequence's parameter values (ms, degrees) and the source of each ("command line", "preset …", "sidecar …",
     "default", "assumed: why").
 
-    ``notes`` are things a user must be told, for example that a nominal echo time was replaced. ``imperfections`` are what a fit found of
-    the scanner beside the prescription, by name (:mod:`.nuisances`).
+    ``notes`` are cautions for the user, for example that a nominal echo time was replaced. ``imperfections`` are fitted deviations of
+    the scanner from the prescription, by name (:mod:`.nuisances`).
     Raises ProtocolError when a value is out of bounds or values contradict each other.
     """
 
@@ -69,22 +70,33 @@ class Protocol:
         sources = {**self.sources, **dict.fromkeys(values, source)}
         return replace(self, values={**self.values, **values}, sources=sources, notes=notes)
 
+    def as_json(self) -> dict[str, Any]:
+        """The protocol as JSON values, from which :meth:`from_json` makes an equal one."""
+        parts = {name: dict(getattr(self, name)) for name in ("values", "sources", "imperfections")}
+        return {"sequence": self.sequence.name, **parts, "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Protocol:
+        """Raises ProtocolError for values that cannot be, LookupError where some are missing."""
+        sequence, values, sources = sequence_named(told["sequence"]), told["values"], told["sources"]
+        return cls(sequence, values, sources, tuple(told["notes"]), told["imperfections"])
+
     @property
     def assumed(self) -> tuple[str, ...]:
-        """The values that nobody stated, as ``NAME=value unit``: defaults of the sequence, and guesses from the other values."""
+        """The assumed values, as ``NAME=value unit``: defaults of the sequence, and guesses from the other values."""
         unstated = (name for name, source in self.sources.items() if is_assumed(source))
         parameters = {name: self.sequence.parameter(name) for name in unstated}
         return tuple(f"{name}={_shortest(self.values[name])}{f' {p.unit}' if p.unit else ''}" for name, p in parameters.items())
 
     @property
     def spec(self) -> str:
-        """The text that :func:`parse_protocol` reads back, ``flair,TR=9000,TE=90,TI=2500``."""
+        """Text that :func:`parse_protocol` reads back, ``flair,TR=9000,TE=90,TI=2500``."""
         return ",".join([self.sequence.name, *(f"{name}={_shortest(value)}" for name, value in self.values.items())])
 
     def signal(self, pd: Array, t1: Array, t2: Array, b1: Array = 1.0) -> Array:
         """The noise-free image at unit gain, magnitude unless the sequence keeps the sign.
 
-        ``pd`` fraction of water, ``t1`` and ``t2`` in ms; NumPy arrays or torch tensors of one shape, which the result has too.
+        ``pd`` fraction of water, ``t1`` and ``t2`` in ms; NumPy arrays or torch tensors of one shape, also the result's.
         """
         signal = self._relative(1.0 / t1, 1.0 / t2, b1)
         if self.sequence.uses_pd:
@@ -92,8 +104,8 @@ class Protocol:
         return signal if self.sequence.signed else abs(signal)
 
     def signal_and_derivatives(self, theta: Array | Rates) -> tuple[Array, tuple[Array | None, Array | None, Array | None]]:
-        """Signed signal at ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …), or at the rates of it where several protocols share
-        these, and its three derivatives (None: zero)."""
+        """Signed signal and its three derivatives (None: zero) at ``theta`` = (log PD, log T1/ms, log T2/ms), shape (3, …), or at rates
+        shared by several protocols."""
         rates = theta if isinstance(theta, Rates) else Rates.of(theta)
         relative = self._relative(rates.r1, rates.r2, 1.0)
         if not isinstance(relative, Dual):
@@ -110,7 +122,7 @@ class Protocol:
 
 
 def is_assumed(source: str) -> bool:
-    """Whether a source says that nobody stated the value: "default", or "assumed" with or without a reason after a colon."""
+    """Whether a source marks an assumed value: "default", or "assumed" with or without a reason after a colon."""
     return source.partition(":")[0] in ("default", "assumed")
 
 
@@ -134,7 +146,7 @@ def parse_protocol(text: str, source: str = "command line") -> Protocol:
 
 
 def _meant_seconds(protocol: Protocol, given: Mapping[str, float]) -> str | None:
-    """A note where an inversion time or the TR of an inversion sequence is so short that seconds may have been meant."""
+    """A note if an inversion time, or the TR of an inversion sequence, is so short that seconds may have been meant."""
     if not any(p.name.startswith("TI") for p in protocol.sequence.parameters):
         return None
     short = [name for name, value in given.items() if name.startswith(("TI", "TR")) and value < _LIKE_SECONDS]

@@ -1,4 +1,4 @@
-"""Arithmetic without fresh memory: rendering spends more time on getting pages for temporaries than on the equation itself."""
+"""Arithmetic in reused buffers: rendering spends more time on allocating temporaries than on the equation itself."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 import numpy as np
 
 _BUFFERS = 8
-"""As many as most equations need at once; where one needs more, it gets fresh memory."""
+"""Enough for most equations; one that needs more allocates new memory."""
 
 
 class Workspace:
-    """The buffers of one thread, each of ``size`` voxels: they are used again and again, for one shape after the other."""
+    """The reusable buffers of one thread, each of ``size`` voxels."""
 
     def __init__(self, size: int) -> None:
         self._buffers = np.empty((_BUFFERS, size), dtype=np.float32)
 
     def arrays(self, *values: np.ndarray) -> tuple[Scratch, ...]:
-        """Arrays of one shape of at most ``size`` voxels, ready for arithmetic; whatever was computed before is overwritten."""
+        """Arrays of one shape of at most ``size`` voxels, ready for arithmetic; earlier results are overwritten."""
         shape = values[0].shape
         free = [buffer[: values[0].size].reshape(shape) for buffer in self._buffers]
         return tuple(Scratch(value, free) for value in values)
 
 
 class Scratch:
-    """A float32 array whose results live in buffers that are handed back when their owner is gone.
+    """A float32 array whose results use buffers that are released with their owner.
 
-    It does what the signal equations ask for (``+ - * /``, ``abs``, ``exp``, ``sqrt``, ``clip``) with arrays of its own shape and numbers.
+    It supports the operations of the signal equations (``+ - * /``, ``abs``, ``exp``, ``sqrt``, ``clip``) with arrays of its shape and
+    numbers.
     """
 
     __slots__ = ("_buffer", "_free", "value")

@@ -14,7 +14,7 @@ from .dual import Array
 
 @dataclass(frozen=True)
 class Parameter:
-    """A sequence parameter: its bounds are what the equation and a scanner allow, its default what a user would expect to see."""
+    """A sequence parameter: bounds from the equation and from scanners, and a usual default."""
 
     name: str
     title: str
@@ -22,7 +22,7 @@ class Parameter:
     minimum: float
     maximum: float
     default: float | None
-    """``None``: the parameter may be left out."""
+    """``None``: the parameter is optional."""
 
 
 def _milliseconds(name: str, title: str, minimum: float, maximum: float, default: float | None) -> Parameter:
@@ -61,7 +61,7 @@ def _pulses(default: float) -> Parameter:
 
 
 Check = tuple[Callable[[Mapping[str, float]], bool], str]
-"""A condition on the values together, and the sentence that says what must hold."""
+"""A condition on the values together, and the sentence that states it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Sequence:
     uses_pd: bool = True
 
     def __reduce__(self) -> tuple[Callable[[str], Sequence], tuple[str]]:
-        """Pickled by name: equations and checks are code, and other processes have the same."""
+        """Pickled by name: equations and checks are code, which other processes have too."""
         return sequence_named, (self.name,)
 
     def parameter(self, name: str) -> Parameter:
@@ -171,6 +171,22 @@ def _refocused(name: str, title: str, parameters: tuple[Parameter, ...]) -> Sequ
     return Sequence(name, title, equations.refocused_spin_echo, parameters, checks)
 
 
+_TWO_TRAINS: tuple[Check, ...] = (
+    (lambda v: v["TI1"] >= v["N"] * v["ESP"] / 2, "the first half of the first train must fit into TI1: N·ESP/2 ≤ TI1."),
+    (lambda v: v["TI2"] - v["TI1"] >= v["N"] * v["ESP"], "the two trains must not overlap: TI2 − TI1 ≥ N·ESP."),
+    (lambda v: v["TI2"] + v["N"] * v["ESP"] / 2 <= v["TR"], "the second train must end within TR: TI2 + N·ESP/2 ≤ TR."),
+    (lambda v: v.get("TE", 0.0) < v["ESP"], "TE must be shorter than the echo spacing ESP."),
+)
+
+
+def _two_trains(*more: Parameter) -> tuple[Parameter, ...]:
+    """The parameters of MP2RAGE."""
+    return (
+        _tr(5000), _ti(700, "TI1", "First inversion time"), _ti(2500, "TI2", "Second inversion time"), *more,
+        _flip_angle(4, "FA1", 45), _flip_angle(5, "FA2", 45), _ESP, _pulses(160),
+    )  # fmt: skip
+
+
 _ALL = (
     Sequence(
         "mprage", "MPRAGE (exact, with readout train)", equations.mprage,
@@ -207,17 +223,9 @@ _ALL = (
     Sequence("spgr", "Spoiled gradient echo (FLASH)", equations.spoiled_gradient_echo, (_tr(20, 2), _te(4, 100), _flip_angle(25)),
              (_TE_TR,)),
     Sequence("bssfp", "Balanced SSFP", equations.balanced_ssfp, (_tr(5, 2), _te(2.5, 100), _flip_angle(40)), (_TE_TR,)),
-    Sequence(
-        "mp2rage", "MP2RAGE uniform image", equations.mp2rage_uni,
-        (_tr(5000), _ti(700, "TI1", "First inversion time"), _ti(2500, "TI2", "Second inversion time"),
-         _flip_angle(4, "FA1", 45), _flip_angle(5, "FA2", 45), _ESP, _pulses(160)),
-        (
-            (lambda v: v["TI1"] >= v["N"] * v["ESP"] / 2, "the first half of the first train must fit into TI1: N·ESP/2 ≤ TI1."),
-            (lambda v: v["TI2"] - v["TI1"] >= v["N"] * v["ESP"], "the two trains must not overlap: TI2 − TI1 ≥ N·ESP."),
-            (lambda v: v["TI2"] + v["N"] * v["ESP"] / 2 <= v["TR"], "the second train must end within TR: TI2 + N·ESP/2 ≤ TR."),
-        ),
-        signed=True, uses_pd=False,
-    ),
+    Sequence("mp2rage", "MP2RAGE uniform image", equations.mp2rage_uni, _two_trains(), _TWO_TRAINS, signed=True, uses_pd=False),
+    Sequence("mp2rage_inv1", "MP2RAGE, first inversion image (INV1)", equations.mp2rage_inv1, _two_trains(_te(3, 50)), _TWO_TRAINS),
+    Sequence("mp2rage_inv2", "MP2RAGE, second inversion image (INV2)", equations.mp2rage_inv2, _two_trains(_te(3, 50)), _TWO_TRAINS),
 )  # fmt: skip
 
 SEQUENCES: dict[str, Sequence] = {sequence.name: sequence for sequence in _ALL}

@@ -85,8 +85,8 @@ def _tissue(row: dict, column: str, references: dict[str, str]) -> Tissue:
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """What one ``method`` of measuring found of a ``quantity`` of a tissue at a ``place`` (%, ms): group ``medians``, and ``limits`` of
-    80 % of the maps where they are known."""
+    """Published values of a ``quantity`` of a tissue at a ``place`` (%, ms) by one ``method``: group ``medians``, and ``limits`` of
+    80 % of the maps where known."""
 
     method: str
     tissue: str
@@ -105,7 +105,7 @@ class PublishedValue:
 
 @cache
 def published_by_method(field_strength: float) -> tuple[PublishedValue, ...]:
-    """Measured values by their method, where there are some at a field strength in tesla: methods move T1 as much as tissues do."""
+    """Measured values by method, if there are any at a field strength in tesla: T1 varies as much between methods as between tissues."""
     column = _column(field_strength)
     rows = [row for row in _read()["published"] if row["field_strength"] == column]
     return tuple(

@@ -1,1 +1,1 @@
-"""The whole path from acquisitions to maps to images; the panel, the console and the command line are thin skins over it."""
+"""The whole workflow from acquisitions to maps to images; the panel, the console and the command line are thin skins over it."""

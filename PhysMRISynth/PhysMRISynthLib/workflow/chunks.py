@@ -16,9 +16,9 @@ def chunks(count: int, size: int) -> Iterator[slice]:
 def for_each_chunk(count: int, size: int, work: Callable[[slice], None], progress: Callable[[float], None] = lambda fraction: None) -> None:
     """Call ``work`` with every chunk, on as many threads as ITK uses (the cores, or this process' share of them).
 
-    ``progress`` is told the fraction done from this thread.
+    ``progress`` gets the fraction done, from this thread.
 
-    An exception of either ends the work and reaches the caller.
+    An exception of either stops the work and reaches the caller.
     """
     pieces = list(chunks(count, size))
     threads = min(len(pieces), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())

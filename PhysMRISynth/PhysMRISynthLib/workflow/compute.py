@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..errors import EstimationError
+from ..errors import EstimationError, Remedy
 from ..physics.arrays import Array, Move, stay
 from .chunks import for_each_chunk
 
@@ -40,8 +40,9 @@ class Compute:
             from ..network.device import choose_device
         except ImportError:
             raise EstimationError(
-                f"The device '{wanted}' needs PyTorch, which is not installed. Install physmrisynth[inference] (in Slicer the PyTorch "
-                "extension), or use --device cpu."
+                f"The device '{wanted}' needs PyTorch, which is not installed.",
+                Remedy.INSTALL(packages="PyTorch", extra="inference"),
+                Remedy.COMPUTE_ON_CPU,
             ) from None
         return cls(choose_device(wanted))
 

@@ -1,4 +1,4 @@
-"""From what tissue is where to PD, T1 and T2: values drawn for one head, partial volumes and texture."""
+"""From tissue fractions to PD, T1 and T2: values sampled for one head, partial volumes and texture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AIR = [tissue.name for tissue in tissue_table()].index("air")
 _WHITE = [tissue.name for tissue in tissue_table()].index("white_matter")
 _LESION_WITHIN = (0.05, 0.12, 0.2)
 _LESION_T1 = (1.15, 1.8)
-"""T1 of lesions over that of white matter; PD and T2 go with it."""
+"""T1 of lesions over that of white matter; PD and T2 follow it."""
 _LESION_SLOPE = np.array([0.35, 1.0, 1.6])
 _TEXTURE_MM = 12.0
 _BOUNDS = ((0.0, 1.1), (50.0, 6000.0), (5.0, 4000.0))
@@ -27,8 +27,8 @@ _CHUNK = 1 << 17
 
 @dataclass(frozen=True)
 class TissueValues:
-    """Values of a head's tissues (the table's rows, then lesions): ``theta`` = (log PD, log T1/ms, log T2/ms) and its log-SD from place to
-    place, ``within``, both (classes, 3)."""
+    """Values of a head's tissues (the table's rows, then lesions): ``theta`` = (log PD, log T1/ms, log T2/ms) and its log-SD between
+    positions, ``within``, both (classes, 3)."""
 
     theta: np.ndarray
     within: np.ndarray
@@ -42,15 +42,15 @@ class TissueValues:
 
 
 def literature_values(field_strength: float) -> TissueValues:
-    """The literature's own values without texture: images of these show anatomy alone."""
+    """Literature values without texture: their images show anatomy alone."""
     theta = np.stack([tissue.theta for tissue in tissue_table(field_strength)])
     lesion = theta[_WHITE] + _LESION_SLOPE * np.log(_LESION_T1).mean()
     theta = np.concatenate([theta, lesion[None]])
     return TissueValues(theta, np.zeros_like(theta))
 
 
-def drawn_values(field_strength: float, rng: np.random.Generator) -> TissueValues:
-    """Values of one head: each tissue's literature value at ``field_strength`` (tesla) times its spread from head to head."""
+def sampled_values(field_strength: float, rng: np.random.Generator) -> TissueValues:
+    """Values of one head, sampled around each tissue's literature value at ``field_strength`` (tesla) with its spread between heads."""
     table = tissue_table(field_strength)
     theta = np.stack([tissue.theta + rng.normal(0.0, tissue.between_heads) for tissue in table])
     lesion = theta[_WHITE] + _LESION_SLOPE * rng.uniform(*np.log(_LESION_T1))
@@ -63,10 +63,10 @@ def maps_of(
 ) -> TissueMaps:
     """Maps of 1 mm, (z, y, x) towards superior, posterior, left, from the fractions of tissues (classes, z, y, x) in every voxel.
 
-    Proton density is an amount of water, so a voxel's is the sum of its parts'. A signal that several parts decay in begins to fall, and
-    to recover, at the mean of their rates, each counted by its water: so 1/T1 and 1/T2 are averaged with PD as weight, and air, which has
-    no water, does not shorten or lengthen anything at the skin. Texture is smooth and shared half by PD, T1 and T2, which rise and fall
-    together with water. Where air prevails, and in what is not connected with the head, everything is exactly 0.
+    Proton density is an amount of water, so a voxel's is the sum over its tissues. The signal of a mixture initially decays and recovers
+    at the mean of the tissues' rates, weighted by their water: so 1/T1 and 1/T2 are averaged with PD as weight, and air, which has
+    no water, does not change the times at the skin. Texture is smooth and half shared by PD, T1 and T2, which vary
+    together with water. In air, and outside the largest connected piece, everything is exactly 0.
     """
     shape = probabilities.shape[1:]
     mask = _head(probabilities[_AIR])
@@ -90,7 +90,7 @@ def maps_of(
 
 
 def _head(air: np.ndarray) -> np.ndarray:
-    """The largest connected piece of what is rather tissue than air, a mask (z, y, x)."""
+    """The largest connected piece of voxels with more tissue than air, a mask (z, y, x)."""
     patches = sitk.ConnectedComponent(sitk.GetImageFromArray((air < 0.5).astype(np.uint8)))
     return sitk.GetArrayFromImage(sitk.RelabelComponent(patches, sortByObjectSize=True)) == 1
 

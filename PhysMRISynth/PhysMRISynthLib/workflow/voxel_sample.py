@@ -1,4 +1,4 @@
-"""Some voxels that stand for many, where looking at all of them would take too long."""
+"""A sample of voxels, where using all of them would take too long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRIES = 8
 def sampled_voxels(array: np.ndarray, holds: Callable[[np.ndarray], np.ndarray], most: int = SAMPLE) -> np.ndarray:
     """Flat indices, ascending, of at most ``most`` voxels of ``array`` for whose values ``holds`` is True; the same at every call.
 
-    All of them where there are no more in a small array; in a large one they are drawn at random, so that it need not be searched.
+    All of them if a small array has no more; a large one is sampled at random, so that it need not be searched.
     """
     flat = array.reshape(-1)
     if flat.size > _TRIES * most:

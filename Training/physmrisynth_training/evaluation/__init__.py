@@ -1,1 +1,1 @@
-"""How good the maps and the images rendered from them are, always beside a baseline: ``physmrisynth evaluate``."""
+"""Evaluation of the maps and of images rendered from them, always with a baseline: ``physmrisynth evaluate``."""

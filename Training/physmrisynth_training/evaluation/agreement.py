@@ -1,4 +1,4 @@
-"""How well two ways of measuring one quantity agree: bias and limits of agreement (Bland & Altman, Lancet 327:307, 1986)."""
+"""Agreement of two methods of measurement: bias and limits of agreement (Bland & Altman, Lancet 327:307, 1986)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHOWN = 4000
-"""Points of each colour in a figure."""
+"""Most points of each colour in a figure."""
 _NORMAL_95 = 1.96
 _FEWEST_CORRELATED = 3
 TISSUE_COLOURS = {"white_matter": "#ee7733", "cortex": "#0077bb", "deep_grey": "#009988", "thalamus": "#cc3377", "csf": "#33bbee"}
@@ -21,7 +21,7 @@ TISSUE_COLOURS = {"white_matter": "#ee7733", "cortex": "#0077bb", "deep_grey": "
 @dataclass(frozen=True)
 class Agreement:
     """``bias`` and 95 % ``limits`` of estimate − reference in % of their mean, over so many pairs; medians of both; Pearson's
-    ``correlation`` (None: fewer than three pairs, or no spread), and the share of pairs that are within one SD of the estimate (None:
+    ``correlation`` (None: fewer than three pairs, or no spread), and the share of pairs within one SD of the estimate (None:
     without SD)."""
 
     count: int
@@ -39,7 +39,7 @@ def difference_percent(estimate: np.ndarray, reference: np.ndarray) -> np.ndarra
 
 
 def agreement(estimate: np.ndarray, reference: np.ndarray, sd: np.ndarray | None = None) -> Agreement:
-    """Agreement of N pairs of positive values, and of the estimate's ``sd`` with what the reference says."""
+    """Agreement of N pairs of positive values, and coverage of the reference by the estimate's ``sd``."""
     estimate, reference = np.asarray(estimate, dtype=float), np.asarray(reference, dtype=float)
     differences = difference_percent(estimate, reference)
     bias, spread = float(differences.mean()), float(differences.std(ddof=1)) if differences.size > 1 else float("nan")
@@ -53,7 +53,7 @@ def agreement(estimate: np.ndarray, reference: np.ndarray, sd: np.ndarray | None
 
 
 def cells(found: Agreement) -> tuple[str, ...]:
-    """What tables show: count, reference, estimate, bias, limits, correlation, coverage."""
+    """Table cells: count, reference, estimate, bias, limits, correlation, coverage."""
     low, high = found.limits
     return (
         f"{found.count}", f"{found.reference:.4g}", f"{found.estimate:.4g}", f"{found.bias:+.1f}",

@@ -1,4 +1,4 @@
-"""What tells one head from another: volumes, distributions, sharpness, and an aligned brain to compare heads by."""
+"""Features of a head for comparisons: volumes, distributions, sharpness, and an aligned brain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PhysMRISynthLib.imaging.head.masks import bounding_box
 from PhysMRISynthLib.imaging.head.midline import Midline, midline_of
 from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.physics.tissues import PROPERTIES, tissue_table
-from PhysMRISynthLib.workflow.tissue_values import drawn_values, literature_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import literature_values, maps_of, sampled_values
 
 from ..simulator.standard_acquisition import PROTOCOLS
 from .kinship import aligned_brain
@@ -27,10 +27,10 @@ _QUANTILES = np.linspace(0.5, 99.5, 199)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A head in numbers: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
-    gradient of its T1w image in the brain, whose tissues have the literature's values; that image (z, y, x; 1: the brightest tissue), its
-    ``brain``; the ``aligned`` brain to tell its kin by, and its ``midline`` (None: the atlas was not found in it); and where that was
-    measured the ``overlap`` (Dice by tissue) of what is segmented in images of it. Of a sample, the ``draws`` it took."""
+    """Features of a head: its ``volumes``; ``quantiles`` of PD (%), T1 and T2 (ms) in the brain; ``gradient_energy``, the mean squared
+    gradient of its T1w image in the brain at literature values; that image (z, y, x; 1: the brightest tissue), its
+    ``brain``; the ``aligned`` brain for comparisons, and its ``midline`` (None: not aligned with the atlas); if measured, the
+    ``overlap`` (Dice by tissue) of the segmentation of its images; for a sample, its number of attempts ``draws``."""
 
     name: str
     volumes: HeadVolumes
@@ -46,14 +46,14 @@ class Anatomy:
 
 
 def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
-    """Measure a head of tissue ``fractions`` (classes, z, y, x; 1 mm); the ``seed`` draws its values for the distributions."""
+    """Measure a head of tissue ``fractions`` (classes, z, y, x; 1 mm); ``seed`` determines its values for the distributions."""
     tissue = fractions.argmax(axis=0).astype(np.uint8)
     plain = maps_of(fractions, literature_values(FIELD_STRENGTH), np.random.default_rng(0))
     brain = np.isin(tissue, _BRAIN) & plain.mask
     image = np.where(plain.mask, PROTOCOLS["t1w"].signal(plain.pd, *_away_from_zero(plain.t1, plain.t2)), 0.0).astype(np.float32)
     image /= max(float(np.percentile(image[brain], 99.0)) if brain.any() else 1.0, 1e-6)
     rng = np.random.default_rng([seed, 2])
-    drawn = maps_of(fractions, drawn_values(FIELD_STRENGTH, rng), rng)
+    drawn = maps_of(fractions, sampled_values(FIELD_STRENGTH, rng), rng)
     values = dict(zip(PROPERTIES, (100.0 * drawn.pd, drawn.t1, drawn.t2), strict=True))
     quantiles = {name: np.percentile(v[brain], _QUANTILES) if brain.any() else np.zeros(len(_QUANTILES)) for name, v in values.items()}
     aligned, midline = _in_atlas(image_like(tissue, plain.grid), image_like(image * brain, plain.grid))

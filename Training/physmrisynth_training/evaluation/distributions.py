@@ -1,4 +1,4 @@
-"""Suite ``distributions``: T1 and T2 in the brain with and without the prior, as in the seed paper's Figure 4."""
+"""Suite ``distributions``: T1 and T2 in the brain with and without the prior, as in the paper's Figure 4."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOTES = (
     "T1 and T2 (ms) of all voxels in the brain mask, fluid included. 'Without prior' is the fit of the same images in which every voxel "
     "has one broad log-normal prior (a factor of e about PD 75 %, T1 1000 ms, T2 100 ms: the paper's medians of T1 and T2) instead of a "
     "tissue's; gains, receive fields and echo times are those of the literature's estimate (of the network's where it is alone), since "
-    "without them proton density could not be told from brightness. Published: the tissue table's medians of white matter and cortex at "
+    "without them proton density cannot be separated from brightness. Published: the tissue table's medians of white matter and cortex at "
     "the field strength.",
 )
 Record = dict[str, Any]
@@ -46,12 +46,12 @@ class Distribution:
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when the plan's first head cannot be had."""
+    """Raise PhysMRISynthError if the plan's first head is not available."""
     check_heads(plan)
 
 
 def measure(plan: Plan) -> Findings:
-    """The first simulated head, whose truth stands beside, and the real patient at 3 T where the data folder holds the scans."""
+    """The first simulated head, with its truth, and the real patient at 3 T if the data folder holds the scans."""
     subjects = [simulated_head(plan, plan.heads[0], 0).scan(100.0 * NOISE)]
     if has_patient_07(plan):
         subjects.append(patient_07(plan))
@@ -59,7 +59,7 @@ def measure(plan: Plan) -> Findings:
 
 
 def compare(plan: Plan, subjects: Sequence[Subject]) -> Findings:
-    """As the suite does, on any subjects whose inputs lie on one grid."""
+    """The suite on any subjects with inputs on one grid."""
     found: list[Distribution] = []
     with progress_bar(len(subjects) * len(plan.estimators), "distributions") as bar:
         for subject in subjects:

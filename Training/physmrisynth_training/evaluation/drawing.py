@@ -1,4 +1,4 @@
-"""What the suites' figures share."""
+"""Common parts of the suites' figures."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def draw_pictures(rows: Sequence[Sequence[Picture]], path: Path) -> None:
 
 
 def _show(ax: Axes, picture: Picture) -> None:
-    seen = np.ma.masked_equal(picture.plane, 0.0)  # what no image shows is dark, whatever the colours
+    seen = np.ma.masked_equal(picture.plane, 0.0)  # voxels without data are dark in every colour map
     ax.imshow(seen, cmap=picture.colours, vmin=picture.low, vmax=picture.high, interpolation="nearest")
     ax.set_title(picture.title, color="white", fontsize=7)
 
 
 class View:
-    """The axial plane through a ``brain`` mask at the height of the lateral ventricles, cut to what is ``shown`` there (both masks of
+    """The axial plane through a ``brain`` mask at the height of the lateral ventricles, cropped to ``shown`` (both masks of
     shape (z, y, x) on ``grid``)."""
 
     def __init__(self, brain: np.ndarray, shown: np.ndarray, grid: sitk.Image) -> None:

@@ -27,12 +27,12 @@ _NOTES = (
     "Median absolute error in % of the truth over voxels; mean over heads and draws, the worst of them in brackets. Noise in % of an "
     "image's 99th percentile. 68 % within one SD would be exact.",
     "× is the error over the information bound, which was derived for the standard acquisition's three inputs without voxel noise: fewer "
-    "inputs know less, and single draws scatter around it.",
+    "inputs have less information, and single draws scatter around it.",
 )
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when a head of the plan cannot be had."""
+    """Raise PhysMRISynthError if a head of the plan is not available."""
     check_heads(plan)
 
 
@@ -71,7 +71,7 @@ def _scans(plan: Plan) -> Iterator[tuple[int, str, float, SimulatedHead]]:
 
 
 def _groups(plan: Plan, records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records whose results are averaged, by the name of the group: the example's anatomy and every acquisition stand apart."""
+    """Records to average, by group: the example's anatomy and every acquisition are separate groups."""
     labelled = tuple(title(head) for head in plan.heads if head != EXAMPLE)
     return {
         f"{', '.join(heads)}{_by(acquisition)}": [r for r in records if r["head"] in heads and r["acquisition"] == acquisition]
@@ -138,7 +138,7 @@ def _ratios(runs: Mapping[str, Sequence[Record]], tissue: str) -> str:
 
 
 def _draw(groups: Mapping[str, Sequence[Record]], plan: Plan, subsets: Sequence[tuple[str, ...]], path: Path) -> None:
-    """Per group of heads: error over brain tissue by inputs and noise, and error by tissue from all inputs beside the bound."""
+    """Per group of heads: error over brain tissue by inputs and noise, and error by tissue from all inputs with the bound."""
     figure, axes = page(2 * len(groups), len(PROPERTIES), 4.6, 2.9)
     for row, (name, members) in enumerate(groups.items()):
         for column, p in enumerate(PROPERTIES):
@@ -156,7 +156,7 @@ def _draw(groups: Mapping[str, Sequence[Record]], plan: Plan, subsets: Sequence[
 
 
 def _draw_subsets(ax: Any, records: Sequence[Record], p: str, plan: Plan, subsets: Sequence[tuple[str, ...]]) -> None:
-    """Greater rings are of more noise."""
+    """Larger rings mean more noise."""
     ring = {"linestyle": "", "marker": "o", "markeredgewidth": 1.5, "fillstyle": "none"}
     places = np.arange(len(subsets))
     for number, prior in enumerate(plan.estimators):

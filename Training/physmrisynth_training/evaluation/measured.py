@@ -1,4 +1,4 @@
-"""Suite ``measured``: estimates from weighted scans against measured maps of the same people, whoever has both."""
+"""Suite ``measured``: estimates from weighted scans against measured maps of the same people."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _FEWEST_VOXELS = 50
 _INSIDE = 0.99
 _ROWS = {tissue.name: row for row, tissue in enumerate(tissue_table())}
 _NOTES = (
-    "Measured maps are brought to the grid of the estimate (rigid registration where grids differ). Tissues are those that the estimate "
-    "finds. Voxels: bias is the mean of estimate − measured in % of their mean, limits of agreement are bias ± 1.96 SD (Bland & Altman "
+    "Measured maps are resampled to the grid of the estimate (rigid registration if grids differ). Tissues are those of the "
+    "estimate. Voxels: bias is the mean of estimate − measured in % of their mean, limits of agreement are bias ± 1.96 SD (Bland & Altman "
     "1986). People: the same of every person's median of a tissue. Within one SD: share of voxels whose measured value lies within the "
-    "estimate's SD; the measurement's own noise and remaining shifts lower it. T1 depends on the method that measured it: part of a bias "
-    "may be the method's.",
+    "estimate's SD; the measurement's own noise and remaining shifts lower it. T1 depends on the measurement method, "
+    "which may explain part of a bias.",
 )
 Record = dict[str, Any]
 Pairs = dict[tuple[str, str, str], list[tuple[np.ndarray, np.ndarray]]]
@@ -45,7 +45,7 @@ Pairs = dict[tuple[str, str, str], list[tuple[np.ndarray, np.ndarray]]]
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when nobody has both scans and maps."""
+    """Raise PhysMRISynthError if no person has both scans and maps."""
     find_people(plan.scans, plan.maps)
 
 
@@ -59,12 +59,12 @@ def measure(plan: Plan) -> Findings:
     with progress_bar(len(people.pairs) * len(plan.estimators), "measured") as bar:
         for person in people.pairs:
             try:
-                found, told = _compare(plan, person, pairs, bar)
+                found, cautions = _compare(plan, person, pairs, bar)
             except PhysMRISynthError as error:
                 failures.append(f"{person.name} is left out: {error}")
             else:
                 records += found
-                for warning in told:
+                for warning in cautions:
                     warnings.setdefault(warning, []).append(person.name)
     if not records:
         raise PhysMRISynthError(f"Nobody could be compared. {' '.join(failures)}")
@@ -74,8 +74,8 @@ def measure(plan: Plan) -> Findings:
 
 
 def _compare(plan: Plan, person: Person, pairs: Pairs, bar: Any) -> tuple[list[Record], tuple[str, ...]]:
-    """Records of one person, and warnings about the maps; ``pairs`` grow when all went well."""
-    inputs = read_acquisitions(person.scans, {})
+    """Records of one person, and warnings about the maps; extends ``pairs`` on success."""
+    inputs = read_acquisitions(person.scans)
     strength, _ = field_strength_of(inputs, None)
     measured = _measured(person, strength, plan.register)
     records, own = [], {}
@@ -106,7 +106,7 @@ def _measured(person: Person, strength: float, register: bool | None) -> Importe
 
 
 def _on_grid(measured: TissueMaps, estimate: Estimate, register: bool | None) -> dict[str, np.ndarray]:
-    """Measured PD (%), T1 and T2 (ms) on the estimate's grid, NaN where they were not measured."""
+    """Measured PD (%), T1 and T2 (ms) on the estimate's grid, NaN if not measured."""
     grid = estimate.maps.grid
     moved = align(measured.image(measured.t1), image_like(estimate.inputs[estimate.reference], grid), register, grid)
     inside = sitk.Resample(measured.image(measured.mask.astype(np.float32)), grid, moved.to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
@@ -130,7 +130,7 @@ def _sd(maps: TissueMaps, quantity: str) -> np.ndarray | None:
 
 
 def _voxels(estimate: Estimate, quantity: str, reference: np.ndarray) -> dict[str, np.ndarray]:
-    """Where each tissue was found and a quantity of it both measured and estimated: T2 of fluid is the literature's."""
+    """Masks of each tissue where a quantity was both measured and estimated, without T2 of fluid, which is from the literature."""
     seen = estimate.brain & np.isfinite(reference)
     estimated = (tissue for tissue in TISSUES if quantity not in FROM_LITERATURE.get(tissue, ()))
     found = {tissue: seen & (estimate.tissue == _ROWS[tissue]) for tissue in estimated}
@@ -144,7 +144,7 @@ def _groups(records: Sequence[Record], priors: Sequence[str]) -> list[tuple[str,
 
 
 def _voxel_table(records: Sequence[Record], priors: Sequence[str]) -> Table:
-    """Means over people of what their voxels say."""
+    """Means over people of their voxelwise agreement."""
     rows = []
     for prior, quantity, tissue, members in _groups(records, priors):
         correlations = [r["correlation"] for r in members if r["correlation"] is not None]
@@ -171,7 +171,7 @@ def _people_table(records: Sequence[Record], priors: Sequence[str]) -> Table:
 
 
 def _draw(pairs: Mapping[tuple[str, str, str], Sequence[tuple[np.ndarray, np.ndarray]]], priors: Sequence[str], path: Path) -> None:
-    """Bland and Altman's plot of each quantity and prior, tissues in colours; fluid, far to the right, is left out."""
+    """Bland-Altman plot of each quantity and prior, tissues in colours; fluid, far to the right, is left out."""
     quantities = [quantity for quantity in PROPERTIES if any(key[1] == quantity for key in pairs)]
     figure, axes = page(len(priors), len(quantities), 4.6, 3.4)
     for row, prior in enumerate(priors):

@@ -1,4 +1,4 @@
-"""Weighted scans and measured maps of the same people: two folders in BIDS' names, paired by participant and session."""
+"""Weighted scans and measured maps of the same people: two folders with BIDS names, paired by participant and session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Person:
 
 @dataclass(frozen=True)
 class People:
-    """Those who have both, and ``notes`` on what was left out or chosen."""
+    """People with both, and ``notes`` on omissions and choices."""
 
     pairs: tuple[Person, ...]
     notes: tuple[str, ...]
@@ -39,7 +39,7 @@ def find_people(scans: Path | None, maps: Path | None) -> People:
     """Pair the visits of two folders.
 
     A map without a session label belongs to every visit of its participant. Raises PhysMRISynthError when a folder is missing or empty, or
-    when nobody is in both.
+    when no person is in both.
     """
     found = find_sessions(_folder(scans, "--scans", "weighted scans (T1w, T2w, FLAIR)"))
     if not found:
@@ -55,8 +55,8 @@ def find_people(scans: Path | None, maps: Path | None) -> People:
         if own is None:
             notes.append(f"{session.name} has no measured map.")
             continue
-        chosen, told = _chosen(session, own)
-        notes += told
+        chosen, further = _chosen(session, own)
+        notes += further
         if {"T1", "T2"} & set(chosen):
             pairs.append(Person(session.name, session.files, chosen))
         else:
@@ -89,14 +89,14 @@ def _maps(folder: Path) -> dict[Key, dict[str, list[Path]]]:
 
 
 def _key(path: Path) -> Key:
-    """The labels that a file's name states, else its folders'."""
+    """The labels in a file's name, else in its folders'."""
     words = [*path.name.split("_"), *(part for folder in reversed(path.parent.parts) for part in folder.split("_"))]
     labels = {kind: next((word for word in words if word.startswith(kind)), None) for kind in ("sub-", "ses-")}
     return labels["sub-"] or path.parent.name, labels["ses-"]
 
 
 def _only(measured: Mapping[Key, dict[str, list[Path]]], participant: str, visit: str | None) -> dict[str, list[Path]] | None:
-    """Maps of a participant whose scans have no session label, if there is one session of maps."""
+    """Maps of a participant whose scans have no session label, if there is only one session of maps."""
     own = [maps for (name, _), maps in measured.items() if name == participant]
     return own[0] if visit is None and len(own) == 1 else None
 

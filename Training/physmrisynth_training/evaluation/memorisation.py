@@ -1,4 +1,4 @@
-"""Are sampled heads training heads, as a whole or by halves? How far each head lies from these, and what that means beside copies."""
+"""Are sampled heads copies of training heads, whole or by hemispheres? Distances to training heads, compared with those of known copies."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from .kinship import PARTS, distances
 
 
 def nearness(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
-    """To the training heads ``others``; nothing where the head itself or all of them were not found in the atlas."""
+    """Distances to the training heads ``others``; empty if the head itself or all of them were not aligned with the atlas."""
     known = {other.name: other.aligned for other in others if other.aligned is not None}
     if head.aligned is None or not known:
         return {}
     found = {name: distances(head.aligned, aligned) for name, aligned in known.items()}
     whole, *halves = (_nearest({name: far[part] for name, far in found.items()}) for part in PARTS)
-    told = {"nearest": whole[0], "distance": whole[1], "distance_over_second": whole[2]}
-    told |= {
+    record = {"nearest": whole[0], "distance": whole[1], "distance_over_second": whole[2]}
+    record |= {
         "people": head.name.split(JOINT),
         "halves": [{"nearest": name, "distance_over_second": share} for name, _, share in sorted(halves, key=lambda half: half[2])],
     }
-    return told | ({"own": head.name == whole[0]} if kind in COPIED else {})
+    return record | ({"own": head.name == whole[0]} if kind in COPIED else {})
 
 
 def _nearest(far: Mapping[str, float]) -> tuple[str, float, float]:
-    """Who is nearest, how far, and over how far the second nearest is."""
+    """The nearest head, its distance, and the ratio of this to the second nearest."""
     nearest, *further = sorted(far, key=lambda name: far[name])
     return nearest, far[nearest], far[nearest] / max(far[further[0]], 1e-6) if further else 1.0
 
 
 def memorisation(records: Sequence[Record]) -> str:
-    """How many samples are nearer to a training head than its copies, or belong to it as those do, and how many other people, for each kind
-    of copies; and how many belong to one by a half."""
+    """Text: how many samples, and other people, are nearer to a training head than its copies or match it as closely, for each kind of
+    copies; and how many match one in a hemisphere."""
     compared = [record for record in records if "distance" in record]
     kinds = [kind for kind in COPIED if any(record["kind"] == kind for record in records)]
     lost = len(records) - len(compared)
-    missing = f" {lost} of {len(records)} heads were not found in the atlas and are not compared." if lost else ""
+    missing = f" {lost} of {len(records)} heads were not aligned with the atlas and are not compared." if lost else ""
     return " ".join([*(_copies(kind, compared) for kind in kinds), *_halves(compared)]) + missing
 
 
@@ -54,15 +54,15 @@ def _copies(kind: str, compared: Sequence[Record]) -> str:
     def belongs(record: Record) -> bool:
         return bool(record["distance_over_second"] <= share)
 
-    own = f"{sum(record['own'] for record in copies)} of {len(copies)} copies have their own as nearest"
+    own = f"{sum(record['own'] for record in copies)} of {len(copies)} copies are nearest to their original"
     return (
         f"Measured by {kind}: {_counted(compared, nearer)} are nearer to a training head than its farthest copy. "
-        f"{_counted(compared, belongs)} belong to one as those do (nearest over second nearest at most {share:.2f}; {own})."
+        f"{_counted(compared, belongs)} match one as closely as copies do (nearest over second nearest at most {share:.2f}; {own})."
     )
 
 
 def _halves(compared: Sequence[Record]) -> list[str]:
-    """By the halves of heads of two people, one of which is a training head's as it is and the other was deformed onto it; halves that are
+    """By the hemispheres of mixed heads, one of which is a training head's, unchanged, and the other was deformed onto it; hemispheres
     nearest to a third person are no measure."""
     joined, samples = _of(JOINED, compared), _of(SAMPLED, compared)
     known = [[half for half in record["halves"] if half["nearest"] in record["people"]] for record in joined]
@@ -76,10 +76,10 @@ def _halves(compared: Sequence[Record]) -> list[str]:
         return bool(record["halves"][0]["distance_over_second"] <= max(kept))
 
     return [
-        f"By halves: in {len(both)} of {len(joined)} {JOINED} these two are nearest to a half each; there, nearest over second nearest is "
-        f"{min(kept):.2f} to {max(kept):.2f} for the half that is nearer to somebody, {min(fitted):.2f} to {max(fitted):.2f} for the "
-        f"other. For the nearer halves of samples it is {min(drawn):.2f} to {max(drawn):.2f}. {_counted(compared, belongs)} belong to a "
-        "training head by a half as the nearer halves do."
+        f"By hemispheres: in {len(both)} of {len(joined)} {JOINED} each hemisphere is nearest to one of the two people; there, nearest "
+        f"over second nearest is {min(kept):.2f} to {max(kept):.2f} for the nearer hemisphere, {min(fitted):.2f} to {max(fitted):.2f} for "
+        f"the other. For the nearer hemispheres of samples it is {min(drawn):.2f} to {max(drawn):.2f}. {_counted(compared, belongs)} match "
+        "a training head in one hemisphere as closely as these."
     ]
 
 
@@ -88,11 +88,11 @@ def _of(kind: str, records: Sequence[Record]) -> list[Record]:
 
 
 def _counted(compared: Sequence[Record], holds: Callable[[Record], bool]) -> str:
-    """So many samples, training heads and held-out heads of all that were compared; the samples by name."""
-    told = []
+    """Counts of samples, training heads and held-out heads for which ``holds``; samples are named."""
+    counts = []
     for kind in (SAMPLED, TRAINING, HELD_OUT):
         members = _of(kind, compared)
         names = [record["head"] for record in members if holds(record)]
         named = f" ({', '.join(names)})" if names and kind == SAMPLED else ""
-        told.append(f"{len(names)} of {len(members)} {kind}{named}")
-    return ", ".join(told)
+        counts.append(f"{len(names)} of {len(members)} {kind}{named}")
+    return ", ".join(counts)

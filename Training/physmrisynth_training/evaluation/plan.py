@@ -1,4 +1,4 @@
-"""What an evaluation runs on: the estimators to compare, the data and the simulated heads."""
+"""The plan of an evaluation: estimators to compare, data and simulated heads."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.sampling.sample import Sampler, installed_sampler
 
 from ..simulator.acquisitions import STANDARD
@@ -25,24 +26,24 @@ Estimator = Callable[[Sequence[Acquisition], float], Estimate]
 """From inputs and their field strength in tesla to an estimate."""
 PRIORS = ("network", "literature")
 EXAMPLE = "example"
-"""Among the heads: the embedded example's anatomy, foreign to the atlas and to the training."""
+"""Name of the embedded example among the heads: its anatomy was not used for the atlas or the training."""
 TEST_HEADS = (16, 17)
 """Label maps kept for final testing."""
 HEADS = (*map(str, TEST_HEADS), EXAMPLE)
-"""What is evaluated unless others are asked for."""
+"""Default heads."""
 NOISE_PERCENT = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``estimators`` by the name of their prior; ``heads`` are numbers of label maps in ``data``/head_labels, or "example", each drawn
-    ``seeds`` times and seen at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile, by
+    """``estimators`` by the name of their prior; ``heads`` are numbers of label maps in ``data``/head_labels, or "example", each with
+    ``seeds`` random draws, at every ``step``-th voxel along each axis, with noise of ``noise_percent`` of an image's 99th percentile, by
     the test ``acquisitions``.
 
-    ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people, which ``register`` brings together (None:
-    where their grids differ).
-    ``sampler`` loads the sampling model, which draws so many ``samples``; ``condenser`` is the checkpoint of that whose codes it draws.
-    ``sha256`` identifies the network, where there is one, and ``notes`` tell what a reader of the results must know.
+    ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people; ``register``: align them (None:
+    if their grids differ).
+    ``sampler`` loads the sampling model for ``samples`` heads; ``condenser`` is the checkpoint of its second stage.
+    ``sha256`` identifies the network, if any, and ``notes`` are cautions for readers of the results.
     """
 
     estimators: Mapping[str, Estimator]
@@ -89,15 +90,15 @@ class Plan:
 
 
 def progress_bar(total: int, suite: str) -> tqdm:
-    """A line that counts a suite's estimates, on a terminal."""
+    """A progress bar over a suite's estimates, on a terminal."""
     return tqdm(total=total, desc=suite, unit="estimate", leave=False, disable=None)
 
 
 def estimators_for(priors: Sequence[str], weights: Path | None, device: str) -> tuple[dict[str, Estimator], str | None, list[str]]:
-    """The estimator of each prior ("network", "literature"), the network's SHA-256, and why one is missing.
+    """The estimator of each prior ("network", "literature"), the network's SHA-256, and reasons for missing ones.
 
-    ``weights`` is a safetensors file to use in place of the installed network; ``device`` is what the network runs on. Raises
-    WeightsError when that file cannot be used, or when the network cannot be had and the literature prior was not asked for.
+    ``weights`` is a safetensors file to use in place of the installed network; ``device`` is the network's. Raises
+    WeightsError when that file cannot be used, or when the network is not available and the literature prior was not requested.
     """
     found: dict[str, Estimator] = {}
     sha256, missing = None, []
@@ -117,7 +118,7 @@ def estimators_for(priors: Sequence[str], weights: Path | None, device: str) -> 
 
 
 def _estimate(prior: str, device: str, weights: Weights | None, acquisitions: Sequence[Acquisition], field_strength: float) -> Estimate:
-    return estimate_tissue_maps(acquisitions, field_strength=field_strength, prior=prior, device=device, weights=weights)
+    return estimate_tissue_maps(acquisitions, EstimateOrder(field_strength=field_strength, prior=prior, device=device), weights=weights)
 
 
 def _network(file: Path | None) -> Weights:

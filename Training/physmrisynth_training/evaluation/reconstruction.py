@@ -1,4 +1,4 @@
-"""Suite ``reconstruction``: the inputs rendered again, from the prior alone and from the fitted maps, as in the seed paper's Table 1."""
+"""Suite ``reconstruction``: the inputs rendered again, from the prior alone and from the fitted maps, as in the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BRAIN, BOX = "brain", "head and air"
 PAPER = {"psnr": 32.70, "ms_ssim": 0.9632, "mae": 20.25, "mse": 996.0}
 """The paper's best row, prior and adaptive group normalisation (Lüpke et al., Table 1)."""
 _PAPER_RANGE = float(np.sqrt(PAPER["mse"] * 10.0 ** (PAPER["psnr"] / 10.0)))
-"""The data range that the paper's MSE and PSNR imply, about 1362: MSE and MAE are stated for images of that range."""
+"""The data range implied by the paper's MSE and PSNR, about 1362: MSE and MAE are stated for images of that range."""
 _ERROR_SHOWN = 0.2
 _NOTES = (
     f"Each input is compared with its image from the '{ALONE}' (expected tissue probabilities, the network's or the placed atlas's, times "
@@ -40,13 +40,13 @@ Record = dict[str, Any]
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when MONAI or a head of the plan cannot be had."""
+    """Raise PhysMRISynthError if MONAI or a head of the plan is not available."""
     check_metrics()
     check_heads(plan)
 
 
 def measure(plan: Plan) -> Findings:
-    """The plan's simulated heads, and the real patient at 3 T where the data folder holds the scans."""
+    """The plan's simulated heads, and the real patient at 3 T if the data folder holds the scans."""
     count = len(plan.heads) + has_patient_07(plan)
     return reconstruct(plan, _subjects(plan), count)
 
@@ -61,13 +61,13 @@ def _subjects(plan: Plan) -> Iterator[Subject]:
 
 
 def reconstruct(plan: Plan, subjects: Iterator[Subject], count: int) -> Findings:
-    """As the suite does, on any ``count`` subjects; the brain mask is the first prior's where the subject has none of its own."""
+    """The suite on any ``count`` subjects; the brain mask is the first prior's if the subject has none."""
     records: list[Record] = []
     pictures: list[list[Picture]] = []
     with progress_bar(count * len(plan.estimators), "reconstruction") as bar:
         for number, subject in enumerate(subjects):
             brain = subject.brain
-            shown = number == 0 or subject.truth is None  # more would make a poster
+            shown = number == 0 or subject.truth is None  # keep the figure small
             for prior in plan.estimators:
                 estimate = plan.estimate(prior, subject.acquisitions, subject.field_strength, subject.name)
                 brain = estimate.brain if brain is None else brain

@@ -1,4 +1,4 @@
-"""What stands beside an estimate: images of the prior alone, before any voxel was fitted, and a fit without the tissue prior."""
+"""Baselines of an estimate: images of the prior alone, without a voxel fit, and a fit without the tissue prior."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from PhysMRISynthLib.workflow.estimation.estimate import Estimate
 
 _CHUNK = 1 << 16
 BROAD_MEDIAN = np.log(np.array([0.75, 1000.0, 100.0], dtype=np.float32))
-"""PD fraction, T1 and T2 in ms: T1 and T2 are the medians of the seed paper's log-normal prior (Bojórquez et al., Magn Reson Imaging
+"""PD fraction, T1 and T2 in ms: T1 and T2 are the medians of the paper's log-normal prior (Bojórquez et al., Magn Reson Imaging
 35:69, 2017)."""
 BROAD_LOG_SD = 1.0
-"""A factor of e either way, the same everywhere: it bounds what the inputs leave open and says nothing of tissues."""
+"""A factor of e either way, the same everywhere: it bounds undetermined values without knowledge of tissues."""
 
 
 def fields_at(estimate: Estimate, voxels: np.ndarray) -> list[np.ndarray]:
@@ -32,17 +32,17 @@ def fields_at(estimate: Estimate, voxels: np.ndarray) -> list[np.ndarray]:
 
 
 def fitted_protocol(acquisition: Acquisition, estimate: Estimate) -> Protocol:
-    """The input's protocol, with the echo time that was fitted for it where that was in doubt."""
+    """The input's protocol, with the fitted echo time if its own was uncertain."""
     nothing = np.empty(0, dtype=np.float32)
     observation = Observation(acquisition.name, acquisition.protocol, nothing, 0.0, nothing.astype(bool))
     return estimate.head.level.adapt([observation])[0].protocol
 
 
 def expected_images(estimate: Estimate, acquisitions: Sequence[Acquisition]) -> dict[str, np.ndarray]:
-    """Each input as the prior alone expects it, (z, y, x) at unit gain: log PD, log T1 and log T2 are the sums of the tissues'
-    literature values weighted by their expected probabilities, rendered under the input's protocol and the fitted receive field.
+    """Each input rendered from the prior alone, (z, y, x) at unit gain: log PD, log T1 and log T2 are the sums of the tissues'
+    literature values weighted by their prior probabilities, rendered under the input's protocol and the fitted receive field.
 
-    The probabilities are the network's where it was the prior, else the placed atlas's.
+    The probabilities are the network's if it was the prior, else those of the aligned atlas.
     """
     voxels = np.flatnonzero(estimate.maps.mask)
     fractions = _expected_fractions(estimate, voxels)
@@ -68,16 +68,16 @@ def _expected_fractions(estimate: Estimate, voxels: np.ndarray) -> np.ndarray:
 
 
 def _class_means(field_strength: float, count: int) -> np.ndarray:
-    """Literature θ (count, 3) of the tissues and, where they are counted, of lesions."""
+    """Literature θ (count, 3) of the tissues and, if included, of lesions."""
     classes = literature_classes(field_strength)
     return np.concatenate([classes.means[: classes.pure], classes.means[-1:]])[:count].astype(np.float32)
 
 
 def fit_without_prior(estimate: Estimate, acquisitions: Sequence[Acquisition], brain: np.ndarray) -> np.ndarray:
-    """PD (fraction), T1 and T2 (ms) in the mask ``brain``, float32 (3, N), from a fit that knows nothing of tissues.
+    """PD (fraction), T1 and T2 (ms) in the mask ``brain``, float32 (3, N), from a fit without tissue knowledge.
 
     Every voxel is fitted under the same broad log-normal prior (a factor of e about PD 0.75, T1 1 s, T2 0.1 s). Gains, receive fields
-    and echo times are those of ``estimate``: without them proton density could not be told from brightness at all.
+    and echo times are those of ``estimate``: without them proton density cannot be separated from brightness.
     """
     voxels = np.flatnonzero(brain)
     observations = estimate.head.adapted([_observation(a, estimate, voxels) for a in acquisitions])

@@ -11,17 +11,18 @@ from typing import Any
 
 from PhysMRISynthLib import __version__
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.whole_file import whole_file
 from PhysMRISynthLib.workflow.results.outputs import finite
 
 _FORMAT = "physmrisynth-evaluation-1"
 _JSON, _MARKDOWN = "results.json", "results.md"
 PROPERTIES_APART = " / "
-"""Between the values of PD, T1 and T2 in one cell."""
+"""Separator of PD, T1 and T2 in one cell."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as a reader sees it: cells are text."""
+    """A table with text cells."""
 
     title: str
     columns: tuple[str, ...]
@@ -30,8 +31,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a suite found: ``records`` (JSON values, one per measurement), ``tables`` with baselines beside, ``notes`` on how to read
-    them, and ``draw``, which writes the figure into a PNG file; ``of`` names what was measured, by hashes, where the plan does not."""
+    """Results of a suite: ``records`` (JSON values, one per measurement), ``tables`` with baselines, ``notes`` on how to read
+    them, and ``draw``, which writes the figure to a PNG file; ``of`` identifies the measured weights by hashes if the plan does not."""
 
     records: Sequence[Mapping[str, Any]]
     tables: Sequence[Table]
@@ -41,7 +42,7 @@ class Findings:
 
 
 def read_results(out: Path) -> dict[str, Any]:
-    """The suites' entries by name that earlier runs left in the folder ``out`` (none where there is no results.json).
+    """The suites' entries by name from earlier runs in the folder ``out`` (empty without results.json).
 
     Raises PhysMRISynthError when ``out`` is a file, or its results.json is damaged or something else.
     """
@@ -62,7 +63,7 @@ def read_results(out: Path) -> dict[str, Any]:
 def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
     """Write a suite's figure and put its entry beside those of the other suites into both files of the folder ``out``.
 
-    ``settings`` (JSON values) and ``notes`` of the whole run stand before the suite's own notes.
+    ``settings`` (JSON values) and ``notes`` of the whole run precede the suite's own notes.
     """
     suites = read_results(out)
     suites[suite] = {
@@ -73,20 +74,12 @@ def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[
         "records": list(findings.records),
     }
     out.mkdir(parents=True, exist_ok=True)
-    atomically(out / f"{suite}.png", findings.draw)
+    with whole_file(out / f"{suite}.png") as picture:
+        findings.draw(picture)
     text = json.dumps({"format": _FORMAT, "suites": finite(suites)}, indent=1, ensure_ascii=False, allow_nan=False)
-    atomically(out / _JSON, lambda path: path.write_text(text, encoding="utf-8"))
-    atomically(out / _MARKDOWN, lambda path: path.write_text(_document(suites), encoding="utf-8"))
-
-
-def atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write under another name, then rename: a kill in between leaves the old file."""
-    temporary = path.with_name(f".writing-{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for name, content in ((_JSON, text), (_MARKDOWN, _document(suites))):
+        with whole_file(out / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
 
 def _document(suites: Mapping[str, Any]) -> str:

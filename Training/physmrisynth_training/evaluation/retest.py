@@ -1,4 +1,4 @@
-"""Suite ``retest``: how far the tissue medians of a real patient's two visits differ."""
+"""Suite ``retest``: differences of the tissue medians between a real patient's two visits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when one of the visits' scans is missing."""
+    """Raise PhysMRISynthError if one of the visits' scans is missing."""
     for visit in _VISITS:
         check_patient(plan, f"{PATIENT_12}/visit{visit}")
 
@@ -38,7 +38,7 @@ def measure(plan: Plan) -> Findings:
 
 
 def compare(plan: Plan, first: Subject, second: Subject) -> Findings:
-    """As the suite does, on any two scans of one head."""
+    """The suite on any two scans of one head."""
     records: list[Record] = []
     with progress_bar(2 * len(plan.estimators), "retest") as bar:
         for prior in plan.estimators:

@@ -1,4 +1,4 @@
-"""Suite ``samples``: are sampled heads like heads, sharp, different from each other, and not copies of the training's?"""
+"""Suite ``samples``: are synthetic heads plausible, sharp, diverse, and not copies of training heads?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from PhysMRISynthLib.network.condenser_weights import codes_sha256
 from PhysMRISynthLib.network.device import choose_device, fastest_precision
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.physics.tissues import PROPERTIES
-from PhysMRISynthLib.workflow.sampling.sample import Order, Sampler, decided
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import Sampler, sharpened
 
 from ..learning.latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..learning.train_condenser import trained_condenser
@@ -44,30 +45,28 @@ _COPIES, _JOINED, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 8, 6, 6, 20
 _SEED = 424_242
 _UNSEEN_HEADS = (*SELECTION_HEADS, *TEST_HEADS)
 _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": (), "elsewhere": 0.0, "stray": 0.0}
-"""How a head is placed that is not deformed."""
+"""Placement of a head without deformation."""
 _NOTES = (
-    "Training heads are the label maps that were learned from, as they are; deformed ones are two augmented copies of each, of the kind"
-    " that was learned from, but whole; condensed ones are reconstructed from simulated scans of deformed copies by way of the codes of "
-    "which samples are made; held-out heads are other people's, reconstructed in the same way without codes; decided, their tissue "
-    "probabilities are treated as those of samples and of condensed heads are, which is what a sample could at best look like. "
-    "The range of the training heads is widened by 15 %. T1, T2 and PD are drawn around the literature for all alike, in the "
-    "whole brain; the Wasserstein distance is that from the mean quantiles of the training heads (of the others for a training head). "
-    "Sharpness is the mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the "
-    "correlation of their T1w brains, behind a Gaussian of 4 mm SD, aligned affinely with the atlas, of which the second, mirrored or "
-    "not, is then deformed smoothly onto the first on a grid of 8 mm. Heads are told to be of one person by how much nearer the nearest "
-    "training head is than the second nearest: a copy has one that it belongs to, and coarser heads lie farther from all. A head that is "
-    "two people's, as those that were learned from are, is nearest to one of them by half; so halves are compared, too. Midline: the "
-    "largest area, as it lies in the atlas, in which brain tissue crosses the middle where hardly any training head's does; how much of "
-    "the third ventricle's place is open; whether a corpus callosum parts the ventricles from the fissure. A sample whose midline is not "
-    "whole by these measures is drawn again, from other noise: all that is told of samples is told of heads that were selected by it. "
-    "MS-SSIM between heads of a group:"
-    " lower is more diverse. The network that segments is the one whose decoder makes samples and reconstructions: that helps both "
-    "alike.",
+    "Training heads are the training label maps, unchanged; 'deformed' are two augmented copies of each, as in training but without "
+    "hemisphere mixing; 'from codes' are reconstructed, through the second stage's codes, from simulated scans of deformed copies; "
+    "held-out heads are other people's, reconstructed in the same way without codes; 'sharpened' means that their tissue probabilities "
+    "are sharpened like those of samples and of heads from codes: the best that a sample could look like. The range of the training "
+    "heads is widened by 15 %. For all heads alike, T1, T2 and PD in the whole brain are sampled around the literature; the "
+    "Wasserstein distance is that from the mean quantiles of the training heads (for a training head, of the others). Sharpness is the "
+    "mean squared gradient of the T1w image in the brain without texture. The distance of two heads is 1 minus the correlation of "
+    "their T1w brains, smoothed by a Gaussian of 4 mm SD and aligned affinely with the atlas, after the second, mirrored or not, is "
+    "deformed smoothly onto the first on a grid of 8 mm. Heads are attributed to one person by the ratio of the distances to the "
+    "nearest and the second nearest training head: a copy has one original, and coarser heads are farther from all. A mixed head of "
+    "two people, as in training, is nearest to one of them in each hemisphere; so hemispheres are compared, too. Midline: the largest "
+    "area, in the atlas, where brain tissue crosses the midline at places where it hardly does in any training head; the open share of "
+    "the third ventricle's place; whether a corpus callosum separates the ventricles from the fissure. A sample whose midline fails "
+    "these criteria is resampled from new noise: all figures for samples describe selected heads. MS-SSIM between heads of a group: "
+    "lower is more diverse. The segmenting network is the one whose decoder makes samples and reconstructions, which favours both.",
 )
 
 
 def placed(head: LabelledHead, shape: tuple[int, int, int], rng: np.random.Generator, placement: Mapping[str, Any]) -> np.ndarray:
-    """The tissue (z, y, x) of a head, placed like this."""
+    """The tissue (z, y, x) of a head with this placement."""
     return PlaceHead(head, shape, **placement)(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng).tissue
 
 
@@ -85,17 +84,17 @@ def _folder_of(plan: Plan) -> Path:
 
 
 def _condenser_of(plan: Plan, sampler: Sampler) -> Condenser | None:
-    """The one whose codes the sampling model draws, where the plan has it. Raises PhysMRISynthError when it is another."""
+    """The plan's second stage, if any. Raises PhysMRISynthError when the sampling model samples other codes."""
     if plan.condenser is None:
         return None
     condenser = trained_condenser(plan.condenser, sampler.decoder.sha256)
     if codes_sha256(condenser) != sampler.model.codes_sha256:
-        raise PhysMRISynthError(f"The sampling model does not draw the codes of {plan.condenser}. Give its own condenser, or none.")
+        raise PhysMRISynthError(f"The sampling model does not sample the codes of {plan.condenser}. Give its own --condenser, or none.")
     return condenser
 
 
 def measure(plan: Plan) -> Findings:
-    """``plan.samples`` heads, of the seeds from 0 on, beside training heads, deformed and condensed ones, and reconstructions."""
+    """Compare ``plan.samples`` heads, seeds from 0 on, with training heads, deformed and coded copies of them, and reconstructions."""
     sampler = plan.sampler()
     depth, height, width = sampler.model.config.shape
     folder = _folder_of(plan)
@@ -143,14 +142,14 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
         for index in range(len(training.heads)):
             latent = latent_of(good_scan(training, index), sampler.decoder, device, precision)
             back = expander.network.cpu().latent(condenser.codes(torch.from_numpy(latent.latent)))
-            add(CONDENSED, latent.name, decided(decode(sampler.decoder, back[0].detach().numpy(), device, precision)))
+            add(CONDENSED, latent.name, sharpened(decode(sampler.decoder, back[0].detach().numpy(), device, precision)))
     for index in range(_RECONSTRUCTIONS):
         latent = latent_of(good_scan(held_out, index), sampler.decoder, device, precision)
         likely = decode(sampler.decoder, latent.latent[0], device, precision)
         add(RECONSTRUCTED, latent.name, likely)
-        add(DECIDED, latent.name, decided(likely))
+        add(DECIDED, latent.name, sharpened(likely))
     for seed in range(plan.samples):
-        drawn = sampler.drawn(Order(seed))
+        drawn = sampler.drawn(SampleOrder(seed))
         add(SAMPLED, f"seed {seed}", drawn.fractions, drawn.made)
     return groups
 
@@ -183,7 +182,7 @@ def _likeness(heads: Sequence[Anatomy]) -> float:
 
 
 def _volumes(groups: Groups) -> Table:
-    """The range of each group, and how much of it lies in that of the training heads."""
+    """The range of each group, and its share inside the range of the training heads."""
     rows = []
     known = {name: [getattr(head.volumes, name) for head in groups[TRAINING]] for name in VOLUMES}
     for kind, heads in groups.items():
@@ -208,22 +207,22 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
         sharp = np.mean([record["gradient_energy"] for record in members]) / reference
         compared = [record for record in members if "distance" in record]
         near, over = ([record[name] for record in compared] for name in ("distance", "distance_over_second"))
-        told = (f"{np.mean(near):.3f}", f"{min(near):.3f}", f"{np.mean(over):.3f}", f"{min(over):.3f}") if compared else ("",) * 4
-        rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", *told))
+        cells = (f"{np.mean(near):.3f}", f"{min(near):.3f}", f"{np.mean(over):.3f}", f"{min(over):.3f}") if compared else ("",) * 4
+        rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", *cells))
     columns = (
         "heads", "Wasserstein PD %", "T1 ms", "T2 ms", "gradient energy over reconstructions'", "MS-SSIM between heads",
         "distance to the nearest training head", "smallest distance", "nearest over second nearest", "smallest share",
     )  # fmt: skip
-    return Table("Likeness to training heads, sharpness, diversity, memorisation", columns, tuple(rows))
+    return Table("Similarity to training heads, sharpness, diversity, memorisation", columns, tuple(rows))
 
 
 def _midline_table(groups: Groups) -> Table:
-    """What the middle of each group's heads is like: mean and worst."""
+    """Midline of each group's heads: mean and worst."""
     columns = (
-        "heads", "number", "found in the atlas", "hemispheres joined, mm²: mean (most)", "third ventricle open: mean (least)",
-        "corpus callosum parts fissure and ventricles",
-        f"whole (also at most {MOST_JOINED_MM2:.0f} mm² joined, at least {LEAST_OPEN:.0%} open)",
-        "whole at the first draw", "draws: mean (most)",
+        "heads", "number", "aligned with the atlas", "hemispheres joined, mm²: mean (most)", "third ventricle open: mean (least)",
+        "corpus callosum between fissure and ventricles",
+        f"passes (also at most {MOST_JOINED_MM2:.0f} mm² joined, at least {LEAST_OPEN:.0%} open)",
+        "passes at the first attempt", "attempts: mean (most)",
     )  # fmt: skip
     return Table("Midline", columns, tuple(_midline_row(kind, heads) for kind, heads in groups.items() if heads))
 
@@ -249,7 +248,7 @@ def _overlap_table(records: Sequence[Record]) -> Table:
         if found:
             rows.append((kind, str(len(found)), *cells))
     columns = ("heads", "number", *(name.replace("_", " ") for name in SEGMENTED))
-    return Table("Segmentability: Dice of what the network finds in simulated images, mean (smallest)", columns, tuple(rows))
+    return Table("Segmentability: Dice of the network's segmentation of simulated images, mean (smallest)", columns, tuple(rows))
 
 
 def _pictures(groups: Groups) -> list[list[Picture]]:
@@ -263,7 +262,7 @@ def _pictures(groups: Groups) -> list[list[Picture]]:
 
 
 def _middle(head: Anatomy, axis: int) -> int:
-    """Where the brain's middle is along an axis, for a sagittal plane a little off, where there is more than a fissure."""
+    """Centre of the brain along an axis; for a sagittal plane slightly off-centre, beside the fissure."""
     where = np.flatnonzero(head.brain.any(axis=tuple(other for other in range(3) if other != axis)))
     middle = int(np.median(where)) if len(where) else head.brain.shape[axis] // 2
     return min(middle + (6 if axis == 2 else 0), head.brain.shape[axis] - 1)

@@ -27,7 +27,7 @@ from .series_fits import dual_angle_t1, inversion_recovery_t1, spin_echo_t2, var
 
 _FOLDER = "measured"
 _BRAIN_MS = {"T1": (400.0, 2500.0), "T2": (40.0, 250.0)}
-"""Full fits that count: brain tissue, without fluid, fat and failures."""
+"""Range of full fits that count: brain tissue, without fluid, fat and failures."""
 _MIDDLE_PD = 0.75
 _STARTS_T1 = (600.0, 1200.0, 3000.0)
 """ms"""
@@ -35,14 +35,14 @@ _GAIN_STEPS = 3
 _VARIANCE = {"T1": 3, "T2": 5}
 _NOTES = (
     "Voxel level alone, on one slice: the images chosen are fitted by the product's equations and voxel fit under one broad prior (a "
-    "factor of e about PD 0.75, T1 1 s, T2 0.1 s): a slice has no atlas to tell tissues, and its receive field is unknown, so that PD is "
-    "relative. One gain serves all images of a series. The reference is the full fit of all images. Field strength and what the series do "
-    "not state (TR of the echoes, TE) scale PD alone.",
-    "Voxels count where the full fit itself is sound: T1 400 to 2500 or T2 40 to 250 ms, and for inversion recovery |b/a| within 1.7 and "
-    "2.3 (about 2: an inversion). It leaves the inversion's efficiency free, the equation takes it as perfect. Variable flip angles: the "
-    "first row's reference knows the transmit field, the second's does not; the estimate never does. Echoes of "
-    "a train of pulses below 180° alternate (in these data the first is 13 % below the mono-exponential, the second 9 % above it), so that "
-    "T2 from few echoes depends on which.",
+    "factor of e about PD 0.75, T1 1 s, T2 0.1 s): a slice cannot be aligned with the atlas, and its receive field is unknown, so PD is "
+    "relative. All images of a series share one gain. The reference is the full fit of all images. Field strength and unstated "
+    "values (TR of the echoes, TE) scale PD alone.",
+    "Voxels count if the full fit itself is plausible: T1 400 to 2500 or T2 40 to 250 ms, and for inversion recovery |b/a| within 1.7 and "
+    "2.3 (about 2: an inversion). It leaves the inversion's efficiency free; the equation assumes a perfect one. Variable flip angles: the "
+    "first row's reference uses the transmit field, the second's does not; the estimate never does. Echoes of "
+    "a train of pulses below 180° alternate (in these data the first is 13 % below the mono-exponential, the second 9 % above it), so "
+    "T2 from few echoes depends on their choice.",
 )
 Fit = Callable[[np.ndarray], np.ndarray]
 
@@ -50,7 +50,7 @@ Fit = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True)
 class Case:
     """``inputs`` (index of an image and its protocol) of the series in ``file``, whose ``full`` fit of all images (images, N) gives the
-    ``quantity``; ``mask`` names a file (None: what is bright)."""
+    ``quantity``; ``mask`` names a file (None: bright voxels)."""
 
     name: str
     file: str
@@ -68,7 +68,7 @@ class Case:
 
 
 def cases(plan: Plan) -> tuple[Case, ...]:
-    """What is compared. Times and angles are those of the series' own description."""
+    """The comparisons. Times and angles are from the series' own description."""
     inversion, echo = 350.0 + 150.0 * np.arange(9.0), 12.8 * np.arange(1.0, 31.0)
     inversion[-1] = 1700.0
     recovery = partial(inversion_recovery_t1, inversion_times=inversion)
@@ -136,7 +136,7 @@ def compare(plan: Plan, case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _series(plan: Plan, case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Images (images, z, y, x) and where they show the head."""
+    """Images (images, z, y, x) and a mask of the head."""
     if case.mask is not None:
         return _read(plan, case.file), _read(plan, case.mask)[0] > 0
     images = _read(plan, case.file)
@@ -155,7 +155,7 @@ def _read(plan: Plan, name: str) -> np.ndarray:
 
 
 def _fitted(images: Sequence[np.ndarray], protocols: Sequence[Protocol], mask: np.ndarray, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """A quantity (ms) and its SD at the mask's voxels, from a gain that puts the median of PD where the brain's is."""
+    """A quantity (ms) and its SD at the mask's voxels, with the gain that sets the median of PD to that of the brain."""
     count = int(mask.sum())
     everywhere = np.ones(count, dtype=bool)
     observed = [
@@ -178,7 +178,7 @@ def _fitted(images: Sequence[np.ndarray], protocols: Sequence[Protocol], mask: n
 def _best(
     observed: Sequence[Observation], gains: Sequence[np.ndarray], median: np.ndarray, precision: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest of the fits that start at several T1: magnitudes near a null have two solutions."""
+    """The most likely of the fits from several starting T1: magnitudes near a null have two solutions."""
     least = np.full(median.shape[1], np.inf)
     theta, covariance = np.empty_like(median), np.empty_like(precision)
     for t1 in _STARTS_T1:
@@ -194,7 +194,7 @@ def _best(
 
 
 def _draw(pairs: Sequence[tuple[Case, Any, np.ndarray, np.ndarray]], path: Path) -> None:
-    """Bland and Altman's plot of every case."""
+    """Bland-Altman plot of every case."""
     columns = 3
     figure, axes = page(-(-len(pairs) // columns), columns, 4.6, 3.2)
     for ax, (case, found, estimate, reference) in zip(axes.ravel(), pairs, strict=False):

@@ -1,18 +1,18 @@
-"""Full fits of measured series, each by the usual method: what an estimate from two or three of the images is compared with."""
+"""Full fits of measured series by standard methods: the references for estimates from two or three of the images."""
 
 from __future__ import annotations
 
 import numpy as np
 
 _STEP = 0.004
-"""Of the logarithm of a time, from one trial value to the next."""
+"""Step of the logarithm of a time between trial values."""
 _INVERSION = (1.7, 2.3)
 _T1_MS, _T2_MS = (50.0, 6000.0), (5.0, 3000.0)
 
 
 def inversion_recovery_t1(images: np.ndarray, inversion_times: np.ndarray) -> np.ndarray:
     """T1 (ms) of magnitudes (times, N) by |a + b·exp(−TI/T1)|, a and b free: the inversion need not be perfect (Barral et al., Magn Reson
-    Med 64:1057, 2010). The least squares of both signs of the smallest image; NaN where −b/a is not about 2, as an inversion makes it."""
+    Med 64:1057, 2010). The better sign of the smallest image by least squares; NaN if −b/a is not about 2, as after an inversion."""
     order = np.argsort(inversion_times)
     times, images = inversion_times[order], images[order].astype(float)
     lowest = images.argmin(axis=0)
@@ -31,7 +31,7 @@ def inversion_recovery_t1(images: np.ndarray, inversion_times: np.ndarray) -> np
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Offset, slope and sum of squares left (3, N) of straight lines through N sets of points (points, N)."""
+    """Offset, slope and residual sum of squares (3, N) of straight lines through N sets of points (points, N)."""
     across, up = x - x.mean(axis=0), y - y.mean(axis=0)
     slope = (across * up).sum(axis=0) / (across**2).sum(axis=0)
     return np.stack([y.mean(axis=0) - slope * x.mean(axis=0), slope, ((up - slope * across) ** 2).sum(axis=0)])
@@ -51,7 +51,7 @@ def _trials(shortest: float, longest: float) -> np.ndarray:
 
 
 def _residual(design: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Sum of squares (N,) that a linear model (images, terms) leaves."""
+    """Residual sum of squares (N,) of a linear model (images, terms)."""
     q, _ = np.linalg.qr(design)
     return (y**2).sum(axis=0) - ((q.T @ y) ** 2).sum(axis=0)
 

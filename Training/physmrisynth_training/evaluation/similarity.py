@@ -1,7 +1,7 @@
-"""How alike two images are, and the least-squares baselines that an image rendered from maps is compared with.
+"""Similarity of two images, and least-squares baselines for images rendered from maps.
 
-One convention for all suites: the data range is the 99.5th percentile of the target in the brain mask, and nothing outside a region
-counts, so that equal darkness around a head does not pass for likeness.
+One convention for all suites: the data range is the 99.5th percentile of the target in the brain mask, and voxels outside a region
+do not count, so that equal darkness around a head does not count as similarity.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Similarity:
 
 
 def check_metrics() -> None:
-    """Raise PhysMRISynthError where MONAI, which measures similarity, is not installed."""
+    """Raise PhysMRISynthError if MONAI, which measures similarity, is not installed."""
     try:
         import monai.metrics.regression  # noqa: F401
     except ImportError as error:
@@ -86,7 +86,7 @@ def _measured(metric: RegressionMetric, image: np.ndarray, target: np.ndarray, r
 
 
 def _ms_ssim(image: np.ndarray, target: np.ndarray, region: np.ndarray, grid: sitk.Image) -> float:
-    """Mean over the axial planes, each weighted by how much of the ``region`` it shows; the data range is 1."""
+    """Mean over the axial planes, weighted by their area of ``region``; the data range is 1."""
     import torch
 
     planes = _axial_planes(np.where(region, image, 0.0), np.where(region, target, 0.0), region, grid=grid)
@@ -98,7 +98,7 @@ def _ms_ssim(image: np.ndarray, target: np.ndarray, region: np.ndarray, grid: si
 
 
 def _axial_planes(*volumes: np.ndarray, grid: sitk.Image) -> list[np.ndarray]:
-    """The volumes as stacks of axial planes, cut to the box around the last one, a mask, with sides that every scale can halve."""
+    """The volumes as stacks of axial planes, cropped to the box of the last one, a mask, with sides that every scale can halve."""
     stacks = [sitk.GetArrayFromImage(sitk.DICOMOrient(image_like(np.asarray(v, dtype=np.float32), grid), _ORIENTATION)) for v in volumes]
     box = bounding_box(stacks[-1] > 0)
     assert box is not None
@@ -124,7 +124,7 @@ def _ms_ssim_of_planes(image: Tensor, target: Tensor, seen: Tensor) -> Tensor:
 
 
 def least_squares_gain(image: np.ndarray, target: np.ndarray) -> float:
-    """The factor of ``image`` (N,) that is nearest to ``target`` (N,)."""
+    """The factor on ``image`` (N,) that fits ``target`` (N,) best."""
     power = float(np.vdot(image, image))
     return float(np.vdot(image, target)) / power if power > 0 else 0.0
 

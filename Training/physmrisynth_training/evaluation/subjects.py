@@ -1,4 +1,4 @@
-"""Who is evaluated: simulated heads of known maps by the standard test acquisition, and the real patients of the data folder."""
+"""Subjects of the evaluation: simulated heads with known maps, and the real patients of the data folder."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _SEEDS_PER_HEAD = 100
 _EXAMPLE_NUMBER = 0
 _PATIENT_07 = {"t1w": "ir,TR=2000,TE=20,TI=800,L=150", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
 _PATIENT_12 = {"t1w": "se,TR=600,TE=15", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=11000,TE=140,TI=2800"}
-"""As the papers that published the scans state them. Patient 7's T1w is an inversion-recovery TSE, read out by a train that none describes:
-it has the usual length. Its FLAIR is a variable-flip train, whose nominal echo time
+"""As stated by the papers that published the scans. Patient 7's T1w is an inversion-recovery TSE with an unknown readout train, assumed of
+usual length. Its FLAIR is a variable-flip train, whose nominal echo time
 :func:`~PhysMRISynthLib.imaging.intake.acquisition.acquisition` replaces by the conventional one."""
 PATIENT_07, PATIENT_12 = "real/mni_patient07", "real/raw_patient12"
 PROTOCOLS_DOUBTFUL = "The real scans' protocols are known only approximately."
@@ -37,8 +37,8 @@ PROTOCOLS_DOUBTFUL = "The real scans' protocols are known only approximately."
 
 @dataclass(frozen=True)
 class Subject:
-    """Inputs at a field strength in tesla; ``brain`` (z, y, x) where the inputs themselves show it, ``truth`` and the inputs without
-    their noise (``noise_free``, by name) where they are known."""
+    """Inputs at a field strength in tesla; ``brain`` (z, y, x) if the inputs are skull-stripped, ``truth`` and the inputs without
+    noise (``noise_free``, by name) if known."""
 
     name: str
     acquisitions: tuple[Acquisition, ...]
@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class SimulatedHead:
-    """A head drawn from literature values; every scan of it starts from the same random state, so that scans differ only in noise."""
+    """A head with values sampled around the literature; all its scans start from the same random state, so they differ only in noise."""
 
     name: str
     truth: KnownHead
@@ -71,25 +71,25 @@ class SimulatedHead:
 
 
 def title(head: str) -> str:
-    """How tables name a head of the plan."""
+    """Name of a head of the plan in tables."""
     return "embedded example" if head == EXAMPLE else f"head {head}"
 
 
 def head_notes(plan: Plan) -> list[str]:
-    """What a reader must know of the heads chosen."""
+    """Cautions about the selected heads."""
     seen = [title(head) for head in plan.heads if head not in HEADS]
-    return [f"{', '.join(seen)}: seen when the atlas was made or the network trained, so that errors flatter."] if seen else []
+    return [f"{', '.join(seen)}: used for the atlas or the network's training, so errors are optimistic."] if seen else []
 
 
 def check_heads(plan: Plan) -> None:
-    """Raise PhysMRISynthError when a head of the plan cannot be had."""
+    """Raise PhysMRISynthError if a head of the plan is not available."""
     for head in plan.heads:
         if head != EXAMPLE:
             _label_file(plan, head)
 
 
 def simulated_head(plan: Plan, head: str, seed: int) -> SimulatedHead:
-    """Draw number ``seed`` of a ``head`` of the plan, at every ``plan.step``-th voxel."""
+    """Random draw number ``seed`` of a ``head`` of the plan, at every ``plan.step``-th voxel."""
     every = (slice(None, None, plan.step),) * 3
     if head == EXAMPLE:
         return SimulatedHead(title(head), _thinned(example_head(seed), every), np.random.default_rng([_EXAMPLE_NUMBER, seed]))
@@ -118,8 +118,8 @@ def _thinned(head: KnownHead, every: tuple[slice, slice, slice]) -> KnownHead:
 
 
 def patient_07(plan: Plan) -> Subject:
-    """The real patient at 3 T whose scans are skull-stripped and on one grid: the brain is where all three are brighter than 0, and
-    what that encloses: preprocessing left some fluid at 0."""
+    """The real patient at 3 T with skull-stripped scans on one grid: the brain is where all three are above 0, with holes filled,
+    since preprocessing left some fluid at 0."""
     subject = _patient(plan, "patient 7", PATIENT_07, _PATIENT_07, 3.0)
     seen = np.all([a.volume.voxels > 0 for a in subject.acquisitions], axis=0)
     return replace(subject, brain=filled_in_slices(seen))

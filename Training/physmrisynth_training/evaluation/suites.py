@@ -1,4 +1,4 @@
-"""The evaluation's suites by name, and running them."""
+"""The evaluation suites by name, and running them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .results import Findings, read_results, write_findings
 
 @dataclass(frozen=True)
 class Suite:
-    """``check`` raises PhysMRISynthError when something that ``measure`` needs is missing; ``settings`` of the plan concern it."""
+    """``check`` raises PhysMRISynthError if requirements of ``measure`` are missing; ``settings`` are the relevant fields of the plan."""
 
     check: Callable[[Plan], None]
     measure: Callable[[Plan], Findings]
@@ -23,11 +23,11 @@ class Suite:
 
 
 def _check_samples(plan: Plan) -> None:
-    """Estimates can be judged without torch, samples cannot."""
+    """Estimates can be evaluated without torch, samples cannot."""
     try:
         from . import samples
     except ImportError as error:
-        raise PhysMRISynthError(f"Judging samples needs {error.name}. Install physmrisynth[training].") from None
+        raise PhysMRISynthError(f"Evaluating samples needs {error.name}. Install physmrisynth[training].") from None
     samples.check(plan)
 
 
@@ -56,14 +56,14 @@ ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "series", "mea
 
 
 def suites_named(name: str) -> list[str]:
-    """The suites that ``name`` stands for; "all" are those that judge maps themselves. Raises PhysMRISynthError for an unknown one."""
+    """The suites named by ``name``; "all" are those on the maps themselves. Raises PhysMRISynthError for an unknown one."""
     if name != ALL and name not in SUITES:
         raise PhysMRISynthError(f"There is no suite '{name}': use {', '.join(SUITES)} or {ALL}.")
     return [suite for suite in SUITES if suite not in _APART] if name == ALL else [name]
 
 
 def evaluate(plan: Plan, names: Sequence[str], out: Path) -> None:
-    """Run suites one after the other and write what they find into the folder ``out``; entries of other suites there are kept.
+    """Run suites one after the other and write their findings into the folder ``out``; entries of other suites there are kept.
 
     Raises PhysMRISynthError, before anything runs, when data or packages are missing or ``out`` holds something else's results.
     """

@@ -1,4 +1,4 @@
-"""Suite ``visits``: one new lesion between two simulated visits, and what else is taken for a change; and a real patient's two visits."""
+"""Suite ``visits``: one new lesion between two simulated visits, and false changes; and a real patient's two visits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Record = dict[str, Any]
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when one of the real visits is missing."""
+    """Raise PhysMRISynthError if one of the real visits is missing."""
     for visit in (1, 2):
         check_patient(plan, f"{PATIENT_12}/visit{visit}")
 
@@ -73,7 +73,7 @@ def _estimated(plan: Plan, prior: str, visit: int) -> MapSet:
 
 
 def visit_of(estimate: Estimate) -> MapSet:
-    """An estimate as :func:`compare_visits` takes it."""
+    """An estimate as input of :func:`compare_visits`."""
     head = map_set(estimate)
     provenance = {**head.maps.provenance, KEY: shared_errors(estimate).report()}
     return replace(head, maps=replace(head.maps, provenance=provenance))
@@ -99,7 +99,7 @@ def _simulated(plan: Plan, prior: str, seed: int, radius_mm: float) -> Record:
 
 
 def _judged(found: Comparison, centre: np.ndarray, radius_mm: float) -> Record:
-    """Whether a spot lies at the lesion, and how many do not."""
+    """Whether a spot is at the lesion, and the number of false ones."""
     at = np.array(found.registration.to_first.GetInverse().TransformPoint(centre.tolist())) * [-1.0, -1.0, 1.0]
     near = [spot for spot in found.spots if np.linalg.norm(np.subtract(spot.centre_ras, at)) < _NEAR_MM + radius_mm]
     rest = [spot for spot in found.spots if spot not in near] if radius_mm else found.spots
@@ -110,7 +110,7 @@ def _judged(found: Comparison, centre: np.ndarray, radius_mm: float) -> Record:
 
 
 def _moved(image: sitk.Image, visit: int) -> sitk.Image:
-    """The second visit's head lies elsewhere: its coordinates are moved, its voxels are not interpolated."""
+    """Move the second visit's head by its coordinates, without interpolating voxels."""
     if not visit:
         return image
     motion = sitk.Euler3DTransform()
@@ -124,7 +124,7 @@ def _moved(image: sitk.Image, visit: int) -> sitk.Image:
 
 
 def _deep_in_white(tissue: np.ndarray, grid: sitk.Image, rng: np.random.Generator) -> np.ndarray:
-    """A place (LPS, mm) in white matter, as far from its border as the farthest tenth."""
+    """A random position (LPS, mm) in the deepest tenth of white matter."""
     white = tissue == [t.name for t in tissue_table()].index("white_matter")
     depth = sitk.GetArrayFromImage(
         sitk.SignedMaurerDistanceMap(image_like(white.astype(np.uint8), grid), insideIsPositive=True, squaredDistance=False)

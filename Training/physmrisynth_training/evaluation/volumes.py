@@ -1,4 +1,4 @@
-"""Suite ``volumes``: volumes and overlap of the tissues of heads whose label maps are known, seen with voxels that hold several tissues."""
+"""Suite ``volumes``: tissue volumes and overlap in heads with known label maps and partial-volume voxels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WITHIN_PERCENT = 5.0
 _NOTES = (
     "Images of the standard test acquisition computed at the label maps' 1 mm and averaged over 2 × 2 × 2 voxels, so that a voxel holds "
     "several tissues as in a scan; people's label maps hold the brain alone. True volumes are counts of the 1 mm labels. Dice: each 2 mm "
-    "voxel counts as the tissue of which it holds most. The label maps were never learned from. Real scans have worse images and "
+    "voxel counts as its largest tissue. The label maps were not used for training. Real scans have worse images and "
     "protocols: these figures are the best case.",
 )
 Record = dict[str, Any]
@@ -46,7 +46,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scanned:
-    """A head of known tissue at 1 mm, and what it looks like in voxels of 2 mm."""
+    """A head of known tissue at 1 mm, and its images in voxels of 2 mm."""
 
     name: str
     truth: KnownHead
@@ -55,7 +55,7 @@ class Scanned:
 
 
 def check(plan: Plan) -> None:
-    """Raise PhysMRISynthError when a label map is missing."""
+    """Raise PhysMRISynthError if a label map is missing."""
     for path in _files(plan).values():
         plan.file(path)
 
@@ -78,7 +78,7 @@ def measure(plan: Plan) -> Findings:
 
 
 def scan(name: str, labels: sitk.Image, rng: np.random.Generator) -> Scanned:
-    """Images of a label map whose voxels hold several of its labels."""
+    """Images of a label map with partial-volume voxels."""
     size = [n // _FACTOR * _FACTOR for n in labels.GetSize()]
     labels = labels[: size[0], : size[1], : size[2]]
     head = known_head(labels, rng)
@@ -98,7 +98,7 @@ def scan(name: str, labels: sitk.Image, rng: np.random.Generator) -> Scanned:
 
 
 def map_set(estimate: Estimate) -> MapSet:
-    """What a folder of an estimate's files would be read as."""
+    """An estimate as the map set that its files would give."""
     maps = replace(estimate.maps, provenance={"tissue_medians": estimate.medians, "field_strength_tesla": estimate.head.field_strength})
     return MapSet(maps, sitk.GetArrayFromImage(estimated_labels(estimate)))
 

@@ -1,1 +1,1 @@
-"""The trainings: variational autoencoder, condenser, sampling model."""
+"""Training of the variational autoencoder, the second stage and the sampling model."""

@@ -1,4 +1,4 @@
-"""A discriminator that learns to tell rendered images from acquired ones, patch by patch."""
+"""A discriminator of rendered and acquired images, patch by patch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from PhysMRISynthLib.errors import PhysMRISynthError
 
 from .optimiser_step import descend
-from .vae_config import TrainingConfig
+from .vae_config import VaeTrainingConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
 class Discriminator(nn.Module):
-    """MONAI's patch discriminator of images (N, 1, *S); called with acquired and rendered ones, it gives its own least-squares loss."""
+    """MONAI's patch discriminator of images (N, 1, *S); called with acquired and rendered ones, it returns its least-squares loss."""
 
     def __init__(self, dims: int, channels: int, layers: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Discriminator(nn.Module):
         return 0.5 * (losses[0] + losses[1])
 
     def fooled(self, rendered: Tensor) -> Tensor:
-        """How far rendered images are from being taken for acquired ones; the discriminator gets no gradient from it."""
+        """Adversarial loss of rendered images; the discriminator gets no gradient from it."""
         self.patches.requires_grad_(False)
         loss = self._loss(rendered, True, False)
         self.patches.requires_grad_(True)
@@ -43,9 +43,9 @@ class Discriminator(nn.Module):
 
 
 class Adversary:
-    """A discriminator with its optimiser (Adam, at a rate of its own)."""
+    """A discriminator with its own optimiser (Adam)."""
 
-    def __init__(self, fabric: Fabric, dims: int, config: TrainingConfig, state: dict[str, Any]) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: VaeTrainingConfig, state: dict[str, Any]) -> None:
         self.fabric, self.greatest_norm = fabric, config.gradient_clip
         self.discriminator = Discriminator(dims, config.discriminator_channels, config.discriminator_layers)
         optimizer = torch.optim.Adam(self.discriminator.parameters(), config.discriminator_rate)
@@ -55,12 +55,12 @@ class Adversary:
                 optimizer.load_state_dict(state["optimizer"])
             except (LookupError, RuntimeError, ValueError):
                 raise PhysMRISynthError("The checkpoint has another discriminator. Keep its channels and layers, or start anew.") from None
-            for group in optimizer.param_groups:  # a changed configuration counts from here on
+            for group in optimizer.param_groups:  # apply a changed configuration
                 group["lr"] = config.discriminator_rate
         self.model, self.optimizer = fabric.setup(self.discriminator, optimizer)
 
     def loss(self, rendered: Tensor) -> Tensor:
-        """What the rendered images (N, 1, *S) cost their maker."""
+        """Adversarial loss of the network for rendered images (N, 1, *S)."""
         with self.fabric.autocast():
             return self.discriminator.fooled(rendered)
 

@@ -1,4 +1,4 @@
-"""What the network is shown in one step, and what it is to find."""
+"""Training batches: inputs of one step, and their targets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from ..simulator.paper_equations import as_published
 
 SUBSET_SHARES = (0.25, 0.3, 0.45)
-"""How often one, two and all three inputs are shown."""
+"""Probabilities of one, two and all three inputs."""
 B = TypeVar("B", bound="Batch")
 
 
 @dataclass
 class Batch:
-    """B samples with M inputs: ``images`` (B, M, *S), ``conditions`` (B, M, K), and which are shown, ``present`` (B, M), bool."""
+    """B samples with M inputs: ``images`` (B, M, *S), ``conditions`` (B, M, K), and a mask of the inputs in use, ``present`` (B, M)."""
 
     images: Tensor
     conditions: Tensor
@@ -34,13 +34,13 @@ class Batch:
         return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
     def first_alone(self: B) -> B:
-        """The batch with only the first of each sample's shown inputs."""
+        """The batch with only the first present input of each sample."""
         return replace(self, present=self.present & (self.present.cumsum(dim=1) == 1))
 
 
 @dataclass
 class LabelBatch(Batch):
-    """With the truth: ``tissue`` (B, *S), rows of the classes, and ``offset`` (B, 3, *S), θ's deviation from their literature values."""
+    """With labels: ``tissue`` (B, *S), rows of the classes, and ``offset`` (B, 3, *S), θ's deviation from their literature values."""
 
     tissue: Tensor
     offset: Tensor
@@ -48,10 +48,10 @@ class LabelBatch(Batch):
 
 @dataclass
 class SignalBatch(Batch):
-    """With the images themselves to find, in a unit that a session's images share: all of them, also those that are not shown.
+    """With images as targets, in one unit per session: all of them, also those that are not present as inputs.
 
-    ``known`` (B, M, *S), bool, says where there are data; ``levels`` (B, M) is what an input is multiplied by to be the image.
-    ``protocols`` (B times M), which the images are rendered by, are texts that :func:`parse_protocol` reads, empty where a session lacks
+    ``known`` (B, M, *S), bool, marks voxels with data; ``levels`` (B, M) are the factors from inputs to images.
+    ``protocols`` (B times M) of the images are texts for :func:`parse_protocol`, empty where a session lacks
     the input. ``field_strengths`` (B) are in tesla.
     """
 
@@ -62,7 +62,7 @@ class SignalBatch(Batch):
 
     @property
     def scale(self) -> Tensor:
-        """The levels, to multiply images with (B, M, 1, …)."""
+        """The levels, broadcastable to images (B, M, 1, …)."""
         return self.levels.view(*self.levels.shape, *[1] * (self.images.dim() - 2))
 
     @property
@@ -72,7 +72,7 @@ class SignalBatch(Batch):
 
     @property
     def given(self) -> Tensor:
-        """Which inputs there are data of (B, M)."""
+        """Inputs with data (B, M)."""
         return self.known.flatten(2).any(dim=2)
 
     def equations(self) -> list[tuple[Protocol | None, ...]]:
@@ -91,7 +91,7 @@ def collate(batches: Sequence[B]) -> B:
 
 
 def random_subset(given: np.ndarray, rng: np.random.Generator, shares: Sequence[float] = SUBSET_SHARES) -> np.ndarray:
-    """Which of the ``given`` inputs (bool, at least one) are shown: modality dropout, which leaves at least one."""
+    """A random subset of the ``given`` inputs (bool, at least one): modality dropout that keeps at least one."""
     kept = 1 + int(rng.choice(len(shares), p=shares))
     present = np.zeros(len(given), dtype=bool)
     order = rng.permutation(int(given.sum()))
@@ -103,9 +103,9 @@ def signal_batch(
     images: np.ndarray, levels: np.ndarray, present: np.ndarray, protocols: Sequence[Protocol | None], field_strength: float,
     published: bool = False,
 ) -> SignalBatch:  # fmt: skip
-    """One session as a batch of one: its inputs (M, *S), NaN where there are no data, and the ``levels`` (M) that make targets of them.
+    """One session as a batch of one: its inputs (M, *S), NaN without data, and the ``levels`` (M) that scale them to targets.
 
-    ``published``: rendered by the paper's equations. The encoder is told the protocols themselves.
+    ``published``: rendered by the paper's equations. The encoder is conditioned on the protocols themselves.
     """
     known = np.isfinite(images)
     inputs = np.where(known, images, np.float32(0.0)).astype(np.float32)

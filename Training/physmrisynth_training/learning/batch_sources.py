@@ -1,4 +1,4 @@
-"""Where batches come from: simulated heads, real scans, or both in turn."""
+"""Sources of batches: simulated heads, real scans, or both alternately."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .batch import Batch, LabelBatch, SignalBatch
 from .dataset import Mixture, RealScans, SimulatedHeads, volume_shape
 from .real_scans import CachedScans, cached_scans
 from .run_options import Run
-from .vae_config import TrainingConfig
+from .vae_config import VaeTrainingConfig
 
 _log = logging.getLogger(__name__)
 _LABELS, _CACHE = "head_labels", "scans"
 _VALIDATION_SEED, _VALIDATION_SAMPLES = 987_654, 3
 _HELD_OUT = 20
-"""One subject in so many is held out for validation."""
+"""One subject in this many is held out for validation."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """All data of a training: simulators of the heads to learn from and to validate on (None: no label maps), and sessions of scans.
+    """All data of a training: simulators of training and validation heads (None: no label maps), and sessions of scans.
 
     ``as_signals``: simulated heads are given as images to reconstruct, not as labels.
     """
 
-    config: TrainingConfig
+    config: VaeTrainingConfig
     heads: Simulator | None
     selection: Simulator | None
     scans: tuple[CachedScans, ...]
@@ -43,12 +43,12 @@ class Source:
 
     @property
     def kinds(self) -> frozenset[type[Batch]]:
-        """The kinds of batches that come from it."""
+        """The kinds of batches that it gives."""
         labels = self.heads is not None and not self.as_signals
         return frozenset(kind for kind, there in ((LabelBatch, labels), (SignalBatch, self.as_signals or self.scans)) if there)
 
     def dataset(self, samples_per_step: int) -> Dataset[Batch]:
-        """Batches of one by number, where a step takes so many."""
+        """Batches of one sample by number, with ``samples_per_step`` in each step."""
         dropout = self.config.modality_dropout
         if self.heads is None:
             return self._real(self.scans, samples_per_step, self.config.seed, dropout)
@@ -65,7 +65,7 @@ class Source:
         return RealScans(scans, self.config.crops, samples_per_step, seed, dropout, self.config.published_equations)
 
     def last_step(self, samples_per_step: int) -> int | None:
-        """The step at which ``epochs`` passes over the real scans are over; None where there is no such end."""
+        """The step after ``epochs`` passes over the real scans; None if unlimited."""
         if not self.config.epochs:
             return None
         if self.heads is not None:
@@ -86,9 +86,14 @@ class Source:
 
 
 def open_source(
-    run: Run, shape: NetworkConfig, config: TrainingConfig, heads: Sequence[int], selection: Sequence[int], progress: Callable[[str], None]
+    run: Run,
+    shape: NetworkConfig,
+    config: VaeTrainingConfig,
+    heads: Sequence[int],
+    selection: Sequence[int],
+    progress: Callable[[str], None],
 ) -> Source:
-    """Find and read the data of a run: of its label maps, ``heads`` of these numbers are learned from and ``selection`` is validated on.
+    """Find and read the data of a run: label maps numbered ``heads`` are for training, ``selection`` for validation.
 
     Raises PhysMRISynthError when a folder holds neither label maps nor scans, or nothing usable.
     """

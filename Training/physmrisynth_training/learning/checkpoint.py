@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, written whole or not at all."""
+"""Checkpoints of a training run, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from typing import Any
 import torch
 
 from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.whole_file import whole_file
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
     """Write under another name, then rename: a kill in between leaves the old checkpoint. Raises PhysMRISynthError or OSError when it
     cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
     try:
-        torch.save(state, temporary)
-        temporary.replace(path)
-    except RuntimeError as error:  # torch's way to say that the disk is full
+        with whole_file(path) as temporary:
+            torch.save(state, temporary)
+    except RuntimeError as error:  # torch's error for a full disk
         raise PhysMRISynthError(f"The checkpoint {path} could not be written. Check free space and permissions.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what :func:`save_atomically` wrote (tensors and plain values only). Raises PhysMRISynthError when it cannot be read."""
+    """Read a checkpoint of :func:`save_atomically` (tensors and plain values only). Raises PhysMRISynthError when it cannot be read."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -35,9 +33,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class CsvLog:
-    """A CSV file that grows by a row at a time; the first column is the step.
+    """A CSV file written row by row; the first column is the step.
 
-    A resumed run goes on after ``step``: rows of steps that were lost with a kill are taken out, those before stay, also under new columns.
+    A resumed run continues after ``step``: rows of later steps, lost by a kill, are removed; earlier ones stay, also under new columns.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], step: int = 0) -> None:
@@ -45,13 +43,8 @@ class CsvLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
         kept = [[row.get(column, "") for column in columns] for row in before if int(row[columns[0]]) <= step]
-        temporary = path.with_suffix(".partial")
-        try:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([columns, *kept])
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([columns, *kept])
 
     def row(self, **values: float) -> None:
         """Append one row; columns without a value stay empty."""

@@ -1,4 +1,4 @@
-"""Batches by number, simulated or read, so that a run can go on exactly where it stopped."""
+"""Batches by number, simulated or read, so that a run can resume exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .batch import Batch, LabelBatch, SignalBatch, random_subset, signal_batch
 from .real_scans import CachedScans
 
 _SLAB = 12
-"""Planes that are simulated for one axial slice: as many as thick slices, misregistration and deformation mix."""
+"""Planes simulated for one axial slice: enough for thick slices, misregistration and deformation."""
 
 
 def class_values(field_strength: float) -> np.ndarray:
@@ -31,7 +31,7 @@ def class_values(field_strength: float) -> np.ndarray:
 
 
 def label_batch(sample: Sample, present: np.ndarray) -> LabelBatch:
-    """A sample of 2 or 3 dimensions as a batch of one, showing only the ``present`` inputs."""
+    """A sample of 2 or 3 dimensions as a batch of one, with only the ``present`` inputs."""
     assert sample.theta is not None
     conditions = np.stack([protocol_condition(sample.protocols[role], sample.field_strength) for role in ROLES])
     offset = sample.theta - np.moveaxis(class_values(sample.field_strength)[sample.tissue], -1, 0)
@@ -49,10 +49,10 @@ def middle_plane(sample: Sample) -> Sample:
 
 
 class SimulatedHeads(Dataset[Batch]):
-    """Samples by number. Those of one training step share a shape, drawn from ``shapes``: (z, y, x), or (y, x) for axial slices.
+    """Samples by number. Those of one training step share a random shape of ``shapes``: (z, y, x), or (y, x) for axial slices.
 
-    With their labels as the truth, or ``as_signals`` with the images in units of the signal equation at gain 1 (receive field and noise
-    in them): every session's PD is then a fraction of water. ``published``: images of the brightness of the paper's equations.
+    Targets are their labels, or, ``as_signals``, the images in units of the signal equation at gain 1 (with receive field and noise):
+    every session's PD is then a fraction of water. ``published``: images with the brightness of the paper's equations.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class SimulatedHeads(Dataset[Batch]):
 class RealScans(Dataset[Batch]):
     """Pieces of real scans by number: in every epoch each axial slice once (2D), or a random crop of each session (3D), shuffled.
 
-    Inputs are scaled as everywhere (``normalised``: the 99.5th percentile becomes 1, and 0 stays 0) and not to [−1, 1] as in the
-    paper: the first convolution's bias makes up for the difference, and the same inputs serve all networks. Targets are unscaled, but
-    for one number per session (see :class:`~.scans.CachedScans`). Those of one training step share a shape, drawn from ``shapes``.
-    ``published``: they are to be rendered by the paper's equations.
+    Inputs are scaled as everywhere (``normalised``: the 99.5th percentile becomes 1, and 0 stays 0), not to [−1, 1] as in the
+    paper: the first convolution's bias absorbs the difference, and all networks use the same inputs. Targets are unscaled, except
+    for one factor per session (see :class:`~.real_scans.CachedScans`). Those of one training step share a random shape of ``shapes``.
+    ``published``: they are rendered by the paper's equations.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class RealScans(Dataset[Batch]):
 
 
 class Mixture(Dataset[Batch]):
-    """Steps with label maps and steps with real scans: a ``share`` of them, drawn by the step's number, is real."""
+    """Steps with label maps and steps with real scans: a ``share`` of them, chosen by the step's number, is real."""
 
     def __init__(self, heads: SimulatedHeads, scans: RealScans, share: float) -> None:
         self.heads, self.scans, self.share = heads, scans, share
@@ -138,18 +138,18 @@ class Mixture(Dataset[Batch]):
 
 
 def volume_shape(crop: tuple[int, ...]) -> tuple[int, int, int]:
-    """What is simulated for a crop (z, y, x) or an axial slice (y, x)."""
+    """The simulated shape for a crop (z, y, x) or an axial slice (y, x)."""
     depth, height, width = crop if len(crop) == 3 else (_SLAB, *crop)
     return depth, height, width
 
 
 def shape_of_step(shapes: Sequence[tuple[int, ...]], seed: int, step: int) -> tuple[int, ...]:
-    """The shape that all samples of a step have."""
+    """The shape of all samples of a step."""
     return shapes[int(np.random.default_rng([seed, step, 1]).integers(len(shapes)))]
 
 
 class StepSampler(Sampler[list[int]]):
-    """The numbers of the samples of each step for one of ``world`` processes, from step ``start`` on, without end."""
+    """The numbers of the samples of each step for one of ``world`` processes, from step ``start`` on, endlessly."""
 
     def __init__(self, start: int, batch: int, rank: int = 0, world: int = 1) -> None:
         self.start, self.batch, self.rank, self.world = start, batch, rank, world

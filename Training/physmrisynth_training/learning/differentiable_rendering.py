@@ -1,4 +1,4 @@
-"""From what the decoder expects to the images that a session's protocols would give, differentiable."""
+"""Differentiable rendering: from the decoder's prediction to the images of a session's protocols."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .dataset import class_values
 Equations = Sequence[Sequence[Protocol | None]]
 """The protocols of B sessions' M inputs, None where a session lacks one."""
 _RIDGE = 1e-9
-"""Keeps the fit of a field solvable where an image shows nothing, in units of the normal matrix' mean diagonal."""
+"""Ridge, in units of the normal matrix' mean diagonal, that keeps the fit of a field solvable in empty images."""
 
 
 def render(theta: Tensor, equations: Equations) -> Tensor:
-    """Images (B, M, *S) at gain 1 of θ = (log PD, log T1, log T2) (B, 3, *S) under each input's own protocol; 0 where there is none."""
+    """Images (B, M, *S) at gain 1 of θ = (log PD, log T1, log T2) (B, 3, *S) under each input's own protocol; 0 without one."""
     return torch.stack([_images(maps, row) for maps, row in zip(theta, equations, strict=True)])
 
 
@@ -37,16 +37,16 @@ def expected_images(prediction: TissuePrediction, equations: Equations, field_st
     for share, offset, row, strength in zip(probabilities, prediction.offset, equations, field_strengths, strict=True):
         literature = torch.from_numpy(class_values(strength)).to(offset).T
         theta = literature.view(*literature.shape, *[1] * (offset.dim() - 1)) + offset[:, None]
-        # the offset is one value a latent position: so is every class's signal
+        # the offset has one value per latent position, and so has every class's signal
         signals = functional.interpolate(_images(theta, row), scale_factor=float(factor), mode="nearest")
         images.append((share * signals).sum(dim=1))
     return torch.stack(images)
 
 
 def with_gain_and_field(images: Tensor, targets: Tensor, known: Tensor) -> Tensor:
-    """``images`` (B, M, *S) times the gain and linear field, g·(1 + a·x), of each that come nearest to ``targets`` where ``known``.
+    """``images`` (B, M, *S) times the gain and linear field, g·(1 + a·x), of each that fit ``targets`` best where ``known``.
 
-    Linear least squares in closed form. The coefficients carry no gradient: at the optimum of the squared error it vanishes.
+    Linear least squares in closed form. The coefficients need no gradient: it vanishes at the optimum of the squared error.
     """
     axes = [torch.linspace(-1.0, 1.0, n, dtype=torch.float64, device=images.device) for n in images.shape[2:]]
     ramps = torch.stack([torch.ones(images.shape[2:], dtype=torch.float64, device=images.device), *torch.meshgrid(*axes, indexing="ij")])

@@ -1,4 +1,4 @@
-"""The latents that sampling models learn from, batch by batch."""
+"""Batches of latents for the training of sampling models."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.weights import Weights
 
+from .latent_config import LatentTrainingConfig
 from .latents import HeadLatents, LatentHead, Latents, LatentShape, check_latents, compute_latents, simulated_shape, whole_heads
-from .ldm_config import LatentTrainingConfig
 from .run_options import Run
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 
 _LABELS, _CACHE = "head_labels", "latents"
 HELD_OUT_SEED = 987_654
-Told = tuple[Tensor, Tensor]
-"""Latents (B, channels, *S), and what is told of their heads (B, K), NaN where nothing is."""
+Conditioned = tuple[Tensor, Tensor]
+"""Latents (B, channels, *S), and condition values of their heads (B, K), NaN if not given."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The latents to learn from and those of other anatomy, and the ``names`` of what is told of heads, each left ``untold`` that often."""
+    """Latents for training and of held-out anatomy, and the ``names`` of condition values, each dropped with probability ``untold``."""
 
     learned: HeadLatents
     held_out: HeadLatents
@@ -35,8 +35,8 @@ class Source:
     names: tuple[str, ...] = ()
     untold: float = 0.0
 
-    def steps(self, start: int, rank: int, world: int) -> Iterator[Told]:
-        """The batches of each step for one of ``world`` processes from step ``start`` on, without end: every latent once an epoch."""
+    def steps(self, start: int, rank: int, world: int) -> Iterator[Conditioned]:
+        """The batches of each step for one of ``world`` processes from step ``start`` on, endlessly: every latent once an epoch."""
         pieces, size, step = self.learned.pieces(), self.config.batch, start
         while True:
             first = (step * world + rank) * size
@@ -48,28 +48,28 @@ class Source:
         epoch, place = divmod(number, len(pieces))
         return pieces[np.random.default_rng([self.config.seed, epoch, 6]).permutation(len(pieces))[place]]
 
-    def _batch(self, latents: HeadLatents, pieces: list[tuple[int, int]], untold: float, step: int) -> Told:
+    def _batch(self, latents: HeadLatents, pieces: list[tuple[int, int]], untold: float, step: int) -> Conditioned:
         rng = np.random.default_rng([self.config.seed, step, 7])
         heads = [latents[index] for index, _ in pieces]
         chosen = np.stack([head.latent[place] for head, (_, place) in zip(heads, pieces, strict=True)])
-        told = np.stack([head.told(self.names) for head in heads])
-        told[rng.random(told.shape) < untold] = np.nan
-        return torch.from_numpy(chosen), torch.from_numpy(told)
+        conditions = np.stack([head.conditions(self.names) for head in heads])
+        conditions[rng.random(conditions.shape) < untold] = np.nan
+        return torch.from_numpy(chosen), torch.from_numpy(conditions)
 
-    def validation(self) -> list[Told]:
-        """A latent of each held-out head, with all that can be told."""
+    def validation(self) -> list[Conditioned]:
+        """A latent of each held-out head, with all condition values."""
         by_head = dict(self.held_out.pieces()[::-1])
         pieces = [(index, len(self.held_out[index].latent) // 2) for index in sorted(by_head)]
         return [self._batch(self.held_out, [piece], 0.0, 0) for piece in pieces]
 
     def last_step(self, world: int) -> int | None:
-        """The step at which ``epochs`` passes are over; None where there is no such end."""
+        """The step after ``epochs`` passes; None if unlimited."""
         pieces = len(self.learned.pieces())
         return -(-self.config.epochs * pieces // (self.config.batch * world)) if self.config.epochs else None
 
 
 class Codes:
-    """Latents as a condenser tells them, kept in memory: they are few."""
+    """Latents as codes of the second stage, kept in memory since they are few."""
 
     def __init__(self, latents: Latents, codes: Callable[[Tensor], Tensor]) -> None:
         self.heads = [self._condensed(latents[index], codes) for index in range(len(latents))]
@@ -86,16 +86,16 @@ class Codes:
         return self.heads[index]
 
     def pieces(self) -> list[tuple[int, int]]:
-        """Number and place of every code."""
+        """Number and position of every code."""
         return [(index, 0) for index in range(len(self.heads))]
 
 
 def open_latents(
     run: Run, shape: LatentShape, config: LatentTrainingConfig, weights: Weights, progress: Callable[[str], None]
 ) -> tuple[Latents, Latents] | None:
-    """The latents of a run to learn from and those held out, computed where they are missing; None when there was no time for all.
+    """The training and held-out latents of a run, with missing ones computed; None if time ran out first.
 
-    Raises PhysMRISynthError when the data are not there, or other latents are.
+    Raises PhysMRISynthError when the data are missing, or the folder holds other latents.
     """
     if not (run.data / _LABELS).is_dir():
         raise PhysMRISynthError(f"{run.data} has no folder {_LABELS}: sampling models learn from label maps. Check the path.")

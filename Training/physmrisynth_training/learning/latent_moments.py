@@ -1,4 +1,4 @@
-"""Moments of training latents and of their heads' numbers."""
+"""Moments of training latents and of their heads' condition values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PhysMRISynthLib.network.latent_space import Folded, LatentSpace, Moments
 from .latents import HeadLatents
 
 _ELSEWHERE = 0.05
-"""How much of a place's variance is that of all places: other people's heads reach where none of so few training heads does."""
+"""Weight of the mean variance in each position's variance: new heads may extend where none of the few training heads does."""
 
 
 def latent_moments(latents: HeadLatents, config: Folded) -> Moments:
-    """Moments of all latents, read one after the other."""
+    """Moments of all latents, read one by one."""
     mean, sd = _of_channels(latents)
     if not config.components:
         return Moments(mean, sd)
@@ -44,7 +44,7 @@ def latent_moments(latents: HeadLatents, config: Folded) -> Moments:
 
 
 def _near(variance: torch.Tensor) -> torch.Tensor:
-    """Means over each place and those around it: together they know it better."""
+    """Means over each position and its neighbours, for a better estimate."""
     within, inside = (functional.pad(volume, (1,) * 6) for volume in (variance, torch.ones_like(variance)))
     return functional.avg_pool3d(within, 3, stride=1) / functional.avg_pool3d(inside, 3, stride=1)
 
@@ -62,9 +62,9 @@ def _of_channels(latents: HeadLatents) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def number_moments(latents: HeadLatents, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and SD (len(names),) of what is told of the latents' heads by these ``names``, over those where it is known."""
-    told = [latents[index].told(names) for index in range(len(latents))]
-    numbers = np.array(told).reshape(len(told), len(names)).astype(np.float64)
+    """Mean and SD (len(names),) of the heads' condition values ``names``, over heads with known values."""
+    conditions = [latents[index].conditions(names) for index in range(len(latents))]
+    numbers = np.array(conditions).reshape(len(conditions), len(names)).astype(np.float64)
     known = np.isfinite(numbers)
     share = np.maximum(known.sum(axis=0), 1)
     middle = np.where(known, numbers, 0.0).sum(axis=0) / share

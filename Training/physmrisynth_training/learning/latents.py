@@ -1,4 +1,4 @@
-"""Latents of simulated whole heads: computed once, kept in the run's folder, and gone on with where a run was stopped."""
+"""Latents of simulated whole heads: computed once, kept in the run's folder, resumable."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from PhysMRISynthLib.network.condition import protocol_condition
 from PhysMRISynthLib.network.device import autocast, fastest_precision
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS
 from PhysMRISynthLib.network.weights import Weights
+from PhysMRISynthLib.whole_file import whole_file
 
 from ..simulator.anatomy import BRAIN, LESION, TISSUES, AddLesions, DrawTissueValues, LabelledHead, PlaceHead, SplitTissues
 from ..simulator.hemisphere_mixing import JOINING, Halves
@@ -36,18 +37,18 @@ SCANNER = Chain(
     (TransmitField(0.1), Acquire(), SuppressFat(), Digitise(thickest_mm=1.6, widest_mm=1.0, noise=(0.003, 0.01)), ReceiveField(0.2),
      ScaleIntensity(0.0))
 )  # fmt: skip
-"""A good session: complete, aligned, thin slices, little noise. What a sample can show is what its latent tells."""
+"""A good session: complete, aligned, thin slices, little noise, since samples cannot be better than the latents."""
 PLACEMENT: Mapping[str, Any] = {
     "turn_degrees": 4.0, "scale": 0.07, "shear": 0.02, "warps": ((96.0, 3.0), (24.0, 1.0)), "elsewhere": 0.0, "stray": 0.15,
 }  # fmt: skip
-"""Milder than for the network, which must understand oddly placed and shaped pieces: these heads are what samples will look like."""
+"""Milder than for the network, which must handle unusual positions and shapes: samples will look like these heads."""
 _GREY_AND_WHITE = tuple(TISSUES.index(name) for name in ("white_matter", "cortex"))
 _SCALP_MM, _LEAST_AREA_MM2 = 24, 300
 _DEPTH = 160
-"""Planes that are simulated of a head whose axial slices are learned."""
+"""Planes simulated of a head for the training on axial slices."""
 _DESCRIPTION = "description.json"
 _PLANES = 16
-"""So many slices are encoded at once."""
+"""Slices encoded at once."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,14 @@ class LatentHead:
     name: str
     numbers: Mapping[str, float] = field(default_factory=dict)
 
-    def told(self, names: Sequence[str]) -> np.ndarray:
-        """What a network is told of these numbers (len(names),), float32, NaN where one is not known."""
-        found = [CONDITIONS[name].told(self.numbers[name]) if name in self.numbers else np.nan for name in names]
+    def conditions(self, names: Sequence[str]) -> np.ndarray:
+        """The condition vector of these values (len(names),), float32, NaN if unknown."""
+        found = [CONDITIONS[name].transform(self.numbers[name]) if name in self.numbers else np.nan for name in names]
         return np.array(found, dtype=np.float32)
 
 
 class LatentShape(Interface):
-    """What latents a model learns from: see :class:`~PhysMRISynthLib.network.diffusion_config.DiffusionConfig`."""
+    """Shape of the latents of a model: see :class:`~PhysMRISynthLib.network.diffusion_config.DiffusionConfig`."""
 
     @property
     def spatial_dims(self) -> int: ...
@@ -89,12 +90,12 @@ class HeadLatents(Interface):
     def __getitem__(self, index: int) -> LatentHead: ...
 
     def pieces(self) -> list[tuple[int, int]]:
-        """Number and place of every latent: one a head, or one a slice."""
+        """Number and position of every latent: one per head, or one per slice."""
 
 
 def good_scan(simulator: Simulator, index: int, halves: Halves | None = None) -> Sample:
-    """Simulated session number ``index`` of a whole head, augmented; heads take turns. With ``halves`` of the same heads one half is
-    another's."""
+    """Simulated session number ``index`` of a whole head, augmented; heads take turns. With ``halves``, one hemisphere is taken from
+    another of the heads."""
     rng = np.random.default_rng([simulator.seed, index])
     number = index % len(simulator.heads)
     head = simulator.heads[number] if halves is None else halves.head(number, rng)
@@ -104,10 +105,10 @@ def good_scan(simulator: Simulator, index: int, halves: Halves | None = None) ->
 
 
 def whole_heads(data: Path, numbers: Sequence[int], shape: tuple[int, int, int], seed: int) -> Simulator:
-    """A simulator as :func:`read_simulator` gives it, whose heads are placed so that nothing above the neck's fluid is cut off.
+    """A simulator as of :func:`read_simulator`, with heads placed so that nothing above the neck's fluid is cut off.
 
-    A brain's box reaches far down with the fluid in the spine: of a piece's height, what lies above the brain's top is given to skull and
-    scalp, the rest to the brain.
+    A brain's box extends far down with the fluid in the spine: the piece starts at the top of skull and scalp, and the rest of its height
+    is for the brain.
     """
     simulator = read_simulator(data, numbers, shape, seed)
     return replace(simulator, heads=tuple(_from_the_top(head, shape[0]) for head in simulator.heads))
@@ -140,15 +141,15 @@ class Latents:
         return self.folder / f"head_{index:05d}.safetensors"
 
     def missing(self) -> list[int]:
-        """Numbers of the latents that are not there yet."""
+        """Numbers of the missing latents."""
         return [index for index in range(self.count) if not self.path(index).exists()]
 
     def __getitem__(self, index: int) -> LatentHead:
         """Raises PhysMRISynthError when the file is damaged."""
         try:
             with safe_open(self.path(index), framework="pt") as file:
-                told = file.metadata()
-                return LatentHead(file.get_tensor("latent").float().numpy(), told["head"], json.loads(told["numbers"]))
+                metadata = file.metadata()
+                return LatentHead(file.get_tensor("latent").float().numpy(), metadata["head"], json.loads(metadata["numbers"]))
         except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
             raise PhysMRISynthError(f"The latent {self.path(index)} is damaged ({error}). Delete it, and start again.") from None
 
@@ -159,16 +160,15 @@ class Latents:
         return [(index, plane) for index in range(self.count) for plane in range(len(self[index].latent))]
 
     def write(self, index: int, head: LatentHead) -> None:
-        """Keep a latent in half precision, whole or not at all."""
-        told = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
-        temporary = self.path(index).with_suffix(".partial")
-        save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=told)
-        temporary.replace(self.path(index))
+        """Write a latent in half precision, completely or not at all."""
+        metadata = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
+        with whole_file(self.path(index)) as temporary:
+            save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=metadata)
 
 
 def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int) -> None:
-    """Write down what the latents in ``folder`` are of. Raises PhysMRISynthError when there are others, or when the network's latents do
-    not fit the sampling model."""
+    """Write a description of the latents in ``folder``. Raises PhysMRISynthError when it holds others, or when the network's latents do
+    not match the sampling model."""
     network = weights.config
     if (network.spatial_dims, network.latent_channels, network.factor) != (config.spatial_dims, config.latent_channels, config.factor):
         raise PhysMRISynthError(
@@ -192,20 +192,19 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
     if path.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(wanted), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(wanted), encoding="utf-8")
 
 
 def _as_json(values: Mapping[str, Any]) -> Any:
-    """As they are when they are read back."""
+    """Values as read back from JSON."""
     return json.loads(json.dumps(dict(values)))
 
 
 def compute_latents(
     latents: Latents, weights: Weights, device: torch.device, workers: int, until: float | None, progress: Callable[[str], None]
 ) -> bool:
-    """Compute what is missing; ``progress`` is told a line a head. False when the time ``until`` (of time.monotonic) was reached before."""
+    """Compute missing latents; ``progress`` gets a line per head. False if the time ``until`` (of time.monotonic) was reached first."""
     missing = latents.missing()
     latents.folder.mkdir(parents=True, exist_ok=True)
     precision = fastest_precision(device.type)
@@ -218,7 +217,7 @@ def compute_latents(
 
 
 def _halves(latents: Latents, missing: Sequence[int]) -> Halves | None:
-    """Nobody is learned whole, where there is more than one to learn from."""
+    """Hemisphere mixing, if there is more than one head: no training head is one person's."""
     heads = latents.simulator.heads
     return Halves.of(heads) if missing and len(heads) > 1 else None
 
@@ -231,7 +230,7 @@ def _stopping(scans: DataLoader[Sample], until: float | None) -> Iterator[Sample
 
 
 class _Scans(Dataset[Sample]):
-    """Sessions by number, without what the encoder does not need."""
+    """Sessions by number, reduced to what the encoder needs."""
 
     def __init__(self, simulator: Simulator, numbers: Sequence[int], halves: Halves | None) -> None:
         self.simulator, self.numbers, self.halves = simulator, list(numbers), halves
@@ -259,8 +258,8 @@ def latent_of(sample: Sample, weights: Weights, device: torch.device, precision:
 @torch.inference_mode()
 def _encoded(weights: Weights, conditions: np.ndarray, device: torch.device, precision: str, images: np.ndarray) -> np.ndarray:
     """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K)."""
-    told = torch.from_numpy(conditions)[None].expand(len(images), -1, -1).to(device)
+    expanded = torch.from_numpy(conditions)[None].expand(len(images), -1, -1).to(device)
     present = torch.ones(images.shape[:2], dtype=torch.bool, device=device)
     with autocast(device, precision):
-        posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), told, present)
+        posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), expanded, present)
     return posterior.mean.float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The steps of a training, whatever is trained: until the end, out of time, or told to stop; then everything is saved."""
+"""The training loop: runs until the end, a time limit or a stop request, then saves everything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .progress_log import Watch
 from .trainer import Trainer
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def train(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
-    """Take steps until the end, and save."""
+def train(trainer: Trainer, progress: Callable[[str], None]) -> None:
+    """Take steps until the run's end, and save. ``progress`` gets a line now and then, in the first process only."""
+    end = trainer.run.steps if trainer.run.steps is not None else trainer.last_step()
+    if end is None or trainer.step < end:
+        _steps(trainer, end, Watch(trainer, progress) if trainer.fabric.is_global_zero else None)
+
+
+def _steps(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
     start = saved = time.monotonic()
     before, minutes = trainer.seconds, trainer.run.minutes
     with _stop_signal() as stopped:
@@ -39,26 +45,16 @@ def train(trainer: Trainer, end: int | None, watch: Watch | None) -> None:
     trainer.fabric.barrier()
 
 
-def _agreed(fabric: Fabric, wish: bool) -> bool:
-    """Whether any of the processes wishes so: they stop together, or those left behind would wait for ever."""
-    wishes = fabric.all_reduce(torch.tensor(float(wish), device=fabric.device), reduce_op="sum")
-    return float(cast(Tensor, wishes)) > 0
+def _agreed(fabric: Fabric, request: bool) -> bool:
+    """Whether any process has a stop request: all stop together, since others would wait indefinitely."""
+    requests = fabric.all_reduce(torch.tensor(float(request), device=fabric.device), reduce_op="sum")
+    return float(cast(Tensor, requests)) > 0
 
 
 def quiet_worker(worker: int) -> None:
-    """One thread; a signal to stop is for the training process, which saves first and then ends its workers."""
+    """One thread; stop signals are for the training process, which saves and then ends its workers."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@torch.no_grad()
-def average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights, faster at the start; what else a network holds is taken over."""
-    now = min(decay, (1.0 + step) / (10.0 + step))
-    for mean, current in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(current.detach(), 1.0 - now)
-    for kept, found in zip(average.buffers(), network.buffers(), strict=True):
-        kept.copy_(found)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the network is trained to lower."""
+"""Losses of the network, and Dice."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from PhysMRISynthLib.network.vae import CLASSES, T1_MEDIAN_MS, T2_MEDIAN_MS, Tis
 from PhysMRISynthLib.physics.tissues import tissue_table
 
 _OUTSIDE, _RARE = 0.4, 3.0
-"""Weights of voxels outside the brain (1 inside), and of the small classes whose loss would drown."""
+"""Weights of voxels outside the brain (1 inside), and of small classes whose loss would be negligible."""
 _RARE_CLASSES = ("deep_grey", "thalamus", "lesion")
 _LARGE_ERROR = 0.1
-"""Log units beyond which an error of the values counts linearly."""
+"""Log units above which an error of the values counts linearly."""
 _LEAST_SHARE = 0.25
 """Share of a latent position's voxels that must be brain for its values to be known."""
 
@@ -28,7 +28,7 @@ def class_weights() -> Tensor:
 
 
 def class_loss(prediction: TissuePrediction, tissue: Tensor) -> Tensor:
-    """Weighted cross-entropy of ``tissue`` (B, *S), divided by the number of voxels: air, which is easy, weighs little by itself."""
+    """Weighted cross-entropy of ``tissue`` (B, *S), divided by the number of voxels: air is easy and contributes little."""
     weights = class_weights().to(prediction.logits.device)
     target = tissue.long()
     return functional.cross_entropy(prediction.logits.float(), target, weights, reduction="sum") / target.numel()
@@ -43,10 +43,10 @@ def block_mean_offset(offset: Tensor, tissue: Tensor, factor: int) -> tuple[Tens
 
 
 def values_loss(prediction: TissuePrediction, offset: Tensor, tissue: Tensor) -> Tensor:
-    """How far the tissues' deviation from literature values is from the prediction: Huber loss of its mean, and the negative
-    log-likelihood, per number, of what is left under the predicted covariance L·Lᵀ.
+    """Loss of the predicted deviation from literature values: Huber loss of its mean, and the negative
+    log-likelihood, per number, of the residual under the predicted covariance L·Lᵀ.
 
-    The two are kept apart: the likelihood's gradient by the mean grows without bound where the covariance is small, which drowned the
+    The two are separate: the likelihood's gradient with respect to the mean is unbounded for small covariances, which dominated the
     tissue classes in trials.
     """
     factor = tissue.shape[-1] // prediction.offset.shape[-1]
@@ -65,7 +65,7 @@ def values_loss(prediction: TissuePrediction, offset: Tensor, tissue: Tensor) ->
 
 
 def squared_error(found: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Mean squared difference of two tensors of one shape over the places that are ``known``."""
+    """Mean squared difference of two tensors of one shape over ``known`` positions."""
     return ((found - target) ** 2 * known).sum() / known.sum().clamp_min(1)
 
 
@@ -76,7 +76,7 @@ def tissue_prior(theta: Tensor) -> Tensor:
 
 
 def dice(prediction: TissuePrediction, tissue: Tensor, names: tuple[str, ...]) -> dict[str, float]:
-    """Overlap of the most probable class with the truth, 2·|A∩B|/(|A|+|B|), for the named classes that are there."""
+    """Overlap of the most probable class with the truth, 2·|A∩B|/(|A|+|B|), for those of the named classes that occur."""
     found = prediction.logits.argmax(dim=1)
     scores = {}
     for name in names:

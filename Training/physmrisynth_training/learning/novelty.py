@@ -1,4 +1,4 @@
-"""Whether synthetic heads are new or memorised."""
+"""Novelty: whether synthetic heads are new or memorised."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .latent_batches import Codes
 
 
 class Novelty:
-    """Distance of sampled codes to the nearest training head, over the same distance of other people (``held_out``).
+    """Distance of sampled codes to the nearest training head, divided by the same distance of other people (``held_out``).
 
-    About 1: as new as other people. 0: copies. Above 1: unlike any head, as noise is, and as samples are at the beginning of a training; it
-    does not show whether a sample is a head. The distance is 1 minus the correlation of two heads' deviations from the training
+    About 1: as new as other people. 0: copies. Above 1: unlike any head, like noise or samples early in a training; novelty
+    does not measure plausibility. The distance is 1 minus the correlation of two heads' deviations from the training
     heads' mean, so that a smooth head does not count as near.
     """
 
@@ -25,7 +25,7 @@ class Novelty:
         self.strangers = self._nearest(_rows(held_out))
 
     def of(self, drawn: Tensor) -> float:
-        """The novelty of drawn codes (B, codes, *S)."""
+        """The novelty of sampled codes (B, codes, *S)."""
         return self._nearest(drawn.float().cpu().flatten(1)) / max(self.strangers, 1e-6)
 
     def _directions(self, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a batch's losses are: of labels where the truth is known, of images where only they are."""
+"""Objectives of batches: of labels where the truth is known, else of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .batch import Batch, LabelBatch, SignalBatch
 from .differentiable_rendering import expected_images, render, with_gain_and_field
 from .losses import class_loss, dice, squared_error, tissue_prior, values_loss
 from .perceptual import PerceptualLoss
-from .vae_config import TrainingConfig
+from .vae_config import VaeTrainingConfig
 from .vae_with_gains import Found
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class Objective:
         raise NotImplementedError
 
     def follow_up(self) -> dict[str, float]:
-        """What else has to learn once the network has taken its step; returns its losses."""
+        """Further training after the network's step; returns its losses."""
         return {}
 
     def scores(self, model: nn.Module, batch: Any) -> dict[str, float]:
-        """How good a model is on held-out data, by name."""
+        """Scores of a model on held-out data, by name."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold of it, by key."""
+        """State for the checkpoint, by key."""
         return {}
 
 
@@ -55,7 +55,7 @@ class LabelObjective(Objective):
 
     scored = tuple(f"dice_{name}" for name in _WATCHED)
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: VaeTrainingConfig) -> None:
         self.weights = {"class": 1.0, "values": config.values_weight, "kl": config.kl_weight}
 
     def losses(self, model: nn.Module, batch: LabelBatch) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ class LabelObjective(Objective):
 
 
 class ImageObjective(Objective):
-    """Images: what the signal equations make of the tissue, against all images of the session."""
+    """Images: rendered by the signal equations, compared with all images of the session."""
 
     scored = ("psnr",)
 
@@ -83,7 +83,7 @@ class ImageObjective(Objective):
         return model(batch.images, batch.conditions, batch.present, batch.targets)
 
     def rendered(self, found: Found, batch: SignalBatch) -> Tensor:
-        """The images (B, M, *S) that the result of a forward pass stands for, in the unit of the targets."""
+        """The images (B, M, *S) rendered from the result of a forward pass, in the unit of the targets."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -96,7 +96,7 @@ class ImageObjective(Objective):
 class TissueSignalObjective(ImageObjective):
     """Images under a decoder of classes: squared error of the expected signal, after the best gain and linear field of each image."""
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: VaeTrainingConfig) -> None:
         self.weights = {"signal": config.signal_weight, "kl": config.kl_weight}
 
     def rendered(self, found: Found, batch: SignalBatch) -> Tensor:
@@ -105,7 +105,7 @@ class TissueSignalObjective(ImageObjective):
 
     def losses(self, model: nn.Module, batch: SignalBatch) -> dict[str, Tensor]:
         found = self.found(model, batch)
-        # each image in units of its own level: the gains, which are free here, must not weigh the contrasts
+        # each image in units of its own level, so that the free gains do not weight the contrasts
         error = squared_error(self.rendered(found, batch) / batch.scale, batch.images, batch.known)
         return {"signal": error, "kl": found[0].divergence()}
 
@@ -116,7 +116,7 @@ class SignalObjective(ImageObjective):
     Perceptual and adversarial loss see the images over their levels, so that every contrast spans the same grey values.
     """
 
-    def __init__(self, fabric: Fabric, dims: int, config: TrainingConfig, state: dict[str, Any]) -> None:
+    def __init__(self, fabric: Fabric, dims: int, config: VaeTrainingConfig, state: dict[str, Any]) -> None:
         weights = {
             "signal": config.signal_weight, "kl": config.kl_weight, "perceptual": config.perceptual_weight,
             "adversarial": config.adversarial_weight, "prior": config.tissue_prior,
@@ -139,7 +139,7 @@ class SignalObjective(ImageObjective):
         losses = {"signal": squared_error(rendered, batch.targets, batch.known), "kl": found[0].divergence()}
         given = batch.given
         acquired = batch.images[given][:, None]
-        # where nothing was acquired there is nothing to tell apart
+        # without acquired data there is nothing to discriminate
         shown = torch.where(batch.known, rendered / batch.scale, batch.images)[given][:, None]
         if self.perceptual is not None:
             with self.fabric.autocast():
@@ -162,7 +162,7 @@ class SignalObjective(ImageObjective):
 
 
 def objectives_for(
-    kinds: frozenset[type[Batch]], shape: NetworkConfig, fabric: Fabric, config: TrainingConfig, state: dict[str, Any]
+    kinds: frozenset[type[Batch]], shape: NetworkConfig, fabric: Fabric, config: VaeTrainingConfig, state: dict[str, Any]
 ) -> dict[type[Batch], Objective]:
     """The objective of each kind of batch; ``state`` is what a checkpoint holds of the discriminator, or empty."""
     found: dict[type[Batch], Objective] = {}

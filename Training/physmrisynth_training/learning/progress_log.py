@@ -1,4 +1,4 @@
-"""Telling how a training goes: the mean of its losses, and how good the averaged network is on held-out data."""
+"""Progress of a training: mean losses, and scores of the averaged network on held-out data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from .trainer import Trainer
 
 
 class Watch:
-    """Logs and tells the mean losses every few steps, and now and then the ``scores`` on held-out data, in these ``columns``."""
+    """Logs and reports the mean losses every few steps, and now and then the scores on held-out data."""
 
-    def __init__(
-        self, trainer: Trainer, columns: tuple[str, ...], scores: Callable[[], dict[str, float]], progress: Callable[[str], None]
-    ) -> None:
-        self.trainer, self.scores, self.progress = trainer, scores, progress
-        self.log = CsvLog(trainer.run.out / LOG, ("step", "seconds", *columns), trainer.step)
+    def __init__(self, trainer: Trainer, progress: Callable[[str], None]) -> None:
+        self.trainer, self.progress = trainer, progress
+        self.log = CsvLog(trainer.run.out / LOG, ("step", "seconds", *trainer.columns), trainer.step)
         self.losses: list[dict[str, float]] = []
 
     def after_step(self, losses: dict[str, float]) -> None:
-        """Take note of a step's losses."""
+        """Record a step's losses."""
         self.losses.append(losses)
         trainer = self.trainer
         validate = trainer.step % trainer.config.validate_every == 0
@@ -31,10 +29,10 @@ class Watch:
         found = means(self.losses)
         self.losses = []
         if validate:
-            found |= self.scores()
+            found |= trainer.scores()
         self.log.row(step=trainer.step, seconds=trainer.seconds, **found)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
-        self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {told}")
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+        self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {scores}")
 
 
 def means(rows: list[dict[str, float]]) -> dict[str, float]:

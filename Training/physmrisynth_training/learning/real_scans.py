@@ -1,11 +1,10 @@
-"""Real scans, each session read, aligned and kept once, so that later passes over them are cheap."""
+"""Real scans: each session is read and aligned once and cached for later passes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from PhysMRISynthLib.imaging.intake.volumes import same_grid
 from PhysMRISynthLib.network.inference import normalised
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.whole_file import whole_file
 from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
 
 from ..simulator.anatomy import ORIENTATION
@@ -35,17 +35,17 @@ _log = logging.getLogger(__name__)
 _FORMAT = "physmrisynth-scans-1"
 _MARGIN = 8
 _HEAD_MM = 160
-"""Axial slices are taken from the uppermost 160 mm of a head, as many as the paper has; below them lies the neck."""
+"""Axial slices are taken from the uppermost 160 mm of a head, as in the paper; below lies the neck."""
 
 
 @dataclass(frozen=True)
 class CachedScans:
-    """One session as kept in a file: 1 mm (z, y, x; axes towards superior, posterior, left), cut to the head.
+    """One cached session: 1 mm (z, y, x; axes towards superior, posterior, left), cropped to the head.
 
-    The file holds the network's inputs; times ``levels`` (M) they are the raw images, but for one number per session, which leaves the
-    contrasts' ratios: it gives the first image's bright tissue the signal of the literature's brightest brain tissue, so that PD, which
-    absorbs the scanner's gain, starts near a fraction of water. Axial ``planes`` (first, end) show the head, whose middle is ``centre``.
-    ``protocols`` (M) are None where the session lacks an input. ``field_strength`` is in tesla.
+    The file holds the network's inputs; times ``levels`` (M) they are the raw images, except for one factor per session, which keeps the
+    ratios of contrasts: it gives the first image's bright tissue the signal of the literature's brightest brain tissue, so that PD, which
+    absorbs the scanner's gain, starts near a fraction of water. Axial ``planes`` (first, end) show the head; ``centre`` is its middle.
+    ``protocols`` (M) are None if the session lacks an input. ``field_strength`` is in tesla.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class CachedScans:
     field_strength: float
 
     def read(self, middle: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-        """Inputs (M, *shape) around a voxel, float32; NaN where there are no data. Beyond what is kept an image goes on as air."""
+        """Inputs (M, *shape) around a voxel, float32; NaN without data. Outside the cached box images are continued as air."""
         wanted = [np.arange(n) + m - n // 2 for m, n in zip(middle, shape, strict=True)]
         nearest = [w.clip(0, n - 1) for w, n in zip(wanted, self.shape, strict=True)]
         with safe_open(self.path, framework="np") as file:
@@ -89,46 +89,42 @@ def cached_scans(sessions: Sequence[Session], folder: Path, progress: Callable[[
 
 
 def _fingerprint(session: Session) -> str:
-    """What changes when a file or its sidecar does."""
+    """Fingerprint of a session's files and sidecars."""
     files = [f for path in session.files.values() for f in (path, sidecar_of(path)) if f is not None]
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(json.dumps([_FORMAT, stamps]).encode()).hexdigest()[:12]
 
 
 def _opened(path: Path) -> CachedScans | None:
-    """A kept session, or None where there is none that can be read."""
+    """A cached session, or None if there is no readable one."""
     try:
         with safe_open(path, framework="np") as file:
-            told = json.loads(file.metadata()["session"])
+            metadata = json.loads(file.metadata()["session"])
             shape = tuple(file.get_slice("images").get_shape()[1:])
     except (OSError, SafetensorError):
         return None
-    protocols = tuple(parse_protocol(text, "scans") if text else None for text in told["protocols"])
+    protocols = tuple(parse_protocol(text, "scans") if text else None for text in metadata["protocols"])
     return CachedScans(
-        path, told["subject"], shape, tuple(told["centre"]), tuple(told["planes"]), np.array(told["levels"], dtype=np.float32), protocols,
-        told["field_strength"],
+        path, metadata["subject"], shape, tuple(metadata["centre"]), tuple(metadata["planes"]),
+        np.array(metadata["levels"], dtype=np.float32), protocols, metadata["field_strength"],
     )  # fmt: skip
 
 
 def _kept(session: Session, path: Path) -> CachedScans | None:
-    """Read a session and keep it; None, with a warning, where it cannot be used."""
+    """Read a session and cache it; None, with a warning, if it cannot be used."""
     try:
-        images, told = _read(session)
+        images, metadata = _read(session)
     except PhysMRISynthError as error:
         _log.warning("Session %s is skipped: %s", session.name, error)
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")  # processes may read the same session at once
-    try:
-        save_file({"images": images}, temporary, metadata={"session": json.dumps(told)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:  # processes may read the same session at once
+        save_file({"images": images}, temporary, metadata={"session": json.dumps(metadata)})
     return _opened(path)
 
 
 def _read(session: Session) -> tuple[np.ndarray, dict[str, object]]:
-    """Inputs (M, z, y, x), float16, NaN where there are no data, and what else is to be kept."""
+    """Inputs (M, z, y, x), float16, NaN without data, and the metadata to cache."""
     acquisitions = [read_acquisition(role, session.files[role]) for role in ROLES if role in session.files]
     for a in acquisitions:
         for note in (*a.protocol.notes, *a.volume.notes):
@@ -151,7 +147,7 @@ def _read(session: Session) -> tuple[np.ndarray, dict[str, object]]:
 
 
 def _level(voxels: np.ndarray, inputs: np.ndarray) -> float:
-    """What the scaled ``inputs`` are multiplied by to be ``voxels``. Raises PhysMRISynthError where there is no signal."""
+    """Factor from the scaled ``inputs`` to ``voxels``. Raises PhysMRISynthError without signal."""
     top = float(inputs.max())
     if top <= 0:
         raise PhysMRISynthError("One of its images is dark where the first one shows the head. Check that they are of the same session.")
@@ -159,7 +155,7 @@ def _level(voxels: np.ndarray, inputs: np.ndarray) -> float:
 
 
 def _field_strength(acquisitions: Sequence[Acquisition]) -> float:
-    """What the sidecars state, in tesla, else 3. Raises PhysMRISynthError when they disagree or there are no tissue values for it."""
+    """Field strength (tesla) by the sidecars, else 3. Raises PhysMRISynthError when they disagree or it has no tissue values."""
     stated = {round(a.field_strength, 1) for a in acquisitions if a.field_strength is not None}
     if len(stated) > 1:
         raise PhysMRISynthError(f"Its sidecars state different field strengths ({', '.join(map(str, sorted(stated)))} T). Correct them.")
@@ -169,9 +165,9 @@ def _field_strength(acquisitions: Sequence[Acquisition]) -> float:
 
 
 def _aligned(acquisitions: Sequence[Acquisition]) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """Images (M, z, y, x) on the first one's grid at 1 mm, NaN where there are no data, cut to the head; and the head's box in them.
+    """Images (M, z, y, x) on the first one's grid at 1 mm, NaN without data, cropped to the head; and the head's box in them.
 
-    Images that share the first one's grid are taken to lie on each other; others are registered.
+    Images on the first one's grid are assumed to be aligned; others are registered.
     """
     first = acquisitions[0].volume.image
     reference = isotropic(sitk.DICOMOrient(first, ORIENTATION), 1.0)

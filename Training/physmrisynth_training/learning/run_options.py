@@ -1,4 +1,4 @@
-"""Where and how long to train."""
+"""Options of a training run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how long to train: label maps or real scans in ``data``, checkpoint and log in ``out``; until ``minutes`` or ``steps``
-    are over.
+    """Options of a training run: label maps or real scans in ``data``, checkpoint and log in ``out``; at most ``minutes`` or ``steps``.
 
-    ``scans`` are real scans to mix with the label maps. ``resume`` goes on from the checkpoint; ``start_from`` begins with the weights of
-    a file. ``devices`` are GPUs, or processes where there is none, on each of ``num_nodes`` machines. ``precision`` as lightning-fabric
-    names it. ``latents`` is the folder of latents to learn from, which several trainings can share (default: one in ``out``).
+    ``scans`` are real scans to mix with the label maps. ``resume`` continues from the checkpoint; ``start_from`` starts from the weights
+    of a file. ``devices`` are GPUs, or processes without GPUs, on each of ``num_nodes`` machines. ``precision`` as in lightning-fabric.
+    ``latents`` is the folder of training latents, which several trainings can share (default: one in ``out``).
     """
 
     data: Path
@@ -37,20 +36,20 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The file that a run can go on from."""
+        """The checkpoint file of the run."""
         return self.out / CHECKPOINT
 
     @property
     def accelerator(self) -> str:
-        """What computes: "cuda" or "cpu"."""
+        """The accelerator, "cuda" or "cpu"."""
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def since(self, began: float) -> Run:
-        """This run with the minutes that are left of it, when it ``began`` at that time of :func:`time.monotonic`."""
+        """This run with its remaining minutes, if it ``began`` at that time of :func:`time.monotonic`."""
         return self if self.minutes is None else replace(self, minutes=self.minutes - (time.monotonic() - began) / 60.0)
 
     def check(self) -> None:
-        """Raise PhysMRISynthError when there is a checkpoint and ``resume`` is not set, or none where it is, or too few devices."""
+        """Raise PhysMRISynthError if there is a checkpoint without ``resume``, ``resume`` without a checkpoint, or too few devices."""
         if self.checkpoint.exists() != self.resume:
             found = self.checkpoint.exists()
             remedy = "Give --resume to go on, or another --out." if found else "Leave --resume out to start."

@@ -1,4 +1,4 @@
-"""A loss for what is blurred: how strongly detail varies around each place, whatever its shape."""
+"""A loss against blurring: the local strength of detail, whatever its shape."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from torch import Tensor
 from torch.nn import functional
 
 _MIXED = 32
-"""Filters that look at all channels at once, beside one for each alone."""
+"""Filters over all channels at once, besides one for each channel."""
 _SIDE = 3
-"""Positions that a filter spans, and that its answers are taken together over."""
+"""Positions a side of a filter, and of the window of its local energy."""
 _LEAST = 1e-3
-"""Of an energy that is 1 in the mean, so little is none: its square root has no gradient to follow."""
+"""Lower bound of an energy with mean 1: the square root has no finite gradient at 0."""
 _LEAST_SD = 1e-3
-"""A channel that varies less says nothing."""
+"""A channel with a smaller SD is ignored."""
 
 
 def texture_error(seen: Tensor, back: Tensor, emphasis: Tensor) -> Tensor:
-    """How far the local energies of what comes ``back`` are from those of what was ``seen`` (both (B, C, z, y, x)), a mean square ().
+    """Mean squared difference () of the local energies of a reconstruction ``back`` and the original ``seen``, both (B, C, z, y, x).
 
-    An error's square is least for the mean of all that could be there, which varies less than any of it. Here both are looked at through
-    the same random filters over neighbours, of each channel and of all together, drawn anew at each call by torch's own random numbers (on
-    the CPU: the same on every device), and only how strongly each answers around a place counts: a sliced comparison of local Gram
-    matrices (Gatys et al. 2016; Heitz et al. 2021). Each channel counts alike; ``emphasis`` (1, z, y, x) says how much places do.
+    The squared error alone is minimised by the mean over all possibilities, which varies less than any of them. Here both pass the
+    same random filters over neighbours, of each channel and of all together, sampled at each call by torch's global random numbers (on
+    the CPU: the same on every device), and only the local strength of each response counts: a sliced comparison of local Gram
+    matrices (Gatys et al. 2016; Heitz et al. 2021). Channels have equal weight; ``emphasis`` (1, z, y, x) weights positions.
     """
     with torch.autocast(seen.device.type, enabled=False):
         seen, back = seen.float(), back.float()
@@ -34,12 +34,12 @@ def texture_error(seen: Tensor, back: Tensor, emphasis: Tensor) -> Tensor:
 
 
 def _filters(channels: int) -> Tensor:
-    """Random filters (channels + mixed, channels, a side of 3 each), of energy 1 in the mean: the first look at a channel each."""
+    """Random filters (channels + mixed, channels, 3, 3, 3) with mean energy 1; the first ones see a single channel each."""
     looks = torch.cat([torch.eye(channels), torch.full((_MIXED, channels), channels**-0.5)])
     return torch.randn(len(looks), channels, *[_SIDE] * 3) * looks.view(*looks.shape, 1, 1, 1) / _SIDE**1.5
 
 
 def _energy(images: Tensor, filters: Tensor) -> Tensor:
-    """How strongly each filter answers around each place: (B, filters, *S)."""
+    """Local response strength of each filter: (B, filters, *S)."""
     answers = functional.conv3d(images, filters, padding=_SIDE // 2)
     return functional.avg_pool3d(answers.square(), _SIDE, stride=1, padding=_SIDE // 2, count_include_pad=False)

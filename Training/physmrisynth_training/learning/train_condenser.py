@@ -1,4 +1,4 @@
-"""Training the condenser: latents of simulated heads in far fewer numbers."""
+"""Training the second stage (condenser): latents of simulated heads in far fewer numbers."""
 
 from __future__ import annotations
 
@@ -19,52 +19,49 @@ from PhysMRISynthLib.network.weights import Weights, check_finite, load_weights
 
 from ..simulator.anatomy import BRAIN, LESION
 from .checkpoint import load_checkpoint
-from .latent_batches import Source, Told, open_latents
+from .latent_batches import Source, open_latents
+from .latent_config import CondenserTrainingConfig
 from .latent_moments import latent_moments
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
-from .ldm_config import CondenserTrainingConfig
+from .loop import train
 from .run_options import Run
 from .texture_loss import texture_error
 
 _ELSEWHERE = 0.2
-"""How much places without brain count beside those with: most of a head's variance is the soft tissue of face and neck."""
+"""Relative weight of positions without brain: most of a head's variance is in the soft tissue of face and neck."""
 _MIDDLE, _MIDDLE_MM = 2.0, 12.0
-"""How much more brain in the middle of the piece counts, and how far from there (SD of a Gaussian): the fissure between the hemispheres,
-the third ventricle and the corpus callosum are thin, and a head in which they are broken is none."""
-_COLUMNS = (*COLUMNS, "loss_texture")
+"""Extra weight of brain near the midline, and its width (SD of a Gaussian): fissure, third ventricle and corpus callosum are thin but
+essential."""
 _SEEN = 14
-"""So many heads tell where brain is."""
+"""Number of heads that determine where brain is."""
 
 
 class CondenserTrainer(LatentTrainer[Condenser]):
-    """The condenser in training."""
+    """The second stage in training."""
 
     config: CondenserTrainingConfig
+    columns = (*COLUMNS, "loss_texture")
 
     def ready(self) -> None:
-        """With ``codes_fixed`` the codes are those of the averaged reader from now on: sampling models know them."""
+        """With ``codes_fixed``, freeze the averaged encoder, whose codes the sampling models use."""
         if not self.config.codes_fixed:
             return
         self.network.reader.load_state_dict(self.average.reader.state_dict())
         self.network.reader.requires_grad_(False)
         self.network.normal.eval()
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
+    def loss(self, model: Any, latent: Tensor, condition: Tensor) -> dict[str, Tensor]:
         seen, back = model(latent)
         loss = self.network.error(seen, back)
-        if self.config.texture_weight:
-            self.texture = texture_error(seen, back, self.network.emphasis)
-            loss = loss + self.config.texture_weight * self.texture
-        return loss
+        if not self.config.texture_weight:
+            return {"loss": loss}
+        texture = texture_error(seen, back, self.network.emphasis)
+        return {"loss": loss + self.config.texture_weight * texture, "loss_texture": texture}
 
-    def score(self, latent: Tensor, told: Tensor) -> Tensor:
-        """Without the texture."""
+    def score(self, latent: Tensor, condition: Tensor) -> Tensor:
+        """The loss without the texture term."""
         return self.average.error(*self.average(latent))
-
-    def learn(self, batch: Told) -> dict[str, float]:
-        losses = super().learn(batch)
-        return {**losses, "loss_texture": float(self.texture.detach())} if self.config.texture_weight else losses
 
 
 def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress: Callable[[str], None] = lambda line: None) -> Path | None:
@@ -83,17 +80,16 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     run = run.since(began)
     source = Source(*latents, config)
 
-    def prepare(network: Condenser) -> None:
+    def moments(network: Condenser) -> None:
         network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
 
-    trainer = CondenserTrainer(configuration, run, source, lambda: Condenser(shape), prepare, {"vae_sha256": weights.sha256})
-    trainer.run_on(progress, _COLUMNS)
+    train(CondenserTrainer(configuration, run, source, lambda: Condenser(shape), moments, {"vae_sha256": weights.sha256}), progress)
     return run.checkpoint
 
 
 def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
-    """How much each place (1, *S of what the condenser sees) counts, by how often there is brain, fluid or a lesion in heads, and how near
-    it is to their middle."""
+    """Weight of each position (1, *S of the encoder's input), by the frequency of brain, fluid or lesion there, and its distance from the
+    midline."""
     device = choose_device(run.accelerator)
     share = torch.zeros(1, *shape.seen_shape[1:])
     count = min(len(latents), _SEEN)
@@ -107,7 +103,7 @@ def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Ru
 
 
 def trained_condenser(checkpoint: Path, vae_sha256: str) -> Condenser:
-    """The averaged condenser of a checkpoint. Raises PhysMRISynthError when it is none, or not of that network's latents."""
+    """The averaged second stage of a checkpoint. Raises PhysMRISynthError when it is none, or for another network's latents."""
     return condenser_of(load_checkpoint(checkpoint), checkpoint, vae_sha256)
 
 

@@ -1,4 +1,4 @@
-"""Training the sampling model on the latents of simulated heads, or on the codes of a condenser."""
+"""Training the sampling model on the latents of simulated heads, or on codes of the second stage."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.weights import load_weights
-from PhysMRISynthLib.workflow.sampling.sample import RENEWAL
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
 from .latent_batches import Codes, Source, open_latents
+from .latent_config import LdmTrainingConfig
 from .latent_moments import latent_moments, number_moments
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import Latents
-from .ldm_config import LdmTrainingConfig
+from .loop import train
 from .novelty import Novelty
 from .run_options import Run
 from .train_condenser import trained_condenser
 
-_COLUMNS = (*COLUMNS, "novelty")
 _DRAWN, _STEPS = 8, 20
-"""Heads that are drawn now and then, and in how many steps, to see whether they are new: fewer than a user's, since nobody looks."""
+"""Number of heads sampled now and then to measure novelty, and of their steps, fewer than for users."""
 
 
 class LdmTrainer(LatentTrainer[LatentDiffusion]):
-    """The sampling model in training. Where it learns codes, which are few, it tells how new what it draws is."""
+    """The sampling model in training. On codes, which are few, it also reports the novelty of its samples."""
 
     config: LdmTrainingConfig
+    columns = (*COLUMNS, "novelty")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         learned, held_out = self.source.learned, self.source.held_out
         self.novelty = Novelty(learned, held_out) if isinstance(learned, Codes) and isinstance(held_out, Codes) else None
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> Tensor:
-        return model(latent, told, self.config.scales)
+    def loss(self, model: Any, latent: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        return {"loss": model(latent, condition, self.config.scales)}
 
-    def score(self, latent: Tensor, told: Tensor) -> Tensor:
-        """Without the ``scales`` of its training."""
-        return self.average(latent, told)
+    def score(self, latent: Tensor, condition: Tensor) -> Tensor:
+        """The loss without the ``scales`` of training."""
+        return self.average(latent, condition)
 
     def scores(self) -> dict[str, float]:
         """Also the :class:`Novelty` of a few heads, always of the same seeds."""
@@ -56,7 +57,7 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
         if self.novelty is None:
             return found
         with self.fabric.autocast():
-            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=RENEWAL) for seed in range(_DRAWN)])
+            drawn = torch.cat([self.average.sample(_STEPS, seed, renewal=SampleOrder.renewal) for seed in range(_DRAWN)])
         return {**found, "novelty": self.novelty.of(drawn)}
 
 
@@ -67,9 +68,9 @@ def train_ldm(
     progress: Callable[[str], None] = lambda line: None,
     condenser: Path | None = None,
 ) -> Path | None:
-    """Train a configuration on latents of the network in the file ``vae``, or on what the ``condenser`` of that checkpoint makes of them;
-    returns the checkpoint, or None when ``run.minutes`` were over before all latents were computed (the next run goes on with them).
-    ``progress`` is told a line now and then.
+    """Train a configuration on latents of the network in the file ``vae``, or on their codes by the ``condenser`` of that checkpoint;
+    returns the checkpoint, or None when ``run.minutes`` were over before all latents were computed (the next run continues).
+    ``progress`` gets a line now and then.
 
     Raises PhysMRISynthError when checkpoint and ``run.resume`` contradict each other, or the configuration, the networks or the data are
     not usable.
@@ -94,10 +95,10 @@ def train_ldm(
     run = run.since(began)
     source = Source(learned, held_out, config, shape.condition, config.untold)
 
-    def prepare(model: LatentDiffusion) -> None:
+    def moments(model: LatentDiffusion) -> None:
         model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition))
 
-    LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), prepare, of).run_on(progress, _COLUMNS)
+    train(LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), moments, of), progress)
     return run.checkpoint
 
 
@@ -112,7 +113,7 @@ def _check_codes(network: Condenser, shape: DiffusionConfig) -> None:
 
 
 def _condensed(latents: tuple[Latents, Latents], network: Condenser, run: Run) -> tuple[Codes, Codes]:
-    """Their codes, in full precision: a run that goes on elsewhere learns the same."""
+    """Their codes, in full precision, so that a run resumed elsewhere learns the same."""
     device = choose_device(run.accelerator)
     network = network.to(device)
 

@@ -1,37 +1,32 @@
-"""How to train, as data."""
+"""Training configuration of the variational autoencoder."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig, check_known
 
-_AT_LEAST_ONE = ("batch", "workers", "log_every", "validate_every", "discriminator_channels", "discriminator_layers")
+from .training_config import TrainingConfig, require
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How to train: see the shipped configurations.
+class VaeTrainingConfig(TrainingConfig):
+    """Training configuration of the autoencoder.
 
-    ``crops`` are shapes in voxels of 1 mm that steps draw from: (z, y, x) of a 3D network, (y, x) of axial slices for a 2D one.
+    Steps sample from ``crops``, shapes in voxels of 1 mm: (z, y, x) of a 3D network, (y, x) of axial slices for a 2D one.
     ``kl_weight`` multiplies the divergence's mean over the latent's numbers. ``values_weight`` is for label maps; the weights from
-    ``signal_weight`` to ``tissue_prior`` are for images (0: that part is left out, except the signal's). ``gain_regression``: a CNN
-    tells the gain of every image, which is 1 otherwise. ``published_equations``: images are rendered by the paper's own equations, of
-    a like brightness for all contrasts, as scanners' images are at that gain. ``modality_dropout``: a random subset of a session's
-    inputs is shown. ``scan_share`` of the steps come from real scans where there are label maps too. ``epochs`` passes over the real
-    scans are a whole training (0: it goes on until told to stop). ``workers`` processes make batches.
+    ``signal_weight`` to ``tissue_prior`` are for images (0: that term is omitted, except the signal's). ``gain_regression``: a CNN
+    predicts the gain of every image, which is 1 otherwise. ``published_equations``: images are rendered by the paper's own equations, with
+    similar brightness for all contrasts, as scanners' images have at that gain. ``modality_dropout``: use a random subset of a session's
+    inputs. ``scan_share`` of the steps use real scans if there are label maps too; ``epochs`` count passes over the
+    real scans.
     """
 
-    crops: tuple[tuple[int, ...], ...]
-    batch: int = 1
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.99)
-    warm_up_steps: int = 100
-    weight_decay: float = 0.01
+    at_least_one: ClassVar[tuple[str, ...]] = (*TrainingConfig.at_least_one, "workers", "discriminator_channels", "discriminator_layers")
+
+    crops: tuple[tuple[int, ...], ...] = ()
     kl_weight: float = 1e-4
     values_weight: float = 0.05
     signal_weight: float = 10.0
@@ -45,23 +40,15 @@ class TrainingConfig:
     discriminator_channels: int = 64
     discriminator_layers: int = 3
     scan_share: float = 0.25
-    epochs: int = 0
-    gradient_clip: float = 1.0
-    average_decay: float = 0.999
-    seed: int = 0
-    workers: int = 1
-    log_every: int = 25
-    validate_every: int = 250
-    checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        check_fields(self, _AT_LEAST_ONE)
-        _require(0 <= self.scan_share <= 1, "scan_share", "a number from 0 to 1", self.scan_share)
+        super().__post_init__()
+        require(self.scan_share <= 1, "scan_share", "a number from 0 to 1", self.scan_share)
         whole = all(crop and all(isinstance(side, int) and side > 0 for side in crop) for crop in self.crops)
-        _require(bool(self.crops) and whole, "crops", "a list of shapes in voxels", self.crops)
+        require(bool(self.crops) and whole, "crops", "a list of shapes in voxels", self.crops)
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any]) -> TrainingConfig:
+    def from_mapping(cls, values: dict[str, Any]) -> Self:
         """Read from JSON's types. Raises PhysMRISynthError that names an unknown, missing or impossible field."""
         check_known(cls, values, "a training")
         if not values.get("crops"):
@@ -75,7 +62,7 @@ class TrainingConfig:
             raise PhysMRISynthError("A training's 'crops' must be a list of shapes, for example [[48, 48, 48]].") from None
 
     def check(self, shape: NetworkConfig) -> None:
-        """Raise PhysMRISynthError where this training does not fit the network."""
+        """Raise PhysMRISynthError if this training does not fit the network."""
         if shape.head == "classes" and (self.gain_regression or self.perceptual_weight or self.adversarial_weight or self.tissue_prior):
             raise PhysMRISynthError(
                 "gain_regression, perceptual_weight, adversarial_weight and tissue_prior are for the head 'exp'. Leave them out."
@@ -86,29 +73,3 @@ class TrainingConfig:
                     f"The crop {list(crop)} does not fit the network: it needs {shape.spatial_dims} sides that are "
                     f"multiples of {shape.multiple}."
                 )
-
-
-def check_fields(config: Any, at_least_one: Sequence[str]) -> None:
-    """Raise PhysMRISynthError where a field of a training's ``config`` is not of its default's type, is negative, or, if it is one of
-    ``at_least_one``, is 0; and where its ``betas`` are none."""
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if isinstance(f.default, bool):
-            _require(isinstance(value, bool), f.name, "true or false", value)
-        elif isinstance(f.default, int):
-            least = int(f.name in at_least_one)
-            _require(_is_number(value) and isinstance(value, int) and value >= least, f.name, f"a whole number from {least} on", value)
-        elif isinstance(f.default, float):
-            _require(_is_number(value) and value >= 0, f.name, "a number of at least 0", value)
-    betas = config.betas
-    pair = isinstance(betas, tuple) and len(betas) == 2 and all(_is_number(beta) and 0 <= beta < 1 for beta in betas)
-    _require(pair, "betas", "two numbers from 0 to below 1", betas)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _require(holds: bool, name: str, wanted: str, value: object) -> None:
-    if not holds:
-        raise PhysMRISynthError(f"A training's '{name}' must be {wanted}, not {value!r}.")

@@ -1,4 +1,4 @@
-"""What is trained together: the network and, where gains are regressed, the CNN that does it."""
+"""The jointly trained modules: the network and, with gain regression, its CNN."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from PhysMRISynthLib.network.vae import Posterior, TissuePrediction, TissueVAE
 _WIDTHS = (1, 16, 32, 64)
 
 Found = tuple[Posterior, TissuePrediction | Tensor, Tensor | None]
-"""The latent's distribution, what is expected of the tissue, and the log gain of each image (B, M)."""
+"""The latent's distribution, the decoder's prediction, and the log gain of each image (B, M)."""
 
 
 class GainNetwork(nn.Module):
-    """Log gain (B, M) of unscaled images (B, M, *S), each seen by itself; 0 before it is trained.
+    """Log gain (B, M) of unscaled images (B, M, *S), each by itself; 0 before training.
 
     Strided convolutions and a mean over the image. The paper regresses "the scanner gain G using a convolutional neural network"
-    and says no more of it: the shape is an assumption.
+    without further details: the shape is an assumption.
     """
 
     def __init__(self, dims: int) -> None:

@@ -1,1 +1,1 @@
-"""From checkpoints and label maps to what the package carries: weights, atlas, calibration, cards."""
+"""From checkpoints and label maps to the package's resources: weights, atlas, calibration, cards."""

@@ -1,7 +1,7 @@
-"""Build the tissue atlas: how probable each tissue is at each place of a head in MNI space.
+"""Build the tissue atlas: probability of each tissue at each position in MNI space.
 
 Run as ``python -m physmrisynth_training.shipping.build_atlas --heads DIR --template-wm F --template-gm F --out resources/atlas.nii.gz``
-with label maps ``head_01.nii.gz`` … ``head_15.nii.gz``. Each head's brain is brought to the template by an affine transform;
+with label maps ``head_01.nii.gz`` … ``head_15.nii.gz``. Each head's brain is aligned with the template by an affine transform;
 the tissues of all heads and of their mirror images are averaged at 4 mm.
 """
 
@@ -70,7 +70,7 @@ def head_probabilities(labels: sitk.Image, to_head: sitk.Transform) -> np.ndarra
 
 
 def below_the_cut(labels: sitk.Image, to_head: sitk.Transform) -> np.ndarray:
-    """True where the atlas's grid lies outside the head's image, so that a cut neck does not count as air."""
+    """True where the atlas's grid is outside the head's image, so that a cut neck does not count as air."""
     inside = sitk.Image(labels.GetSize(), sitk.sitkUInt8) + 1
     inside.CopyInformation(labels)
     return sitk.GetArrayFromImage(sitk.Resample(inside, atlas_grid(), to_head, sitk.sitkNearestNeighbor, 0)) == 0

@@ -1,12 +1,11 @@
-"""Build the reference of the midline: how often people's hemispheres are joined at each place between them.
+"""Build the midline reference: frequency of joined hemispheres at each position of the midline in label maps of people.
 
 Run as ``python -m physmrisynth_training.shipping.build_midline --data DIR --out resources/midline.nii.gz``, where DIR holds head_labels;
-the training heads are brought to the atlas as any head is (``imaging/head/atlas.py``).
+the training heads are aligned with the atlas like any head (``imaging/head/atlas.py``).
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from PhysMRISynthLib.imaging.head.midline import about_middle, joined
 from ..learning.train_vae import TRAINING_HEADS
 from ..simulator.anatomy import LabelledHead, find_label_maps, read_labelled_head
 from .build_atlas import ORIGIN_LPS, SIZE, SPACING_MM
+from .command_line import write_reference
 
 
 def midline_grid() -> sitk.Image:
@@ -31,8 +31,8 @@ def midline_grid() -> sitk.Image:
 
 
 def build_midline(heads: Sequence[LabelledHead], grid: sitk.Image) -> sitk.Image:
-    """How often, of 255, the hemispheres of ``heads`` are joined at each voxel of the midline's ``grid``. Raises RegistrationError when one
-    is not found in the atlas."""
+    """Frequency (0 to 255) of joined hemispheres of ``heads`` at each voxel of the midline's ``grid``. Raises RegistrationError when one
+    cannot be aligned with the atlas."""
     total = np.zeros(grid.GetSize()[:0:-1])
     for head in tqdm(heads, desc="heads", unit="head"):
         tissue = sitk.GetImageFromArray(head.tissue)
@@ -44,12 +44,12 @@ def build_midline(heads: Sequence[LabelledHead], grid: sitk.Image) -> sitk.Image
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds head_labels")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    heads = [read_labelled_head(path) for path in find_label_maps(options.data / "head_labels", TRAINING_HEADS)]
-    sitk.WriteImage(build_midline(heads, midline_grid()), str(options.out), useCompression=True, compressionLevel=9)
+    write_reference(lambda data: build_midline(training_heads(data), midline_grid()), "head_labels", __doc__, arguments)
+
+
+def training_heads(data: Path) -> list[LabelledHead]:
+    """The heads of the trainings in a folder that holds head_labels."""
+    return [read_labelled_head(path) for path in find_label_maps(data / "head_labels", TRAINING_HEADS)]
 
 
 if __name__ == "__main__":

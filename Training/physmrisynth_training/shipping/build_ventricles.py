@@ -1,13 +1,12 @@
-"""Build the reference of the ventricles: which share of the fluid at each place of the atlas is in a ventricle.
+"""Build the ventricle reference: ventricular share of the fluid at each position of the atlas.
 
 Run as ``python -m physmrisynth_training.shipping.build_ventricles --data DIR --out resources/ventricles.nii.gz``, where DIR holds
 head_labels and
-people; training heads and training people are brought to the atlas by their brains, as any head is when its ventricles are sought.
+people; training heads and training people are aligned with the atlas by their brains, as for any head.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,11 +21,12 @@ from ..learning.train_vae import TRAINING_HEADS
 from ..simulator.anatomy import find_label_maps
 from ..simulator.labels import VENTRICLES, tissue_index
 from .build_atlas import ORIGIN_LPS, SIZE, SPACING_MM
+from .command_line import write_reference
 
 PEOPLE = (1, 2, 4, 5, 8, 11, 13, 16, 20, 22, 26, 28, 32, 35, 38, 43, 44, 50)
-"""Training people whose label maps are used beside those of the training heads."""
+"""Training people whose label maps are used besides those of the training heads."""
 _FACTOR, _SPACING_MM = 2, 2.0
-"""Label maps of 1 mm are used in voxels of 2 mm, which hold several labels as those of a scan do."""
+"""Label maps of 1 mm are used in voxels of 2 mm, which hold several labels as in a scan."""
 _SMOOTH_MM, _LEAST = 2.0, 1e-5
 _NAMES = [tissue.name for tissue in tissue_table()]
 _BRAIN = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
@@ -47,8 +47,8 @@ def training_files(data: Path) -> list[Path]:
 
 
 def build_ventricles(files: Sequence[Path], grid: sitk.Image) -> sitk.Image:
-    """The share, of 255, of fluid that is ventricular at each voxel of ``grid``, the same on both sides. Raises RegistrationError when the
-    brain of a label map is not found in the atlas."""
+    """Ventricular share (0 to 255) of the fluid at each voxel of ``grid``, left-right symmetric. Raises RegistrationError when the
+    brain of a label map cannot be aligned with the atlas."""
     inside, fluid = (np.zeros(grid.GetSize()[::-1]) for _ in range(2))
     for file in tqdm(files, desc="label maps", unit="map"):
         for total, amount in zip((inside, fluid), _amounts(file, grid), strict=True):
@@ -59,7 +59,7 @@ def build_ventricles(files: Sequence[Path], grid: sitk.Image) -> sitk.Image:
 
 
 def _amounts(file: Path, grid: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each voxel of ``grid`` is ventricle, and how much is fluid, in a label map."""
+    """Fractions of ventricle and of fluid in each voxel of ``grid``, from a label map."""
     labels = sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")
     numbers = np.round(sitk.GetArrayFromImage(labels)).astype(np.int32)
     rows = tissue_index(numbers)
@@ -87,12 +87,7 @@ def _on(grid: sitk.Image, voxels: np.ndarray) -> sitk.Image:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds head_labels and people")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    found = build_ventricles(training_files(options.data), ventricle_grid())
-    sitk.WriteImage(found, str(options.out), useCompression=True, compressionLevel=9)
+    write_reference(lambda data: build_ventricles(training_files(data), ventricle_grid()), "head_labels and people", __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Measure by how much the standard deviations of estimates are off, on simulated heads of known maps, and write the factors.
+"""Calibrate the standard deviations of estimates on simulated heads with known maps, and write the factors.
 
 Run as ``python -m physmrisynth_training.shipping.calibrate --data DIR --out resources/calibration.json [--heads N …] [--draws N] [--prior
-P] [--counts N …] [--acquisitions A …]``. Every second voxel of each head, drawn anew, is scanned by each of the test acquisitions and
-estimated from the subsets of its inputs that have one of the ``counts``. Factors that hold already, and those of other counts, come out as
-they were.
-Heads 16 and 17 are left out: they are for the final test alone.
+P] [--counts N …] [--acquisitions A …]``. Every second voxel of each head, with new random values, is scanned by each of the test
+acquisitions and estimated from the subsets of its inputs with one of the ``counts``. Correct
+factors, and those of other counts, do not change.
+Heads 16 and 17 are left out: they are for the final test only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PhysMRISynthLib.imaging.head.known_head import KnownHead, standard_scores
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.estimation.calibration import measurements, sd_factors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 
 from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.acquisitions import ACQUISITIONS, STANDARD, inputs_of
@@ -35,27 +36,27 @@ ONE_SD = 68.27
 _HEADS = (*TRAINING_HEADS, *SELECTION_HEADS)
 _EVERY = 2
 _VOXELS = 20_000
-"""Voxels taken of each run, so that large heads do not count for more."""
+"""Voxels per run, so that large heads do not have more weight."""
 _SEED = 4242
 
 
 def scores_of(
     head: KnownHead, rng: np.random.Generator, prior: str, counts: Sequence[int] = COUNTS, acquisition: str = STANDARD
 ) -> dict[tuple[str, ...], np.ndarray]:
-    """How many SDs the truth is away (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs of one of these ``counts``."""
+    """Errors in SDs (3, voxels; PD, T1, T2) in brain tissue, for each subset of inputs with one of these ``counts``."""
     inputs = {given.name: given for given in inputs_of(head, rng, acquisition=acquisition)}
     scores = {}
     for subset in (subset for subset in SUBSETS if len(subset) in counts):
-        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], prior=prior).maps, head)
+        found = standard_scores(estimate_tissue_maps([inputs[name] for name in subset], EstimateOrder(prior=prior)).maps, head)
         scores[subset] = found[:, rng.integers(0, found.shape[1], _VOXELS)]
     return scores
 
 
 def factors_from(runs: Sequence[Mapping[tuple[str, ...], np.ndarray]]) -> dict[int, np.ndarray]:
-    """New factors (3,) for each number of inputs that the runs have: the present ones times the score that 68.27 % of all voxels keep.
+    """New factors (3,) for each number of inputs in the runs: the current ones times the score not exceeded by 68.27 % of all voxels.
 
-    A head's voxels share the errors of its gains, so that the heads' own scores scatter: as far as their mean cannot be told
-    from 1, the factor stays (the logarithm is shrunk as James & Stein do, by the ratio of its squared standard error to its square).
+    A head's voxels share the errors of its gains, so scores vary between heads: if their mean does not differ clearly
+    from 1, the factor stays (James-Stein shrinkage of the logarithm by the ratio of its squared standard error to its square).
     """
     factors = {}
     for count in sorted({len(subset) for subset in runs[0]}):
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--prior", choices=("network", "literature"), default="literature")
     parser.add_argument("--counts", type=int, nargs="+", choices=COUNTS, default=list(COUNTS), help="numbers of inputs to measure")
-    parser.add_argument("--acquisitions", nargs="+", choices=tuple(ACQUISITIONS), default=[STANDARD], help="how heads are scanned")
+    parser.add_argument("--acquisitions", nargs="+", choices=tuple(ACQUISITIONS), default=[STANDARD], help="test acquisitions")
     options = parser.parse_args()
     runs = []
     for path in tqdm(find_label_maps(options.data / "head_labels", options.heads), desc="heads", unit="head"):
@@ -88,7 +89,7 @@ def main() -> None:
     made_from = {"heads": options.heads, "draws": options.draws, "prior": options.prior, "acquisitions": options.acquisitions}
     factors = {count: sd_factors(count) for count in COUNTS} | factors_from(runs)
     described = {
-        "about": "What the fit's standard deviations of PD, T1 and T2 are multiplied by, by number of inputs: "
+        "about": "Factors on the fit's standard deviations of PD, T1 and T2, by number of inputs, from "
         "shipping/calibrate.py of the training package.",
         "made_from": measurements() | {str(count): made_from for count in options.counts},
         "factors": {str(count): dict(zip(PROPERTIES, np.round(f, 3).tolist(), strict=True)) for count, f in factors.items()},

@@ -1,4 +1,4 @@
-"""The model card of shipped weights, in Markdown, from what their file and an evaluation say."""
+"""The model card of shipped weights, in Markdown, from their file and an evaluation."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _SOURCES = {
     "ms_lesion_masks": "lesion masks of patients with multiple sclerosis: open_ms_data (github.com/muschellij2/open_ms_data, CC-BY; "
     "Lesjak et al., Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7)",
 }
-_USE = """Research only. The network tells where in a head which tissue is to be expected, as a prior for maps of proton density, T1 and T2
-that are then fitted to the images by their signal equations. Inputs: any of T1w, T2w and FLAIR of an adult's head, with or without skull,
-with known protocols, at 1.5 or 3 T."""
+_USE = """Research only. The network predicts tissue probabilities in a head, as a prior for maps of proton density, T1 and T2
+that are then fitted to the images by their signal equations. Inputs: any subset of T1w, T2w and FLAIR of an adult head, with or without
+skull, with known protocols, at 1.5 or 3 T."""
 _LIMITS = (
-    "Not for diagnosis, and no medical device.",
-    "Trained on simulated images of adults' heads alone. It has never seen a real image, a child, a tumour, an operated head, a "
-    "haemorrhage or a contrast agent; of diseases it knows white-matter lesions.",
-    "It does not know which way is up: heads that lie upside down are told by the atlas, not by the network.",
-    "Estimates report how far their inputs are from the training (`applicability` in report.json, 1 at the limit). A score under 1 is no "
-    "proof that the maps are right.",
+    "Not for diagnosis; not a medical device.",
+    "Trained only on simulated images of adult heads. It has never seen a real image, a child, a tumour, an operated head, a "
+    "haemorrhage or a contrast agent; the only disease in training is white-matter lesions.",
+    "It does not recognise orientation: heads upside down are detected by the atlas, not by the network.",
+    "Estimates report the distance of their inputs from the training data (`applicability` in report.json, 1 at the limit). A score "
+    "below 1 does not prove that the maps are right.",
 )
 _SAMPLER = "sampler_sha256"
-_NO_METRICS = "No metrics were given. `physmrisynth evaluate` measures these weights; `ship --metrics results.json` puts its tables here."
+_NO_METRICS = "No metrics were given. `physmrisynth evaluate` measures these weights; `ship_vae --metrics FILE` adds its tables here."
 
 
 def read_metrics(path: Path, of: Mapping[str, str]) -> dict[str, str]:
     """Markdown by suite from an evaluation's results.json: {suite: …}, or that under "suites".
 
-    A suite tells its text under "markdown", or its "tables" (title, columns, rows) with "notes". Raises PhysMRISynthError when the file
-    cannot be read or holds neither, when no suite is about such weights, or when one states in its settings that it measured others than
-    ``of`` names: SHA-256 by "network_sha256", or by "sampler_sha256" and "expander_sha256".
+    A suite has its text under "markdown", or its "tables" (title, columns, rows) with "notes". Raises PhysMRISynthError when the file
+    cannot be read or holds neither, when no suite measured this kind of weights, or when a suite's settings name other weights than
+    ``of``: SHA-256 by "network_sha256", or by "sampler_sha256" and "expander_sha256".
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -74,11 +74,18 @@ def metrics_section(metrics: Mapping[str, str]) -> str:
     return "\n\n".join(f"### {suite}\n\n{text}" for suite, text in sorted(metrics.items()))
 
 
-def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
-    """The card of ``weights`` whose file takes ``size`` bytes; ``metrics`` is Markdown by suite."""
+def rounding_section(manifest: Path, kind: str) -> list[str]:
+    """Paragraphs on the effect of rounding for storage, if the manifest has them for this kind of weights."""
+    entry = json.loads(manifest.read_text(encoding="utf-8")).get(kind, {}) if manifest.exists() else {}
+    return ["## Rounding for storage", entry["rounding"]] if "rounding" in entry else []
+
+
+def model_card(weights: Weights, size: int, metrics: Mapping[str, str], rounding: Sequence[str] = ()) -> str:
+    """The card of ``weights`` in a file of ``size`` bytes; ``metrics`` is Markdown by suite, ``rounding`` that of
+    :func:`rounding_section`."""
     card = weights.card
     parts = [
-        "# Model card: what tissue to expect where",
+        "# Model card: prior over tissue classes",
         markdown_table(("", ""), _facts(weights, size)),
         "## Intended use",
         _USE,
@@ -86,10 +93,11 @@ def model_card(weights: Weights, size: int, metrics: Mapping[str, str]) -> str:
         "\n".join(f"- {limit}" for limit in _LIMITS),
         "## Training data",
         "\n".join(f"- {_SOURCES[name]}: {count} used" for name, count in card["data"].items() if count),
-        f"Heads {_numbers(card['training_heads'])} were learned from, {_numbers(card['selection_heads'])} served choices. All images are "
-        "simulated from them: random tissue values around the literature's, protocols, fields, noise and resolution.",
-        "## Familiar heads",
+        f"Heads {_numbers(card['training_heads'])} were used for training, {_numbers(card['selection_heads'])} for model selection. All "
+        "images are simulated from them, with random tissue values around the literature, protocols, fields, noise and resolution.",
+        "## Out-of-distribution score",
         _familiarity(weights),
+        *rounding,
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",
@@ -117,11 +125,11 @@ def _numbers(heads: Sequence[int]) -> str:
 
 def _familiarity(weights: Weights) -> str:
     if weights.familiarity is None:
-        return "These weights do not tell which heads they know."
+        return "These weights have no statistics of their training heads."
     counts = weights.card["simulated_heads"]
     rows = [(name.replace("_", " of "), len(p.mean), f"{p.limit:.2f}") for name, p in weights.familiarity.items()]
     return (
-        f"Distances are told from {counts['training']} simulated scans of training heads; their limits, the 99.5th percentile, from each "
-        f"of them judged by the others and from {counts['held_out']} of held-out anatomy.\n\n"
-        + markdown_table(("population", "numbers", "limit"), rows)
+        f"Distances refer to {counts['training']} simulated scans of training heads; their limits, the 99.5th percentile, are from "
+        f"leave-one-out distances of these and from {counts['held_out']} scans of held-out anatomy.\n\n"
+        + markdown_table(("population", "features", "limit"), rows)
     )

@@ -1,4 +1,4 @@
-"""A picture of sampled heads in three planes and three contrasts: they should look like scans, with a dark background.
+"""A picture of synthetic heads in three planes and three contrasts: they should look like scans, with a dark background.
 
 Run as ``python -m physmrisynth_training.shipping.sample_gallery --out FILE.png [--count N] [--seed S] [--steps K] [--maps DIR]``.
 """
@@ -15,14 +15,15 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.masks import bounding_box
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.workflow.rendering.render import render
-from PhysMRISynthLib.workflow.sampling.sample import STEPS, Order, installed_sampler, sampled_heads
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import installed_sampler, sampled_heads
 
 from ..evaluation.drawing import Picture, draw_pictures
 from ..simulator.standard_acquisition import PROTOCOLS
 
 _BRIGHT, _MARGIN = 99.0, 1.1
 _FAT_T1_MS = 600.0
-"""Below this it is fat: brighter in a T1w image than what is looked at."""
+"""Shorter T1 is fat, which would outshine the brain in a T1w image."""
 _PLANES = ("axial", "coronal", "sagittal")
 _OFF_MIDLINE = 6
 
@@ -38,7 +39,7 @@ def head_pictures(name: str, maps: TissueMaps) -> list[Picture]:
 
 
 def plane(image: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:
-    """The plane through the middle of a head (z, y, x), cut to it: front up, or top up."""
+    """The central plane of a head (z, y, x), cropped to it: front up, or top up."""
     box = bounding_box(mask)
     assert box is not None
     piece = image[box]
@@ -49,20 +50,20 @@ def plane(image: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:
 
 def sampled(count: int, seed: int, steps: int, sampler: Path | None, vae: Path | None) -> Iterable[tuple[str, TissueMaps]]:
     """Heads by the name of their seed. Raises WeightsError when there is no sampling model."""
-    for number, head in enumerate(sampled_heads(installed_sampler(sampler, vae), Order(seed, steps), count)):
+    for number, head in enumerate(sampled_heads(installed_sampler(sampler, vae), SampleOrder(seed, steps, count=count))):
         yield f"seed {seed + number}", head.maps
 
 
 def main() -> int:
-    """Command line of this module. Returns 0, or 2 after what is wrong was said."""
+    """Command line of this module. Returns 0, or 2 after an error message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--maps", type=Path, help="a folder of 'physmrisynth sample' to show instead of drawing anew")
+    parser.add_argument("--steps", type=int, default=SampleOrder.steps)
+    parser.add_argument("--maps", type=Path, help="show a folder of 'physmrisynth sample' instead of sampling")
     parser.add_argument("--sampler", type=Path, help="a .safetensors file in place of the installed sampling model")
-    parser.add_argument("--vae", type=Path, help="and of the network that decodes what it draws")
+    parser.add_argument("--vae", type=Path, help="a .safetensors file in place of the network that decodes its latents")
     options = parser.parse_args()
     try:
         if options.maps is not None:

@@ -1,8 +1,8 @@
-"""The model card of a shipped sampling model, in Markdown, from what its files and an evaluation say."""
+"""The model card of a shipped sampling model, in Markdown, from its files and an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PhysMRISynthLib.network.diffusion_weights import STEP, SamplerWeights
@@ -10,48 +10,51 @@ from PhysMRISynthLib.network.diffusion_weights import STEP, SamplerWeights
 from ..evaluation.results import markdown_table
 from .model_card import configuration_section, metrics_section
 
-_USE = """Research and teaching only. A seed becomes {what} that does not exist: which tissue is where, with proton density, T1 and T2 drawn
-around the literature's values, from which the signal equations make images of any protocol. Told at will: {told}. For trying protocols and
-software, and for teaching contrast."""
+_USE = """Research and teaching only. A seed gives {what}: tissue probabilities, and PD, T1 and T2 sampled around literature values, from
+which the signal equations render images of any protocol. Optional conditions: {conditions}. For trying protocols and software, and for
+teaching contrast."""
 _LIMITS = (
-    "Not for diagnosis, and no medical device. What is drawn is nobody's, and no statement about anybody.",
-    "Its anatomy was learned from {label_maps} label maps of adults, whose halves were exchanged and which were deformed at random: what "
-    "differs between people beyond that it does not know. Drawn heads are no substitute for a population, neither in a statistic nor as "
-    "the only training data of another model.",
-    "A head is drawn again until its fissure, corpus callosum and third ventricle lie within limits that label maps of people set. That "
-    "selects: which heads are drawn is not quite what the model has learned. What is not measured can still be wrong.",
-    "Look at a head before you use it: in some, ventricles or deep grey nuclei are unequal, patches of fluid lie within cortex, or skull "
-    "and skin are dented or interrupted.",
+    "Not for diagnosis; not a medical device. A sampled head is not a person, and says nothing about any person.",
+    "It was trained on {label_maps} label maps of adults, with hemisphere mixing and random deformations, and does not model "
+    "anatomical variation beyond that. Synthetic heads do not replace a population, neither in statistics nor as the only training "
+    "data of another model.",
+    "A head is resampled until its fissure, corpus callosum and third ventricle lie within the limits of real label maps. Because of "
+    "this selection, the distribution of heads differs slightly from the model's. Unmeasured anatomy can still be wrong.",
+    "Look at a head before you use it: some have unequal ventricles or deep grey nuclei, patches of fluid within cortex, or a dented "
+    "or interrupted skull and skin.",
     "Folds are smoother than in real brains; small structures (optic nerves, vessels, single nuclei), face and neck are rough.",
-    "A drawn head may resemble one of the label maps, which are public; the metrics tell how much.",
-    "Lesions are those of multiple sclerosis alone, and few.",
+    "A synthetic head may resemble one of the label maps, which are public; the metrics show how much.",
+    "Lesions are those of multiple sclerosis only, and few.",
 )
 _DATA = (
-    "{heads} simulated heads of the {label_maps} label maps that the network before it was trained on (see its own card), as that "
-    "network's latents. Each is two people's: one half of the head is another's, mirrored or not, deformed onto it."
+    "{heads} simulated heads from the {label_maps} label maps that also trained the first network (see its own card), as latents of "
+    "that network. Each combines two people: one hemisphere is taken from another head, mirrored or not, and deformed to match "
+    "(hemisphere mixing)."
 )
 _NO_METRICS = (
-    "No metrics were given. `physmrisynth evaluate --suite samples` measures these weights; `ship_sampler --metrics results.json` puts its "
+    "No metrics were given. `physmrisynth evaluate --suite samples` measures these weights; `ship_sampler --metrics results.json` adds its "
     "tables here."
 )
 
 
-def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Mapping[str, str]) -> str:
-    """The card of a sampling model, whose files take so many bytes (``sizes`` by name); ``metrics`` is Markdown by suite."""
+def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Mapping[str, str], rounding: Sequence[str] = ()) -> str:
+    """The card of a sampling model; ``sizes`` are the bytes of its files by name; ``metrics`` is Markdown by suite, ``rounding``
+    that of :func:`~.model_card.rounding_section`."""
     card, config = weights.card, weights.config
-    told = ", ".join(name.replace("_", " ") for name in config.condition) or "nothing"
+    conditions = ", ".join(name.replace("_", " ") for name in config.condition) or "nothing"
     parts = [
-        "# Model card: heads that do not exist",
+        "# Model card: synthetic heads",
         markdown_table(("", ""), [*_facts("sampling model", weights.sha256, card, weights.model), *_expander_facts(weights)]),
         "Files: "
         + ", ".join(f"`{name}` ({size / 1e6:.1f} MB)" for name, size in sizes.items())
         + f"; stored with a relative error of {100 * STEP / 12**0.5:.1f} %.",
         "## Intended use",
-        _USE.format(what="a head" if config.spatial_dims == 3 else "an axial slice of a head", told=told),
+        _USE.format(what="a head" if config.spatial_dims == 3 else "an axial slice of a head", conditions=conditions),
         "## Limits",
         "\n".join(f"- {limit.format(label_maps=card['label_maps'])}" for limit in _LIMITS),
         "## Training data",
         " ".join((_DATA.format(**card), *filter(None, [card.get("history")]))),
+        *rounding,
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
         "## Configuration",
@@ -71,5 +74,5 @@ def _facts(name: str, sha256: str, card: Mapping[str, Any], network: Any) -> lis
 
 def _expander_facts(weights: SamplerWeights) -> list[tuple[str, Any]]:
     expander = weights.expander
-    found = [] if expander is None else _facts("expander", expander.sha256, expander.card, expander.network)
+    found = [] if expander is None else _facts("second-stage decoder", expander.sha256, expander.card, expander.network)
     return [*found, ("decoder: SHA-256", f"`{weights.vae_sha256}`"), ("licence", "as the package: Apache-2.0")]

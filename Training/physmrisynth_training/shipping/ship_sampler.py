@@ -1,10 +1,10 @@
-"""From trainings' checkpoints to the sampling model that users get: files and manifest.
+"""From training checkpoints to the released sampling model: files and manifest.
 
     python -m physmrisynth_training.shipping.ship_sampler --checkpoint FILE --condenser FILE --out resources
     python -m physmrisynth_training.shipping.ship_sampler --metrics results.json --out resources
 
-The first writes the averaged weights into the folder that holds those of the network itself, with their model card; other entries of its
-manifest stay. The condenser's checkpoint is needed where the sampling model draws codes. The second puts an evaluation's tables into the
+The first writes the averaged weights into the folder with those of the network itself, with their model card; other entries of its
+manifest stay. The second stage's checkpoint is needed if the sampling model samples codes. The second adds an evaluation's tables to the
 card.
 """
 
@@ -23,24 +23,25 @@ from PhysMRISynthLib.network.condenser_weights import CODES_SHA256, codes_sha256
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.diffusion_weights import KIND, load_sampler, save_sampler, with_expander
-from PhysMRISynthLib.network.weights import write_manifest
+from PhysMRISynthLib.network.manifest import write_manifest
+from PhysMRISynthLib.whole_file import whole_file
 
-from ..evaluation.results import atomically
 from ..learning.checkpoint import load_checkpoint
-from ..learning.ldm_config import LatentTrainingConfig
+from ..learning.latent_config import LatentTrainingConfig
 from ..learning.train_condenser import condenser_of
 from ..learning.train_vae import TRAINING_HEADS
-from .model_card import read_metrics
+from .command_line import finish
+from .model_card import read_metrics, rounding_section
 from .sampler_card import sampler_card
 
 FILE, MANIFEST, CARD = "sampler.safetensors", "weights.json", "sampler_card.md"
 LARGEST_BYTES = 12_500_000
-"""Of each file: all weights together must not be more than 30 MB."""
+"""Limit of each file: all weights together must not exceed 30 MB."""
 
 
 def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, condenser: Path | None = None, history: str = "") -> Path:
-    """Write weights, manifest and model card into ``out``; returns the sampling model's file, beside which lies the expander's where it
-    draws codes. ``history`` is for the card: what the training began with, where that was not nothing.
+    """Write weights, manifest and model card into ``out``; returns the sampling model's file, with the second-stage decoder's beside it
+    if it samples codes. ``history`` is text for the card on the weights that the training started from, if any.
 
     Raises PhysMRISynthError when a checkpoint cannot be used or they do not belong together, WeightsError when a file would be too large.
     """
@@ -72,8 +73,10 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
         of["expander_sha256"] = weights.expander.sha256
         files.append(condenser_weights.FILE)
     found = {} if metrics is None else read_metrics(metrics, of)
-    text = sampler_card(weights, {file: (out / file).stat().st_size for file in files}, found)
-    atomically(out / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    sizes = {file: (out / file).stat().st_size for file in files}
+    text = sampler_card(weights, sizes, found, rounding_section(out / MANIFEST, KIND))
+    with whole_file(out / CARD) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _card(state: dict[str, Any], code_version: str) -> dict[str, Any]:
 
 
 def _write_all(files: Sequence[_File]) -> None:
-    """Write files and their manifest entries: all, or none where one cannot be."""
+    """Write files and their manifest entries: all or none."""
     files[0].path.parent.mkdir(parents=True, exist_ok=True)
     try:
         for file in files:
@@ -125,25 +128,22 @@ def _write_all(files: Sequence[_File]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of this module. Returns 0, or 2 after what is wrong was said."""
+    """Command line of this module. Returns 0, or 2 after an error message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of 'train ldm'")
-    parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', where codes are drawn")
+    parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', for a model of codes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights and weights.json")
-    parser.add_argument("--code-version", default=__version__, help="what the code was, such as a git commit")
-    parser.add_argument("--history", default="", metavar="TEXT", help="what the trainings began with, for the card (nothing)")
+    parser.add_argument("--code-version", default=__version__, help="version of the code, such as a git commit")
+    parser.add_argument("--history", default="", metavar="TEXT", help="text for the card on the weights that the trainings started from")
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) == (options.metrics is None):
         parser.error("give --checkpoint to ship, or --metrics to complete the card of what was shipped")
-    try:
-        if options.checkpoint is not None:
-            print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))
-        else:
-            write_card(options.out, options.metrics)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+    if options.checkpoint is None:
+        return finish(parser, lambda: write_card(options.out, options.metrics))
+    return finish(
+        parser, lambda: print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""From a training's checkpoint to the weights that users get: file, manifest and model card.
+"""From a training checkpoint to the released weights: file, manifest and model card.
 
     python -m physmrisynth_training.shipping.ship_vae --checkpoint FILE --data DIR --out resources
 
-writes the averaged weights with the statistics of the heads that they were trained on. When ``physmrisynth evaluate`` has measured them,
-the command with ``--metrics results.json`` in place of checkpoint and data puts its tables into the card; the weights stay as they are.
+writes the averaged weights with the statistics of their training heads. When ``physmrisynth evaluate`` has measured them,
+the command with ``--metrics results.json`` in place of checkpoint and data adds its tables to the card; the weights do not change.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ from PhysMRISynthLib import __version__
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, RegistrationError, WeightsError
 from PhysMRISynthLib.headers.roles import ROLES
 from PhysMRISynthLib.imaging.head.alignment import align
-from PhysMRISynthLib.imaging.head.atlas import atlas_on_grid, place_atlas
+from PhysMRISynthLib.imaging.head.atlas import place_atlas
 from PhysMRISynthLib.imaging.head.masks import head_mask
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.familiarity import POPULATIONS, Familiarity, population_of
+from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights, write_manifest
+from PhysMRISynthLib.network.weights import Weights, add_statistics, load_weights, save_weights
+from PhysMRISynthLib.workflow.estimation.aligned_head import AlignedHead, AlignedInputs
 from PhysMRISynthLib.workflow.estimation.network_prior import network_prior
 
 from ..learning.checkpoint import load_checkpoint
@@ -36,11 +38,12 @@ from ..learning.train_vae import SELECTION_HEADS, TRAINING_HEADS
 from ..simulator.anatomy import AddLesions, DrawTissueValues, PlaceHead, SplitTissues
 from ..simulator.simulated_head import Chain, Sample
 from ..simulator.simulated_scans import Simulator, read_simulator
-from .model_card import model_card, read_metrics
+from .command_line import finish
+from .model_card import model_card, read_metrics, rounding_section
 
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
 LARGEST_BYTES = 9_000_000
-"""All weights together must not be more than 30 MB: Slicer's Extensions Index takes no large repository."""
+"""All weights together must not exceed 30 MB: Slicer's Extensions Index rejects large repositories."""
 _SHAPE = (224, 240, 176)
 """z, y, x in mm: an adult's head with its neck."""
 _SEED = 20_260_101
@@ -48,7 +51,7 @@ _SEED = 20_260_101
 
 @dataclass(frozen=True)
 class Shipment:
-    """What to ship and how: ``heads`` and ``held_out`` are how many whole heads to simulate from training and from selection anatomy."""
+    """Options of a release: ``heads`` and ``held_out`` are the numbers of whole heads to simulate from training and selection anatomy."""
 
     checkpoint: Path
     data: Path
@@ -60,7 +63,7 @@ class Shipment:
 
 
 def ship(shipment: Shipment, progress: Callable[[str], None] = lambda line: None) -> Path:
-    """Write weights, manifest and model card into ``shipment.out``; returns the weights' file. ``progress`` is told a line a head.
+    """Write weights, manifest and model card into ``shipment.out``; returns the weights' file. ``progress`` gets a line per head.
 
     Raises PhysMRISynthError when the checkpoint or the data cannot be used, WeightsError when the file would be too large.
     """
@@ -75,7 +78,7 @@ def ship(shipment: Shipment, progress: Callable[[str], None] = lambda line: None
     path = shipment.out / FILE
     plain = shipment.out / f".{FILE}"
     try:
-        save_weights(network, card, plain)  # what users get is rounded: its statistics, not the checkpoint's
+        save_weights(network, card, plain)  # the release is rounded: use its statistics, not the checkpoint's
         weights = load_weights(plain)
         if plain.stat().st_size > LARGEST_BYTES:
             raise WeightsError(f"The weights take {plain.stat().st_size} bytes, more than {LARGEST_BYTES}. Ship a smaller network.")
@@ -94,7 +97,8 @@ def write_card(out: Path, metrics: Path | None = None) -> None:
     """
     weights = load_weights(out / FILE)
     found = {} if metrics is None else read_metrics(metrics, {"network_sha256": weights.sha256})
-    (out / CARD).write_text(model_card(weights, (out / FILE).stat().st_size, found), encoding="utf-8")
+    text = model_card(weights, (out / FILE).stat().st_size, found, rounding_section(out / MANIFEST, "vae"))
+    (out / CARD).write_text(text, encoding="utf-8")
 
 
 def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:
 
 
 def familiarity_of(weights: Weights, shipment: Shipment, progress: Callable[[str], None] = lambda line: None) -> Familiarity:
-    """Statistics of simulated whole heads as an estimate shows them to the network: each by one input, by two and by all three."""
+    """Statistics of simulated whole heads, prepared as in an estimate: each with one input, with two and with all three."""
     numbers: dict[str, dict[str, list[np.ndarray]]] = {"training": {}, "held-out": {}}
     names: dict[str, list[str]] = {}
     for kind, anatomy, count in (("training", TRAINING_HEADS, shipment.heads), ("held-out", SELECTION_HEADS, shipment.held_out)):
@@ -124,7 +128,7 @@ def familiarity_of(weights: Weights, shipment: Shipment, progress: Callable[[str
             progress(f"{kind} head {index + 1} of {count}")
             try:
                 found = scan_numbers(weights, whole_head(simulator, index), index, shipment.device)
-            except (ImageError, RegistrationError) as error:  # no estimate would get further with such a scan
+            except (ImageError, RegistrationError) as error:  # an estimate would fail on such a scan, too
                 progress(f"left out: {error}")
                 continue
             for population, rows in found.items():
@@ -154,10 +158,10 @@ def scan_numbers(weights: Weights, sample: Sample, turn: int, device: str) -> di
     alignments = {a.name: align(a.volume.image, grid) for a in inputs}
     mask = head_mask([a.volume.image for a in inputs])
     placement = place_atlas(grid, inputs[0].protocol, sample.field_strength)
-    atlas = atlas_on_grid(placement, grid, np.flatnonzero(mask))
+    head = AlignedHead.of(AlignedInputs(inputs, inputs[0], sample.field_strength, grid, alignments, mask), placement, {})
     found: dict[str, list[np.ndarray]] = {}
     for given in (inputs[:1], inputs[1:], inputs):
-        expected = network_prior(weights, given, alignments, grid, mask, atlas, sample.field_strength, device)
+        expected = network_prior(weights, replace(head, acquisitions=given), device)
         for population, rows in expected.numbers.items():
             found.setdefault(population, []).extend(np.atleast_2d(rows))
     return found
@@ -171,13 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights, weights.json and model_card.md")
     parser.add_argument("--heads", type=int, default=Shipment.heads, help="simulated heads for the statistics")
     parser.add_argument("--held-out", type=int, default=Shipment.held_out, help="simulated heads for their limits")
-    parser.add_argument("--code-version", default=__version__, help="what the code was, such as a git commit")
+    parser.add_argument("--code-version", default=__version__, help="version of the code, such as a git commit")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) != (options.data is None) or (options.checkpoint is None and options.metrics is None):
         parser.error("give --checkpoint with --data to ship, --metrics to complete the card of what was shipped, or all three")
-    try:
+
+    def work() -> None:
         if options.checkpoint is not None:
             shipment = Shipment(
                 options.checkpoint, options.data, options.out, options.heads, options.held_out, options.code_version, options.device
@@ -185,9 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(ship(shipment, progress=lambda line: print(line, flush=True)))
         if options.metrics is not None:
             write_card(options.out, options.metrics)
-    except PhysMRISynthError as error:
-        parser.exit(2, f"{error}\n")
-    return 0
+
+    return finish(parser, work)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A picture of random simulated heads beside real scans: they should be hard to tell apart at a glance.
+"""A picture of random simulated heads beside real scans: they should be hard to distinguish at a glance.
 
 Run as ``python -m physmrisynth_training.shipping.simulator_gallery --data DIR --out FILE.png [--real FILE …] [--seed N]``.
 """
@@ -36,7 +36,7 @@ def simulated_pictures(simulator: Simulator, count: int = _SAMPLES) -> list[Pict
 
 
 def real_pictures(paths: Sequence[Path]) -> list[Picture]:
-    """The axial plane through the middle of each file's head, scaled as the network sees it."""
+    """The central axial plane of each file's head, scaled like the network's input."""
     pictures = []
     for path in paths:
         image = isotropic(sitk.DICOMOrient(sitk.ReadImage(str(path), sitk.sitkFloat32), ORIENTATION), 1.0)

@@ -1,1 +1,1 @@
-"""Simulated heads of known tissue maps, and what scanners would make of them."""
+"""Simulated heads with known tissue maps, and simulated scans of them."""

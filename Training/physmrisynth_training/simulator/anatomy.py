@@ -65,9 +65,9 @@ def find_label_maps(folder: Path, numbers: Sequence[int]) -> list[Path]:
 
 @dataclass(frozen=True)
 class PlaceHead:
-    """Cut a piece of ``shape`` out of a head that is mirrored, scaled, sheared, turned and warped at random.
+    """Crop a piece of ``shape`` from a head that is randomly mirrored, scaled, sheared, rotated and warped.
 
-    Outside the label map lies air above, and whatever the map ends with elsewhere (a cut neck goes on as air).
+    Above the label map there is air; on the other sides its edge values are repeated (a cut neck is continued as air).
     """
 
     head: LabelledHead
@@ -78,9 +78,9 @@ class PlaceHead:
     warps: tuple[tuple[float, float], ...] = ((48.0, 4.0), (20.0, 1.5))
     """Scale and SD of the elastic displacement, both in mm."""
     elsewhere: float = 0.15
-    """How often the piece is centred anywhere in the head instead of in the brain's box."""
+    """Probability that the piece is centred anywhere in the head instead of in the brain's box."""
     stray: float = 1.0
-    """How far from the middle of that box, as a share of what leaves most of the brain in the piece."""
+    """Largest distance from the centre of that box, relative to the distance that keeps most of the brain in the piece."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         tissue = self.head.tissue
@@ -89,7 +89,7 @@ class PlaceHead:
         mirror = bool(rng.integers(2))
         low, high = self.head.brain_box
         spare = np.maximum((high - low) - np.array(self.shape) * 0.6, 0.0)
-        if anywhere := bool(rng.random() < self.elsewhere):  # face and neck are seen too
+        if anywhere := bool(rng.random() < self.elsewhere):  # include face and neck
             low, high, spare = np.zeros(3), np.array(tissue.shape), np.array(tissue.shape) * 0.6
         centre = (low + high) / 2.0 + self.stray * (rng.uniform(-0.5, 0.5, 3) * spare + rng.normal(0.0, 4.0, 3))
         positions = self._positions(matrix, centre, mirror, rng)
@@ -104,7 +104,7 @@ class PlaceHead:
         return sample
 
     def _positions(self, matrix: np.ndarray, centre: np.ndarray, mirror: bool, rng: np.random.Generator) -> np.ndarray:
-        """Where in the label map each voxel of the piece comes from: (3, *shape)."""
+        """Position in the label map of each voxel of the piece: (3, *shape)."""
         axes = [np.arange(n, dtype=np.float32) - (n - 1) / 2.0 for n in self.shape]
         displacement = np.zeros((3, *self.shape), dtype=np.float32)
         for scale, sd in self.warps:
@@ -124,7 +124,7 @@ class PlaceHead:
 
 @dataclass(frozen=True)
 class AddLesions:
-    """Lesions in the white matter: patches of patients' lesion masks (0/1 volumes, 1 mm), or smooth blobs where there are none."""
+    """Lesions in the white matter: patches of patients' lesion masks (0/1 volumes, 1 mm), or smooth blobs without masks."""
 
     masks: tuple[np.ndarray, ...] = ()
     probability: float = 0.5
@@ -179,7 +179,7 @@ class AddLesions:
 
 @dataclass(frozen=True)
 class SplitTissues:
-    """Labels that hold several tissues become them: soft tissue is muscle with fat in it, scalp has skin over its fat."""
+    """Split labels of several tissues: soft tissue into muscle with fat, scalp into skin over fat."""
 
     most_fat: float = 0.5
     most_skin: float = 0.4
@@ -198,13 +198,13 @@ class SplitTissues:
 
 @dataclass(frozen=True)
 class DrawTissueValues:
-    """PD, T1 and T2: literature values at a random field strength, each tissue of this head around them, with texture in it."""
+    """PD, T1 and T2: each tissue of the head is sampled around literature values at a random field strength, with texture."""
 
     field_strengths: tuple[float, ...] = (1.5, 3.0)
     between: float = 1.3
-    """How much wider than the table's spread between heads; wider is safer than narrower."""
+    """Factor on the table's spread between heads; too wide is safer than too narrow."""
     lesion_t1: tuple[float, float] = (1.15, 1.8)
-    """T1 of lesions over that of white matter; their T2 and PD go with it."""
+    """T1 of lesions over that of white matter; their T2 and PD follow it."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         strength = float(self.field_strengths[int(rng.integers(len(self.field_strengths)))])
@@ -227,7 +227,7 @@ class DrawTissueValues:
 
     @staticmethod
     def _texture(shape: tuple[int, ...], coarse: float, fine: float, rng: np.random.Generator) -> np.ndarray:
-        """(3, *shape): half of it shared, since PD, T1 and T2 rise and fall together with water."""
+        """(3, *shape): half of it shared, since PD, T1 and T2 vary together with water."""
         wide = smooth_noise(shape, float(rng.uniform(8.0, 24.0)), rng, 4)
         narrow = smooth_noise(shape, 1.5, rng, 4)
         shared = coarse * wide[0] + fine * narrow[0]

@@ -1,4 +1,4 @@
-"""Random protocols, as scanners all over the world have them."""
+"""Random protocols, as used on scanners worldwide."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def random_protocol(role: str, field_strength: float, rng: np.random.Generator) 
         family = families[int(rng.choice(len(families), p=[share for share, _ in families]))][1]
         try:
             return family(field_strength, rng)
-        except ProtocolError:  # values that contradict each other: draw again
+        except ProtocolError:  # contradictory values: sample again
             continue
     raise ProtocolError(f"No possible {role} protocol was drawn in {_ATTEMPTS} attempts.")
 
@@ -70,7 +70,7 @@ def _flair_spin_echo(strength: float, rng: np.random.Generator) -> Protocol:
 
 
 def _nulling(strength: float, recovery: float, rng: np.random.Generator) -> float:
-    """About the inversion time that nulls fluid: T1·ln(2/(1 + E(recovery)))."""
+    """Approximate inversion time that nulls fluid: T1·ln(2/(1 + E(recovery)))."""
     fluid = next(t for t in tissue_table(strength) if t.name == "csf")
     t1 = float(np.exp(fluid.theta[1]))
     return float(t1 * np.log(2.0 / (1.0 + np.exp(-recovery / t1))) * rng.uniform(0.9, 1.06))

@@ -1,4 +1,4 @@
-"""Blurring and resampling, fast enough to simulate a head while another is learned from.
+"""Blurring and resampling, fast enough to simulate heads during training.
 
 Blurring and interpolation are separable: one small matrix product along each axis.
 """
@@ -46,7 +46,7 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
 
 
 def moved(volume: np.ndarray, matrix: np.ndarray, shift: Numbers) -> np.ndarray:
-    """A volume (z, y, x) seen through position → ``matrix``·position + ``shift`` (voxels, about the centre); edges are repeated."""
+    """A volume (z, y, x) resampled at ``matrix``·position + ``shift`` (voxels, about the centre); edges are repeated."""
     extent = np.array(volume.shape, dtype=float)
     # grid_sample counts x, y, z in units of half the extent
     scaled = (matrix * extent[None, :] / extent[:, None])[::-1, ::-1]

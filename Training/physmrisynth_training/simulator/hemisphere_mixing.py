@@ -1,4 +1,4 @@
-"""Heads of two people: one half of each, so that nobody is learned whole."""
+"""Hemisphere mixing: heads with one hemisphere of another person, so that no training head is one person's."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from PhysMRISynthLib.imaging.head.atlas import atlas_middle, place_tissues, tiss
 from .anatomy import AIR, LabelledHead
 
 JOINING = 2
-"""Version of how halves are joined, for whoever keeps the result."""
+"""Version of the mixing, for caches of its results."""
 JOINT = " + "
-"""Between the names of the two people of a head."""
+"""Separator of the names of a head's two people."""
 _STIFFNESS = 1.5
-"""SD, in positions of the grid that a deformation is sought on, of the Gaussian that each step's displacement is smoothed with."""
+"""SD, in positions of the deformation's grid, of the Gaussian that smooths each step's displacement."""
 _COARSE, _COARSE_STEPS = 4, 60
 _FINE, _FINE_STEPS = 2, 30
-"""Sides (mm) of those grids, and steps. Images are smoothed with half a side's SD before."""
+"""Spacing (mm) of these grids, and steps. Images are first smoothed with an SD of half a spacing."""
 _NEAR_MIDDLE_MM, _FARTHEST_MM = 12.0, 28.0
-"""How far from the middle the fine deformation counts (SD of its Gaussian weight), and is sought: what lies in the middle must fit, the
-rest of the half stays the other's."""
+"""Width of the fine deformation around the midline (SD of its Gaussian weight), and its range: structures at the midline must match, the
+rest of the hemisphere keeps the other person's shape."""
 _NOT_SEEN = 255
-"""Below the cut through the other's neck."""
+"""Label below the cut through the other person's neck."""
 _AIR_MM = 60
-"""So far a head's image goes on as air, but not below: it is cut to the head."""
+"""Padding of a head's image with air, except below, since images are cropped to the head."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Person:
     to_atlas: np.ndarray
 
     def beside_middle(self, shape: tuple[int, ...], side: int = 1) -> np.ndarray:
-        """How far (mm, above 0 to the left) from the atlas's middle the voxels (z, y, x) of a grid lie, whose blocks have so many mm a
-        side."""
+        """Signed distance (mm, positive to the left) from the atlas's midline of the voxels (z, y, x) of a grid with ``side`` mm
+        spacing."""
         z, y, x = (np.arange(n, dtype=np.float64) * side + (side - 1) / 2.0 for n in shape)
         row = self.to_atlas[0]
         return row[0] * x + row[1] * y[:, None] + row[2] * z[:, None, None] + row[3] - atlas_middle()
@@ -52,24 +52,24 @@ class Person:
 
 @dataclass(frozen=True)
 class Halves:
-    """Heads (two at least) whose halves are exchanged."""
+    """Heads (at least two) for hemisphere mixing."""
 
     people: tuple[Person, ...]
 
     @classmethod
     def of(cls, heads: Sequence[LabelledHead]) -> Halves:
-        """Raises RegistrationError when one of the heads is not found in the atlas."""
+        """Prepare ``heads``. Raises RegistrationError when one of them cannot be aligned with the atlas."""
         return cls(tuple(person(head) for head in heads))
 
     def head(self, number: int, rng: np.random.Generator) -> LabelledHead:
-        """Head ``number`` with the left or the right half of another, mirrored or not, deformed onto it."""
+        """Head ``number`` with the left or right hemisphere of another, mirrored or not, deformed to match."""
         own = self.people[number]
         other = self.people[(number + int(rng.integers(1, len(self.people)))) % len(self.people)]
         return joined(own, other, mirror=bool(rng.integers(2)), left=bool(rng.integers(2)))
 
 
 def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead:
-    """The head of ``own`` whose ``left`` half, or right one, is that of ``other``, mirrored before if ``mirror``, deformed onto it."""
+    """The head of ``own`` with the ``left`` (or right) hemisphere of ``other``, mirrored first if ``mirror``, deformed to match."""
     middle = atlas_middle()
     across = np.diag([-1.0 if mirror else 1.0, 1.0, 1.0, 1.0])
     across[0, 3] = 2.0 * middle if mirror else 0.0
@@ -82,7 +82,7 @@ def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead
 
 
 def person(head: LabelledHead) -> Person:
-    """A head (without lesions) brought to the atlas. Raises RegistrationError when it is not found there."""
+    """A head (without lesions) aligned with the atlas. Raises RegistrationError when that fails."""
     tissue = _image(head.tissue)
     try:
         to_atlas = place_tissues(tissue).to_atlas
@@ -98,7 +98,7 @@ def person(head: LabelledHead) -> Person:
 
 
 def _deformed(own: Person, other: Person, affine: sitk.Transform) -> sitk.Transform:
-    """From points of one head to those of another that look alike, near the ``affine`` way; closely in the middle, where they will meet."""
+    """Map from points of one head to corresponding points of another, near the ``affine`` map; accurate at the midline, where they meet."""
     coarse = sitk.CompositeTransform([affine])
     coarse.AddTransform(_deformation(_image(own.coarse, _COARSE), _image(other.coarse, _COARSE), coarse, _COARSE_STEPS))
     beside = own.beside_middle(own.fine.shape, _FINE)
@@ -112,7 +112,7 @@ def _deformed(own: Person, other: Person, affine: sitk.Transform) -> sitk.Transf
 def _deformation(
     fixed: sitk.Image, moving: sitk.Image, near: sitk.Transform, steps: int, weight: np.ndarray | None = None
 ) -> sitk.DisplacementFieldTransform:
-    """Where, on the way ``near`` to it, the ``moving`` image looks like the ``fixed`` one; as far as the ``weight`` (z, y, x) says."""
+    """Deformation, after the map ``near``, that makes the ``moving`` image match the ``fixed`` one, scaled by ``weight`` (z, y, x)."""
     displacement = smooth_deformation(fixed, sitk.Resample(moving, fixed, near, sitk.sitkLinear, 0.0), _STIFFNESS, steps)
     if weight is not None:
         weighted = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(displacement) * weight[..., None], isVector=True)
@@ -136,7 +136,7 @@ def _in_air(tissue: np.ndarray) -> sitk.Image:
 
 
 def _image(values: np.ndarray, side: int = 1) -> sitk.Image:
-    """Of a head (z, y, x) in blocks of ``side`` voxels of 1 mm; its own first voxel is the origin."""
+    """An image of a head (z, y, x) in blocks of ``side`` voxels of 1 mm, with the head's first voxel as origin."""
     image = sitk.GetImageFromArray(values)
     image.SetSpacing([float(side)] * 3)
     image.SetOrigin([(side - 1) / 2.0] * 3)

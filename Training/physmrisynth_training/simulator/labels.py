@@ -1,4 +1,4 @@
-"""From a label map to tissues: the FreeSurfer-style labels that each tissue of the table stands for."""
+"""From a label map to tissues: the FreeSurfer-style labels of each tissue of the table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from PhysMRISynthLib.physics.tissues import tissue_table
 
 VENTRICLES = (4, 43, 5, 44, 14, 15)
-"""Of FreeSurfer's labels: lateral ventricles with their inferior horns, third, fourth."""
+"""FreeSurfer's labels of the lateral ventricles with their inferior horns, third and fourth ventricle."""
 
 
 def tissue_index(labels: np.ndarray) -> np.ndarray:

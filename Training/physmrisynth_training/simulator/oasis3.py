@@ -1,7 +1,7 @@
-"""A test acquisition like OASIS-3's scans: protocols by their real proportions, and what a scanner does beside its prescription.
+"""A test acquisition modelled on OASIS-3: protocols in their real proportions, with scanner imperfections.
 
-Every contrast's row of the table of parameters is drawn by its number of scans. T2w and FLAIR of late nominal echo times are trains of
-variable flip angles, simulated by extended phase graphs. All of this is unknown to the fit and drawn anew for each scan:
+Every contrast's row of the parameter table is sampled in proportion to its number of scans. T2w and FLAIR with long nominal echo times are
+trains of variable flip angles, simulated by extended phase graphs. The following is unknown to the fit and sampled for each scan:
 
 - magnetisation transfer: a tissue's signal is lower by the factor 1 − m·b, where b is its bound pool relative to white matter's and m the
   scan's: 0.33 ± 0.1 for a SPACE FLAIR, 0.1 ± 0.05 for a SPACE T2w, 0 ± 0.05 for a TSE, 0 to 0.1 for a 2D multi-slice FLAIR, not below 0;
@@ -35,11 +35,11 @@ from PhysMRISynthLib.physics.tissues import tissue_table
 from .standard_acquisition import NOISE, as_scanned
 
 _FEWEST_SCANS = 2
-"""Rows of a single scan are slips of the table: a T2w of TE 3.16 ms, a TR of 259 ms."""
+"""Rows of a single scan are errors of the table: a T2w of TE 3.16 ms, a TR of 259 ms."""
 _LATE = 250.0
-"""ms: an echo time beyond is the nominal one of a variable train."""
+"""ms: a longer echo time is the nominal one of a variable train."""
 BOUND_POOL = {"white_matter": 1.0, "cortex": 0.55, "deep_grey": 0.65, "thalamus": 0.75}
-"""Relative to white matter's; 0 in all other tissues. The simulator's own: what a fit assumes must not change the truth."""
+"""Relative to white matter; 0 in all other tissues. Separate from the fit's table, so that changes there do not change the truth."""
 _TRANSFER = {"space_flair": (0.33, 0.1), "space": (0.1, 0.05), "tse": (0.0, 0.05)}
 _TRANSFER_2D_FLAIR = 0.1
 _EFFICIENCY, _EFFICIENCY_RANGE = (0.97, 0.02), (0.93, 0.99)
@@ -47,14 +47,14 @@ _T2_STAR_RATIO, _T2_STAR_RANGE = (0.65, 0.08), (0.4, 0.9)
 _TRANSMIT = {"1.5 T": 0.05, "3 T": 0.1}
 _SHORTEST_TRANSMIT_MM = 200.0
 _SEVERAL = 255
-"""In a head's ``tissue``: a voxel of several."""
+"""Label in a head's ``tissue`` of a voxel with several."""
 _TRANSMIT_NODES = (0.85, 0.92, 1.0, 1.08, 1.15)
-"""Where a variable train is simulated; between them its signal is a polynomial of the transmit field."""
+"""Nodes at which a variable train is simulated; between them its signal is a polynomial of the transmit field."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Parameters in ms (``ti`` None: not stated) that so many ``scans`` have."""
+    """Parameters in ms (``ti`` None: not stated) and their number of ``scans``."""
 
     role: str
     tr: float
@@ -70,16 +70,16 @@ def oasis3_rows() -> tuple[Row, ...]:
 
 
 def draw_row(role: str, rng: np.random.Generator) -> Row:
-    """A row of ``role`` (t1w, t2w or flair), as often as there are scans of it."""
+    """A random row of ``role`` (t1w, t2w or flair), weighted by its number of scans."""
     rows = [row for row in oasis3_rows() if row.role == role and row.scans >= _FEWEST_SCANS]
     scans = np.array([row.scans for row in rows], dtype=float)
     return rows[int(rng.choice(len(rows), p=scans / scans.sum()))]
 
 
 def protocol_as_run(row: Row, rng: np.random.Generator) -> Protocol:
-    """The row's protocol with what its header does not say: train lengths, and an inversion time that was not stated."""
+    """The row's protocol with values that its header does not state: train lengths, and possibly the inversion time."""
     values = {"TR": row.tr, "TE": row.te}
-    if row.role == "t1w":  # sagittal slices; angle and echo spacing are those usual with these TR on Siemens scanners
+    if row.role == "t1w":  # sagittal slices; usual angle and echo spacing for these TR on Siemens scanners
         angle, spacing = (8.0, 7.6) if row.tr == 2400.0 else (9.0, 7.1)
         return Protocol.of("mprage", "OASIS-3", **values, TI=_inversion_time(row), FA=angle, ESP=spacing, N=176)
     if row.role == "flair":
@@ -99,14 +99,14 @@ def _inversion_time(row: Row) -> float:
 
 
 def header_of(row: Row, field_strength: float = 3.0) -> dict[str, Any]:
-    """What the scan's header states of it (seconds)."""
+    """The scan's header fields (seconds)."""
     fields = {"RepetitionTime": row.tr, "EchoTime": row.te} | ({} if row.ti is None else {"InversionTime": row.ti})
     return {name: value / 1000.0 for name, value in fields.items()} | {"MagneticFieldStrength": field_strength}
 
 
 @dataclass(frozen=True)
 class Imperfections:
-    """What a scanner did beside its prescription: shares of 1, ``transmit`` (z, y, x) relative to the prescribed angles."""
+    """Deviations of a scanner from the prescription, as fractions; ``transmit`` (z, y, x) is relative to the prescribed angles."""
 
     magnetisation_transfer: float
     inversion_efficiency: float
@@ -115,7 +115,7 @@ class Imperfections:
 
 
 def draw_imperfections(protocol: Protocol, transmit: np.ndarray, rng: np.random.Generator) -> Imperfections:
-    """Those of one scan in a head's ``transmit`` field."""
+    """Random imperfections of one scan in a head's ``transmit`` field."""
     name = protocol.sequence.name
     transfer = rng.uniform(0.0, _TRANSFER_2D_FLAIR) if name == "flair" else max(0.0, rng.normal(*_TRANSFER.get(name, (0.0, 0.0))))
     efficiency = np.clip(rng.normal(*_EFFICIENCY), *_EFFICIENCY_RANGE)
@@ -147,7 +147,7 @@ def _relative_signal(head: KnownHead, protocol: Protocol, found: Imperfections) 
 
 
 def bound_pool(head: KnownHead) -> np.ndarray:
-    """b of every voxel (z, y, x): its tissue's, and where there are several that of its T1 between the tissues'."""
+    """b of every voxel (z, y, x): that of its tissue; for several tissues interpolated by T1."""
     rows = {tissue.name: number for number, tissue in enumerate(tissue_table())}
     by_row = np.zeros(256, dtype=np.float32)
     for name, share in BOUND_POOL.items():
@@ -162,7 +162,7 @@ def bound_pool(head: KnownHead) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Oasis3Scan:
-    """One contrast: the ``row`` of the table, the protocol ``as_run``, what the scanner did beside it, and the input as stated."""
+    """One contrast: the ``row`` of the table, the protocol ``as_run``, the imperfections, and the input as stated."""
 
     row: Row
     as_run: Protocol
@@ -175,8 +175,8 @@ def oasis3_scans(
 ) -> Mapping[str, Oasis3Scan]:
     """T1w, T2w and FLAIR of a head by name; ``noise`` relative to an image's 99th percentile.
 
-    The inputs state the protocols as they were run, or, ``from_headers``, what is concluded from the table's TR, TE and TI: then train
-    lengths are assumed, echo times of variable trains nominal and some inversion times missing.
+    The inputs state the protocols as run, or, ``from_headers``, those derived from the table's TR, TE and TI: then train
+    lengths are assumed, echo times of variable trains are nominal and some inversion times are missing.
     """
     spacing = head.maps.grid.GetSpacing()[::-1]
     greatest = _TRANSMIT["3 T" if field_strength >= 2.2 else "1.5 T"]

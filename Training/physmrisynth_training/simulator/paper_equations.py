@@ -1,4 +1,4 @@
-"""The signal equations as the paper has them (Lüpke et al., Eq. 1), at whose gain of 1 its images were rendered."""
+"""The paper's signal equations (Lüpke et al., Eq. 1), at gain 1 as for its images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PhysMRISynthLib.physics.tissues import tissue_table
 def as_published(protocol: Protocol) -> Protocol:
     """A protocol with the paper's equation of its family: no readout train, neither flip angle nor echo time in an MPRAGE.
 
-    Families that the paper does not have keep their own equation.
+    Families outside the paper keep their own equation.
     """
     name, values = protocol.sequence.name, protocol.values
     if name == "mprage":
@@ -34,5 +34,5 @@ def brightest_tissue(protocol: Protocol, field_strength: float) -> float:
 
 
 def published_gain(protocol: Protocol, field_strength: float) -> float:
-    """How much brighter the paper's equation is than the protocol's own: an MPRAGE's lacks the sine of its small flip angle."""
+    """Brightness of the paper's equation over the protocol's own: an MPRAGE's lacks the sine of its small flip angle."""
     return brightest_tissue(as_published(protocol), field_strength) / brightest_tissue(protocol, field_strength)

@@ -1,4 +1,4 @@
-"""A random transform for who trains networks: from tissue maps to the image of a random protocol, seeded and batched on a device."""
+"""A random transform for training networks: from tissue maps to the image of a random protocol, seeded and batched on any device."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from .drawn_protocols import random_protocol
 _COARSE = 4
 """Knots of a receive field along each axis."""
 _BRIGHT = 0.99
+_LARGE = 1 << 18
+"""Voxels from which on a sample tells the percentile."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn for one image: its ``protocol``, noise SD (of the image's 99th percentile) and log amplitude of its receive field."""
+    """Random parameters of one image: ``protocol``, noise SD (over the image's 99th percentile), log amplitude of the receive field."""
 
     protocol: Protocol
     noise: float
@@ -34,23 +36,23 @@ class Drawn:
 class RandomProtocol:
     """From PD (fraction), T1 and T2 (ms) to an image of a random protocol, scaled so that its 99th percentile is 1.
 
-    As MONAI's and TorchIO's transforms of dictionaries: ``data["PD"]``, ``data["T1"]``, ``data["T2"]`` of shape (1, z, y, x), or
-    (batch, 1, z, y, x) with a protocol for each of the batch, on any device; ``data["image"]`` is added, and ``data["drawn"]`` says what
-    was drawn. Where PD is 0 the image is noise alone. One instance draws one sequence of random protocols; :meth:`set_random_state`
-    starts it anew.
+    Like the dictionary transforms of MONAI and TorchIO: ``data["PD"]``, ``data["T1"]``, ``data["T2"]`` of shape (1, z, y, x), or
+    (batch, 1, z, y, x) with a protocol for each item, on any device; adds ``data["image"]`` and the random parameters
+    ``data["drawn"]``. Where PD is 0 the image is pure noise. One instance gives one sequence of random protocols; :meth:`set_random_state`
+    restarts it.
 
     Parameters
     ----------
     roles
-        Of "t1w", "t2w" and "flair", those whose protocols are drawn, each equally often.
+        Roles to sample, of "t1w", "t2w" and "flair", with equal probability.
     field_strength
         Of the maps, in tesla.
     noise
-        Least and greatest SD of the Rician noise, in shares of the 99th percentile.
+        Smallest and largest SD of the Rician noise, relative to the 99th percentile.
     field
-        Greatest log amplitude of the receive field (0.3: about ±30 %).
+        Largest log amplitude of the receive field (0.3: about ±30 %).
     seed
-        Of the random numbers; None: another one each time.
+        Seed of the random numbers; None: a new one each time.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class RandomProtocol:
         self.set_random_state(seed)
 
     def set_random_state(self, seed: int | None = None) -> RandomProtocol:
-        """Start the random numbers anew."""
+        """Restart the random numbers."""
         self._rng = np.random.default_rng(seed)
         return self
 
@@ -100,15 +102,16 @@ class RandomProtocol:
 
 
 def _bright(image: torch.Tensor, tissue: torch.Tensor) -> torch.Tensor:
-    """The 99th percentile of the head, 1 where there is no head."""
-    values = image[tissue]
+    """The 99th percentile of the head, of every second voxel along each axis of a large image; 1 where there is no head."""
+    every = (..., *(slice(None, None, 2 if image.numel() > _LARGE else 1),) * 3)
+    values = image[every][tissue[every]]
     if not values.numel():
         return torch.ones((), device=image.device)
     return values.kthvalue(max(1, round(_BRIGHT * values.numel()))).values.clamp(min=1e-6)
 
 
 def _receive_field(like: torch.Tensor, amplitude: float, generator: torch.Generator) -> torch.Tensor:
-    """A smooth field (1, z, y, x) whose log has the greatest magnitude ``amplitude``."""
+    """A smooth field (1, z, y, x) whose log has the maximum magnitude ``amplitude``."""
     knots = torch.randn((1, 1, _COARSE, _COARSE, _COARSE), generator=generator, device=like.device)
     log = interpolate(knots, size=like.shape[-3:], mode="trilinear", align_corners=True)[0]
     log = log - log.mean()

@@ -1,4 +1,4 @@
-"""The simulator's second half: from PD, T1 and T2 to the images that scanners would make of them."""
+"""The simulator's second half: from PD, T1 and T2 to simulated scans."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VOXEL_MM = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class TransmitField:
-    """Flip angles that are off, smoothly, by up to ``greatest``."""
+    """A smooth transmit field that changes flip angles by up to ``greatest``."""
 
     greatest: float = 0.2
 
@@ -33,7 +33,7 @@ class TransmitField:
 
 @dataclass(frozen=True)
 class StripSkull:
-    """Sometimes take away what is not brain, with an edge that is not exact; what remains there is air."""
+    """Sometimes strip the skull, with an imprecise edge, and leave air."""
 
     probability: float = 0.25
 
@@ -71,7 +71,7 @@ class Acquire:
 
 @dataclass(frozen=True)
 class SuppressFat:
-    """In some images fat's signal is suppressed, to a share of what the equation says, in scalp and marrow alike."""
+    """Suppress fat in some images, to a fraction of its signal, in scalp and marrow alike."""
 
     probability: float = 0.4
     share: tuple[float, float] = (0.05, 0.6)
@@ -88,7 +88,7 @@ class SuppressFat:
 
 @dataclass(frozen=True)
 class Misregister:
-    """Move every image but the first a little, as registration leaves it."""
+    """Move every image but the first slightly, as after imperfect registration."""
 
     shift_mm: float = 0.7
     turn_degrees: float = 0.7
@@ -106,9 +106,9 @@ class Misregister:
 
 @dataclass(frozen=True)
 class Digitise:
-    """Voxels of a finite size and noise in them, then back onto the common grid.
+    """Average over voxels, add noise, and resample to the common grid.
 
-    Half the images have slices up to ``thickest_mm`` along one axis. Noise is Rician, of an SD that is a share of the 99th percentile.
+    Half the images have slices up to ``thickest_mm`` along one axis. Noise is Rician, with an SD relative to the 99th percentile.
     """
 
     thickest_mm: float = 5.0
@@ -120,8 +120,8 @@ class Digitise:
             size = np.full(3, rng.uniform(0.7, self.widest_mm))
             if rng.random() < 0.5:
                 size[int(rng.choice(3, p=[0.6, 0.2, 0.2]))] = rng.uniform(1.5, self.thickest_mm)
-            # a box of one voxel has an SD of 0.29 voxels, slice profiles and point spread are wider; tissues end at voxels of 1 mm here,
-            # which no scan shows so crisply
+            # a box of one voxel has an SD of 0.29 voxels; slice profiles and point spread are wider, and tissue borders at voxels of
+            # 1 mm are sharper than in any scan
             coarse = blurred(image, 0.45 * np.maximum(size, 1.0))
             shape = [max(8, round(n / s)) if s > 1.05 else n for n, s in zip(image.shape, size, strict=True)]
             coarse = resized(coarse, shape) if tuple(shape) != image.shape else coarse
@@ -148,7 +148,7 @@ class ReceiveField:
 
 @dataclass(frozen=True)
 class ScaleIntensity:
-    """Scale as the network's inputs are scaled, and off by a random factor: a piece's brightest voxels are not the head's."""
+    """Scale like the network's inputs, with a random factor, since a piece's brightest voxels are not the head's."""
 
     spread: float = 0.12
 

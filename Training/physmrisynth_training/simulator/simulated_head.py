@@ -1,4 +1,4 @@
-"""One simulated head on its way through the simulator."""
+"""One simulated head in the simulator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PhysMRISynthLib.physics.protocol import Protocol
 
 @dataclass
 class Sample:
-    """A piece of a head (z, y, x; 1 mm, axes towards superior, posterior, left) and what the transforms have made of it.
+    """A piece of a head (z, y, x; 1 mm, axes towards superior, posterior, left) with the results of the transforms.
 
     ``tissue`` (uint8) is the row of the tissue table, or the table's length for lesions; ``theta`` (3, z, y, x) is log PD (fraction),
     log T1 and log T2 (ms); ``b1`` the transmit field. ``record`` holds every transform's parameters under its class's name.
@@ -35,7 +35,7 @@ class Sample:
 
 
 class Transform(Interface):
-    """One step of the simulator: changes the sample with random parameters of its own, and records them."""
+    """One step of the simulator: changes the sample with its own random parameters, and records them."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 

@@ -1,4 +1,4 @@
-"""Simulated scans of simulated heads, endless and seeded."""
+"""Seeded, unlimited simulated scans of simulated heads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .simulated_head import Chain, Sample
 
 @dataclass(frozen=True)
 class Simulator:
-    """Draws samples of ``shape`` (z, y, x; 1 mm) from ``heads``; sample number ``index`` of a seed is always the same."""
+    """Samples of ``shape`` (z, y, x; 1 mm) from ``heads``; sample number ``index`` of a seed is always the same."""
 
     heads: tuple[LabelledHead, ...]
     lesion_masks: tuple[np.ndarray, ...]
@@ -38,7 +38,7 @@ class Simulator:
 
 
 def read_simulator(data: Path, numbers: Sequence[int], shape: tuple[int, int, int], seed: int = 0) -> Simulator:
-    """A simulator from ``data``/head_labels (the heads of these numbers) and, where it is there, ``data``/ms_lesion_masks."""
+    """A simulator from ``data``/head_labels (the heads of these numbers) and, if present, ``data``/ms_lesion_masks."""
     heads = tuple(read_labelled_head(path) for path in find_label_maps(data / "head_labels", numbers))
     masks = tuple(_lesion_mask(path) for path in sorted((data / "ms_lesion_masks").glob("*.nii.gz")))
     return Simulator(heads, tuple(mask for mask in masks if mask.any()), shape, seed)

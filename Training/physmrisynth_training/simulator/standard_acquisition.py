@@ -1,4 +1,4 @@
-"""The standard test acquisition: heads of known PD, T1 and T2, seen through unknown gains and receive fields, so that figures compare.
+"""The standard test acquisition: scans of known PD, T1 and T2 with unknown gains and receive fields, for comparable figures.
 
 Tissue values are those of the 3 T table times log-normal factors of SD 3, 6 and 8 % (PD, T1, T2) per head and tissue, with a texture of
 SD 2 %; MPRAGE, T2w TSE and FLAIR TSE; one gain per image (log-normal, SD 50 %), receive field ±20 %, Rician noise of 1 % of the image's
@@ -37,11 +37,11 @@ INFORMATION_BOUND = {
     "thalamus": (1.6, 1.8, 1.6),
     "csf": (1.3, 0.2, 20.0),
 }
-"""Median absolute error in % (PD, T1, T2) that a linear-Gaussian analysis allows with three inputs and unknown gains."""
+"""Lower bound of the median absolute error in % (PD, T1, T2) by a linear-Gaussian analysis of three inputs with unknown gains."""
 
 
 def known_head(labels: sitk.Image, rng: np.random.Generator, field_strength: float = 3.0) -> KnownHead:
-    """Maps of a label map (FreeSurfer-style numbers) with tissue values drawn around the table's."""
+    """Maps of a label map (FreeSurfer-style numbers) with tissue values sampled around the table's."""
     tissue = tissue_index(sitk.GetArrayFromImage(labels).astype(np.int32))
     table = tissue_table(field_strength)
     theta = np.stack([t.theta + rng.normal(0.0, HEAD_SPREAD) for t in table]).astype(np.float32)

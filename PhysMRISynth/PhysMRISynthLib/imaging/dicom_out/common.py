@@ -1,4 +1,4 @@
-"""What every DICOM result says about itself."""
+"""Attributes common to all DICOM results."""
 
 from __future__ import annotations
 

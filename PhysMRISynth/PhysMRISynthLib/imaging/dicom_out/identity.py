@@ -1,4 +1,4 @@
-"""Whose the results are: patient, study and frame of reference, copied from a source's DICOM files or made anonymous."""
+"""Identity of the results: patient, study and frame of reference, copied from a source's DICOM files or anonymous."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ..tissue_maps import TissueMaps
 from .source import image_headers
 from .source_series import SourceSeries, possible_sources
@@ -31,12 +31,12 @@ _EMPTY = (
 )  # fmt: skip
 _FIRST_SERIES_NUMBER, _LAST_SERIES_NUMBER = 9001, 2_000_000_000
 _AGE = re.compile(r"\d{3}[DWMY]")
-"""An age that says its unit; one that does not is left out."""
+"""An age with its unit; one without is left out."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """``attributes`` that every result of one export shares, the series that it may come from (``sources``; none where these were not
+    """``attributes`` shared by all results of one export, the possible source series (``sources``; none if these were not
     DICOM) and the first free ``series_number``."""
 
     attributes: Dataset
@@ -45,12 +45,12 @@ class Identity:
 
     @property
     def images(self) -> tuple[Dataset, ...]:
-        """Headers of the images that results name as their source; none where it may be one series or another."""
+        """Headers of the images that results name as their source; none if several series are possible."""
         return self.sources[0].referenced if len(self.sources) == 1 else ()
 
 
 def anonymous_identity() -> Identity:
-    """A patient named Anonymous with an ID that says where it comes from, a new study and a new frame of reference."""
+    """A patient named Anonymous with an ID of this software, a new study and a new frame of reference."""
     from pydicom import Dataset
     from pydicom.uid import generate_uid
 
@@ -67,8 +67,8 @@ def anonymous_identity() -> Identity:
 def source_identity(folder: Path, grid: sitk.Image) -> Identity:
     """The identity of the DICOM images in a folder and its subfolders, for maps on ``grid``.
 
-    Raises ImageError when there are none, when one is damaged, when they belong to several patients or studies, or when the maps may lie
-    in one frame of reference or another.
+    Raises ImageError when there are none, when one is damaged, when they belong to several patients or studies, or when the frame of
+    reference is ambiguous.
     """
     from pydicom import Dataset
     from pydicom.uid import UID
@@ -86,7 +86,9 @@ def source_identity(folder: Path, grid: sitk.Image) -> Identity:
     first = sources[0].images[0]
     for name in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID"):
         if name not in first or (name.endswith("UID") and not UID(str(first[name].value)).is_valid):
-            raise ImageError(f"{folder}: the images have no valid {name}. Give complete DICOM files, or leave --source out.")
+            raise ImageError(
+                f"{folder}: the images have no valid {name}.", Remedy.DO(this="give complete DICOM files"), Remedy.LEAVE_SOURCE_OUT
+            )
     attributes = Dataset()
     for name in _EMPTY:
         setattr(attributes, name, "")
@@ -99,10 +101,10 @@ def source_identity(folder: Path, grid: sitk.Image) -> Identity:
 
 
 def share_within(identity: Identity, maps: TissueMaps) -> float:
-    """The share of the head's voxels that lies between the first and last corner of the source's images (1 where there are none); of the
-    series with most of it where it may be one or another.
+    """The share of the head's voxels between the first and last corner of the source's images (1 if there are none); the largest share
+    if several series are possible.
 
-    Raises ImageError when that is none.
+    Raises ImageError when it is 0.
     """
     share = max((series.share_of(maps) for series in identity.sources), default=1.0)
     if not share:

@@ -1,6 +1,6 @@
 """Measurements of regions as a DICOM Structured Report: template TID 1500 of PS3.16, a group of measurements (TID 1501) for each region.
 
-Published ranges are left out: a reader would take them for a normal range of patients, which they are not.
+Published ranges are omitted: a reader could mistake them for a normal range of patients.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _QUANTITIES = {
     "PD": ("ProtonDensity", "PD", "%", "Percent"), "T1": ("T1", "T1", "ms", "millisecond"), "T2": ("T2", "T2", "ms", "millisecond"),
     "R1": ("R1", "T1", "/s", "per second"), "R2": ("R2", "T2", "/s", "per second"),
 }  # fmt: skip
-"""The keyword of each quantity's DICOM code, the map that it was measured in, and its UCUM unit with its meaning."""
+"""For each quantity: the keyword of its DICOM code, its map, and its UCUM unit with its meaning."""
 QUANTITY_CODES = frozenset(_QUANTITIES)
-"""The quantities that a report can state."""
+"""The quantities that a report supports."""
 _OWN_SCHEME = "99PHYSMRI"
-"""Of the codes of regions that have none: private, as the standard wants its name to begin."""
+"""Coding scheme of regions without a standard code; private schemes begin with 99."""
 _LONGEST_MEANING = 64
 _UNICODE = "ISO_IR 192"
 _PROCEDURE = ("24590-2", "LN", "MR Brain")
@@ -43,7 +43,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Finding:
-    """A region: its ``label`` and ``name``, the SNOMED CT ``code`` (code, meaning) of what it is, or None, and its ``values``."""
+    """A region: its ``label`` and ``name``, its SNOMED CT ``code`` (code, meaning) or None, and its ``values``."""
 
     label: int
     name: str
@@ -54,7 +54,7 @@ class Finding:
 
 def write_measurement_report(findings: Sequence[Finding], maps: Mapping[str, Path], number: int, path: Path) -> None:
     """Write the ``findings`` as series ``number``. ``maps`` are the written Parametric Maps of PD, T1 and T2: the report refers to them and
-    has their patient and study. It is unverified and preliminary."""
+    shares their patient and study. It is marked unverified and preliminary."""
     from highdicom.sr import EnhancedSR
     from pydicom import dcmread
     from pydicom.uid import generate_uid
@@ -72,7 +72,7 @@ def write_measurement_report(findings: Sequence[Finding], maps: Mapping[str, Pat
             manufacturer=MANUFACTURER,
             is_complete=True,
         )
-    report.SpecificCharacterSet = _UNICODE  # regions have names of any language
+    report.SpecificCharacterSet = _UNICODE  # regions may have names in any language
     report.ManufacturerModelName = MANUFACTURER
     report.SoftwareVersions = __version__
     report.SeriesDescription = f"ESTIMATED values of regions - {NOT_FOR_DIAGNOSIS}"
@@ -127,7 +127,7 @@ def _group(finding: Finding, sources: Mapping[str, Dataset]) -> Any:
 
 
 def _measurements(value: Value, sources: Mapping[str, Dataset]) -> list[Any]:
-    """Mean, with its uncertainty of one SD both ways, and median."""
+    """Mean with its uncertainty (± one SD), and median."""
     from highdicom.sr import CodedConcept, Measurement, MeasurementProperties, SourceImageForMeasurement
     from pydicom.sr.codedict import codes
 

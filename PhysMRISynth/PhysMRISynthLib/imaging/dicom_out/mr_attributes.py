@@ -10,7 +10,7 @@ from ...physics.protocol import Protocol
 
 @dataclass(frozen=True)
 class _Family:
-    """What a family of sequences is in DICOM's terms."""
+    """A sequence family in DICOM terms."""
 
     scanning: tuple[str, ...]
     variant: tuple[str, ...]
@@ -23,6 +23,8 @@ _FAMILIES = {
     "mprage": _GRADIENT_INVERSION,
     "mprage_simple": _GRADIENT_INVERSION,
     "mp2rage": _GRADIENT_INVERSION,
+    "mp2rage_inv1": _GRADIENT_INVERSION,
+    "mp2rage_inv2": _GRADIENT_INVERSION,
     "se": _Family(("SE",), ("NONE",), "2D"),
     "tse": _Family(("SE",), ("NONE",), "2D"),
     "tse_rf": _Family(("SE",), ("NONE",), "2D"),
@@ -41,8 +43,8 @@ _FAMILIES = {
 def mr_attributes(protocol: Protocol) -> dict[str, Any]:
     """Keyword and value of the MR Image module's attributes.
 
-    What the protocol does not say is empty: the number of echoes of a train of known length only, and the inversion time and flip angle
-    of sequences with two of them, which the derivation's description names.
+    Attributes that the protocol does not determine are empty: the number of echoes if only the train's length is known, and the inversion
+    time and flip angle of sequences with two of them, which the derivation description names.
     """
     family = _FAMILIES[protocol.sequence.name]
     values = protocol.values

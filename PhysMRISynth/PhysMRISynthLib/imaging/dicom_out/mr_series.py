@@ -33,7 +33,7 @@ class Quantised:
 
 
 def quantise(voxels: np.ndarray, signed: bool) -> Quantised:
-    """Spread the image over 16 bits, with 0 kept as 0. Raises ImageError for values that are not finite."""
+    """Quantise the image to 16 bits, with 0 kept as 0. Raises ImageError for values that are not finite."""
     from pydicom.valuerep import format_number_as_ds
 
     greatest = float(np.abs(voxels).max())
@@ -62,7 +62,7 @@ def write_mr_series(
 
 
 def _common(planes: Planes, quantised: Quantised, protocol: Protocol, identity: Identity, number: int, maps: str) -> Dataset:
-    """What all slices of the series share."""
+    """Attributes common to all slices of the series."""
     from pydicom import Dataset
     from pydicom.uid import MRImageStorage, generate_uid
 
@@ -122,7 +122,7 @@ def _write_slice(common: Dataset, planes: Planes, row: int, frame: np.ndarray, p
 
 
 def _window(voxels: np.ndarray, signed: bool) -> tuple[str, str]:
-    """Centre and width that show all but the brightest hundredth of what is not air; symmetric about 0 for signed images."""
+    """Centre and width that show all but the brightest 1 % of non-air voxels; symmetric about 0 for signed images."""
     shown = np.abs(voxels[voxels != 0])
     high = float(np.percentile(shown, 99)) if shown.size else 1.0
     return (_decimal(0.0), _decimal(2 * high)) if signed else (_decimal(high / 2), _decimal(high))

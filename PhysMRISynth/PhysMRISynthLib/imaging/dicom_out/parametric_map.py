@@ -1,6 +1,6 @@
 """A tissue property, or its standard deviation, as a DICOM Parametric Map of float32 voxels with coded quantity and unit.
 
-Written with highdicom 0.27, which Slicer has, or later: what differs between versions is stated in full, or written here.
+Works with highdicom 0.27, which Slicer ships, or later: everything that differs between versions is set explicitly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _NO_SERIAL_NUMBER = "NONE"
-"""The standard wants one of every Parametric Map; software has none."""
+"""The standard requires one in every Parametric Map; software has none."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def write_parametric_map(
 ) -> None:
     """Write ``voxels`` (z, y, x; in the quantity's unit) on ``grid`` as one file. ``deviation``: they are the SD of the quantity.
 
-    ``protocols_assumed`` is said in the descriptions, which viewers show.
+    ``protocols_assumed`` is stated in the descriptions, which viewers show.
 
     Raises ImageError when the grid has no DICOM planes, or values are not finite.
     """
@@ -127,7 +127,7 @@ def _mapping(frames: np.ndarray, quantity: Quantity, deviation: bool) -> Any:
 
 
 def _window(center: float, width: float) -> dict[str, Any]:
-    """The window as this version of highdicom takes it."""
+    """The window's arguments for this version of highdicom."""
     from highdicom import VOILUTTransformation
     from highdicom.pm import ParametricMap
 
@@ -137,8 +137,8 @@ def _window(center: float, width: float) -> dict[str, Any]:
 
 
 def _carriers(identity: Identity, planes: Planes, frames: np.ndarray) -> list[Dataset]:
-    """Images in memory that hand patient and study to highdicom, which asks for a source image at every plane. The maps' own source may
-    have fewer images or lie elsewhere; no result refers to these."""
+    """Images in memory that pass patient and study to highdicom, which requires a source image at every plane. The maps' own source may
+    have fewer images or another position; no result refers to these images."""
     from pydicom import Dataset
     from pydicom.uid import MRImageStorage, generate_uid
 
@@ -160,7 +160,7 @@ def _carriers(identity: Identity, planes: Planes, frames: np.ndarray) -> list[Da
 
 
 def _refer(result: Dataset, identity: Identity) -> None:
-    """Name the images of the source in place of the carriers; none where the source is not known, for none is made up."""
+    """Refer to the images of the source in place of the carriers; to none if the source is unknown."""
     from pydicom import Dataset
 
     for keyword in ("ReferencedSeriesSequence", "SourceImageSequence"):

@@ -1,4 +1,4 @@
-"""A volume's grid as DICOM planes: position and orientation of every slice, for oblique, anisotropic and left-handed grids."""
+"""A volume's grid as DICOM planes: position and orientation of every slice, also for oblique, anisotropic and left-handed grids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..intake.volumes import LARGEST_SKEW
 
 @dataclass(frozen=True)
 class Planes:
-    """Slices in the order of rising distance along the normal (rows × columns), LPS, mm.
+    """Slices in the order of increasing distance along the normal (rows × columns), LPS, mm.
 
     ``positions`` has shape (slices, 3), ``orientation`` holds the six cosines of a row and a column, ``spacing`` is that between rows,
     between columns and between slices. ``reversed``: slice 0 is the last of the volume, whose axes are left-handed.

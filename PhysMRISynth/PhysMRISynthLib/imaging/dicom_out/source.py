@@ -1,4 +1,4 @@
-"""Reading the headers of a source's DICOM images, and telling a file that is damaged from one that is no image."""
+"""Reading the headers of a source's DICOM images, and distinguishing damaged files from non-images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -19,22 +19,22 @@ _NEEDED_CLASSIC = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpac
 _EMPTY_IF_UNKNOWN = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
 _SEXES = ("M", "F", "O")
 _ROUNDING = 1e-2
-"""Cosine between a row and a column that is left where a header rounds them much."""
+"""Largest cosine between a row and a column, since some headers round them coarsely."""
 _THICKEST_MM = 100.0
 _UNKNOWN_THICKNESS_MM = 1.0
 _FRAMES = "PerFrameFunctionalGroupsSequence"
-_REMEDY = "Copy the series again, or leave --source out."
+_REMEDIES = (Remedy.DO(this="copy the series again"), Remedy.LEAVE_SOURCE_OUT)
 _DAMAGE = (EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError, struct.error)
-"""What pydicom raises, beside InvalidDicomError, where bytes are not what they should be, some of it only when a value is asked for."""
+"""Exceptions of pydicom, besides InvalidDicomError, for damaged bytes, some only when a value is accessed."""
 
 Geometry = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 """Position, orientation, pixel spacing and slice thickness (mm)."""
 
 
 def image_headers(folder: Path) -> list[Dataset]:
-    """Headers of the DICOM files with a place in the patient in a folder and its subfolders, in the order of their names, each image once.
+    """Headers of the DICOM images with a position in the patient in a folder and its subfolders, sorted by name, each image once.
 
-    Raises ImageError when there are none, and for one that is damaged or lacks what identifies and places it.
+    Raises ImageError when there are none, and for a damaged one or one without identity or position.
     """
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Give the folder with the source's DICOM files.")
@@ -46,14 +46,14 @@ def image_headers(folder: Path) -> list[Dataset]:
 
 
 def _header(file: Path) -> Dataset | None:
-    """The header of an image with a place in the patient; None for what is no DICOM file, or another kind of object."""
+    """The header of an image with a position in the patient; None for other files and other kinds of DICOM objects."""
     import pydicom
     from pydicom.errors import InvalidDicomError
     from pydicom.uid import MediaStorageDirectoryStorage
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # harmless deviations, by the line
+            warnings.simplefilter("ignore")  # many harmless deviations
             header = pydicom.dcmread(file, stop_before_pixels=True)
             placed = "ImagePositionPatient" in header or _FRAMES in header
             index = header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
@@ -66,15 +66,15 @@ def _header(file: Path) -> Dataset | None:
     except InvalidDicomError:
         return None
     except _DAMAGE as error:
-        raise ImageError(f"{file} is a damaged DICOM file ({str(error) or type(error).__name__}). {_REMEDY}") from error
+        raise ImageError(f"{file} is a damaged DICOM file ({str(error) or type(error).__name__}).", *_REMEDIES) from error
     if placed and missing:
-        raise ImageError(f"{file} has no {', '.join(missing)}. Give complete DICOM files, or leave --source out.")
+        raise ImageError(f"{file} has no {', '.join(missing)}.", Remedy.DO(this="give complete DICOM files"), Remedy.LEAVE_SOURCE_OUT)
     return header if placed else None
 
 
 def _complete(header: Dataset) -> None:
-    """Leave empty what was taken out of a header or cannot be what it should be; nothing is made up. Raises ValueError for a character
-    set that nobody knows."""
+    """Leave removed or invalid attributes empty; nothing is made up. Raises ValueError for an unknown character
+    set."""
     from pydicom.charset import python_encoding
     from pydicom.valuerep import DA, TM
 
@@ -95,7 +95,7 @@ def _complete(header: Dataset) -> None:
 
 
 def geometries(image: Dataset) -> list[Geometry]:
-    """The place of every frame of a classic or a multi-frame image. Raises ValueError, or what :data:`_DAMAGE` lists, when it has none."""
+    """The geometry of every frame of a classic or a multi-frame image. Raises an exception of :data:`_DAMAGE` when it has none."""
     if _FRAMES not in image:
         frames = [(image, image, image)]
     else:

@@ -1,4 +1,4 @@
-"""The series of a source, and which of them the maps came from: the one on their grid."""
+"""The series of a source, and the one that the maps come from: that on their grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PROBES = 4096
 _APART_MM = 0.01
-"""Slices nearer to each other than this are one."""
+"""Slices closer together than this count as one."""
 _OFF_GRID = 0.1
 """Share of a voxel by which the corners of two equal grids may differ: files round positions."""
 
@@ -32,12 +32,12 @@ class SourceSeries:
 
     @property
     def referenced(self) -> tuple[Dataset, ...]:
-        """The images that a result may name as its source: all, or the first of multi-frame ones."""
+        """The images that a result may reference as its source: all, or the first of multi-frame ones."""
         return self.images[:1] if "PerFrameFunctionalGroupsSequence" in self.images[0] else self.images
 
     @property
     def frame_of_reference(self) -> str:
-        """Its UID, empty where it is not stated."""
+        """Its UID, empty if not stated."""
         return str(self.images[0].get("FrameOfReferenceUID", ""))
 
     def lies_on(self, grid: sitk.Image) -> bool:
@@ -68,7 +68,7 @@ class SourceSeries:
         return float(np.all((places >= box[0]) & (places <= box[1]), axis=1).mean())
 
     def _extent(self) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest coordinate along the images' own axes (the columns of the second array), with half a voxel's margin."""
+        """Smallest and largest coordinate along the images' own axes (the columns of the second array), with a margin of half a voxel."""
         corners: list[np.ndarray] = []
         axes = np.eye(3)
         for image in self.images:
@@ -85,7 +85,7 @@ class SourceSeries:
 
 
 def possible_sources(headers: Sequence[Dataset], grid: sitk.Image) -> tuple[SourceSeries, ...]:
-    """The series of which maps on ``grid`` may be: those that lie on it, else all."""
+    """Possible source series of maps on ``grid``: those on the grid, else all."""
     found: dict[tuple[str, ...], list[Dataset]] = defaultdict(list)
     for header in headers:
         key = (header.SeriesInstanceUID, header.Rows, header.Columns, header.get("FrameOfReferenceUID", ""))

@@ -1,1 +1,1 @@
-"""A head in its image: alignment, atlas, masks, and how much of what is in it."""
+"""The head in an image: alignment, atlas, masks, volumes."""

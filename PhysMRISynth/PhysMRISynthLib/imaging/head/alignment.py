@@ -1,4 +1,4 @@
-"""Bringing images onto one grid: identity when grids agree, rigid registration otherwise, one resampling at most."""
+"""Aligning images to one grid: identity if grids agree, rigid registration otherwise, one resampling at most."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import RegistrationError
+from ...errors import RegistrationError, Remedy
 from ..intake.no_data import has_no_data
 from ..intake.volumes import image_like, same_grid
 
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
 _HEAD_RADIUS_MM = 50.0
-_SPACINGS_MM = (0.5, 5.0)
 _GREATEST_ROTATION_DEGREES = 50.0
-"""A patient who moves between two scans of a session turns the head by less."""
+"""Patients rotate their head by less between two scans of a session."""
 SAME_GRID = "same grid"
-"""The method of an alignment that moved nothing."""
+"""Method of an alignment without resampling."""
 _LEAST_DATA = 0.99
 """Share of an interpolated voxel that comes from voxels with data."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How one image came onto the reference's grid.
+    """Alignment of one image to the reference's grid.
 
     ``to_image`` maps reference points to image points (LPS, mm); ``covered`` is False where the image has no data.
     """
@@ -64,8 +63,9 @@ def align(
     found = _resampled(image, data, grid, register_rigid(image, reference), "rigid registration")
     if found.rotation_degrees > _GREATEST_ROTATION_DEGREES:
         raise RegistrationError(
-            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference. Check that both are of the same patient "
-            "and that their orientation is right, or trust the files' coordinates with --no-register."
+            f"Registration turned an image by {found.rotation_degrees:.0f}° to fit the reference.",
+            Remedy.DO(this="check that both are of the same patient and that their orientation is right"),
+            Remedy.DO_NOT_REGISTER,
         )
     return found
 
@@ -74,7 +74,7 @@ def _data(image: sitk.Image, missing: np.ndarray | None) -> np.ndarray:
     """Where an image has data, bool (z, y, x)."""
     unseen = [mask for mask in (missing, has_no_data(sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1])) if mask is not None]
     seen = ~np.logical_or.reduce(unseen) if unseen else np.ones(image.GetSize()[::-1], dtype=bool)
-    return seen if seen.any() else np.ones_like(seen)  # an image of nothing but zeros is empty, not missing
+    return seen if seen.any() else np.ones_like(seen)  # an image of zeros only is empty, not missing
 
 
 def _resampled(image: sitk.Image, data: np.ndarray, reference: sitk.Image, to_image: sitk.Transform, method: str) -> Alignment:
@@ -102,13 +102,7 @@ def motion_of(transform: sitk.Transform, reference: sitk.Image) -> tuple[float, 
 
 
 def grid_of_spacing(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    """An empty image along the axes of ``image`` and over all its extent, at an isotropic spacing.
-
-    Raises RegistrationError when the spacing is not between 0.5 and 5 mm.
-    """
-    low, high = _SPACINGS_MM
-    if not low <= spacing_mm <= high:
-        raise RegistrationError(f"A spacing of {spacing_mm:g} mm is not one for maps of a head. Give {low:g} to {high:g} mm.")
+    """An empty image with the axes and extent of ``image``, at an isotropic spacing above 0."""
     size = [math.ceil(n * s / spacing_mm - 1e-6) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     grid = sitk.Image(size, sitk.sitkFloat32)
     grid.SetSpacing([spacing_mm] * 3)
@@ -120,7 +114,7 @@ def grid_of_spacing(image: sitk.Image, spacing_mm: float) -> sitk.Image:
 
 
 def isotropic(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    """The image averaged to, and resampled at, about an isotropic spacing; axes that are coarser already are only interpolated."""
+    """The image averaged and resampled to about an isotropic spacing; coarser axes are only interpolated."""
     factors = [max(1, int(spacing_mm / own)) for own in image.GetSpacing()]
     averaged = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), factors)
     size = [max(1, round(n * s / spacing_mm)) for n, s in zip(averaged.GetSize(), averaged.GetSpacing(), strict=True)]
@@ -133,8 +127,8 @@ def isotropic(image: sitk.Image, spacing_mm: float) -> sitk.Image:
 def register_rigid(image: sitk.Image, reference: sitk.Image) -> sitk.Transform:
     """Rigid transform from reference points to image points by Mattes mutual information, seeded and coarse to fine.
 
-    Started from the files' coordinates and from the centres of mass; the better result counts.
-    Raises RegistrationError when neither start leads anywhere.
+    Starts from the files' coordinates and from the centres of mass; returns the better result.
+    Raises RegistrationError when both starts fail.
     """
     fixed, moving = isotropic(reference, _WORKING_SPACING_MM), isotropic(image, _WORKING_SPACING_MM)
     for name, picture in (("reference", fixed), ("image", moving)):
@@ -152,12 +146,12 @@ def register_rigid(image: sitk.Image, reference: sitk.Image) -> sitk.Transform:
 
 def _optimise(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> tuple[float, sitk.Transform] | None:
     method = mutual_information_method(shrink=(3, 2, 1), smooth_mm=(3, 2, 0))
-    # a radian counts as what it moves at this radius: scales estimated from the grid's corners let rotations stop degrees too early
+    # a radian counts as its displacement at this radius: with scales from the grid's corners, rotations stop degrees too early
     method.SetOptimizerScales([_HEAD_RADIUS_MM**2] * 3 + [1.0] * 3)
     method.SetInitialTransform(start, inPlace=True)
     try:
         method.Execute(fixed, moving)
-    except RuntimeError:  # ITK's way to say that too few samples map inside the moving image
+    except RuntimeError:  # too few samples map inside the moving image
         return None
     return method.GetMetricValue(), start
 
@@ -178,7 +172,7 @@ def mutual_information_method(shrink: tuple[int, ...], smooth_mm: tuple[float, .
 
 
 def smooth_deformation(fixed: sitk.Image, moving: sitk.Image, stiffness: float, steps: int) -> sitk.Image:
-    """Displacements (mm) at the voxels of ``fixed`` to what looks alike in ``moving``, which is near already (demons), each step's smoothed
+    """Displacements (mm) at the voxels of ``fixed`` to similar places in ``moving``, which is pre-aligned (demons); each step is smoothed
     with a Gaussian of SD ``stiffness`` voxels."""
     demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
     demons.SetNumberOfIterations(steps)

@@ -1,8 +1,8 @@
-"""The tissue atlas brought to a head: which tissues to expect at each place.
+"""Alignment of the tissue atlas with a head: prior tissue fractions at each position.
 
-The atlas is the mean of label maps of 15 adults in MNI space (``shipping/build_atlas.py``). It is turned into the contrast of the image
-at hand by the signal equation itself and aligned by an affine transform, with and without the tissue outside the brain, so that
-skull-stripped images find their place too.
+The atlas is the mean of label maps of 15 adults in MNI space (``shipping/build_atlas.py``). The signal equation renders it in the
+contrast of the image, and an affine transform aligns it, with and without the tissue outside the brain, so that
+skull-stripped images can be aligned too.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _UPRIGHT: Turn = (0.0, 0.0, 0.0)
 _TURNS: tuple[Turn, ...] = (
     (35.0, 0.0, 0.0), (-35.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, -30.0, 0.0), (0.0, 0.0, 40.0), (0.0, 0.0, -40.0)
 )  # fmt: skip
-"""Degrees about x (nodding), y (rolling) and z (turning), for heads that lie tilted in the scanner."""
+"""Degrees about x (nodding), y (rolling) and z (turning), for heads tilted in the scanner."""
 _NODS = 2
-"""So many of the turns are nods, the usual ones."""
+"""Number of nods, the most frequent turns, at the start of the list."""
 LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.68
-"""Where the atlas lies at all, and where no nodding of the head could bring it much nearer."""
+"""Below the first the atlas is misplaced; above the second a nodded start does not improve the alignment."""
 _BRIGHT, _LEAST_VOXELS = 0.2, 100
 _NOT_FOUND = "The head could not be found in the image. Check that it shows a head and that its orientation is right."
 _LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
-"""Template size over head size along any direction and by volume; the template is larger than most adults' brains."""
+"""Size of the template over that of the head, along any direction and by volume; the template is larger than most adult brains."""
 
 
 @cache
@@ -55,10 +55,10 @@ def _brain_image() -> sitk.Image:
 
 @dataclass(frozen=True)
 class AtlasPlacement:
-    """``to_atlas`` maps points of the head (LPS, mm) to the atlas; ``skull_stripped`` tells which variant fitted better.
+    """``to_atlas`` maps points of the head (LPS, mm) to the atlas; ``skull_stripped`` says whether the variant without skull fitted better.
 
-    ``likeness``: correlation of the image with the atlas in its contrast, the mean of that over the head and of that inside the brain.
-    Adults' heads have 0.57 and more; those that are upside down, lie on their side, are mostly outside the image or are newborns' at
+    ``likeness``: correlation of the image with the atlas in its contrast, the mean of the values over the head and inside the brain.
+    Adult heads have 0.57 or more; heads upside down, on their side or mostly outside the image, and newborns, at
     most 0.45.
     """
 
@@ -85,18 +85,18 @@ def place_atlas(
     progress: Callable[[float], None] = lambda fraction: None,
     upright: bool = False,
 ) -> AtlasPlacement:
-    """Align the atlas to a head's image of known protocol by mutual information, from several starts; those of tilted heads are left out
-    where the head is known to be ``upright``.
+    """Align the atlas with a head's image of known protocol by mutual information, from several starts; starts for tilted heads are
+    skipped if the head is known to be ``upright``.
 
-    ``progress`` is told the fraction done. Raises RegistrationError when the image is empty or no start leads to an overlap.
+    ``progress`` gets the fraction done. Raises RegistrationError when the image is empty or no start leads to an overlap.
     """
     fixed = isotropic(image, _WORKING_SPACING_MM)
-    if not sitk.GetArrayViewFromImage(fixed).any():  # it has no centre of mass
+    if not sitk.GetArrayViewFromImage(fixed).any():  # no centre of mass
         raise RegistrationError(_NOT_FOUND)
     pictures = {brain_only: expected_picture(protocol, field_strength, brain_only) for brain_only in (False, True)}
     starts = [(shift, _UPRIGHT) for shift in _STARTS_MM]
     found = _best(fixed, pictures, starts, lambda candidate: candidate.similarity, lambda done: progress(0.5 * done))
-    # a head that is tilted, or whose neck and shoulders draw the centre of mass down
+    # a tilted head, or one whose neck and shoulders shift the centre of mass down
     if not upright and (found is None or found.likeness < _SURE_LIKENESS):
         lost = found is None or found.likeness < LEAST_LIKENESS
         turns = _TURNS if lost else _TURNS[:_NODS]
@@ -122,8 +122,8 @@ def _best(
     judged: Callable[[AtlasPlacement], float],
     progress: Callable[[float], None],
 ) -> AtlasPlacement | None:
-    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of the variants whose ``pictures``
-    are given (True: brain only)."""
+    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of the variants in ``pictures``
+    (True: brain only)."""
     candidates = []
     tried = list(product(pictures.items(), starts))
     for number, ((brain_only, moving), (shift, turn)) in enumerate(tried):
@@ -149,24 +149,24 @@ def _judged(fixed: sitk.Image, moving: sitk.Image, brain_only: bool, metric: flo
 
 
 def _correlation(seen: np.ndarray, expected: np.ndarray, where: np.ndarray) -> float:
-    """Correlation of two pictures, each cut off at its 99th percentile; 0 where one shows nothing."""
+    """Correlation of two pictures, each clipped at its 99th percentile; 0 if one is constant."""
     if np.count_nonzero(where) < _LEAST_VOXELS:
         return 0.0
     a, b = (np.minimum(values, np.percentile(values[values > 0.0], 99) if (values > 0.0).any() else 0.0) for values in (seen, expected))
     a, b = a[where], b[where]
     spread = min(a.std() / max(abs(a).max(), 1e-30), b.std() / max(abs(b).max(), 1e-30)) if a.size else 0.0
-    return float(np.corrcoef(a, b)[0, 1]) if spread > 1e-6 else 0.0  # what is constant but for rounding is like nothing
+    return float(np.corrcoef(a, b)[0, 1]) if spread > 1e-6 else 0.0  # constant but for rounding
 
 
 def place_tissues(tissue: sitk.Image, progress: Callable[[float], None] = lambda fraction: None) -> AtlasPlacement:
-    """Align the atlas to a map of rows of the tissue table (what lies beyond it, as lesions do, counts as white matter), as
-    :func:`place_atlas` does, which also says what it raises."""
+    """Align the atlas with a map of rows of the tissue table (rows beyond it, such as lesions, count as white matter); see
+    :func:`place_atlas`, also for errors."""
     return place_atlas(tissue_picture(tissue), _TISSUE_PROTOCOL, _TISSUE_FIELD_STRENGTH, progress, upright=True)
 
 
 def tissue_picture(tissue: sitk.Image) -> sitk.Image:
-    """A map of rows of the tissue table in T1w contrast at literature values: white matter is 1, and nothing more than that, since fat
-    would outshine the brain."""
+    """A map of rows of the tissue table in T1w contrast at literature values, clipped at white matter (1), since fat would outshine the
+    brain."""
     table = tissue_table(_TISSUE_FIELD_STRENGTH)
     signals = np.abs(_TISSUE_PROTOCOL.signal(*np.exp(np.stack([entry.theta for entry in table], axis=1))))
     white = [entry.name for entry in table].index("white_matter")
@@ -176,14 +176,14 @@ def tissue_picture(tissue: sitk.Image) -> sitk.Image:
 
 
 def _plausible(to_atlas: sitk.AffineTransform) -> bool:
-    """Whether a head of this size and shape exists: a brain stretched over a whole head is refused by its scale."""
+    """Whether size and shape are those of a head: the scale excludes a brain stretched over a whole head."""
     scales = np.linalg.svd(np.reshape(to_atlas.GetMatrix(), (3, 3)), compute_uv=False)
     return bool(scales.min() > _LEAST_SCALE and scales.max() < _GREATEST_SCALE and scales.prod() > _LEAST_VOLUME_RATIO)
 
 
 def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float, turn: Turn) -> sitk.AffineTransform:
-    """Centres of mass on each other, turned by some degrees about x, y, z, then moved along the head's axis (images differ in how much neck
-    they show)."""
+    """Centres of mass aligned, rotated by some degrees about x, y, z, then shifted along the head's axis (images show more or less of the
+    neck)."""
     moments = sitk.CenteredTransformInitializerFilter.MOMENTS
     centred = sitk.AffineTransform(sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(3), moments))
     euler = sitk.Euler3DTransform()
@@ -194,7 +194,7 @@ def _start(fixed: sitk.Image, moving: sitk.Image, shift_mm: float, turn: Turn) -
 
 
 def _crown(fixed: sitk.Image, moving: sitk.Image) -> float:
-    """The shift (mm) along the head's axis that brings the highest bright points onto each other, once the centres of mass are."""
+    """The shift (mm) along the head's axis that aligns the highest bright points, after aligning the centres of mass."""
     heights = []
     for image in (fixed, moving):
         voxels = sitk.GetArrayFromImage(image)
@@ -232,7 +232,7 @@ def atlas_on_grid(placement: AtlasPlacement, grid: sitk.Image, voxels: np.ndarra
 
 
 def brain_outside(placement: AtlasPlacement, grid: sitk.Image, shown: np.ndarray | None = None) -> float:
-    """Share (0 to 1) of the placed atlas's brain that lies outside ``grid``, or where nothing is ``shown`` (z, y, x; None: all is)."""
+    """Share (0 to 1) of the aligned atlas's brain outside ``grid``, or where the image has no data (``shown``, z, y, x; None: all data)."""
     atlas = _atlas_image()
     shown = np.ones(grid.GetSize()[::-1], dtype=bool) if shown is None else shown
     inside = sitk.Resample(image_like(shown.astype(np.uint8), grid), atlas, placement.to_atlas.GetInverse(), sitk.sitkNearestNeighbor, 0)
@@ -241,17 +241,17 @@ def brain_outside(placement: AtlasPlacement, grid: sitk.Image, shown: np.ndarray
 
 
 def atlas_brain() -> np.ndarray:
-    """How probable brain and its fluid are at each place of the atlas (z, y, x), which is symmetric about its middle: 0 to 1."""
+    """Probability (0 to 1) of brain and its fluid at each position of the atlas (z, y, x), which is left-right symmetric."""
     rows = [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"]
     return np.asarray(sitk.GetArrayViewFromImage(_atlas_image())[..., rows].sum(axis=-1, dtype=np.float64)) / 255.0
 
 
 def atlas_middle() -> float:
-    """Where the plane of the atlas's symmetry lies from right to left (mm, LPS)."""
+    """Position of the atlas's plane of symmetry from right to left (mm, LPS)."""
     atlas = _atlas_image()
     return float(atlas.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2.0 for n in atlas.GetSize()])[0])
 
 
 def in_atlas(image: sitk.Image, to_atlas: sitk.Transform) -> np.ndarray:
-    """An image brought to the atlas's grid (z, y, x), float32; 0 where it does not reach."""
+    """An image resampled to the atlas's grid (z, y, x), float32; 0 outside the image."""
     return sitk.GetArrayFromImage(sitk.Resample(image, _atlas_image(), to_atlas.GetInverse(), sitk.sitkLinear, 0.0, sitk.sitkFloat32))

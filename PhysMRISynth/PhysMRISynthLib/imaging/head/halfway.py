@@ -1,4 +1,4 @@
-"""Two visits of one head on a grid halfway between them, so that neither is interpolated more than the other."""
+"""Two visits of one head on a halfway grid, so that both are interpolated equally."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .alignment import grid_of_spacing, motion_of, register_rigid
 _MARGIN_MM = 2.0
 _GREATEST_ROTATION_DEGREES = 50.0
 _DISAGREEMENT_MM = 3.0
-"""By how much registration one way and the other way may differ before it has failed."""
+"""Largest accepted difference between forward and backward registration."""
 
 
 @dataclass(frozen=True)
 class Halfway:
     """``grid``, and the rigid transforms ``to_first`` and ``to_second`` from its points to those of the visits (LPS, mm); the motion
-    between the visits, and by how much the registrations in both directions disagree at the head's edge (mm)."""
+    between the visits, and the disagreement of the registrations in both directions at the head's edge (mm)."""
 
     grid: sitk.Image
     to_first: sitk.Transform
@@ -31,7 +31,7 @@ class Halfway:
 
 
 def halfway(first: sitk.Image, second: sitk.Image, spacing_mm: float | None = None) -> Halfway:
-    """Register two visits' images of one kind both ways, and meet in the middle of the mean of both motions.
+    """Register two visits' images of one kind in both directions, and take the grid halfway along the mean motion.
 
     The grid is isotropic, as fine as the coarser visit's finest axis, or of ``spacing_mm``. Exchanging the visits exchanges the
     transforms. Raises RegistrationError when the images do not overlap or the two directions contradict each other.
@@ -68,12 +68,12 @@ def _transform(matrix: np.ndarray) -> sitk.AffineTransform:
 
 
 def _mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The rigid motion in the middle of two that are close to each other: ``one`` and half of what leads from it to ``other``."""
+    """The mean of two similar rigid motions: ``one`` followed by half of the motion from it to ``other``."""
     return _root(other @ np.linalg.inv(one)) @ one
 
 
 def _root(rigid: np.ndarray) -> np.ndarray:
-    """The rigid motion that, done twice, is ``rigid``: half the angle about its axis; with R·R, translation t = (I + R_half)·t_half."""
+    """The rigid motion that, applied twice, is ``rigid``: half the angle about its axis; with R·R, translation t = (I + R_half)·t_half."""
     rotation = rigid[:3, :3]
     cosine = min(1.0, max(-1.0, (np.trace(rotation) - 1.0) / 2.0))
     axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
@@ -104,7 +104,7 @@ def _moved(grid: sitk.Image, motion: np.ndarray) -> sitk.Image:
 
 
 def _greatest_move(motion: np.ndarray, image: sitk.Image) -> float:
-    """How far (mm) a motion moves the points of a sphere of a head's size around an image's middle, at most."""
+    """Largest displacement (mm) by a motion on a sphere of a head's size around an image's centre."""
     centre = np.array(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))
     points = np.concatenate([[centre], centre + 80.0 * np.concatenate([np.eye(3), -np.eye(3)])])
     return float(np.linalg.norm(points @ motion[:3, :3].T + motion[:3, 3] - points, axis=1).max())

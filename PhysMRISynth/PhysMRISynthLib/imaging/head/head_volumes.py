@@ -1,4 +1,4 @@
-"""How much of what is in a head: volumes from a map of its tissues, real, simulated or sampled."""
+"""Volumes from a map of a head's tissues, real, simulated or sampled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HeadVolumes:
     lesions: float
 
     def conditions(self) -> dict[str, float]:
-        """The numbers that a sampling model can be conditioned on, in its units (a head without brain has none)."""
+        """The values that a sampling model can be conditioned on, in its units (none for a head without brain)."""
         if self.brain <= 0.0:
             return {}
         return {"brain_volume": self.brain, "ventricle_share": 100.0 * self.ventricles / self.brain, "lesion_load": self.lesions}
@@ -48,10 +48,10 @@ def head_volumes(tissue: np.ndarray, voxel_ml: float = 0.001) -> HeadVolumes:
 
 
 def ventricles(tissue: np.ndarray, voxel_ml: float = 0.001) -> np.ndarray:
-    """A mask (z, y, x) of the fluid deep inside the brain, around what lies next to white matter, deep grey nuclei or thalamus.
+    """A mask (z, y, x) of the fluid deep inside the brain, grown from that next to white matter, deep grey nuclei or thalamus.
 
-    The tissue table knows one fluid, so depth and neighbours tell: in sulci and cisterns the cortex or the skull is near. Of four label
-    maps with ventricles of 11 to 46 ml it finds these with a Dice of 0.79 to 0.85, and 5 to 7 ml too many.
+    The tissue table has one fluid, so depth and neighbours decide: in sulci and cisterns the cortex or the skull is near. In four label
+    maps with ventricles of 11 to 46 ml the Dice is 0.79 to 0.85, and the volume 5 to 7 ml too large.
     """
     mask = np.zeros(tissue.shape, dtype=bool)
     box = bounding_box(np.isin(tissue, PARENCHYMA))
@@ -66,7 +66,7 @@ def ventricles(tissue: np.ndarray, voxel_ml: float = 0.001) -> np.ndarray:
 
 
 def _without_islands(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
-    """A mask without its small patches: an unknown label inside the brain is not the skull."""
+    """A mask without small patches, since an unknown label inside the brain is not skull."""
     patches = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
     return sitk.GetArrayFromImage(sitk.RelabelComponent(patches, minimumObjectSize=max(1, round(_LEAST_PATCH_ML / voxel_ml)))) > 0
 

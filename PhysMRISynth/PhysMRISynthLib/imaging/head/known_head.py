@@ -1,4 +1,4 @@
-"""A head whose maps are known, and how far an estimate is from them."""
+"""A head with known maps, and the errors of an estimate."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def map_errors(estimate: TissueMaps, truth: KnownHead) -> dict[str, dict[str, fl
 
 
 def standard_scores(estimate: TissueMaps, truth: KnownHead) -> np.ndarray:
-    """How many of the estimate's SDs the truth is away, of PD, T1 and T2 at the voxels of brain tissue: (3, N)."""
+    """Errors in units of the estimate's SD, of PD, T1 and T2 at the voxels of brain tissue: (3, N)."""
     brain = truth.brain_tissue()
     pairs = _pairs(estimate, truth.maps).items()
     return np.stack([np.abs(found[brain] - true[brain]) / estimate.sd[p][brain] for p, (found, true) in pairs])
 
 
 def coverage(estimate: TissueMaps, truth: KnownHead) -> dict[str, float]:
-    """Per cent of brain-tissue voxels whose truth lies within one SD of the estimate (68 % where the SDs are right)."""
+    """Per cent of brain-tissue voxels whose truth lies within one SD of the estimate (68 % if the SDs are right)."""
     return dict(zip(PROPERTIES, (100 * (standard_scores(estimate, truth) <= 1).mean(axis=1)).tolist(), strict=True))

@@ -13,18 +13,18 @@ from .alignment import isotropic
 
 _WORKING_SPACING_MM = 2.0
 _SOME_OF_SLICE = 0.05
-"""Of the mean slice's share of a head: thinner ends (nose, ears) do not count for its size."""
+"""Relative to the mean slice's share of a head: thinner ends (nose, ears) do not count for its size."""
 _CUT_OFF = 0.5
-"""Of the mean slice: an end of the image that shows more of a head cuts it off, less is skin and ears."""
+"""Relative to the mean slice: the head is cut off if an end slice of the image shows more of it; less is skin and ears."""
 _BELOW_OTSU = 0.4
 """Otsu's threshold lies between tissue and bright fat; the head begins well below it."""
 
 
 def head_mask(images: Sequence[sitk.Image], covered: Sequence[np.ndarray] | None = None) -> np.ndarray:
-    """Where the head is, bool (z, y, x), from aligned images: bright against air in their mean, holes filled, one piece.
+    """Mask of the head, bool (z, y, x), from aligned images: bright against air in their mean, holes filled, one piece.
 
-    The mean is over the images that have data at a voxel (``covered`` (z, y, x) of each; None: all have); where none has, there is no head.
-    Found at about 2 mm. Raises ImageError when nothing stands out from the background.
+    The mean is over the images that have data at a voxel (``covered`` (z, y, x) of each; None: all have); voxels without data are not head.
+    Computed at about 2 mm. Raises ImageError when nothing stands out from the background.
     """
     seen = [np.ones(image.GetSize()[::-1], dtype=bool) for image in images] if covered is None else covered
     count = np.sum(seen, axis=0, dtype=np.float32)
@@ -54,7 +54,7 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
     """The smallest box that holds every True of ``mask``, of any number of axes (None: there is none)."""
     box: tuple[slice, ...] = ()
     lines = mask
-    for _ in range(mask.ndim):  # one pass over the voxels for the last axis, then over what is left of them
+    for _ in range(mask.ndim):  # one pass over the voxels for the last axis, then over the reduced array
         across = lines.reshape(-1, lines.shape[-1])
         inside = np.flatnonzero(np.logical_or.reduce(across, axis=0))
         if not inside.size:
@@ -65,7 +65,7 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def head_size(mask: np.ndarray, grid: sitk.Image) -> tuple[float | None, float | None]:
-    """Breadth (left to right) and length (front to back) in mm of a head's ``mask`` (z, y, x); None where the image cuts it off."""
+    """Breadth (left to right) and length (front to back) in mm of a head's ``mask`` (z, y, x); None if the image cuts it off."""
     direction = np.abs(np.reshape(grid.GetDirection(), (3, 3)))
     sizes: list[float | None] = []
     for row in (0, 1):
@@ -96,7 +96,7 @@ def filled_in_slices(mask: np.ndarray) -> np.ndarray:
 
 
 def brain_mask(probability: np.ndarray, grid: sitk.Image, radius_mm: float = 2.0) -> np.ndarray:
-    """The brain with its fluid, bool (z, y, x), from each voxel's probability of being brain: opened, one piece, holes filled."""
+    """The brain with its fluid, bool (z, y, x), from each voxel's probability of brain: opened, one piece, holes filled."""
     radius = [max(0, round(radius_mm / s)) for s in grid.GetSpacing()]
     likely = image_like((probability > 0.5).astype(np.uint8), grid)
     opened = sitk.GetArrayFromImage(sitk.BinaryMorphologicalOpening(likely, radius)) > 0

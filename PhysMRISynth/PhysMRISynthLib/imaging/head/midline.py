@@ -1,5 +1,5 @@
-"""The middle of a head: are its hemispheres apart where people's are, does the corpus callosum part the fissure from the ventricles, and is
-there a third ventricle?"""
+"""Midline check of a head: separate hemispheres, a corpus callosum between the fissure and the ventricles, and an open third
+ventricle."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from ...resource_files import RESOURCES
 from .head_volumes import PARENCHYMA
 
 MOST_JOINED_MM2, LEAST_OPEN = 60.0, 0.6
-"""Label maps of 15 people, the reference each time made of the others, have at most 47 mm² and at least 0.63; two more, 15 mm² and 0.84.
-Cut as drawn heads are, and found in the atlas by what is left, 3 of 14 lie outside these limits: they are strict."""
+"""Label maps of 15 people (leave-one-out reference) have at most 47 mm² and at least 0.63; two more people, 15 mm² and 0.84.
+Cropped as synthetic heads are, and aligned by what is left, 3 of 14 exceed these limits: they are strict."""
 _FILE = RESOURCES / "midline.nii.gz"
-"""How often, of 255, the hemispheres of label maps of people are joined at each place of the midline; see ``shipping/build_midline.py``."""
+"""Frequency (0 to 255) of joined hemispheres at each place of the midline, from label maps of people; see ``shipping/build_midline.py``."""
 _WIDE_MM, _NARROW_MM, _INNER_MM = 6, 3, 1
-"""So far to both sides of the middle brain tissue reaches that joins the hemispheres, that is callosum or closes the third ventricle, and
-so far white matter within the first: a fissure is seldom straight, a callosum seldom thick at its ends."""
+"""Distances to both sides of the middle over which brain tissue must extend to count as joining the hemispheres, as callosum or as closing
+the third ventricle, and white matter within the first: a fissure is seldom straight, a callosum seldom thick at its ends."""
 _REACH_MM = 16
-"""So far beside the atlas's middle brain is looked at."""
+"""Distance from the atlas's middle within which brain is examined."""
 _CENTRE_MM, _EXTENT_MM = (30.0, 5.0), (45.0, 75.0)
-"""Height and depth of what tells where the middle is, and how far this reaches from there."""
+"""Centre (height, depth) and extent of the region that locates the middle."""
 _STEPS_MM, _SWEEPS = (4.0, 2.0, 1.0, 0.5), 2
 _NEAR_MM, _SELDOM = 2, 1.5 / 14.0
-"""Where at most one of the label maps (less than this share) is joined within so many mm, hemispheres are apart."""
+"""Hemispheres count as apart where at most one label map (less than this share) is joined within so many mm."""
 _CEREBRUM_MM = -20.0
-"""Below this height of the atlas lie brain stem and cerebellum."""
+"""Height in the atlas below which lie brain stem and cerebellum."""
 _LEVELS_MM = range(6, 19, 2)
-"""Heights at which the callosum's ends are looked for: label maps of 17 people have them at 16 mm or lower."""
+"""Heights at which the callosum's ends are searched: in label maps of 17 people they are at 16 mm or lower."""
 _FISSURE_MM, _TOP_MM, _ENDS_MM, _BETWEEN_MM = 45.0, 60.0, (-60.0, 70.0), (-35.0, 45.0)
-"""Heights at which there is fissure, and above which nothing is looked at; from front to back what is looked at, and where the callosum's
-ends are."""
+"""Height of the fissure, and upper limit of the search; from front to back the range of the search, and of the callosum's
+ends."""
 _THIRD_HEIGHTS_MM, _THIRD_DEPTHS_MM = (-12.0, 6.0), (-4.0, 24.0)
-"""Where, bottom to top and front to back, people have their third ventricle."""
+"""Usual position of the third ventricle, bottom to top and front to back."""
 _LEAST_WIDTH_MM = 20
-"""So far from front to back reaches the opening between the callosum's ends at least."""
+"""Least extent, from front to back, of the opening between the callosum's ends."""
 _NAMES = [tissue.name for tissue in tissue_table()]
 _INNER = tuple(row for row in PARENCHYMA if row != _NAMES.index("cortex"))
 
 
 @dataclass(frozen=True)
 class Midline:
-    """The largest area in which a head's hemispheres are joined where people's are not, ``joined_mm2``, as it lies in the atlas; whether a
-    ``callosum`` parts the ventricles from the fissure above them; and which share of the ``third_ventricle``'s place is open (0 to 1)."""
+    """``joined_mm2``: largest area, in the atlas, where the hemispheres are joined but people's are not; ``callosum``: whether one
+    separates the ventricles from the fissure above them; ``third_ventricle``: share (0 to 1) of its place that is open."""
 
     joined_mm2: float
     callosum: bool
@@ -55,7 +55,7 @@ class Midline:
 
     @property
     def flaws(self) -> tuple[str, ...]:
-        """What lies outside the limits that label maps of people set, the worst first."""
+        """Violations of the limits from label maps of people, the worst first."""
         found = {
             "the fissure between the hemispheres reaches a ventricle": not self.callosum,
             f"the hemispheres are joined over {self.joined_mm2:.0f} mm² (limit {MOST_JOINED_MM2:.0f})": self.joined_mm2 > MOST_JOINED_MM2,
@@ -69,22 +69,22 @@ class Midline:
         return not self.flaws
 
     @property
-    def brokenness(self) -> tuple[int, float]:
-        """To be compared: the less, the better."""
+    def flaw_rank(self) -> tuple[int, float]:
+        """Sort key: smaller is better."""
         return len(self.flaws), self.joined_mm2
 
 
 def midline_of(tissue: sitk.Image, to_atlas: sitk.Transform) -> Midline:
-    """Of a map (x to the left, y to the back, z up) of rows of the tissue table (LESION: lesions), whose points (mm) ``to_atlas`` maps to
-    the atlas. What lies outside the map is no brain: of a head that is cut there, the third ventricle is open."""
+    """Midline of a map (x to the left, y to the back, z up) of rows of the tissue table (LESION: lesions); ``to_atlas`` maps its points
+    (mm) to the atlas. Outside the map there is no brain: in a head that is cut there, the third ventricle counts as open."""
     rows = about_middle(tissue, to_atlas, _reference())
     closed = _across(rows, PARENCHYMA, _NARROW_MM)
     return Midline(_largest(joined(rows) & _apart()), _parted(closed), _open(closed))
 
 
 def joined(rows: np.ndarray) -> np.ndarray:
-    """Where (z, y) of what :func:`about_middle` gives the hemispheres are joined: brain tissue reaches from one to the other, and is white
-    matter (or deep grey) in the middle. Cortex touches cortex in many a fissure."""
+    """Mask (z, y), from :func:`about_middle`'s result, where brain tissue connects the hemispheres and is white matter (or deep grey) in
+    the middle: cortex often touches cortex across the fissure."""
     return _across(rows, PARENCHYMA, _WIDE_MM) & _across(rows, _INNER, _INNER_MM)
 
 
@@ -94,10 +94,10 @@ def _across(rows: np.ndarray, tissues: Sequence[int], reach_mm: int) -> np.ndarr
 
 
 def about_middle(tissue: sitk.Image, to_atlas: sitk.Transform, midline: sitk.Image) -> np.ndarray:
-    """What tissue (rows of the table; z, y, x; 1 mm) is about a head's own middle.
+    """Tissue (rows of the table; z, y, x; 1 mm) around a head's own midline surface.
 
-    (z, y) are the places of the atlas's ``midline``, an upright image of one voxel of 1 mm from side to side. A head's middle is seldom a
-    plane: near the atlas's, the surface of second order is taken that goes through the least brain tissue above brain stem and cerebellum.
+    (z, y) are the positions of the atlas's ``midline``, an upright image of one voxel of 1 mm from side to side. A head's midline is seldom
+    a plane: the surface of second order near the atlas's that crosses the least brain tissue above brain stem and cerebellum is used.
     """
     slab = sitk.Image([2 * _REACH_MM + 1, *midline.GetSize()[1:]], sitk.sitkUInt8)
     slab.SetOrigin([midline.GetOrigin()[0] - _REACH_MM, *midline.GetOrigin()[1:]])
@@ -108,8 +108,8 @@ def about_middle(tissue: sitk.Image, to_atlas: sitk.Transform, midline: sitk.Ima
 
 
 def _middle(brain: np.ndarray, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """In which column of a slab of ``brain`` (z, y, x) a head's middle is at each of its places (``z``, ``y``; mm), by descent along one
-    coefficient of the surface after another."""
+    """Column of a slab of ``brain`` (z, y, x) with the head's middle at each position (``z``, ``y``; mm), by coordinate descent over the
+    surface's coefficients."""
     down, back = (z - _CENTRE_MM[0]) / _EXTENT_MM[0], (y - _CENTRE_MM[1]) / _EXTENT_MM[1]
     terms = np.stack([np.ones_like(z), back, down, back * back, down * down, back * down], axis=-1)
     seen = (np.abs(down) < 1.0) & (np.abs(back) < 1.0)
@@ -154,7 +154,7 @@ def _depths() -> np.ndarray:
 
 
 def _parts(mask: np.ndarray) -> np.ndarray:
-    """Numbers of connected parts (z, y), the largest first, 0 outside."""
+    """Labels of connected components (z, y), the largest first, 0 outside."""
     parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
     return sitk.GetArrayFromImage(sitk.RelabelComponent(parts))
 
@@ -169,8 +169,8 @@ def _open(joined: np.ndarray) -> float:
 
 
 def _parted(joined: np.ndarray) -> bool:
-    """Whether at some level, between the ends of an arch that joins the hemispheres, there is an opening that nothing leads to from the
-    fissure, in however many parts that is, around the arch's top."""
+    """Whether, at some level, an opening between the ends of an arch that joins the hemispheres is not connected to the fissure, even if
+    the fissure is in several pieces."""
     z, y = _heights(), _depths()
     between = (y[0] > _BETWEEN_MM[0]) & (y[0] < _BETWEEN_MM[1])
     for level in _LEVELS_MM:

@@ -1,7 +1,7 @@
-"""How far two images on one grid are from showing the head in the same place: the same grid does not mean that nobody moved.
+"""Motion between two images on one grid: an identical grid does not exclude that the patient moved.
 
-Mutual information on a few thousand points inside the head, fast enough to be measured for every input: rank-transformed intensities,
-the points between the voxels of both images, so that no image is favoured where grids coincide.
+Mutual information of rank-transformed intensities at a few thousand points inside the head, fast enough for every input. The points lie
+between the voxels of both images, so that neither is favoured where grids coincide.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import SimpleITK as sitk
 _WORKING_SPACING_MM = 2.0
 _POINTS, _BINS, _SEED = 6_000, 24, 20260102
 _BRIGHT = 0.15
-"""Of the 99th percentile: darker voxels are air and say nothing of the head's place."""
+"""Relative to the 99th percentile: darker voxels are air and hold no information on the head's position."""
 _LEAST_POINTS, _LEAST_SHARE = 2_000, 0.5
-"""Bright voxels that are needed, and the share of the points that a motion may not leave behind."""
+"""Required number of bright voxels, and share of the points that must stay inside the image after a motion."""
 _RADIUS_MM = 60.0
-"""Where a rotation counts as a displacement: about the brain's surface."""
+"""Radius that converts a rotation to a displacement: about the brain's surface."""
 _STEPS_MM = (3.0, 2.0, 1.0, 0.5)
 _MIRRORED_STEPS_MM = (8.0, 4.0, 4.0, 2.0, 1.0, 0.5)
 _MIRRORED_STARTS_DEGREES = (-24.0, -12.0, 0.0, 12.0, 24.0)
@@ -41,7 +41,7 @@ class Misfit:
 
     @property
     def distance_mm(self) -> float:
-        """Root of the squared shift and the squared way that the rotation moves the brain's surface (on average over directions)."""
+        """Root of the squared shift plus the squared displacement of the brain's surface by the rotation (mean over directions)."""
         turned = np.sqrt(2.0 / 3.0) * _RADIUS_MM * np.deg2rad(self.rotation_degrees)
         return float(np.hypot(self.shift_mm, turned))
 
@@ -49,8 +49,8 @@ class Misfit:
 def measure_misfit(image: sitk.Image, reference: sitk.Image, shown: np.ndarray) -> Misfit | None:
     """The rigid motion between two images on one grid, from where both have data (``shown``, z, y, x).
 
-    None where too little of the head is in both. The result is good to a few tenths of a millimetre up to about 5 mm and 5°; beyond it
-    says only that the two do not fit.
+    None if too little of the head is in both. The result is accurate to a few tenths of a millimetre up to about 5 mm and 5°; beyond, it
+    shows only that the two do not match.
     """
     pair = _Pair.of(image, reference, shown)
     if pair is None:
@@ -85,7 +85,7 @@ class _Pair:
         voxels = rng.choice(head, min(_POINTS, len(head)), replace=False) + rng.uniform(-0.5, 0.5, (min(_POINTS, len(head)), 3))
         ranks = np.rint(_ranked(_interpolated(fixed, voxels)[0])).astype(np.int64)
         across = int(np.abs(np.reshape(reference.GetDirection(), (3, 3))[0]).argmax())
-        volume = np.where(both, _ranked(moving, moving[both]), np.float32(np.nan))  # no data is not darkness
+        volume = np.where(both, _ranked(moving, moving[both]), np.float32(np.nan))  # missing data is not darkness
         return cls(voxels * spacing, ranks, volume, spacing, 2 - across)
 
     def mirrored_start(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What an image of thick slices sees of a thinner picture: the mean over its slice, not a point."""
+"""Slice profiles: an image of thick slices shows the mean over its slice, not a point."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import SimpleITK as sitk
 from .alignment import Alignment
 
 _THICK = 1.5
-"""A voxel this many times as wide as the map grid's along an axis averages over what the maps tell apart."""
+"""Ratio of voxel widths along an axis from which an image's voxel averages over several map voxels."""
 
 
 @dataclass(frozen=True)
 class SliceProfile:
     """The box profile of an image's voxels, sampled about as finely as the map grid.
 
-    ``offsets`` (n, 3) are the samples' places from the voxel's centre (LPS, mm) in ``image``, which was aligned by ``to_image``.
+    ``offsets`` (n, 3) are the samples' positions relative to the voxel's centre (LPS, mm) in ``image``, which was aligned by ``to_image``.
     """
 
     image: sitk.Image
@@ -25,7 +25,7 @@ class SliceProfile:
     offsets: np.ndarray
 
     def averaged(self, picture: sitk.Image) -> sitk.Image:
-        """The ``picture`` on the map grid as the image's own voxels would see it. Beyond its edge it goes on as it ends there."""
+        """The ``picture`` on the map grid averaged over the image's voxel profile; edge voxels are repeated beyond the edge."""
         back = self.to_image.GetInverse()
         size, direction, spacing = self.image.GetSize(), self.image.GetDirection(), self.image.GetSpacing()
         total = np.zeros(size[::-1], dtype=np.float32)
@@ -38,7 +38,7 @@ class SliceProfile:
         return seen
 
     def observed(self, picture: sitk.Image) -> np.ndarray:
-        """The ``picture`` as it would come out of the image and its alignment: averaged, then interpolated on the map grid, (z, y, x)."""
+        """The ``picture`` as the image and its alignment would show it: averaged, then interpolated on the map grid, (z, y, x)."""
         seen = self.averaged(picture)
         return sitk.GetArrayFromImage(sitk.Resample(seen, picture, self.to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32))
 
@@ -49,7 +49,7 @@ class SliceProfile:
 
 
 def slice_profile(image: sitk.Image, alignment: Alignment, slice_thickness_mm: float | None = None) -> SliceProfile | None:
-    """The profile of ``image`` where its voxels are much thicker than those of the grid it was aligned to, else None.
+    """The profile of ``image`` if its voxels are much thicker than those of the grid it was aligned to, else None.
 
     ``slice_thickness_mm`` is the width along the image's thickest axis (None: its spacing, slices without gap).
     """

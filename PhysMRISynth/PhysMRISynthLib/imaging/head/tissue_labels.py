@@ -1,4 +1,4 @@
-"""Tissues as numbers in a label map, with the names and SNOMED CT codes that other programs know them by."""
+"""Tissues as numbers in a label map, with names and SNOMED CT codes for other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CODES = {
     "bone": (_STRUCTURE, ("272673000", "Bone")),
     "lesion": (_ABNORMAL, ("52988006", "Lesion")),
 }
-"""SNOMED CT category and type, (code, meaning) each, as PS3.16 of the DICOM standard lists them."""
+"""SNOMED CT category and type, (code, meaning) each, as in PS3.16 of the DICOM standard."""
 _WITHOUT_LABEL = "air"
 
 
@@ -66,6 +66,6 @@ def rows_of(labels: np.ndarray) -> np.ndarray:
 
 
 def labels_table() -> str:
-    """The look-up table of the label map, tab-separated with the columns that BIDS wants for a dseg.tsv."""
+    """The look-up table of the label map, tab-separated with the columns that BIDS requires in a dseg.tsv."""
     lines = ["index\tname\tabbreviation\tcode", *(f"{e.index}\t{e.title}\t{e.name}\tSCT:{e.code[0]}" for e in tissue_labels())]
     return "\n".join(lines) + "\n"

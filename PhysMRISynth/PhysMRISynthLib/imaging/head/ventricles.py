@@ -1,4 +1,4 @@
-"""The ventricles among the fluid of a head: the tissue table knows one fluid, the atlas knows where people's ventricles are."""
+"""The ventricles among the fluid of a head: the tissue table has one fluid; the atlas gives the probable position of the ventricles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..intake.volumes import image_like
 from .atlas import place_tissues
 
 _FILE = RESOURCES / "ventricles.nii.gz"
-"""Which share, of 255, of the fluid at each place of the atlas is in a ventricle; see ``shipping/build_ventricles.py``."""
+"""Share (0 to 255) of the fluid at each place of the atlas that is ventricular; see ``shipping/build_ventricles.py``."""
 _SPACING_MM = 2.0
 _SURELY, _HARDLY = 0.97, 0.03
-"""Shares from which on, and up to which, fluid is where the growth begins: ventricle, and anything else."""
+"""Thresholds of this share for the seeds: ventricles above the first, other fluid below the second."""
 _FLUID = 0.5
-"""Share of fluid of the voxels that growth goes through first."""
+"""Fluid fraction of the voxels that are grown through first."""
 _WALL = 1000
 _NAMES = [tissue.name for tissue in tissue_table()]
 _BRAIN = tuple(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain")
@@ -28,8 +28,8 @@ _WHITE, _FLUID_ROW, _AIR = (_NAMES.index(name) for name in ("white_matter", "csf
 def ventricle_mask(tissue: np.ndarray, brain: np.ndarray, fluid: np.ndarray, grid: sitk.Image) -> np.ndarray:
     """The lateral, third and fourth ventricles with their walls, bool (z, y, x): a voxel of a wall counts with its share of ``fluid``.
 
-    ``tissue`` holds rows of the tissue table, ``brain`` is its mask with fluid, ``fluid`` the volume share of fluid, all (z, y, x) on
-    ``grid``. Where most fluid is ventricular in people, it grows against the fluid of sulci and cisterns (watershed), so that ventricles
+    ``tissue`` holds rows of the tissue table, ``brain`` is its mask with fluid, ``fluid`` the fluid fraction, all (z, y, x) on
+    ``grid``. From seeds where most fluid is ventricular, it competes with the fluid of sulci and cisterns (watershed), so that ventricles
     may be larger than any in the atlas. Raises RegistrationError when the brain is not found in the atlas.
     """
     rows = np.where(brain, np.where(np.isin(tissue, _BRAIN), tissue, np.uint8(_WHITE)), np.uint8(_AIR))
@@ -43,7 +43,7 @@ def ventricle_mask(tissue: np.ndarray, brain: np.ndarray, fluid: np.ndarray, gri
 
 
 def _grown(share: np.ndarray, fluid: np.ndarray) -> np.ndarray:
-    """1 where the ventricles' seeds grow to, uint8: through fluid from where it is sure, least sure places last, walls after all fluid."""
+    """1 in the region grown from the ventricles' seeds, uint8: through fluid in the order of certainty, walls after all fluid."""
     wet = fluid > _FLUID
     seeds = np.where(wet & (share > _SURELY), 1, np.where(wet & (share < _HARDLY), 2, 0)).astype(np.uint8)
     if not (seeds == 1).any():

@@ -1,1 +1,1 @@
-"""From files and folders to volumes that can be trusted: series, sessions, sidecars, and what was done to the voxels."""
+"""From files and folders to validated volumes: series, sessions, sidecars, and earlier processing of the voxels."""

@@ -1,4 +1,4 @@
-"""An image with the protocol it was acquired by, and what must be done to both before they go into a fit."""
+"""An image with its acquisition protocol, and the preparation of both for a fit."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .volumes import Volume, image_like
 CONVENTIONAL_ECHO_TIME = 95.0
 """ms: variable-flip trains with a nominal echo time of 390 to 560 ms have the contrast of 80 to 110 ms."""
 _VARIABLE_TRAINS = {"tse": "space", "flair": "space_flair"}
-"""The sequence of a turbo spin echo whose refocusing angles vary."""
+"""The sequence with variable refocusing angles, by its conventional sequence."""
 _SHORTEST_NOMINAL_ECHO_TIME = 150.0
 _TRAINS = ("tse", "flair", "stir", "ir", "psir")
 _THICKER, _LARGEST_OVERLAP = 1.05, 2.05
-"""Times the spacing, rounded values allowed for: slices are this much farther apart than voxels of a slice, and thicker than they are apart
-up to twice, as interpolation to half the spacing leaves them."""
+"""Relative to the spacing, with tolerance for rounding: minimum excess of slice spacing over voxel spacing, and largest slice thickness;
+interpolation to half the spacing leaves slices twice as thick as their spacing."""
 _MP2RAGE_RANGE = 4095.0
 _SIGNED_SHARE = 0.005
-"""Share of negative voxels that tells a signed image from a magnitude image that was interpolated."""
+"""Share of negative voxels that distinguishes a signed image from an interpolated magnitude image."""
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One input: ``name`` as the user knows it (t1w, t2w, flair, …), its volume and its protocol.
+    """One input: its user-facing ``name`` (t1w, t2w, flair, …), its volume and its protocol.
 
     ``field_strength`` in tesla where the header states it. ``conventional_echo_time`` (ms) is given when the echo time in the header is
     only nominal and is to be fitted around this value.
@@ -43,15 +43,15 @@ class Acquisition:
     conventional_echo_time: float | None = None
     field_strength: float | None = None
     slice_thickness_mm: float | None = None
-    """Width of the slice profile along the thickest axis (None: the spacing, slices without gap)."""
+    """Width (mm) of the slice profile along the thickest axis (None: the spacing, slices without gap)."""
 
 
 def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[str, Any] | None = None) -> Acquisition:
-    """An input ready for the fit: the nominal echo time of a variable-flip train is never taken at its word.
+    """An input ready for the fit: the nominal echo time of a variable-flip train is replaced.
 
     Such a train is recognised by an echo time above 250 ms or by its name in the header's ``fields``. MP2RAGE's uniform image is
-    brought from the scanner's 0 to 4095 to the equation's −0.5 to 0.5. Raises ImageError for a signed image that has lost its sign, and
-    for one that its header calls another modality's.
+    rescaled from the scanner's 0 to 4095 to the equation's −0.5 to 0.5. Raises ImageError for a signed image that has lost its sign, and
+    for another modality in the header.
     """
     modality = text_of(fields or {}, "Modality").strip().upper()
     if modality not in ("", "MR"):
@@ -74,7 +74,7 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
 
 
 def _variable_train(protocol: Protocol, fields: Mapping[str, Any]) -> Protocol | None:
-    """The protocol with the train of variable angles that its nominal echo time tells; None where none fits its times."""
+    """The protocol with the variable-angle train indicated by its nominal echo time; None if none fits its times."""
     if protocol.sequence.name not in _VARIABLE_TRAINS:
         return None
     nominal = protocol.values["TE"]
@@ -96,7 +96,7 @@ def _variable_train(protocol: Protocol, fields: Mapping[str, Any]) -> Protocol |
 
 
 def _conventional_train(protocol: Protocol) -> Protocol:
-    """The protocol with the echo time of a conventional train that has its contrast."""
+    """The protocol with the echo time of a conventional train of the same contrast."""
     nominal = protocol.values["TE"]
     note = (
         f"The echo time of {nominal:g} ms is the nominal one of a variable-flip train. Its contrast is that of about "
@@ -106,7 +106,7 @@ def _conventional_train(protocol: Protocol) -> Protocol:
 
 
 def _slice_thickness(fields: Mapping[str, Any], volume: Volume) -> float | None:
-    """The slices' thickness (mm) where the header states one that leaves a gap to the next slice, or overlaps with it; else they touch."""
+    """The slice thickness (mm) if the header's value leaves a gap to the next slice or overlaps it; None: slices touch."""
     stated = number_of(fields, "SliceThickness")
     *_, second, spacing = sorted(volume.image.GetSpacing())
     if stated is None or stated <= 0.0:
@@ -124,7 +124,7 @@ def _with_overlap_noted(volume: Volume, thickness: float | None) -> Volume:
 
 
 def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:
-    """The volume with the sign that its protocol's images have."""
+    """The volume with the sign of its protocol's images."""
     if not protocol.sequence.signed or (volume.voxels < 0).mean() > _SIGNED_SHARE:
         return volume
     if protocol.sequence.uses_pd:

@@ -1,4 +1,4 @@
-"""One DICOM file of a series: what tells its kind, place and scale, and whether it is whole, from one reading of its header."""
+"""One DICOM file of a series: its kind, position, scale and completeness, from a single reading of its header."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 
 _KIND = ("SeriesNumber", "SequenceName", "SliceThickness", "Rows", "Columns", "EchoTime", "EchoNumbers")
-"""With ImageType, what is equal for the images of one volume."""
+"""Together with ImageType, equal for all images of one volume."""
 _TAGS = (
     *_KIND, "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "StudyDate", "ImageType", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence",
@@ -22,21 +22,21 @@ _PLACE = {
     "PlanePositionSequence": "ImagePositionPatient", "PlaneOrientationSequence": "ImageOrientationPatient",
     "PixelMeasuresSequence": "PixelSpacing",
 }  # fmt: skip
-"""What tells a slice's place, by the functional group that holds it in enhanced headers."""
+"""Attributes of a slice's position, by their functional group in enhanced headers."""
 _DICOMDIR = "1.2.840.10008.1.3.10"
-"""The class of a folder's index."""
+"""SOP class of a folder's index (DICOMDIR)."""
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-"""The transfer syntax of files that are compressed as a whole."""
+"""Transfer syntax of files that are compressed as a whole."""
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"\xe0\x7f\x10\x00": "little", b"\x7f\xe0\x00\x10": "big"}
-"""By the tag of the voxels as it stands in the file."""
+"""By the bytes of the pixel data's tag in the file."""
 _UNDEFINED = 0xFFFFFFFF
-"""The length of voxels that are compressed: fragments follow, and a mark of their end."""
+"""Length of compressed pixel data: fragments follow, then an end marker."""
 _FRAGMENT, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
 
 @dataclass(frozen=True)
 class DicomImage:
-    """A ``file`` of a series ``uid`` with its ``header`` (pydicom, without voxels); ``is_whole`` says that its voxels do not end early."""
+    """A ``file`` of a series ``uid`` with its ``header`` (pydicom, without voxels); ``is_whole``: its pixel data are complete."""
 
     file: Path
     uid: str
@@ -45,17 +45,17 @@ class DicomImage:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What is equal for the images of one volume."""
+        """Key that is equal for all images of one volume."""
         return (*(text(self.header, name) for name in _KIND), *_values(self.header, "ImageType")[2:])
 
     @cached_property
     def frames(self) -> list[tuple[list[float], list[float], list[float]]]:
-        """Position, orientation and pixel spacing (mm, LPS) of its slices; empty lists where they are not stated."""
+        """Position, orientation and pixel spacing (mm, LPS) of its slices; empty lists if not stated."""
         return [*_frames(self.header)]
 
     @property
     def scaling(self) -> list[tuple[float, float]]:
-        """Slope and intercept of its slices where the functional groups of an enhanced image state them, else 1 and 0."""
+        """Slope and intercept of its slices if the functional groups of an enhanced image state them, else 1 and 0."""
         return [*_scaling(self.header)]
 
 
@@ -67,7 +67,9 @@ def read_image(file: Path) -> DicomImage | None:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError(f"{file} is DICOM, which needs the Python package pydicom. Install physmrisynth[dicom].") from error
+        raise ImageError(
+            f"{file} is DICOM, which needs the Python package pydicom.", Remedy.INSTALL(packages="pydicom", extra="dicom")
+        ) from error
     try:
         with file.open("rb") as opened:
             header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(_TAGS))
@@ -82,7 +84,7 @@ def read_image(file: Path) -> DicomImage | None:
 
 
 def _is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the voxels, whose element begins where ``file`` stands, are there and end within its ``size``."""
+    """Whether the pixel data, whose element begins at the position of ``file``, exist and end within its ``size``."""
     start, tag, kind = file.tell(), file.read(4), file.read(2)
     if (order := _BYTE_ORDERS.get(tag)) is None:
         return False
@@ -97,7 +99,7 @@ def _is_whole(file: BinaryIO, size: int) -> bool:
 
 
 def in_space(images: Sequence[DicomImage]) -> list[DicomImage]:
-    """Images in the order of their first slices along the normal of the first image; as they are where one states no place."""
+    """Images sorted by their first slices along the normal of the first image; unsorted if one states no position."""
     places = [image.frames[0][0] for image in images]
     across = images[0].frames[0][1]
     if len(across) != 6 or any(len(place) != 3 for place in places):
@@ -108,7 +110,7 @@ def in_space(images: Sequence[DicomImage]) -> list[DicomImage]:
 
 
 def _frames(header: Any) -> Iterator[tuple[list[float], list[float], list[float]]]:
-    """Position, orientation and pixel spacing of an image, or of each frame of an enhanced one; empty where they are not stated."""
+    """Position, orientation and pixel spacing of an image, or of each frame of an enhanced one; empty if not stated."""
     frames = _values(header, "PerFrameFunctionalGroupsSequence")
     if not frames:
         place, turn, spacing = (_numbers(header, name) for name in _PLACE.values())
@@ -121,7 +123,7 @@ def _frames(header: Any) -> Iterator[tuple[list[float], list[float], list[float]
 
 
 def _scaling(header: Any) -> Iterator[tuple[float, float]]:
-    """Slope and intercept of each frame of an enhanced image; 1 and 0 where they are not stated, and for others, which GDCM scales."""
+    """Slope and intercept of each frame of an enhanced image; 1 and 0 if not stated, and for other images, which GDCM scales."""
     frames = _values(header, "PerFrameFunctionalGroupsSequence")
     shared = _values(header, "SharedFunctionalGroupsSequence")[:1]
     if not frames:
@@ -135,7 +137,7 @@ def _scaling(header: Any) -> Iterator[tuple[float, float]]:
 def geometry(
     frames: Sequence[tuple[list[float], list[float], list[float]]],
 ) -> tuple[np.ndarray | None, tuple[float, float] | None]:
-    """Places and spacing as :class:`~.dicom_series.Series` has them."""
+    """Positions and spacing as in :class:`~.dicom_series.Series`."""
     lengths = {(len(place), len(turn), len(spacing)) for place, turn, spacing in frames}
     if lengths != {(3, 6, 2)}:
         return None, None
@@ -153,7 +155,7 @@ def _numbers(group: Any, name: str) -> list[float]:
 
 
 def _values(group: Any, name: str) -> list[Any]:
-    """All values of an attribute, none where it is absent or damaged."""
+    """All values of an attribute; empty if it is absent or damaged."""
     try:
         value = group.get(name)
     except Exception:  # pydicom converts on access, and raises of every kind
@@ -162,5 +164,5 @@ def _values(group: Any, name: str) -> list[Any]:
 
 
 def text(header: Any, name: str) -> str:
-    """The values of an attribute, joined by backslashes; empty where it is absent or damaged."""
+    """The values of an attribute, joined by backslashes; empty if it is absent or damaged."""
     return "\\".join(map(str, _values(header, name)))

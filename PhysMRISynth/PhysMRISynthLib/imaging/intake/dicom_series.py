@@ -1,4 +1,4 @@
-"""DICOM series as volumes: their headers tell, sort and place the images and say whether they are whole; GDCM reads the voxels."""
+"""DICOM series as volumes: headers identify, sort and position the images and show whether they are complete; GDCM reads the voxels."""
 
 from __future__ import annotations
 
@@ -25,53 +25,53 @@ _PIXEL_TAGS = (
     "PixelData",
 )  # fmt: skip
 _UNEVEN = 0.02
-"""Share of the distance between slices by which it may differ from slice to slice; a missing slice doubles it."""
+"""Relative tolerance of the distance between slices; a missing slice doubles it."""
 _LEAST_SLICES = 4
 
 
 @dataclass(frozen=True)
 class Series:
-    """The images of one DICOM series that share echo time and type; ``files`` in the order of their places in space.
+    """The images of one DICOM series with one echo time and type; ``files`` are sorted by position.
 
     ``places`` (N, 3) are the centres of the slices' first voxels (LPS, mm), ``spacing`` the mm between the voxels of a row and between
-    rows; both None where the headers do not state them, or slices lie in different directions.
+    rows; both None if the headers do not state them, or slices have different orientations.
     """
 
     files: tuple[Path, ...]
     number: int | None
     study: tuple[str, str, str]
-    """Patient, study and its date: what tells visits apart."""
+    """Patient, study and its date, which identify a visit."""
     uid: str
     fields: Mapping[str, Any] = field(hash=False)
     """Of the first image, as :func:`~.dicom_header.dicom_fields`."""
     places: np.ndarray | None = field(default=None, repr=False, hash=False)
     spacing: tuple[float, float] | None = None
     damaged: int = 0
-    """How many more images of the series are there but cannot be read."""
+    """Number of further images of the series that cannot be read."""
     scaling: np.ndarray | None = field(default=None, repr=False, hash=False)
-    """Slope and intercept (N, 2) of the slices, where they differ within an enhanced file."""
+    """Slope and intercept (N, 2) of the slices, if they differ within an enhanced file."""
     matrix: tuple[int, int] = (0, 0)
     """Columns and rows of a slice."""
 
     @property
     def title(self) -> str:
-        """Number and description, as the scanner's console lists it."""
+        """Number and description, as on the scanner's console."""
         described = next(iter(series_names(self.fields)), None)
         return f"series {'?' if self.number is None else self.number}" + (f" '{described}'" if described else "")
 
     @property
     def slices(self) -> int:
-        """How many there are."""
+        """Number of slices."""
         return len(self.files) if self.places is None else len(self.places)
 
     @property
     def voxel_mm(self) -> float:
-        """The largest distance between voxels, or infinity where no volume can be made."""
+        """The largest voxel spacing (mm), or infinity if the images are no volume."""
         return float("inf") if self.flaw or self.spacing is None else max(*self.spacing, self._step)
 
     @property
     def sides_mm(self) -> tuple[float, float, float] | None:
-        """The lengths of the volume's sides, None where no volume can be made."""
+        """The lengths of the volume's sides (mm), None if the images are no volume."""
         if self.flaw or self.spacing is None or self.places is None:
             return None
         (columns, rows), (across, down) = self.matrix, self.spacing
@@ -84,7 +84,7 @@ class Series:
 
     @cached_property
     def flaw(self) -> str | None:
-        """Why the images are no volume, or None: damaged, too few, without a place, several at one place, or unevenly spaced."""
+        """Why the images are not a volume, or None: damaged, too few, without a position, several at one position, or unevenly spaced."""
         if self.damaged:
             return f"{self.damaged} of its files {'ends' if self.damaged == 1 else 'end'} early or cannot be read"
         if self.slices < _LEAST_SLICES:
@@ -112,14 +112,14 @@ def read_scan(path: Path) -> Volume:
     if not is_dicom(path):
         return read_volume(path)
     found = series_in(path.parent, path)
-    series = next((series for series in found if path in series.files), found[0] if found else None)  # the first of one that is damaged
+    series = next((series for series in found if path in series.files), found[0] if found else None)  # the first if the file is damaged
     if series is None:
         raise ImageError(f"{path} is a DICOM file, but no image of a series. Give one of the series' images.")
     return read_series(series)
 
 
 def read_series(series: Series) -> Volume:
-    """The volume of a series (rescaled by slope and intercept). Raises ImageError when the images are no volume, or cannot be read."""
+    """The volume of a series (rescaled by slope and intercept). Raises ImageError when the images are not a volume or cannot be read."""
     first = series.files[0]
     name = f"{first.parent} ({series.title})"
     if series.flaw:
@@ -157,9 +157,9 @@ def _scaled_frames(series: Series, name: str) -> np.ndarray:
 
 
 def series_in(folder: Path, beside: Path | None = None) -> list[Series]:
-    """The series whose images lie in a folder (not deeper), by number; only that of the file ``beside`` where it is given.
+    """The series with images in a folder (not below), by number; only that of the file ``beside`` if given.
 
-    Files that are no DICOM images are passed over. Raises ImageError when pydicom is missing or a header is damaged.
+    Other files are skipped. Raises ImageError when pydicom is missing or a header is damaged.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, on values that are against the standard: those count as absent
@@ -174,14 +174,14 @@ def series_in(folder: Path, beside: Path | None = None) -> list[Series]:
 
 
 def series_below(folder: Path) -> Iterator[Series]:
-    """The series of a folder and of those in it; links to folders are not followed."""
+    """The series of a folder and its subfolders; links to folders are not followed."""
     for place, folders, _files in os.walk(folder):
         folders.sort()
         yield from series_in(Path(place))
 
 
 def _split(images: Sequence[DicomImage]) -> Iterator[Series]:
-    """Series of one kind of image each: one UID may hold echoes, or magnitude and phase; of damaged images where none is whole."""
+    """Series of one kind of image each: one UID may hold echoes, or magnitude and phase; of damaged images if none is complete."""
     whole = [image for image in images if image.is_whole]
     kinds: dict[Any, list[DicomImage]] = defaultdict(list)
     for image in whole or images:
@@ -209,7 +209,7 @@ def _matrix(image: DicomImage) -> tuple[int, int]:
 
 
 def _check_complete(file: Path, series: str) -> None:
-    """Raise ImageError when a file's voxels end early: GDCM would read on into other memory."""
+    """Raise ImageError when a file's pixel data end early: GDCM would read beyond its buffer."""
     import pydicom
     from pydicom.pixels.utils import get_expected_length
 

@@ -1,7 +1,7 @@
-"""Intensities that are not as the scanner made them, recognised in the image itself, before anything is fitted to them.
+"""Processed intensities, recognised in the image itself before the fit.
 
-A signal equation needs a magnitude image in which zero is no signal: a factor and a smooth field are allowed, an offset, a power, a
-flattened histogram or values that were cut off are not.
+A signal equation needs a magnitude image in which zero is no signal: a factor and a smooth field are allowed; an offset, a power, an
+equalised histogram or clipped values are not.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ import numpy as np
 
 _WRAPPED_LOW, _WRAPPED_HIGH, _WRAP = -16_384.0, 31_000.0, 65_536.0
 _ZERO_MEAN, _UNIT = 0.1, 0.02
-"""Mean of a z-scored image over its SD, and how far its SD is from 1 (over all voxels, or those that are not the background)."""
+"""Limits for a z-scored image: |mean| over SD, and deviation of its SD from 1 (over all voxels, or those outside the background)."""
 _NEGATIVE_SHARE = 0.05
 _BESIDE_BRIGHTEST, _MOST_WRAPPED, _LEAST_VOXELS = 0.5, 0.3, 50
-"""Share of strongly negative voxels with one of the brightest beside them, which only wrapped numbers have."""
+"""Share of strongly negative voxels next to one of the brightest, which only wrapped numbers have."""
 _FLAT, _FLAT_FROM = 0.03, (0.3, 0.5)
 """Greatest distance of an equalised histogram from a uniform one, from these shares of the 99.5th percentile on (scans: 0.06 to 0.5)."""
 _CORNER = 0.08
-"""Of each side of the volume: the blocks in its corners show air."""
+"""Fraction of each side of the volume: blocks in its corners show air."""
 _BRIGHT_AIR, _GREY_AIR = 0.25, 0.04
-"""Air over the 99th percentile of the signal: beyond the first it is as bright as tissue, beyond the second it may be shifted."""
+"""Air over the 99th percentile of the signal: above the first it is as bright as tissue, above the second it may have an offset."""
 _RAYLEIGH, _MANY_CHANNELS = 2.4, 12.0
-"""Mean over SD of the noise in air is 1.9 in a magnitude image of one receive channel, 11 in one of 64 added up."""
+"""Mean over SD of the noise in air: 1.9 in a magnitude image of one receive channel, 11 in a sum of 64."""
 _COMPRESSED = 2.5
-"""Noise of tissue over that of air: 3 to 10 in scans (structure counts as noise), less where a power or a logarithm evened it out."""
+"""Noise of tissue over that of air: 3 to 10 in scans (structure counts as noise), less after a power or a logarithm."""
 _SOME_CLIPPED, _MUCH_CLIPPED, _MUCH_ZERO = 0.003, 0.03, 0.03
 """Shares of the brain at the image's highest value, and at exactly 0."""
 HIGHEST = 0.9995
-"""Of the highest value: voxels that interpolation left at it."""
+"""Relative to the highest value: tolerance for interpolation."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was done to an image, in words with the remedy. ``severe``: its maps are wrong; ``hopeless``: it cannot be fitted at all."""
+    """A processing step found in an image, as text with the remedy. ``severe``: its maps are wrong; ``hopeless``: it cannot be fitted."""
 
     text: str
     severe: bool = True
@@ -43,9 +43,9 @@ class Finding:
 
 
 def unwrapped(voxels: np.ndarray) -> np.ndarray | None:
-    """The voxels where unsigned 16-bit numbers were read as signed ones, put right; None where they were not.
+    """The voxels, corrected, if unsigned 16-bit numbers were read as signed ones; else None.
 
-    Then the numbers reach both ends of the signed range, and next to none lies between 0 and the upper end's complement.
+    Such numbers reach both ends of the signed range, with almost none between 0 and the upper end's complement.
     """
     if not (voxels.min() < _WRAPPED_LOW and _WRAPPED_HIGH < voxels.max() <= _WRAP / 2):
         return None
@@ -56,7 +56,7 @@ def unwrapped(voxels: np.ndarray) -> np.ndarray | None:
 
 
 def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding | None:
-    """What was done to the intensities of a magnitude image (z, y, x; ``missing`` where it has no data), by all its voxels, or None."""
+    """Processing of a magnitude image's intensities (z, y, x; ``missing``: no data), recognised from all its voxels, or None."""
     data = voxels.reshape(-1) if missing is None else voxels[~missing]
     sample = data[:: max(1, data.size // 400_000)]
     positive = sample[sample > 0.0]
@@ -66,7 +66,7 @@ def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding 
 
 
 def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
-    """What was cut off of the brain's ``signal`` (N,) in an image whose highest value is ``highest``, or None."""
+    """Clipping of the brain's ``signal`` (N,) in an image whose highest value is ``highest``, or None."""
     top, bottom = float((signal >= HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - HIGHEST) * highest).mean())
     # around a brain that was extracted, what was cut off at 0 is not there any more; 1 is no scanner's highest value
     if top > _SOME_CLIPPED and (bottom > _SOME_CLIPPED or highest == 1.0):
@@ -90,7 +90,7 @@ def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
 
 
 def saturation(voxels: np.ndarray) -> float | None:
-    """The value at which an image was cut off: its highest one, where many bright voxels have it; else None."""
+    """The value at which an image was clipped: its highest one, if many bright voxels have it; else None."""
     highest = float(voxels.max())
     bright = int(np.count_nonzero(voxels > 0.5 * highest))
     return highest if np.count_nonzero(voxels >= highest) > max(_LEAST_VOXELS, _SOME_CLIPPED * bright) else None
@@ -120,7 +120,7 @@ def _is_standardised(values: np.ndarray) -> bool:
 
 
 def _beside_brightest(voxels: np.ndarray, bright: float) -> bool:
-    """Whether strongly negative voxels mostly have one of the brightest beside them."""
+    """Whether strongly negative voxels are mostly next to one of the brightest."""
     low = voxels < -0.5 * bright
     if np.count_nonzero(low) < _LEAST_VOXELS or low.mean() > _MOST_WRAPPED:
         return False

@@ -1,7 +1,6 @@
-"""What SimpleITK does not tell about a NIfTI file: that it ends early, that its header contradicts itself, which voxels are not finite.
+"""Checks of NIfTI files that SimpleITK does not make: truncated files, contradictory headers, non-finite voxels.
 
-SimpleITK reads a file that was cut off as if zeros followed, turns NaN and infinity into 0, and takes a voxel spacing of 0 for 1 mm,
-all without a word.
+SimpleITK silently pads a truncated file with zeros, turns NaN and infinity into 0, and reads a voxel spacing of 0 as 1 mm.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ _BITS = {
     2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64, 1536: 128, 1792: 128, 2048: 256,
     2304: 32,
 }  # fmt: skip
-"""Of a voxel, by its number type; the field that repeats them may lie."""
+"""Bits per voxel by its number type; the header's own field may be wrong."""
 _FLOATS = {16: "f4", 64: "f8"}
 _SIZE, _SIZE_OF_NIFTI_2 = 348, 540
 _FIELDS: Mapping[str, tuple[str, int]] = {
     "dimensions": ("8h", 40), "datatype": ("h", 70), "spacing": ("4f", 76), "offset": ("f", 108), "scaling": ("2f", 112),
     "codes": ("2h", 252), "quaternion": ("3f", 256), "shift": ("3f", 268), "sform": ("12f", 280), "magic": ("4s", 344),
 }  # fmt: skip
-"""struct's format and position of the fields of a header."""
+"""Format for struct, and position, of the header's fields."""
 _MOST_BEHIND = 1 << 20
 _CHUNK = 1 << 24
 _SAME_SPACING = 0.01
@@ -42,8 +41,8 @@ _SAME_PLACE_VOXELS = 0.5
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """The fields of a NIfTI file's header that matter: its ``order`` of bytes, number type (``datatype``, ``bits``), ``dimensions``,
-    ``spacing`` of the first three in the file's unit with the sign of the quaternion's third axis before them, ``offset`` of the first
+    """The relevant fields of a NIfTI header: byte ``order``, number type (``datatype``, ``bits``), ``dimensions``,
+    ``spacing`` (the sign of the quaternion's third axis, then three spacings in the file's unit), ``offset`` of the first
     voxel, slope and intercept (``scaling``), the codes of qform and sform, the qform's ``quaternion`` and ``shift``, and the ``sform``
     (3, 4)."""
 
@@ -61,7 +60,7 @@ class NiftiHeader:
 
     @property
     def voxels(self) -> int:
-        """How many there are."""
+        """Number of voxels."""
         return math.prod(self.dimensions)
 
     @property
@@ -70,7 +69,7 @@ class NiftiHeader:
         return self.offset + self.voxels * self.bits // 8
 
     def qform(self) -> np.ndarray:
-        """The matrix (3, 4) from voxel numbers to RAS that quaternion, shift and spacing stand for."""
+        """The matrix (3, 4) from voxel indices to RAS by quaternion, shift and spacing."""
         b, c, d = self.quaternion
         a = math.sqrt(max(0.0, 1.0 - b * b - c * c - d * d))
         turned = np.array(
@@ -85,7 +84,7 @@ class NiftiHeader:
 
 
 def read_header(path: Path) -> NiftiHeader:
-    """The header of a NIfTI-1 file, compressed or not. Raises ImageError when it cannot be one or contradicts itself."""
+    """The header of a NIfTI-1 file, compressed or not. Raises ImageError when it is invalid or contradicts itself."""
     header = _header(_unpacked(path, _SIZE), path)
     if len(header.dimensions) < 3:
         return header
@@ -94,14 +93,14 @@ def read_header(path: Path) -> NiftiHeader:
         shown = " × ".join(f"{s:g}" for s in spacing)
         raise ImageError(f"{path}: the header's voxel spacing of {shown} is invalid. Correct the header, or convert the image again.")
     slope, intercept = header.scaling
-    if math.isinf(slope) or (slope and not math.isnan(slope) and not math.isfinite(intercept)):  # 0 and NaN stand for no scaling
+    if math.isinf(slope) or (slope and not math.isnan(slope) and not math.isfinite(intercept)):  # 0 and NaN mean no scaling
         raise ImageError(f"{path}: slope {slope:g} and intercept {intercept:g} cannot scale voxels. Convert the image again.")
     _check_place(header, path)
     return header
 
 
 def _check_place(header: NiftiHeader, path: Path) -> None:
-    """Raise ImageError when the voxels' place in space is not finite, or of another spacing than the header states."""
+    """Raise ImageError when the voxels' position is not finite, or its spacing differs from the header's."""
     qform, sform = (code > 0 for code in header.codes)
     stated = ([*header.quaternion, *header.shift] if qform else []) + (header.sform.ravel().tolist() if sform else [])
     if not np.isfinite(stated).all() or (qform and math.hypot(*header.quaternion) > 1.0 + 1e-3):
@@ -115,7 +114,7 @@ def _check_place(header: NiftiHeader, path: Path) -> None:
 
 
 def header_notes(header: NiftiHeader) -> tuple[str, ...]:
-    """What a user must know of a header that can be read: that it states no orientation, or two."""
+    """Notes on a valid header that states no orientation, or two."""
     qform, sform = (code > 0 for code in header.codes)
     if not (qform or sform):
         return ("The header states no orientation (qform and sform codes are 0): left and right may be exchanged. Check them.",)
@@ -133,9 +132,9 @@ def header_notes(header: NiftiHeader) -> tuple[str, ...]:
 
 
 def non_finite_voxels(path: Path, header: NiftiHeader) -> np.ndarray | None:
-    """True where a NIfTI file stores NaN or infinity, flat in the file's order; None where its number type has no such values.
+    """True where a NIfTI file stores NaN or infinity, flat in the file's order; None if its number type has no such values.
 
-    Raises ImageError when the file holds fewer voxels than its header announces.
+    Raises ImageError when the file holds fewer voxels than its header states.
     """
     content = _content(path, header)
     if len(content) < header.end:
@@ -146,7 +145,7 @@ def non_finite_voxels(path: Path, header: NiftiHeader) -> np.ndarray | None:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a NIfTI file holds every voxel that its header announces."""
+    """Whether a NIfTI file holds every voxel that its header states."""
     try:
         header = read_header(path)
         return len(_content(path, header)) >= header.end
@@ -161,7 +160,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def _unpacked(path: Path, most: int) -> bytes:
-    """The first bytes of a file without its compression, so many at most: a file may unpack to any length."""
+    """At most so many bytes of a file, decompressed: a file may unpack to any length."""
     try:
         packed = is_compressed(path)
         with path.open("rb") as file:
@@ -171,14 +170,14 @@ def _unpacked(path: Path, most: int) -> bytes:
 
 
 def _chunks(file: gzip.GzipFile | io.BufferedReader, most: int) -> Iterator[bytes]:
-    """What a file holds, so many bytes at most: reading as many at once as a damaged header announces would take all memory."""
+    """At most so many bytes of a file, in chunks: reading the size of a damaged header at once could exhaust memory."""
     while most > 0 and (chunk := file.read(min(most, _CHUNK))):
         yield chunk
         most -= len(chunk)
 
 
 def _content(path: Path, header: NiftiHeader) -> bytes:
-    """All of a file, and of what follows the voxels enough for the check sum at its end to be reached."""
+    """The content of a file, read far enough behind the voxels to verify gzip's checksum."""
     return _unpacked(path, header.end + _MOST_BEHIND)
 
 

@@ -1,7 +1,7 @@
-"""The two ways in which a NIfTI header places its voxels (qform, sform): which one counts, and how results keep both.
+"""The two positions in a NIfTI header (qform, sform): the sform takes precedence, and results keep both.
 
-SPM, FSL, nibabel and FreeSurfer take the sform where its code is above 0, else the qform; ITK mostly takes the qform. What is estimated
-from an image must lie on it in all of them, so the sform counts here too, and results get both forms and codes of their reference.
+SPM, FSL, nibabel and FreeSurfer use the sform if its code is above 0, else the qform; ITK mostly uses the qform. Results must
+overlay their image in all of them, so the sform takes precedence here too, and results get both forms and codes of their reference.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from .nifti import NiftiHeader
 
 _KEY = "PhysMRISynthForms"
-"""Of an image's metadata: the bytes below as hexadecimal digits."""
+"""Metadata key of an image: the bytes below as hexadecimal digits."""
 _FIRST, _FORMAT = 252, "<2h18f"
 """Position of codes, quaternion, shift and sform in a header, and their types."""
 _SPACING = 76
@@ -25,7 +25,7 @@ _TO_LPS = np.array([[-1.0], [-1.0], [1.0]])
 
 
 def placed(image: sitk.Image, header: NiftiHeader, most_skew: float) -> sitk.Image:
-    """The image where its header's sform has it, if that has a code and right angles (within the cosine ``most_skew``), with the header's
+    """The image positioned by its header's sform, if that has a code and right angles (within the cosine ``most_skew``), with the header's
     forms as metadata."""
     qform_code, sform_code = header.codes
     if sform_code > 0 and len(header.dimensions) >= 3:
@@ -47,18 +47,18 @@ def placed(image: sitk.Image, header: NiftiHeader, most_skew: float) -> sitk.Ima
 
 
 def _scale(header: NiftiHeader, image: sitk.Image) -> float:
-    """What ITK has multiplied lengths by."""
+    """ITK's factor on lengths."""
     return float(image.GetSpacing()[0] / np.linalg.norm(header.sform[:, 0]))
 
 
 def copy_forms(image: sitk.Image, reference: sitk.Image) -> None:
-    """Give an image of the reference's geometry its forms, where it has any."""
+    """Copy the reference's forms, if any, to an image of the same geometry."""
     if reference.HasMetaDataKey(_KEY):
         image.SetMetaData(_KEY, reference.GetMetaData(_KEY))
 
 
 def forms_of(image: sitk.Image) -> bytes | None:
-    """The forms of an image, to be written into its file's header; None where it has none, or they place it elsewhere."""
+    """The forms of an image for its file's header; None if it has none, or they contradict its position."""
     if not image.HasMetaDataKey(_KEY):
         return None
     packed = bytes.fromhex(image.GetMetaData(_KEY))

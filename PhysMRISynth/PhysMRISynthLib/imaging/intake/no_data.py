@@ -1,6 +1,6 @@
-"""Where an image has no data: voxels that are not numbers, a constant background, and zeros where the scanner or a resampling saw nothing.
+"""Missing data in an image: NaN, a constant background, and zeros outside the field of view or a resampled image.
 
-No data is not darkness: fluid in a FLAIR image is dark, a part of the head beyond the field of view is not there.
+Missing data are not dark voxels: fluid in a FLAIR image is dark; a part of the head outside the field of view is missing.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import numpy as np
 import SimpleITK as sitk
 
 _LEAST_CORNERS = 4
-"""Of the volume's eight, which show the background's value."""
+"""Number of the volume's eight corners that must have the background's value."""
 _LEAST_SHARE = 0.05
 _FAR_FROM_ZERO = 0.05
-"""Of the image's range: a constant background that is nearer to 0 is as good as 0."""
+"""Relative to the image's range: a constant background closer to 0 counts as 0."""
 _BLOCK_MM = 4.0
 _RADIUS_BLOCKS = 2
-"""Zeros without a ball of this radius are dark tissue (bone, sulci, airways)."""
+"""Zeros that do not contain a ball of this radius are dark tissue (bone, sulci, airways)."""
 _BRIGHT_EDGE = 0.6
-"""Of the median signal: enclosed zeros whose neighbours are as bright as this were cut out; dark fluid has an edge of partial volume."""
+"""Relative to the median signal: enclosed zeros with brighter neighbours were cut out; dark fluid has an edge of partial volume."""
 
 
 def constant_background(voxels: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """A mask (z, y, x) of the background that has one value far from 0, and that value; None where there is none.
+    """A mask (z, y, x) of a background with one value far from 0, and that value; None if there is none.
 
-    Scanners pad so (−2000, 63536), and programs that remove the skull (−1024, the minimum, 1000). ``voxels`` are finite.
+    Scanners pad in this way (−2000, 63536), and so does skull stripping (−1024, the minimum, 1000). ``voxels`` are finite.
     """
     corners = [float(voxels[corner]) for corner in product((0, -1), repeat=3)]
     value = max(set(corners), key=corners.count)
@@ -43,10 +43,10 @@ def constant_background(voxels: np.ndarray) -> tuple[np.ndarray, float] | None:
 
 
 def has_no_data(voxels: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray | None:
-    """True where the zeros of an image (z, y, x; ``spacing`` in mm in this order) mean that nothing was measured; None: nowhere.
+    """True where the zeros of an image (z, y, x; ``spacing`` in mm in this order) are missing data; None: nowhere.
 
-    These are slices without any signal, thick zeros that reach the image's edge (beyond the field of view of an image that was
-    resampled, what a brain extraction removed, masked air), and thick zeros inside the head with a bright edge. Enclosed zeros that
+    These are slices without any signal, thick regions of zeros that reach the image's edge (outside the field of view of a resampled
+    image, removed by skull stripping, masked air), and thick regions of zeros inside the head with a bright edge. Enclosed zeros that
     fade into their surroundings are dark tissue: fluid whose noise floor was subtracted.
     """
     dark = voxels == 0.0
@@ -79,7 +79,7 @@ def touching_faces(mask: np.ndarray) -> np.ndarray:
 
 
 def _empty_slices(dark: np.ndarray) -> np.ndarray:
-    """True in slices without any signal that lie between others with signal: slices that were lost."""
+    """True in lost slices: those without any signal between others with signal."""
     missing = np.zeros(dark.shape, dtype=bool)
     for axis in range(3):
         empty = np.asarray(dark.all(axis=tuple(other for other in range(3) if other != axis)))
@@ -91,7 +91,7 @@ def _empty_slices(dark: np.ndarray) -> np.ndarray:
 
 
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:
-    """The parts of a mask (z, y, x) that hold a ball of a ``radius`` in voxels; beyond the volume the mask goes on as it ends there."""
+    """The parts of a mask (z, y, x) that hold a ball of a ``radius`` in voxels; edge values are repeated outside the volume."""
     margin = radius + 1
     wide = sitk.GetImageFromArray(np.pad(mask, margin, mode="edge").astype(np.uint8))
     found = sitk.GetArrayFromImage(sitk.BinaryMorphologicalOpening(wide, [radius] * 3)) > 0
@@ -99,7 +99,7 @@ def opened(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _fine(coarse: np.ndarray, block: list[int], fine: np.ndarray) -> np.ndarray:
-    """A mask of blocks, a block wider, at the voxels of ``fine``."""
+    """A mask of blocks, dilated by one block, at the voxels of ``fine``."""
     wide = sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(coarse.astype(np.uint8)), [1, 1, 1])) > 0
     for axis, count in enumerate(block):
         wide = np.repeat(wide, count, axis=axis)
@@ -107,7 +107,7 @@ def _fine(coarse: np.ndarray, block: list[int], fine: np.ndarray) -> np.ndarray:
 
 
 def _edge(voxels: np.ndarray, holes: np.ndarray) -> float:
-    """Median signal next to some holes."""
+    """Median signal next to ``holes``."""
     wide = sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(holes.astype(np.uint8)), [1, 1, 1])) > 0
     around = voxels[wide & ~holes]
     return float(np.median(around)) if around.size else 0.0

@@ -1,4 +1,4 @@
-"""How noisy an image is, from the image itself."""
+"""Noise level of an image, from the image itself."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _FLOOR = 0.004
 def noise_level(voxels: np.ndarray, mask: np.ndarray) -> float:
     """SD of the noise in the image's units, from differences of neighbours inside the ``mask`` (z, y, x).
 
-    The second difference along the axis where it is smallest is blind to edges and slopes of the anatomy. Interpolated images look
-    quieter than they are, so that 0.4 % of the 99th percentile is the least that is ever returned.
+    The second difference, along the axis where it is smallest, is insensitive to edges and slopes of the anatomy. Interpolation reduces
+    the apparent noise, so the result is at least 0.4 % of the 99th percentile.
     """
     levels = []
     for axis in range(3):

@@ -1,4 +1,4 @@
-"""Which of a study's DICOM series are its T1w, T2w and FLAIR, and why the others are not."""
+"""Choice of a study's T1w, T2w and FLAIR among its DICOM series, with the reasons against the others."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _WHY = (
     "It was taken without contrast agent.", "The scanner's receive coils were divided out.", "It has the finest voxels.",
     "It has the clearest contrast.", "It has the most slices.",
 )  # fmt: skip
-"""Why a series is taken, in the order of what decides."""
+"""Why a series is taken, in the order of the criteria."""
 _FIRST = "It comes first."
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The series by role, and ``notes``: what was chosen among several, and each series that was left out with the reason."""
+    """The series by role, and ``notes``: choices among several, and each series that was left out, with the reason."""
 
     series: dict[str, Series]
     notes: tuple[str, ...]
@@ -35,10 +35,10 @@ class Choice:
 def choose_series(found: Iterable[Series]) -> Choice:
     """The series of each role. Raises ImageError when they are of several patients or studies.
 
-    Left out are localizers, phase images, reformats, what was taken after a contrast agent (as T1w), what is no volume, and what is no
-    T1w, T2w or FLAIR by timing and name. Of several of a role: what shows most of the head, an original before a derived one, without
-    contrast agent before with, normalised before not, then the one with the finest voxels, then the shortest echo time for T1w and the
-    longest for the others (the first echo of two shows PD).
+    Left out are localizers, phase images, reformats, contrast-enhanced T1w, incomplete volumes, and series that are not
+    T1w, T2w or FLAIR by timing and name. Preference among several of a role: most of the head, original before derived, without
+    contrast agent before with, normalised before not, then the finest voxels, then the shortest echo time for T1w and the
+    longest for the others (the first of two echoes shows PD).
     """
     found = list(found)
     _check_one_visit(found)
@@ -53,12 +53,12 @@ def choose_series(found: Iterable[Series]) -> Choice:
         elif role:
             candidates[role].append(series)
     chosen = {role: min(candidates[role], key=partial(_last_choice, role)) for role in ROLES if candidates[role]}
-    told = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
-    return Choice(chosen, (*_visit_notes(found), *(note for note in told if note), *notes))
+    choices = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
+    return Choice(chosen, (*_visit_notes(found), *(note for note in choices if note), *notes))
 
 
 def _role(series: Series) -> tuple[str | None, str | None]:
-    """The role, or why there is none."""
+    """The role, or the reason why there is none."""
     fields = series.fields
     names = series_names(fields)
     modality = text_of(fields, "Modality").upper()
@@ -104,14 +104,14 @@ def _choice_note(role: str, series: Series, candidates: list[Series]) -> str | N
     others = ", ".join(_described(other) for other in listed)
     own = _last_choice(role, series)
     second = min(_last_choice(role, other) for other in listed)
-    why = next((told for told, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
+    why = next((reason for reason, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
     return f"There are {len(candidates)} {role} series: {_described(series)} is taken, not {others}. {derived or why}"
 
 
 def _described(series: Series) -> str:
     echo_time = number_of(series.fields, "EchoTime")
-    told = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
-    return f"{series.title} ({', '.join(part for part in told if part)})"
+    facts = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
+    return f"{series.title} ({', '.join(part for part in facts if part)})"
 
 
 def _check_one_visit(found: list[Series]) -> None:
@@ -124,7 +124,7 @@ def _check_one_visit(found: list[Series]) -> None:
 
 
 def _study_for_each_series(found: list[Series]) -> bool:
-    """Whether every series has a study of its own on one known date, as some exports give them: one visit all the same."""
+    """Whether every series has its own study on one known date, as in some exports: still one visit."""
     dates = {date for _patient, _study, date in (series.study for series in found)}
     series_of = defaultdict(set)
     for series in found:
@@ -140,7 +140,7 @@ def _visit_notes(found: list[Series]) -> list[str]:
 
 
 def _scattered(found: list[Series]) -> set[str]:
-    """The series whose images lie in several folders."""
+    """UIDs of the series with images in several folders."""
     places = defaultdict(set)
     for series in found:
         places[series.uid].add(series.files[0].parent)

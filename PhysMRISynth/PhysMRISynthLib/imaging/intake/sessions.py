@@ -1,4 +1,4 @@
-"""Finding the sessions of a folder of scans: BIDS, OASIS-3 as it comes, file names that tell T1w, T2w and FLAIR, or DICOM."""
+"""Finding the sessions in a folder of scans: BIDS, OASIS-3 as downloaded, file names containing T1w, T2w and FLAIR, or DICOM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError, ProtocolError
+from ...errors import ImageError, ProtocolError, Remedy
 from ...headers.contrast_agent import names_agent
 from ...headers.image_type import is_derived, what_it_is
 from ...headers.preference import (
@@ -33,17 +33,17 @@ from .visit_folders import visit_folder, without_derived
 _log = logging.getLogger(__name__)
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".nhdr", ".mhd")
 _ANAT = ("anat*/", "scans/anat*/")
-"""Folders of a visit that hold its scans: BIDS and OASIS-3, and OASIS-3 as its web archive packs it."""
+"""Folders of a visit with its scans: BIDS and OASIS-3, and OASIS-3 as packed by its web archive."""
 _BIDS_ROLES = {"T1w": "t1w", "T2w": "t2w", "FLAIR": "flair"}
 _VISITS = ("sub-*/ses-*", "sub-*", "*_MR_*", "ses-*")
-"""Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again where the folder is a subject."""
+"""Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again if the folder is a subject."""
 _VISITS_DEEPER = ("*/*_MR_*", "*/*/*_MR_*")
 """A download of OASIS-3 in folders of its own; looked for where there is no other visit."""
 _RUN = re.compile(r"run[-_]?\d+", re.IGNORECASE)
 _SHOWN = 12
 _MOST_COVERAGE = 3
 _DEEPEST = 8
-"""Levels of folders that are looked into."""
+"""Levels of folders that are searched."""
 _MOST = 20_000
 """Files and folders of one visit, with all its DICOM slices; a whole disk would keep the user waiting."""
 
@@ -52,7 +52,7 @@ _MOST = 20_000
 class Session:
     """Files of one visit of a ``subject`` by role (t1w, t2w, flair; those there are): of a DICOM series its first image.
 
-    ``notes`` say what was chosen among several runs or series, and which series were left out and why.
+    ``notes`` report choices among several runs or series, and the series that were left out, with the reason.
     """
 
     name: str
@@ -81,8 +81,9 @@ def find_session(folder: Path) -> Session:
     if len(found) > 1:
         names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
         raise ImageError(
-            f"{folder} holds {len(found)} visits: {', '.join(names)}. Choose the folder of one of them, "
-            "or give the images with --t1w, --t2w and --flair."
+            f"{folder} holds {len(found)} visits: {', '.join(names)}.",
+            Remedy.DO(this="choose the folder of one of them"),
+            Remedy.GIVE_IMAGES,
         )
     return found[0]
 
@@ -106,7 +107,7 @@ def _sessions(folder: Path) -> list[Session]:
 
 
 def _left_out(folder: Path) -> list[str]:
-    """What was left out in a folder of BIDS' layout that has no image to take."""
+    """Notes on the images left out in a BIDS folder without a usable image."""
     return [note for session in _bids_sessions(folder) for note in session.notes]
 
 
@@ -123,7 +124,7 @@ def _dicom_session(folder: Path) -> list[Session]:
 
 
 def _bids_sessions(folder: Path) -> Iterator[Session]:
-    """Visits in BIDS' layout, also those without an image that can be taken."""
+    """Visits in BIDS layout, also those without a usable image."""
     visits = {path for pattern in _VISITS for path in folder.glob(pattern) if _has_scans(path)}
     if not visits and _has_scans(folder):
         visits = {folder}
@@ -158,7 +159,7 @@ def _excluded(path: Path) -> str | None:
 
 
 def _fields(path: Path) -> dict[str, Any]:
-    """What the sidecar of an image states; nothing where it is damaged, which is told when the image is used."""
+    """Fields of an image's sidecar; empty if it is damaged, which is reported when the image is used."""
     try:
         return (fields_beside(path) or ({}, ""))[0]
     except ProtocolError:
@@ -224,8 +225,8 @@ def _session(name: str, subject: str, images: Iterable[tuple[str | None, Path]])
 
 
 def _preference(path: Path) -> tuple[Any, ...]:
-    """Sorts what is to be taken first: what shows the whole head, no other part of the body, normalised, without magnetisation transfer,
-    the scan before what was made of it, and the first by its name."""
+    """Sort key, preferred first: whole head, no other part of the body, normalised, without magnetisation transfer,
+    original before processed, and the first by name."""
     name = _stem(path)
     fields = _fields(path)
     return (

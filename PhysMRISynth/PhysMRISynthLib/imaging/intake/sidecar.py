@@ -8,31 +8,31 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import ProtocolError
+from ...errors import ProtocolError, Remedy
 from ...headers.header_protocol import SPEC_KEY
 from ...physics.protocol import Protocol
 from .volumes import SUFFIXES
 
-_REMEDY = "Correct it, or give the protocol on the command line."
+_REMEDIES = (Remedy.DO(this="correct it"), Remedy.GIVE_PROTOCOL(form=""))
 _FIELDS = {"TR": "RepetitionTime", "TE": "EchoTime", "TI": "InversionTime"}
 _TABLES = "*MR_json*.csv"
-"""As OASIS-3 calls its table: a row for each scan, columns with the fields' names, and ``filename`` of the scan's JSON file."""
+"""Name of OASIS-3's table: a row for each scan, columns with the fields' names, and ``filename`` of the scan's JSON file."""
 _EMPTY = (None, "", "nan", "NaN", "N/A")
 _KIND_FOLDERS = ("nifti", "bids", "files", "nii")
-"""Folders that hold files of one kind, of one scan, beside those for sidecars."""
+"""Folders with one scan's files of one kind, next to folders for sidecars."""
 _KIND_LEVELS = 2
 _LEVELS = 4
-"""Folders above an image in which its table and what it inherits are looked for (subject, session, anat, NIFTI)."""
+"""Number of folders above an image that are searched for its table and inherited sidecars (subject, session, anat, NIFTI)."""
 
 
 def sidecar_of(path: Path) -> Path | None:
-    """The JSON file beside a volume (same name without its suffixes), if there is one."""
+    """The JSON file beside a volume (same name without its suffixes), if it exists."""
     candidate = sidecar_path(path)
     return candidate if candidate.is_file() else None
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the JSON file of a volume belongs."""
+    """Path of a volume's JSON file."""
     return path.with_name(f"{_stem(path)}.json")
 
 
@@ -41,17 +41,17 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"{path} is not a readable JSON sidecar ({error}). {_REMEDY}") from error
+        raise ProtocolError(f"{path} is not a readable JSON sidecar ({error}).", *_REMEDIES) from error
     if not isinstance(fields, dict):
-        raise ProtocolError(f"{path} is not a JSON object. {_REMEDY}")
+        raise ProtocolError(f"{path} is not a JSON object.", *_REMEDIES)
     return fields
 
 
 def fields_beside(path: Path | None) -> tuple[dict[str, Any], str] | None:
-    """What the sidecars of a volume state, else its row in a table like OASIS-3's ``OASIS3_MR_json.csv``, and the source's name.
+    """Fields of a volume's sidecars, else of its row in a table like OASIS-3's ``OASIS3_MR_json.csv``, and the source's name.
 
-    A sidecar may lie in a sister folder, as archives keep them. In a BIDS data set, sidecars above the volume count for all below them,
-    unless a nearer one says otherwise. The table lies beside the volume or up to four folders above. Raises ProtocolError when either
+    A sidecar may be in a sister folder, as in archives. In a BIDS data set, sidecars apply to all volumes below them,
+    unless a nearer one overrides them. The table is beside the volume or up to four folders above. Raises ProtocolError when either
     cannot be read.
     """
     if path is None:
@@ -74,7 +74,7 @@ def sidecar_fields(protocol: Protocol) -> dict[str, Any]:
 
 
 def _sidecars(path: Path) -> list[Path]:
-    """The sidecar beside a volume and, by BIDS' rule of inheritance, those above it whose words are all in its name; the nearest last."""
+    """The sidecar beside a volume and, by BIDS' inheritance principle, those above it whose entities are all in its name; nearest last."""
     own = sidecar_of(path) or _in_sister_folder(path)
     words = _stem(path).split("_")
     found: list[Path] = []
@@ -102,18 +102,18 @@ def _in_sister_folder(path: Path) -> Path | None:
 
 
 def _holds_one_kind(folder: Path) -> bool:
-    """Whether a folder holds files of one kind, of one scan, by its name."""
+    """Whether a folder holds one scan's files of one kind, by its name."""
     name = folder.name.lower()
     return (name in _KIND_FOLDERS or "json" in name or "sidecar" in name) and folder.is_dir()
 
 
 def _row(table: Path, stem: str) -> dict[str, Any] | None:
-    """The row of a scan, without the cells that hold no value."""
+    """The row of a scan, without empty cells."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as lines:
             row = next((row for row in csv.DictReader(lines) if str(row.get("filename")).removesuffix(".json") == stem), None)
     except (OSError, ValueError, csv.Error) as error:
-        raise ProtocolError(f"{table} is not a readable table of scan parameters ({error}). {_REMEDY}") from error
+        raise ProtocolError(f"{table} is not a readable table of scan parameters ({error}).", *_REMEDIES) from error
     return row and {name: value for name, value in row.items() if name and value not in _EMPTY}
 
 

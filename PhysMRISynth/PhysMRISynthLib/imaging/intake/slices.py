@@ -1,4 +1,4 @@
-"""What neighbouring slices tell of an image: motion between interleaved passes, and slices that were interpolated between thicker ones."""
+"""Checks of neighbouring slices: motion between interleaved passes, and slices interpolated between thicker ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 _BRIGHT, _LEAST_POINTS = 0.15, 2_000
 _INTERLEAVED, _ONE_AXIS = 0.9, 1.15
 _STRAIGHT, _BENT = 0.1, 0.35
-"""Second differences below this share of the usual first one are straight; more than this share of straight ones is no scan's."""
+"""Second differences below this share of the usual first one count as straight; share of straight ones that no scan exceeds."""
 
 
 @dataclass(frozen=True)
 class SliceFaults:
-    """``interleaved``: odd and even slices do not fit each other. ``interpolated``: most slices lie between thicker ones."""
+    """``interleaved``: odd and even slices do not match. ``interpolated``: most slices were interpolated between thicker ones."""
 
     interleaved: bool = False
     interpolated: bool = False
@@ -23,9 +23,9 @@ class SliceFaults:
 def slice_faults(voxels: np.ndarray) -> SliceFaults:
     """Compare the slices of an image (z, y, x) along each axis.
 
-    Neighbours that differ as much as every second slice along one axis only: the patient moved between the passes in which odd and even
-    slices were acquired (anatomy gives 0.6 to 0.8, noise 1 along every axis). Triples of slices on straight lines along one axis only:
-    linear interpolation (scans have 0.03 to 0.15 of them along every axis, interpolation by three 0.67).
+    If neighbours differ as much as every second slice, along one axis only, the patient moved between the passes that acquired odd and
+    even slices (ratio 0.6 to 0.8 for anatomy, 1 along every axis for noise). If many triples of slices are on straight lines, along one
+    axis only, slices were interpolated linearly (share 0.03 to 0.15 along every axis in scans, 0.67 after interpolation by three).
     """
     if not (voxels > 0.0).any():
         return SliceFaults()

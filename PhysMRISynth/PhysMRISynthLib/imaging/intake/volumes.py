@@ -1,4 +1,4 @@
-"""Reading and writing volumes with their geometry kept exactly, and refusing what cannot be a head's image."""
+"""Reading and writing volumes with exact geometry, and refusing images that cannot show a head."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import ImageError
+from ...whole_file import TEMPORARY
 from .intensities import unwrapped
 from .nifti import NiftiHeader, header_notes, is_complete, is_compressed, non_finite_voxels, read_header
 from .nifti_forms import copy_forms, forms_of, placed, write_forms
@@ -26,22 +27,20 @@ _FREESURFER = (".mgz", ".mgh")
 _LARGEST_NON_FINITE_FRACTION, _LARGEST_BACKGROUND = 0.2, 0.98
 _EXTENT_MM = (40.0, 1000.0)
 LARGEST_SKEW = 1e-3
-"""Cosine between two axes that rounding may leave."""
+"""Largest cosine between two axes, for rounding."""
 _MAGNITUDES = (1e-15, 1e15)
-"""Of an image's greatest voxel: beyond, squares of single precision fail."""
-TEMPORARY = ".writing-"
-"""Begins the names of folders in which results are written before they get their names; one may be left by a process that was killed."""
+"""Range of an image's largest voxel: outside, squares overflow or underflow in single precision."""
 _MOST_VOXELS = 1 << 31
 _COMPRESSION, _CHUNK = 4, 1 << 22
 _VOXELS_PER_BYTE = 1100
-"""The most that compression (deflate) packs into a byte of a file."""
+"""The most voxels per byte by compression (deflate)."""
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3-D image with finite float32 voxels, and ``notes`` on what was mended while reading.
+    """A 3-D image with finite float32 voxels, and ``notes`` on repairs made while reading.
 
-    ``missing`` (z, y, x) is True where the file holds no data (NaN, padding), and the voxels are 0; None: nowhere.
+    ``missing`` (z, y, x) is True where the file has no data (NaN, padding), and the voxels are 0; None: nowhere.
     """
 
     image: sitk.Image
@@ -51,17 +50,17 @@ class Volume:
 
     @property
     def voxels(self) -> np.ndarray:
-        """The voxels, float32 of shape (z, y, x): a copy, since views die with the image."""
+        """The voxels, float32 of shape (z, y, x): a copy, since views do not outlive the image."""
         return sitk.GetArrayFromImage(self.image)
 
 
 def read_volume(path: Path, constant: bool = False) -> Volume:
     """Read a NIfTI, NRRD or MetaImage volume as float32 (slope and intercept applied).
 
-    Voxels that are not finite become 0 and are reported in ``notes``, as is a NIfTI header that states no orientation or two. Raises
+    Voxels that are not finite become 0 and are reported in ``notes``, as is a NIfTI header with no orientation or two. Raises
     ImageError for files that are missing, unreadable, not 3-D, in colour, of a single value, mostly not finite, whose header contradicts
-    itself or the file's size, or whose extent or axes cannot be a head's;
-    ``constant`` lets images of a single value pass, such as a mask of everything.
+    itself or the file's size, or whose extent or axes cannot be those of a head;
+    ``constant`` allows images of a single value, such as a mask of everything.
     """
     path = Path(path)
     try:
@@ -89,7 +88,7 @@ def read_volume(path: Path, constant: bool = False) -> Volume:
 
 
 def _unshifted(image: sitk.Image, header: NiftiHeader) -> sitk.Image:
-    """The voxels as stored where the slope is 0 or NaN, which stand for no scaling: ITK adds the intercept all the same."""
+    """The voxels as stored if the slope is 0 or NaN, which mean no scaling: ITK still adds the intercept."""
     slope, intercept = header.scaling
     if (slope == 0.0 or math.isnan(slope)) and math.isfinite(intercept) and intercept != 0.0:
         return image - intercept
@@ -107,7 +106,7 @@ def _with_non_finite(image: sitk.Image, bad: np.ndarray | None) -> sitk.Image:
 def volume_from_image(image: sitk.Image, path: Path | None = None, constant: bool = False, name: str | None = None) -> Volume:
     """A :class:`Volume` of an image in memory, with the same checks of its voxels and extent as :func:`read_volume`.
 
-    Errors call it by ``name``, else by its path.
+    Errors refer to it by ``name``, else by its path.
     """
     name = name or (str(path) if path else "The image")
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
@@ -122,7 +121,7 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
         outside, value = background
         voxels = np.where(outside, np.float32(0.0), voxels)
         missing = outside if missing is None else missing | outside
-        notes = (*notes, f"The background of {value:g} ({100 * outside.mean():.0f} % of the voxels) was taken for no data.")
+        notes = (*notes, f"The background of {value:g} ({100 * outside.mean():.0f} % of the voxels) was treated as missing data.")
     whole = unwrapped(voxels)
     if whole is not None:
         voxels, notes = whole, (*notes, "Unsigned 16-bit numbers had been read as signed ones: negative voxels were raised by 65536.")
@@ -137,11 +136,11 @@ def volume_from_image(image: sitk.Image, path: Path | None = None, constant: boo
 
 
 def _with_numbers(voxels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Voxels that are not finite set to 0; where these are (None: nowhere), and a note.
+    """Voxels with non-finite ones set to 0, a mask of these (None: nowhere), and a note.
 
-    A compact region of NaN that reaches the image's faces is a background. Raises ImageError where many others are not finite.
+    A compact region of NaN that reaches the image's faces is a background. Raises ImageError if many others are not finite.
     """
-    if np.isfinite(voxels.min()) and np.isfinite(voxels.max()):  # NaN comes through both
+    if np.isfinite(voxels.min()) and np.isfinite(voxels.max()):  # NaN propagates through both
         return voxels, None, ()
     bad = ~np.isfinite(voxels)
     share = float(bad.mean())
@@ -149,14 +148,14 @@ def _with_numbers(voxels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray
         outside = touching_faces(opened(np.isnan(voxels), 1))
         if (bad & ~outside).mean() > _LARGEST_NON_FINITE_FRACTION or share > _LARGEST_BACKGROUND:
             raise ImageError(f"{name}: {100 * share:.0f} % of the voxels are NaN or infinite. Export the volume again.")
-        note = f"{100 * share:.0f} % of the voxels are NaN, as around a brain that was extracted: they were taken for no data."
+        note = f"{100 * share:.0f} % of the voxels are NaN, as around a skull-stripped brain: they were treated as missing data."
     else:
-        note = f"{int(bad.sum())} voxels were NaN or infinite and were set to 0: they were taken for no data."
+        note = f"{int(bad.sum())} voxels were NaN or infinite and were set to 0: they were treated as missing data."
     return np.where(bad, np.float32(0.0), voxels), bad, (note,)
 
 
 def check_name(path: Path) -> None:
-    """Raise ImageError for a path that is no text: ITK would end the process."""
+    """Raise ImageError for a path that is not valid Unicode: ITK would crash the process."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -207,7 +206,7 @@ def _check_extent(image: sitk.Image, name: str) -> None:
 
 
 def _check_axes(image: sitk.Image, name: str) -> None:
-    """Refuse a place that is not finite, and axes that are not at right angles, which NIfTI results could not have."""
+    """Refuse positions that are not finite, and axes that are not at right angles, which NIfTI results cannot represent."""
     axes = np.reshape(image.GetDirection(), (3, 3))
     if not np.isfinite([*image.GetOrigin(), *axes.ravel()]).all():
         raise ImageError(f"{name} has a position or direction that is not finite. Convert the image again.")
@@ -226,7 +225,7 @@ def image_like(voxels: np.ndarray, reference: sitk.Image) -> sitk.Image:
 
 
 def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 1e-3) -> bool:
-    """Whether two images have the same voxels in space: equal size, and corners no more than ``tolerance_mm`` apart."""
+    """Whether two images have the same grid: equal size, and corners at most ``tolerance_mm`` apart."""
     if a.GetSize() != b.GetSize():
         return False
     corners = [
@@ -237,9 +236,9 @@ def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 1e-3) -> bool:
 
 
 def write_image(image: sitk.Image, path: Path) -> None:
-    """Write under a temporary name and rename, so that no half-written file is ever left under ``path``.
+    """Write under a temporary name and rename, so that ``path`` never holds an incomplete file.
 
-    Raises ImageError when the folder cannot be written, or the format is not one that keeps header and voxels in a single file.
+    Raises ImageError when the folder cannot be written, or the format does not keep header and voxels in a single file.
     """
     path = Path(path)
     if not path.name.lower().endswith(_WRITTEN):
@@ -260,13 +259,13 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 
 def _write(image: sitk.Image, path: Path) -> None:
-    """Write an image; a NIfTI file gets the forms of the image's reference, which ITK would replace by its own. Raises OSError."""
+    """Write an image; a NIfTI file keeps the forms of the image's reference, which ITK would replace. Raises OSError."""
     if not path.name.lower().endswith(_NIFTI):
         sitk.WriteImage(image, str(path), useCompression=True)
         return
     plain, forms = path.with_name("plain.nii"), forms_of(image)
     sitk.WriteImage(image, str(plain), useCompression=False)
-    if not is_complete(plain):  # ITK does not tell when the disk is full
+    if not is_complete(plain):  # ITK does not report a full disk
         raise OSError(errno.EIO, "its end is missing")
     if forms is not None:
         write_forms(plain, forms)
@@ -278,7 +277,7 @@ def _write(image: sitk.Image, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The part of a system's or ITK's message that says something to a user."""
+    """The part of a system's or ITK's message that is useful to a user."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if "orthonormal" in str(error):

@@ -18,7 +18,7 @@ from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.protocol import Protocol
 from ...physics.tissues import PROPERTIES
 from ..estimation.shared_errors import SharedErrors, shared_errors_of
-from ..rendering.render import render
+from ..rendering.render import render, scale_of
 from ..results.map_set import MapSet
 from ..results.regions import BRAIN_TISSUES, CORRELATION_MM3
 from ..results.tissue_fractions import brain_of
@@ -278,5 +278,5 @@ def _spec(entry: Any) -> str:
 
 def renderings(comparison: Comparison, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """The same synthetic contrast (z, y, x) of both visits on the grid halfway."""
-    scale = 1000.0 if protocol.sequence.uses_pd else 1.0
+    scale = scale_of(protocol)
     return render(comparison.first.maps, protocol, scale=scale), render(comparison.second.maps, protocol, scale=scale)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import ImageError, RegistrationError
+from ...errors import ImageError, RegistrationError, Remedy
 from ...imaging.head.alignment import align
 from ...imaging.head.masks import largest_piece
 from ...imaging.intake.sidecar import sidecar_path
@@ -50,8 +50,9 @@ class UnknownUnitError(ImageError):
     """The unit of a map is not known: ``cause`` says why, ``units`` are those that can be stated."""
 
     def __init__(self, cause: str, quantity: str | None = None) -> None:
-        self.cause, self.units = cause, UNITS[quantity] if quantity else ()
-        super().__init__(f"{cause} Give --{quantity.lower()}-unit ({', '.join(self.units)})." if quantity else cause)
+        self.units = UNITS[quantity] if quantity else ()
+        given = () if quantity is None else (Remedy.GIVE_UNIT(quantity=quantity, option=quantity.lower(), units=", ".join(self.units)),)
+        super().__init__(cause, *given)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def import_maps(measured: Mapping[str, Measured], field_strength: float, registe
     RegistrationError when the maps do not overlap.
     """
     if not {"T1", "T2"} & set(measured):
-        raise ImageError("Neither T1 nor T2 is given: PD alone does not tell the tissue. Give --t1 or --t2.")
+        raise ImageError("Neither T1 nor T2 is given: PD alone does not tell the tissue. Give a map of T1 or T2.")
     tissues = tissue_table(field_strength)
     reference = measured[next(name for name in ("T1", "T2", "PD") if name in measured)].volume.image
     values = {name: _aligned(m, reference, register) for name, m in measured.items()}
@@ -185,7 +186,7 @@ def _density(
     if measured.unit == "relative":
         white = next(tissue for tissue in tissues if tissue.name == "white_matter")
         if "T1" not in times:
-            raise ImageError("A relative PD needs T1, which tells white matter. Give --t1, or PD in % or as a fraction.")
+            raise ImageError("A relative PD needs T1, which tells white matter. Give a map of T1, or PD in % or as a fraction.")
         where = inside & (np.abs(np.log(np.maximum(times["T1"], 1.0)) - white.theta[1]) < _OF_WHITE)
         if not where.any():
             raise ImageError("No voxel has the T1 of white matter, so that a relative PD cannot be scaled. Check T1's unit.")
@@ -214,7 +215,7 @@ def _warnings(maps: TissueMaps, filled: tuple[str, ...], tissues: tuple[Tissue, 
     if "T1" not in filled:
         near = np.abs(np.log(maps.t1[maps.mask]) - white.theta[1]) < 2 * _OF_WHITE
         if near.mean() < 0.02:
-            told.append("Hardly a voxel has the T1 of white matter at this field strength. Check T1's unit and --field-strength.")
+            told.append("Hardly a voxel has the T1 of white matter at this field strength. Check T1's unit and the field strength.")
     return tuple(told)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 
-from ...errors import ImageError, ProtocolError
+from ...errors import ImageError, ProtocolError, Remedy
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
 from ..cohort.thumbnails import axial_plane
-from ..rendering.render import render_arrays
+from ..rendering.render import render
 from ..results.outputs import whole_folder
 
 if TYPE_CHECKING:
@@ -70,13 +71,28 @@ def _writer(out: Path) -> AbstractMovieWriter:
     if out.suffix.lower() == ".gif":
         return PillowWriter(fps=_FRAMES_PER_SECOND)
     if out.suffix.lower() != ".mp4":
-        raise ImageError(f"{out.name} is not the name of a film. Give --out a name that ends in .gif or .mp4.")
+        raise ImageError(f"{out.name} is not the name of a film.", Remedy.NAME_OUTPUT(suffix=".gif or .mp4"))
     if not FFMpegWriter.isAvailable():
-        raise ImageError("An MP4 film needs the program ffmpeg, which was not found. Install it, or give --out a name that ends in .gif.")
+        raise ImageError(
+            "An MP4 film needs the program ffmpeg, which was not found.", Remedy.DO(this="install it"), Remedy.NAME_OUTPUT(suffix=".gif")
+        )
     return FFMpegWriter(fps=_FRAMES_PER_SECOND, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-vf", _EVEN])
 
 
 def _planes(maps: TissueMaps, protocols: Sequence[Protocol]) -> np.ndarray:
     """The middle axial plane of the head, (frames, rows, columns); interpolated in the maps, once."""
-    pd, t1, t2 = (axial_plane(maps.image(np.where(maps.mask, v, np.float32(0)))) for v in (maps.pd, maps.t1, maps.t2))
-    return np.stack([render_arrays(protocol, np.maximum(pd, 0), t1, t2) for protocol in protocols])
+    plane = _plane(maps)
+    return np.stack([render(plane, protocol)[0] for protocol in protocols])
+
+
+def _plane(maps: TissueMaps) -> TissueMaps:
+    """The maps of that plane, with the fluid in its voxels."""
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        outside = np.float32(-1.0)  # the plane is chosen by what is not 0
+        return axial_plane(maps.image(np.where(maps.mask, values - outside, np.float32(0.0))))[None] + outside
+
+    pd, t1, t2 = (cut(values) for values in (maps.pd, maps.t1, maps.t2))
+    fraction = None if maps.fluid_fraction is None else cut(maps.fluid_fraction).clip(0.0, 1.0)
+    grid = sitk.Image([pd.shape[2], pd.shape[1], 1], sitk.sitkFloat32)
+    return TissueMaps(pd.clip(0.0), t1, t2, pd >= 0.0, grid, fluid_fraction=fraction, fluid=maps.fluid)

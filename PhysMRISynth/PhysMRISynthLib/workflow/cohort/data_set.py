@@ -9,21 +9,22 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from ...errors import ImageError
 from ...imaging.intake.sessions import Session, find_sessions
-from ...imaging.intake.volumes import TEMPORARY
+from ...whole_file import TEMPORARY
+from ..estimation.order import USUAL, EstimateOrder
 from ..results.bids_derivatives import begin_dataset, write_text
 from .index_page import INDEX, index_html
 from .processes import in_processes, on_cluster
-from .visit import FAILED, Make, Options, Row, Task, Visit, make_derivative
+from .visit import FAILED, Make, Row, Task, Visit, make_derivative
 
 TABLE = "cohort.tsv"
 _NO_IMAGES = "It has no T1w, T2w or FLAIR image. Expected are anat/…_T1w.nii.gz and so on."
 _TWICE = "Several visits are called so: {}. Give each a name and session (ses-…) of its own."
-_UNKNOWN = "The data set has no such participant. Check --participants."
+_UNKNOWN = "The data set has no such participant. Check the participant's label."
 _COLUMNS = {
     "participant": "participant_id", "session": "session_id", "white_matter_t1": "white_matter_T1", "white_matter_t2": "white_matter_T2",
 }  # fmt: skip
@@ -34,28 +35,40 @@ Done = Callable[[Row, int, int], None]
 """Told each row, how many there are so far, and how many there will be."""
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Which visits of a data set, and how: those of some ``participants`` (labels) or all, ``jobs`` at a time in processes of their own or
+    on the workers of a dask ``scheduler``; ``overwrite`` earlier results; ``done`` is called with each row."""
+
+    participants: Sequence[str] | None = None
+    jobs: int = 1
+    scheduler: str | None = None
+    overwrite: bool = False
+    done: Done = lambda row, count, total: None
+
+
+ALL = Batch()
+"""Every visit, one at a time."""
+
+
 def estimate_cohort(
     root: Path,
     out: Path,
-    options: Options,
-    participants: Sequence[str] | None = None,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    overwrite: bool = False,
-    done: Done = lambda row, count, total: None,
+    order: EstimateOrder = USUAL,
+    batch: Batch = ALL,
     make: Make = make_derivative,
 ) -> list[Row]:
-    """Estimate every visit of the data set ``root`` (BIDS, OASIS-3), or of some ``participants`` (labels), into the derivatives ``out``.
+    """Estimate visits of the data set ``root`` (BIDS, OASIS-3) into the derivatives ``out``.
 
-    ``jobs`` visits at a time in processes of their own, or on the workers of a dask ``scheduler``. Visits that are complete are kept, so
+    Visits that are complete are kept, so
     that a run that was stopped goes on; a failure is a row of the table and stops nothing. The rows, sorted, are also ``cohort.tsv``; a run
     of some participants keeps the rows of the others there.
     Raises ImageError when there is no visit, or the results cannot be written; EstimationError for a cluster that does not answer.
     """
     root, out = Path(root).absolute(), Path(out).absolute()  # a cluster's workers are in other folders
-    visits, rows = plan(root, participants)
-    tasks = [Task(visit, options, root, out, overwrite, make) for visit in visits]
-    return run_visits(root, out, tasks, rows, participants, jobs, scheduler, overwrite, done)
+    visits, rows = plan(root, batch.participants)
+    tasks = [Task(visit, order, root, out, batch.overwrite, make) for visit in visits]
+    return run_visits(root, out, tasks, rows, batch)
 
 
 def run_visits(
@@ -63,26 +76,22 @@ def run_visits(
     out: Path,
     tasks: Sequence[Task],
     rows: list[Row],
-    participants: Sequence[str] | None,
-    jobs: int,
-    scheduler: str | None,
-    overwrite: bool,
-    done: Done,
+    batch: Batch,
     made: str = "Tissue maps",
 ) -> list[Row]:
     """Do the ``tasks`` of a data set ``root``, whose derivatives in ``out`` are what was ``made``; their rows and those given, sorted,
     which are also the table. Everything as :func:`estimate_cohort`."""
-    begin_dataset(root, out, overwrite, made)
+    begin_dataset(root, out, batch.overwrite, made)
     total = len(tasks) + len(rows)
     for count, row in enumerate(rows, start=1):
-        done(row, count, total)
-    for row in in_processes(tasks, jobs) if scheduler is None else on_cluster(tasks, scheduler):
+        batch.done(row, count, total)
+    for row in in_processes(tasks, batch.jobs) if batch.scheduler is None else on_cluster(tasks, batch.scheduler):
         rows.append(row)
-        done(row, len(rows), total)
+        batch.done(row, len(rows), total)
     rows.sort(key=lambda row: (row.participant, row.session or ""))
     try:
         with _alone_at_table(out):
-            text = table(rows, None if participants is None else _earlier(out / TABLE))
+            text = table(rows, None if batch.participants is None else _earlier(out / TABLE))
             write_text(text, out / TABLE)
             write_text(index_html(text, out), out / INDEX)
     except OSError as error:

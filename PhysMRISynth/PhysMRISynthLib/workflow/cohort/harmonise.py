@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import sidecar_fields
 from ...imaging.intake.volumes import write_image
@@ -18,11 +18,13 @@ from ...imaging.tissue_maps import read_tissue_maps
 from ...physics.presets import load_presets, protocol_from_spec
 from ...physics.protocol import Protocol
 from ..compute import Compute
-from ..rendering.render import render
+from ..orders import Order
+from ..rendering.order import RenderOrder
+from ..rendering.rendered import rendered
 from ..results.outputs import SYNTHETIC, write_json
-from .data_set import Done, plan, run_visits
+from .data_set import ALL, Batch, plan, run_visits
 from .thumbnails import write_index, write_thumbnail
-from .visit import FAILED, Options, Row, Task, Visit
+from .visit import FAILED, Row, Task, Visit
 
 _END = "_T1map.nii.gz"
 _SUFFIXES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "pd": "PDw"}
@@ -35,10 +37,15 @@ _COMPLETE = "has all contrasts"
 
 
 @dataclass(frozen=True)
-class Contrasts(Options):
-    """The contrasts to render: specs of protocols by BIDS' suffix (T1w, FLAIR, DIR …)."""
+class Contrasts(Order):
+    """The contrasts to render, by BIDS' suffix (T1w, FLAIR, DIR …); their protocols are names or specs, the same for every head."""
 
-    specs: Mapping[str, str] = field(default_factory=dict)
+    orders: Mapping[str, RenderOrder] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, str]:
+        """Protocols by suffix."""
+        return {suffix: str(order.protocol) for suffix, order in self.orders.items()}
 
 
 def suffix_of(spec: str) -> str:
@@ -60,29 +67,25 @@ def _spin_echo(protocol: Protocol) -> str | None:
 def render_cohort(
     derivatives: Path,
     out: Path,
-    specs: Sequence[str],
-    participants: Sequence[str] | None = None,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    overwrite: bool = False,
-    done: Done = lambda row, count, total: None,
-    device: str = "auto",
+    orders: Sequence[RenderOrder],
+    batch: Batch = ALL,
 ) -> list[Row]:
     """Render the maps of every visit of a derivative of ``estimate --bids`` in the same protocols, into the data set ``out``.
 
     As :func:`~PhysMRISynthLib.workflow.cohort.data_set.estimate_cohort`: visits that are complete are kept, a failure is a row and stops
-    nothing; ``index.html`` shows every visit. ``device`` as :meth:`.compute.Compute.on` has it. Raises ImageError when there are no maps,
+    nothing; ``index.html`` shows every visit. Raises ImageError when there are no maps,
     ProtocolError for a protocol that cannot be, EstimationError for a device that cannot be had.
     """
     derivatives, out = Path(derivatives).absolute(), Path(out).absolute()
-    suffixes = [suffix_of(spec) for spec in specs]
+    suffixes = [suffix_of(str(order.protocol)) for order in orders]
     if len(set(suffixes)) < len(suffixes):
         raise ImageError(f"Two of the protocols are {Counter(suffixes).most_common(1)[0][0]} contrasts. Render them into two data sets.")
-    Compute.on(device)  # refused before the first visit
-    options = Contrasts(specs=dict(zip(suffixes, specs, strict=True)), device=device)
-    visits, rows = visits_with_maps(derivatives, participants)
-    tasks = [Task(visit, options, derivatives, out, overwrite, make_contrasts) for visit in visits]
-    return _run(derivatives, out, tasks, rows, (participants, jobs, scheduler, overwrite, done))
+    for order in orders:
+        Compute.on(order.device)  # refused before the first visit
+    contrasts = Contrasts(dict(zip(suffixes, orders, strict=True)))
+    visits, rows = visits_with_maps(derivatives, batch.participants)
+    tasks = [Task(visit, contrasts, derivatives, out, batch.overwrite, make_contrasts) for visit in visits]
+    return _run(derivatives, out, tasks, rows, batch)
 
 
 def complete_cohort(
@@ -90,11 +93,7 @@ def complete_cohort(
     derivatives: Path,
     out: Path,
     specs: Mapping[str, str | None] | None = None,
-    participants: Sequence[str] | None = None,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    overwrite: bool = False,
-    done: Done = lambda row, count, total: None,
+    batch: Batch = ALL,
 ) -> list[Row]:
     """Render only the contrasts (T1w, T2w, FLAIR) that a visit of the data set ``root`` lacks, from its maps in ``derivatives``.
 
@@ -103,25 +102,24 @@ def complete_cohort(
     """
     root, derivatives, out = (Path(path).absolute() for path in (root, derivatives, out))
     if out in (root, derivatives):
-        raise ImageError(f"{out} holds acquired images or maps. Choose another --out: synthetic images are never put among them.")
-    raw, rows = plan(root, participants)
+        raise ImageError(f"{out} holds acquired images or maps: synthetic images are never put among them.", Remedy.CHOOSE_OUTPUT)
+    raw, rows = plan(root, batch.participants)
     with_maps = {visit.name: visit for visit in visits_with_maps(derivatives, None)[0]}
     chosen = {role: (specs or {}).get(role) or common_protocol(list(with_maps.values()), role) for role in ROLES}
     tasks = []
     for visit in raw:
-        lacking = {_SUFFIXES[role]: chosen[role] for role in ROLES if role not in visit.files}
+        lacking = {_SUFFIXES[role]: RenderOrder(chosen[role]) for role in ROLES if role not in visit.files}
         if visit.name not in with_maps:
             rows.append(Row(visit.participant, visit.session, FAILED, _NO_MAPS.format(derivatives)))
         elif not lacking:
             rows.append(Row(visit.participant, visit.session, _COMPLETE, inputs=",".join(visit.files)))
         else:
-            tasks.append(Task(with_maps[visit.name], Contrasts(specs=lacking), derivatives, out, overwrite, make_contrasts))
-    return _run(derivatives, out, tasks, rows, (participants, jobs, scheduler, overwrite, done))
+            tasks.append(Task(with_maps[visit.name], Contrasts(lacking), derivatives, out, batch.overwrite, make_contrasts))
+    return _run(derivatives, out, tasks, rows, batch)
 
 
-def _run(derivatives: Path, out: Path, tasks: list[Task], rows: list[Row], how: tuple[Any, ...]) -> list[Row]:
-    participants, jobs, scheduler, overwrite, done = how
-    rows = run_visits(derivatives, out, tasks, rows, participants, jobs, scheduler, overwrite, done, made="Synthetic images")
+def _run(derivatives: Path, out: Path, tasks: list[Task], rows: list[Row], batch: Batch) -> list[Row]:
+    rows = run_visits(derivatives, out, tasks, rows, batch, made="Synthetic images")
     write_index(out, rows, "Synthetic contrasts, not for diagnosis")
     return rows
 
@@ -138,12 +136,12 @@ def visits_with_maps(derivatives: Path, participants: Sequence[str] | None) -> t
             files = {quantity: path.with_name(f"{name}_{quantity}map.nii.gz") for quantity in ("PD", "T1", "T2")}
             found.append(Visit(labels.get("sub", name), labels.get("ses"), files))
     if not found:
-        raise ImageError(f"There are no maps in {derivatives}. Expected are sub-*/[ses-*/]anat/…{_END} as 'estimate --bids' writes them.")
+        raise ImageError(f"There are no maps in {derivatives}. Expected are sub-*/[ses-*/]anat/…{_END} as an estimate writes them.")
     if participants is None:
         return found, []
     wanted = {f"sub-{name.removeprefix('sub-')}" for name in participants}
     unknown = wanted - {visit.participant for visit in found}
-    rows = [Row(name, None, FAILED, "There are no maps of this participant. Check --participants.") for name in sorted(unknown)]
+    rows = [Row(name, None, FAILED, "There are no maps of this participant. Check the participant's label.") for name in sorted(unknown)]
     return [visit for visit in found if visit.participant in wanted], rows
 
 
@@ -159,23 +157,20 @@ def common_protocol(visits: Sequence[Visit], role: str) -> str:
     return specs.most_common(1)[0][0] if specs else f"synthetic-{role}"
 
 
-def make_contrasts(visit: Visit, options: Options, root: Path, folder: Path) -> dict[str, Any]:
+def make_contrasts(visit: Visit, order: Contrasts, root: Path, folder: Path) -> dict[str, Any]:
     """Render a visit's contrasts into a folder as BIDS has it; the report as JSON values. Raises a PhysMRISynthError."""
-    assert isinstance(options, Contrasts)
     source = visit.files["T1"].parent
     if find_map_files(source).bids != visit.name:
         raise ImageError(f"{source} holds maps of another name than {visit.name}. Restore the derivatives' names.")
     maps = read_tissue_maps(source)
     images = {}
-    for suffix, spec in options.specs.items():
-        protocol = protocol_from_spec(spec)
-        scale = 1000.0 if protocol.sequence.uses_pd else 1.0
-        voxels = render(maps, protocol, scale=scale, compute=Compute.on(options.device))
+    for suffix, one in order.orders.items():
+        contrast = rendered(maps, replace(one, protocol=protocol_from_spec(str(one.protocol))))
         name = f"{visit.name}_desc-synthetic_{suffix}"
-        write_image(maps.image(voxels), folder / f"{name}.nii.gz")
+        write_image(maps.image(contrast.voxels), folder / f"{name}.nii.gz")
         told = {"Description": SYNTHETIC, "Sources": [path.relative_to(root).as_posix() for path in visit.files.values()]}
-        write_json({**told, **sidecar_fields(protocol)}, folder / f"{name}.json")
-        images[suffix] = voxels
+        write_json({**told, **sidecar_fields(contrast.protocol)}, folder / f"{name}.json")
+        images[suffix] = contrast.voxels
     write_thumbnail(images, maps, folder / f"{visit.name}_report.png")
     medians = maps.provenance.get("tissue_medians", {})
-    return {"contrasts": dict(options.specs), "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}
+    return {"contrasts": order.specs, "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}

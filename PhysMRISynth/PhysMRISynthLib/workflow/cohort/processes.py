@@ -15,7 +15,7 @@ from typing import Any
 import SimpleITK as sitk
 from threadpoolctl import threadpool_limits
 
-from ...errors import EstimationError
+from ...errors import EstimationError, Remedy
 from .visit import FAILED, Row, Task, clear_unfinished, estimate_visit
 
 _CONNECT_SECONDS = 20.0
@@ -98,7 +98,9 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Iterator[Row]:
         from distributed import Client
     except ImportError as error:
         raise EstimationError(
-            "A cluster needs the Python packages dask and distributed. Install physmrisynth[cluster], or leave --scheduler out."
+            "A cluster needs the Python packages dask and distributed.",
+            Remedy.INSTALL(packages="dask and distributed", extra="cluster"),
+            Remedy.LEAVE_SCHEDULER_OUT,
         ) from error
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)

@@ -10,15 +10,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...errors import ImageError, PhysMRISynthError
+from ...errors import ImageError, PhysMRISynthError, Remedy
 from ...headers.roles import ROLES
 from ...imaging.intake.sidecar import fields_beside
-from ...imaging.intake.volumes import TEMPORARY
+from ...whole_file import TEMPORARY
+from ..estimation.order import EstimateOrder
+from ..orders import Order
 from ..results.bids_derivatives import REPORT, write_derivative
 from ..results.outputs import write_json
 
@@ -29,20 +31,6 @@ _OLD, _NEW = "old", "new"
 """The visit's folders within its temporary one: new maps are whole when old ones are there."""
 _OTHER = {"options": "with other options", "images": "from other images or headers", "version": "by another version"}
 """How maps that are there may differ from those that were to be made, by the entry of ``made_from`` in their report."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How all visits are estimated: protocols by role where they are not the headers', and what ``estimate_tissue_maps`` takes."""
-
-    protocols: Mapping[str, str | None] = field(default_factory=dict)
-    field_strength: float | None = None
-    reference: str | None = None
-    register: bool | None = None
-    prior: str = "auto"
-    device: str = "auto"
-    spacing_mm: float | None = None
-    allow_contrast_agent: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,26 +70,22 @@ class Row:
     verdict: str = ""
 
 
-Make = Callable[[Visit, Options, Path, Path], dict[str, Any]]
+Make = Callable[[Visit, Any, Path, Path], dict[str, Any]]
 """Writes a visit's files into a folder, given the data set's root, and returns the report."""
 
 
-def make_derivative(visit: Visit, options: Options, root: Path, folder: Path) -> dict[str, Any]:
+def make_derivative(visit: Visit, order: EstimateOrder, root: Path, folder: Path) -> dict[str, Any]:
     """Estimate a visit's maps and write them as BIDS has it. Raises a PhysMRISynthError with cause and remedy."""
     from ..estimation.estimate import estimate_tissue_maps
     from ..estimation.inputs import field_strength_of, read_acquisitions
 
     files = {role: visit.files[role] for role in ROLES if role in visit.files}
-    specs = {role: options.protocols.get(role) for role in files}
-    acquisitions = read_acquisitions(files, specs, options.allow_contrast_agent, options.field_strength)
-    strength, source = field_strength_of(acquisitions, options.field_strength)
-    estimate = estimate_tissue_maps(
-        acquisitions, options.reference, options.register, strength, prior=options.prior, device=options.device,
-        spacing_mm=options.spacing_mm,
-    )  # fmt: skip
-    sources = {role: _uri(path, root) for role, path in files.items()}
-    report = write_derivative(estimate, acquisitions, strength, folder, visit.name, sources)
-    told = [f"The field strength of {strength:g} T is {source}."] if source.startswith("assumed") else []
+    protocols = {role: spec for role, spec in order.protocols.items() if role in files}
+    acquisitions = read_acquisitions(files, replace(order, protocols=protocols))
+    strength, source = field_strength_of(acquisitions, order.field_strength)
+    estimate = estimate_tissue_maps(acquisitions, order)
+    report = write_derivative(estimate, folder, visit.name, {role: _uri(path, root) for role, path in files.items()})
+    told = [f"The field strength of {strength:g} T is assumed: no header states it."] if source == "assumed" else []
     return {**report, "warnings": [*told, *report["warnings"]]}
 
 
@@ -110,7 +94,7 @@ class Task:
     """A visit with all that another process needs for it; ``make`` does the work (tests have quick ones)."""
 
     visit: Visit
-    options: Options
+    order: Order
     root: Path
     out: Path
     overwrite: bool = False
@@ -137,7 +121,7 @@ def estimate_visit(task: Task) -> Row:
         if earlier is not None:
             return task.row(KEPT, report=earlier)
         with _whole_visit(task) as folder:
-            made = task.make(task.visit, task.options, task.root, folder)
+            made = task.make(task.visit, task.order, task.root, folder)
             report = {**made, "notes": task.visit.notes, "made_from": made_from}
             write_json(report, folder / f"{task.visit.name}_{REPORT}")
         return task.row(ESTIMATED, seconds=time.perf_counter() - start, report=report)
@@ -161,7 +145,7 @@ def _made_from(task: Task) -> dict[str, Any]:
         role: {"source": _uri(path, task.root), "sha256": _hash_of_file(path), "header_sha256": _hash(fields_beside(path))}
         for role, path in task.visit.files.items()
     }
-    told: dict[str, Any] = json.loads(json.dumps({"version": __version__, "options": asdict(task.options), "images": images}))
+    told: dict[str, Any] = json.loads(json.dumps({"version": __version__, "options": task.order.as_json(), "images": images}))
     return told
 
 
@@ -186,11 +170,13 @@ def earlier_report(task: Task, made_from: Mapping[str, Any]) -> dict[str, Any] |
         report = json.loads((place / f"{task.visit.name}_{REPORT}").read_text(encoding="utf-8"))
         before = {name: report["made_from"][name] for name in _OTHER}
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ImageError(f"{place} holds files that this command did not write. Move them, or choose another --out.") from error
+        raise ImageError(
+            f"{place} holds files that this command did not write.", Remedy.DO(this="move them"), Remedy.CHOOSE_OUTPUT
+        ) from error
     if task.overwrite:
         return None
     if other := " and ".join(told for name, told in _OTHER.items() if before[name] != made_from[name]):
-        raise ImageError(f"{place} holds maps that were made {other}. Choose another --out, or add --overwrite.")
+        raise ImageError(f"{place} holds maps that were made {other}.", Remedy.CHOOSE_OUTPUT, Remedy.OVERWRITE)
     return report
 
 

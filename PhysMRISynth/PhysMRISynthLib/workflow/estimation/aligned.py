@@ -96,7 +96,7 @@ def _judged(name: str, reference: str, misfit: Misfit | None, worst: float, regi
         return []
     apart = f"The head lies {misfit.distance_mm:.1f} mm from its place in {reference}"
     if register is False:
-        text = f"{apart}, and registration was forbidden. Register the inputs with --register."
+        text = f"{apart}, and registration was forbidden. Register the inputs."
     else:
         text = f"{apart} after registration. Check that both are of the same patient, and look for motion during the scan."
     useless = misfit.distance_mm > _USELESS_MISFIT_VOXELS / _WORST_MISFIT_VOXELS * worst

@@ -78,12 +78,12 @@ def _reasons(parts: Mapping[str, Mapping[str, float]]) -> Iterator[Reason]:
     if strange:
         text = (
             f"Unlike the images that the network was trained on: {', '.join(strange)}. It knows {_KNOWN}. Check that the input is such an "
-            "image and that its protocol is right, and compare with --prior literature before use."
+            "image and that its protocol is right, and compare with the literature prior before use."
         )
         yield Reason(Cause.ANATOMY, Level.CAUTION, text)
     if (value := parts.get("tissue_distance", {}).get(ALL, 0.0)) > 1.0:
         text = (
             f"The tissues that the network found have amounts, shapes or a certainty unlike those of its training ({value:.1f} times the "
-            f"limit). It knows {_KNOWN}. Check that the images show a whole head and what they are, and compare with --prior literature."
+            f"limit). It knows {_KNOWN}. Check that the images show a whole head and what they are, and compare with the literature prior."
         )
         yield Reason(Cause.ANATOMY, Level.CAUTION, text)

@@ -27,15 +27,18 @@ from ...imaging.tissue_maps import TissueMaps
 from ...physics.tissues import PROPERTIES, tissue_table
 from ..compute import Compute
 from .aligned import align_inputs
+from .aligned_head import AlignedHead, AlignedInputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
 from .even_voxels import brain_voxels, even_voxels
-from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
+from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
+from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
+from .order import USUAL, EstimateOrder
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
-from .receive_field import StrongField, field_reasons, strong_fields, without, without_field
+from .receive_field import field_reasons, strong_fields, without, without_field
 from .tissue_medians import Medians, implausible_medians, tissue_medians
 from .unexplained import fit_unexplained, widened
 from .unfamiliar import unfamiliar_reasons, unfamiliar_region
@@ -50,17 +53,19 @@ Progress = Callable[[str, float], None]
 """Callback ``(stage, fraction_done)``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Tissue maps with what supports them.
 
-    ``brain`` mask and ``tissue`` (row of the tissue table where one tissue is more probable than not, else 255) are (z, y, x);
-    ``inputs`` are on the maps' grid, divided by receive fields that are too strong for the fit; ``fits`` are they re-rendered from the
-    maps; ``agreement`` as in
-    :func:`agreement_with_atlas`; ``medians`` per tissue; ``applicability`` of the method to the inputs; ``warnings`` are all that was
-    found, in words, and the ``verdict`` what follows from them; ``seconds`` per stage.
+    ``order`` and ``acquisitions``: what was asked for, and of what. ``brain`` mask and ``tissue`` (row of the tissue table where one tissue
+    is more probable than not, else 255) are (z, y, x); ``inputs`` are on the maps' grid, divided by receive fields that are too strong for
+    the fit; ``fits`` are they re-rendered from the maps; ``agreement`` as in :func:`agreement_with_atlas`; ``medians`` per tissue;
+    ``applicability`` of the method to the inputs; ``warnings`` are all that was found, in words, and the ``verdict`` what follows from
+    them; ``seconds`` per stage.
     """
 
+    order: EstimateOrder
+    acquisitions: Sequence[Acquisition]
     maps: TissueMaps
     brain: np.ndarray
     tissue: np.ndarray
@@ -81,6 +86,11 @@ class Estimate:
     """What the network expected, where it was the prior."""
     unfamiliar: np.ndarray | None = None
     """True (z, y, x) in regions of the brain that look like no tissue; None where there are none."""
+
+    @property
+    def field_strength(self) -> float:
+        """Tesla: the one that was ordered, else that of the headers, else 3."""
+        return self.head.field_strength
 
 
 class _Clock:
@@ -107,86 +117,76 @@ class _Clock:
 
 def estimate_tissue_maps(
     acquisitions: Sequence[Acquisition],
-    reference: str | None = None,
-    register: bool | None = None,
-    field_strength: float = 3.0,
+    order: EstimateOrder = USUAL,
     progress: Progress = lambda stage, fraction: None,
-    prior: str = "auto",
-    device: str = "auto",
     weights: Weights | None = None,
-    spacing_mm: float | None = None,
 ) -> Estimate:
-    """Maps of PD, T1 and T2 on the grid of the ``reference`` input (t1w, else t2w, else flair, else the first), or along its axes and over
-    its extent at an isotropic ``spacing_mm``.
+    """Maps of PD, T1 and T2 as the ``order`` has them; its protocols are those of the acquisitions already.
 
-    ``register`` as in :func:`~PhysMRISynthLib.imaging.head.alignment.align`; ``field_strength`` in tesla; ``prior`` "network",
-    "literature" or
-    "auto" (the network where it is installed); ``device`` what network and fit run on (cpu, cuda, mps; auto: the network on a GPU that
-    works, the fit on the CPU); ``weights`` a network to use instead of the installed one. Raises a PhysMRISynthError that
-    names cause and remedy when no trustworthy maps can be had.
+    ``weights`` are a network to use instead of the installed one. Raises a PhysMRISynthError with cause and remedy when no trustworthy
+    maps can be had.
     """
     clock = _Clock(progress)
-    compute = Compute.on(device)
-    chosen = reference_of(acquisitions, reference)
+    compute = Compute.on(order.device)
+    chosen = reference_of(acquisitions, order.reference)
     check_inputs(acquisitions)
     processed = check_intensities(acquisitions)
+    field_strength, _ = field_strength_of(acquisitions, order.field_strength)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
-    if weights is None or prior == "literature":
-        weights = usable_weights(prior)
-    clock.stage("align")
-    grid = chosen.volume.image if spacing_mm is None else grid_of_spacing(chosen.volume.image, spacing_mm)
-    alignments, misplaced = align_inputs(acquisitions, chosen, register, grid, clock.fraction)
-    clock.stage("find the head")
-    mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
+    if weights is None or order.prior == "literature":
+        weights = usable_weights(order.prior)
+    inputs, misplaced = _aligned(acquisitions, chosen, field_strength, order, clock)
     clock.stage("place the atlas")
-    placement = place_atlas(chosen.volume.image, chosen.protocol, field_strength, clock.fraction)
-    placement, fields = _placed_without_fields(acquisitions, alignments, chosen, placement, mask, grid, field_strength)
-    if placement.skull_stripped:  # what was cut away is not head
-        mask &= np.any([filled_in_slices(sitk.GetArrayFromImage(alignment.image) != 0) for alignment in alignments.values()], axis=0)
-    voxels = HeadVoxels.inside(mask, grid, placement)
+    head = _placed(inputs, clock.fraction)
     learned = None
     if weights is not None:
         clock.stage("expect tissues")
-        learned = network_prior(weights, acquisitions, alignments, grid, mask, voxels.atlas, field_strength, device, clock.fraction, fields)
-        voxels = replace(voxels, expected=learned.fractions)
-    observations = [_observation(a, alignments[a.name], mask, voxels, placement.skull_stripped) for a in acquisitions]
-    cut_off = check_brain_intensities(acquisitions, observations, voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
-    observations = [without_field(o, fields, voxels) for o in observations]
-    alignments = without(fields, alignments)
-    before = (*processed, *cut_off, *misplaced, *field_reasons(fields), *anatomy_reasons(placement, chosen.name, mask, grid))
-    doubtful = {a.name: a.conventional_echo_time for a in acquisitions if a.conventional_echo_time is not None}
+        learned = network_prior(weights, head, order.device, clock.fraction)
+        head = replace(head, voxels=replace(head.voxels, expected=learned.fractions))
+    observations = [observation_of(head, a) for a in acquisitions]
+    cut_off = check_brain_intensities(acquisitions, observations, head.voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    observations = [without_field(o, head.fields, head.voxels) for o in observations]
+    head = replace(head, alignments=without(head.fields, head.alignments))
+    before = (*processed, *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
-        profiles = [slice_profile(a.volume.image, alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
-        head = _fit_head(observations, profiles, voxels, grid, field_strength, doubtful, clock.fraction, compute)
+        profiles = [slice_profile(a.volume.image, head.alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
+        model = _fit_head(head, observations, profiles, clock.fraction, compute)
         clock.stage("fit voxels")
-        fitted = fit_with_profiles(head, observations, profiles, voxels, grid, clock.fraction, compute)
+        fitted = fit_with_profiles(model, observations, profiles, head.voxels, head.grid, clock.fraction, compute)
     clock.stage("check the fit")
-    brain = brain_mask(voxels.volume(fitted.brain), grid)
-    unfamiliar = unfamiliar_region(head, observations, voxels, grid, brain)
-    fitted = fit_unexplained(head, observations, voxels, fitted, unfamiliar)
-    return _assembled(
-        acquisitions, alignments, head, placement, voxels, fitted, grid, chosen.name, clock, learned, before, brain, unfamiliar
-    )
+    brain = brain_mask(head.voxels.volume(fitted.brain), head.grid)
+    unfamiliar = unfamiliar_region(model, observations, head.voxels, head.grid, brain)
+    fitted = fit_unexplained(model, observations, head.voxels, fitted, unfamiliar)
+    return _assembled(order, head, _Fit(model, fitted, brain, unfamiliar, learned), before, clock)
 
 
-def _placed_without_fields(
-    acquisitions: Sequence[Acquisition],
-    alignments: Mapping[str, Alignment],
-    chosen: Acquisition,
-    placement: AtlasPlacement,
-    mask: np.ndarray,
-    grid: sitk.Image,
-    field_strength: float,
-) -> tuple[AtlasPlacement, dict[str, StrongField]]:
-    """The atlas's placement, a new one where the reference's receive field was in its way, and the fields that are strong."""
-    fields = strong_fields(acquisitions, alignments, placement, mask, grid, field_strength)
-    if chosen.name in fields and placement.likeness < LEAST_LIKENESS:
-        again = place_atlas(without(fields, alignments)[chosen.name].image, chosen.protocol, field_strength)
+def _aligned(
+    acquisitions: Sequence[Acquisition], chosen: Acquisition, field_strength: float, order: EstimateOrder, clock: _Clock
+) -> tuple[AlignedInputs, tuple[Reason, ...]]:
+    """The inputs on one grid with the head in them, and what a user must know of how they lie there."""
+    clock.stage("align")
+    grid = chosen.volume.image if order.spacing_mm is None else grid_of_spacing(chosen.volume.image, order.spacing_mm)
+    alignments, misplaced = align_inputs(acquisitions, chosen, order.register, grid, clock.fraction)
+    clock.stage("find the head")
+    mask = head_mask([alignment.image for alignment in alignments.values()], [alignment.covered for alignment in alignments.values()])
+    return AlignedInputs(acquisitions, chosen, field_strength, grid, alignments, mask), misplaced
+
+
+def _placed(inputs: AlignedInputs, progress: Callable[[float], None]) -> AlignedHead:
+    """The head with the atlas's placement, a new one where the reference's receive field was in its way, and the fields that are strong."""
+    reference = inputs.reference
+    placement = place_atlas(reference.volume.image, reference.protocol, inputs.field_strength, progress)
+    fields = strong_fields(inputs, placement)
+    if reference.name in fields and placement.likeness < LEAST_LIKENESS:
+        again = place_atlas(without(fields, inputs.alignments)[reference.name].image, reference.protocol, inputs.field_strength)
         if again.likeness > placement.likeness:
             placement = again
-            fields = strong_fields(acquisitions, alignments, placement, mask, grid, field_strength)
-    return placement, fields if placement.likeness >= LEAST_LIKENESS else {}
+            fields = strong_fields(inputs, placement)
+    if placement.skull_stripped:  # what was cut away is not head
+        shown = [filled_in_slices(sitk.GetArrayFromImage(alignment.image) != 0) for alignment in inputs.alignments.values()]
+        inputs = replace(inputs, mask=inputs.mask & np.any(shown, axis=0))
+    return AlignedHead.of(inputs, placement, fields if placement.likeness >= LEAST_LIKENESS else {})
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -200,29 +200,27 @@ def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> 
     return next(by_name[name] for name in order if name in by_name)
 
 
-def _observation(acquisition: Acquisition, alignment: Alignment, mask: np.ndarray, voxels: HeadVoxels, stripped: bool) -> Observation:
+def observation_of(head: AlignedHead, acquisition: Acquisition) -> Observation:
     """An input at the head's voxels. In a skull-stripped magnitude image, what is not positive was cut away: no data, not darkness;
     unless tissue encloses it: fluid that preprocessing left at 0."""
+    alignment, index = head.alignments[acquisition.name], head.voxels.index
     image = sitk.GetArrayFromImage(alignment.image)
-    signal = image.reshape(-1)[voxels.index]
-    covered = alignment.covered.reshape(-1)[voxels.index]
-    if stripped and not acquisition.protocol.sequence.signed:
-        covered = covered & filled_in_slices(image > 0).reshape(-1)[voxels.index]
+    signal = image.reshape(-1)[index]
+    covered = alignment.covered.reshape(-1)[index]
+    if head.placement.skull_stripped and not acquisition.protocol.sequence.signed:
+        covered = covered & filled_in_slices(image > 0).reshape(-1)[index]
     highest = saturation(acquisition.volume.voxels)
     if highest is not None:  # cut off there: the true signal is higher, nobody knows by how much
         covered = covered & (signal < highest)
     if not (covered & (signal != 0)).any():
         raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
-    return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, mask & alignment.covered), covered)
+    return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, head.mask & alignment.covered), covered)
 
 
 def _fit_head(
+    head: AlignedHead,
     observations: Sequence[Observation],
     profiles: Sequence[SliceProfile | None],
-    voxels: HeadVoxels,
-    grid: sitk.Image,
-    field_strength: float,
-    doubtful: Mapping[str, float],
     progress: Callable[[float], None],
     compute: Compute,
 ) -> HeadModel:
@@ -231,33 +229,35 @@ def _fit_head(
     The atlas alone says which tissue is expected: a network's certainty takes voxels of several tissues in (in a phantom of blurred tissues
     it doubled the misfit), and what it knows of single voxels serves those.
     """
+    voxels = head.voxels
     likely = brain_voxels(voxels)
     if likely.size < _LEAST_BRAIN:
         raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
     for observation in observations:
         if observation.covered[likely].sum() < min(_LEAST_BRAIN, likely.size // 2):
             raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
-    sample = even_voxels(observations, voxels, [None if p is None else p.half_extent(grid) for p in profiles])
+    sample = even_voxels(observations, voxels, [None if p is None else p.half_extent(head.grid) for p in profiles])
+    doubtful = {a.name: a.conventional_echo_time for a in head.acquisitions if a.conventional_echo_time is not None}
     atlas = voxels.atlas[:, sample] / np.float32(255.0)
     seen, positions = [o.at(sample) for o in observations], voxels.positions(sample)
-    return compute.at_once(lambda move: fit_head(seen, positions, atlas, field_strength, doubtful, progress, move))
+    return compute.at_once(lambda move: fit_head(seen, positions, atlas, head.field_strength, doubtful, progress, move))
 
 
-def _assembled(
-    acquisitions: Sequence[Acquisition],
-    alignments: Mapping[str, Alignment],
-    head: HeadModel,
-    placement: AtlasPlacement,
-    voxels: HeadVoxels,
-    fitted: FittedVoxels,
-    grid: sitk.Image,
-    reference: str,
-    clock: _Clock,
-    learned: NetworkPrior | None,
-    before: tuple[Reason, ...],
-    brain: np.ndarray,
-    unfamiliar: np.ndarray,
-) -> Estimate:
+@dataclass(frozen=True)
+class _Fit:
+    """What was fitted to a head: the ``model`` of the head level, its ``voxels``, the ``brain`` and what is ``unfamiliar`` in it (z, y, x),
+    and what the network ``learned`` where it was the prior."""
+
+    model: HeadModel
+    voxels: FittedVoxels
+    brain: np.ndarray
+    unfamiliar: np.ndarray
+    learned: NetworkPrior | None
+
+
+def _assembled(order: EstimateOrder, head: AlignedHead, fit: _Fit, before: tuple[Reason, ...], clock: _Clock) -> Estimate:
+    acquisitions, alignments, placement, grid = head.acquisitions, head.alignments, head.placement, head.grid
+    model, fitted, voxels, brain = fit.model, fit.voxels, head.voxels, fit.brain
     linear = np.exp(fitted.theta)
     spread = linear * fitted.sd * sd_factors(len(acquisitions)).astype(np.float32)[:, None]
     pd, t1, t2 = (voxels.volume(linear[j]) for j in range(3))
@@ -269,7 +269,7 @@ def _assembled(
         grid=grid,
         sd={name: voxels.volume(spread[j]) for j, name in enumerate(PROPERTIES)},
         fluid_fraction=voxels.volume(fitted.fluid),
-        fluid=head.fluid,
+        fluid=model.fluid,
     )
     check_maps(maps)
     tissue = voxels.volume(fitted.tissue, outside=NO_TISSUE)
@@ -278,25 +278,42 @@ def _assembled(
     checks = {a.name: check_fit(inputs[a.name], fits[a.name], brain & alignments[a.name].covered) for a in acquisitions}
     medians = tissue_medians(maps, tissue, brain)
     agreement = agreement_with_atlas(fitted.tissue, voxels.atlas)
-    applicability = assess(acquisitions, checks, placement.likeness, learned.distances if learned is not None else None)
+    applicability = assess(acquisitions, checks, placement.likeness, fit.learned.distances if fit.learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
     known = placement.likeness >= LEAST_LIKENESS  # else nobody knows where the brain is
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
-    strange = unfamiliar_reasons(unfamiliar, grid) if known else ()
+    strange = unfamiliar_reasons(fit.unfamiliar, grid) if known else ()
     explained = any(reason.level is Level.DO_NOT_USE for reason in before)
-    misfits = fit_reasons(checks, head.equation_error, implausible, explained)
+    misfits = fit_reasons(checks, model.equation_error, implausible, explained)
     found = ordered((*before, *input_reasons(acquisitions), *strange, *uncovered, *applicability.reasons, *misfits))
     verdict = Verdict.of(found)
     if verdict.level is Level.DO_NOT_USE:
-        maps = widened(maps, head)
+        maps = widened(maps, model)
         medians = tissue_medians(maps, tissue, brain)
     clock.end()
     return Estimate(
-        maps, brain, tissue, inputs, fits, checks, alignments, head, placement, reference, agreement, medians, applicability,
-        tuple(reason.sentence for reason in found), verdict, clock.seconds, learned,
-        unfamiliar if unfamiliar.any() else None,
-    )  # fmt: skip
+        order=order,
+        acquisitions=acquisitions,
+        maps=maps,
+        brain=brain,
+        tissue=tissue,
+        inputs=inputs,
+        fits=fits,
+        checks=checks,
+        alignments=alignments,
+        head=model,
+        placement=placement,
+        reference=head.reference.name,
+        agreement=agreement,
+        medians=medians,
+        applicability=applicability,
+        warnings=tuple(reason.sentence for reason in found),
+        verdict=verdict,
+        seconds=clock.seconds,
+        network=fit.learned,
+        unfamiliar=fit.unfamiliar if fit.unfamiliar.any() else None,
+    )
 
 
 def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:

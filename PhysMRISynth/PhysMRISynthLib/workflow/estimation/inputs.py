@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import EstimationError, ProtocolError
+from ...errors import EstimationError, ProtocolError, Remedy
 from ...headers.contradictions import contradictions, disagreements
 from ...headers.contrast_agent import check_contrast_agent, contrast_agent
 from ...headers.dicom_header import dicom_fields, is_dicom
@@ -18,6 +18,7 @@ from ...imaging.intake.sidecar import fields_beside
 from ...imaging.intake.volumes import Volume
 from ...physics.presets import echo_time_is_estimated, protocol_from_spec
 from ...physics.protocol import Protocol
+from .order import USUAL, EstimateOrder
 
 
 @dataclass(frozen=True)
@@ -29,32 +30,25 @@ class Header:
     notes: tuple[str, ...] = ()
 
 
-def read_acquisitions(
-    files: Mapping[str, Path | None],
-    specs: Mapping[str, str | None],
-    allow_contrast_agent: bool = False,
-    field_strength: float | None = None,
-) -> list[Acquisition]:
-    """Read the inputs by role (t1w, t2w, flair); each protocol comes from its ``specs`` text, else a header, else a default. Where the
-    ``field_strength`` (tesla) is given, what headers say of it does not matter.
+def read_acquisitions(files: Mapping[str, Path | None], order: EstimateOrder = USUAL) -> list[Acquisition]:
+    """Read the inputs by role (t1w, t2w, flair); each protocol is the ``order``'s, else that of a header, else a default. Where the order
+    gives the field strength, what headers say of it does not matter.
 
     Raises EstimationError when there is no input, or a protocol without an image; ImageError and ProtocolError as
     :func:`read_acquisition`.
     """
     given = {role: path for role, path in files.items() if path is not None}
     if not given:
-        raise EstimationError("No input: give at least one of --t1w, --t2w and --flair.")
-    for role, spec in specs.items():
-        if spec is not None and role not in given:
-            raise EstimationError(f"--{role}-protocol is given without --{role}. Give the image too, or leave the protocol out.")
-    return [read_acquisition(role, path, specs.get(role), allow_contrast_agent, field_strength) for role, path in given.items()]
+        raise EstimationError("No input: give at least one of T1w, T2w and FLAIR.")
+    for role in order.protocols:
+        if role not in given:
+            raise EstimationError(f"A protocol is given for {role}, but no image. Give the image too, or leave the protocol out.")
+    return [read_acquisition(role, path, order.protocols.get(role), order) for role, path in given.items()]
 
 
-def read_acquisition(
-    role: str, path: Path, spec: str | None = None, allow_contrast_agent: bool = False, field_strength: float | None = None
-) -> Acquisition:
+def read_acquisition(role: str, path: Path, spec: str | None = None, order: EstimateOrder = USUAL) -> Acquisition:
     """Read one input of a ``role`` (a volume, a DICOM image of a series or its folder) with its protocol: that of ``spec``, else of its
-    header, else a default.
+    header, else a default. The ``order`` gives the field strength and permits a contrast agent.
 
     Raises ImageError for what cannot be used, such as a T1w image after a contrast agent unless that is allowed; ProtocolError for
     its protocol.
@@ -64,13 +58,13 @@ def read_acquisition(
     header, unread = _readable_header(path, volume, spec)
     protocol = _protocol(role, header, spec)
     fields = header.fields if header else {}
-    note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), allow_contrast_agent)
+    note = check_contrast_agent(path.name, role, contrast_agent(fields, path.name), order.allow_contrast_agent)
     notes = (*unread, *((note,) if note else ()), *(header.notes if header else ()))
     read = acquisition(role, volume, replace(protocol, notes=(*notes, *protocol.notes)), fields)
     if spec is not None and echo_time_is_estimated(spec):
         read = replace(read, conventional_echo_time=protocol.values["TE"])
-    if header is None or field_strength is not None:
-        return replace(read, field_strength=field_strength)
+    if header is None or order.field_strength is not None:
+        return replace(read, field_strength=order.field_strength)
     return replace(read, field_strength=stated_field_strength(fields, header.source))
 
 
@@ -115,6 +109,6 @@ def field_strength_of(acquisitions: Sequence[Acquisition], given: float | None) 
     stated = {round(tesla, 1 if tesla >= 1.0 else 3) for a in acquisitions if (tesla := a.field_strength) is not None}
     if len(stated) > 1:
         raise EstimationError(
-            f"The headers state different field strengths ({', '.join(map(str, sorted(stated)))} T). Give --field-strength."
+            f"The headers state different field strengths ({', '.join(map(str, sorted(stated)))} T).", Remedy.GIVE_FIELD_STRENGTH
         )
-    return (stated.pop(), "header") if stated else (3.0, "assumed: give --field-strength if it is another")
+    return (stated.pop(), "header") if stated else (3.0, "assumed")

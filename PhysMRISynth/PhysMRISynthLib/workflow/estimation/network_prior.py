@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import WeightsError
+from ...errors import Remedy, WeightsError
 from ...fitting.tissue_level import brain_rows
-from ...imaging.head.alignment import Alignment
 from ...imaging.head.masks import bounding_box
-from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.volumes import image_like
 from ..chunks import for_each_chunk
-from .receive_field import StrongField
+from .aligned_head import AlignedHead
 
 if TYPE_CHECKING:
     from ...network.familiarity import Distances
@@ -53,55 +51,52 @@ def usable_weights(prior: str) -> Weights | None:
     if prior == "literature":
         return None
     try:
-        from ...network.weights import load_weights, shipped_weights
+        from ...network.manifest import shipped_weights
+        from ...network.weights import load_weights
     except ImportError:
         if prior == "auto":
             return None
-        raise WeightsError("The network needs torch and safetensors. Install physmrisynth[inference], or use --prior literature.") from None
+        raise WeightsError(
+            "The network needs torch and safetensors.",
+            Remedy.INSTALL(packages="torch and safetensors", extra="inference"),
+            Remedy.USE_LITERATURE_PRIOR,
+        ) from None
     shipped = shipped_weights()
     if shipped is None:
         if prior == "auto":
             return None
-        raise WeightsError("No network weights are installed. Use --prior literature (or auto).")
+        raise WeightsError("No network weights are installed.", Remedy.USE_LITERATURE_PRIOR)
     return load_weights(*shipped)
 
 
 def network_prior(
-    weights: Weights,
-    acquisitions: Sequence[Acquisition],
-    alignments: Mapping[str, Alignment],
-    grid: sitk.Image,
-    mask: np.ndarray,
-    atlas: np.ndarray,
-    field_strength: float,
-    device: str,
-    progress: Callable[[float], None] = lambda fraction: None,
-    fields: Mapping[str, StrongField] | None = None,
+    weights: Weights, head: AlignedHead, device: str, progress: Callable[[float], None] = lambda fraction: None
 ) -> NetworkPrior:
-    """Run the network on the brain and combine its tissue probabilities with the atlas's at the voxels of ``mask`` (z, y, x) of ``grid``.
+    """Run the network on the brain of a ``head`` and combine its tissue probabilities with the atlas's at the head's voxels.
 
-    ``atlas`` (tissues, N; uint8) is what the placed atlas expects at the mask's N voxels; it says where the brain is. Inputs are divided by
-    their strong receive ``fields``, which the network does not know.
+    The placed atlas says where the brain is. Inputs are divided by their strong receive fields, which the network does not know.
     """
     from ...network.device import choose_device
     from ...network.familiarity import distances_of, head_numbers
     from ...network.inference import infer
 
     chosen = choose_device(device)
-    voxels = np.flatnonzero(mask)
-    view = _view_of(_where_brain_may_be(mask, voxels, atlas), grid)
+    index, atlas = head.voxels.index, head.voxels.atlas
+    view = _view_of(_where_brain_may_be(head.mask, index, atlas), head.grid)
     images = []
-    for acquisition in acquisitions:
+    for acquisition in head.acquisitions:
         # from the file's own voxels: nothing is interpolated twice
-        seen = sitk.Resample(acquisition.volume.image, view, alignments[acquisition.name].to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-        if fields and acquisition.name in fields:
-            seen = seen / sitk.Resample(fields[acquisition.name].field, view, sitk.Transform(), sitk.sitkLinear, 1.0)
+        seen = sitk.Resample(
+            acquisition.volume.image, view, head.alignments[acquisition.name].to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32
+        )
+        if acquisition.name in head.fields:
+            seen = seen / sitk.Resample(head.fields[acquisition.name].field, view, sitk.Transform(), sitk.sitkLinear, 1.0)
         images.append(np.abs(sitk.GetArrayFromImage(seen)))
-    protocols = [acquisition.protocol for acquisition in acquisitions]
-    found = infer(weights, images, protocols, field_strength, chosen, progress)
+    protocols = [acquisition.protocol for acquisition in head.acquisitions]
+    found = infer(weights, images, protocols, head.field_strength, chosen, progress)
     numbers = head_numbers(found)
     distances = None if weights.familiarity is None else distances_of(weights.familiarity, numbers)
-    fractions = joined_with_atlas(_on_grid(found.probabilities, view, grid, voxels), atlas)
+    fractions = joined_with_atlas(_on_grid(found.probabilities, view, head.grid, index), atlas)
     return NetworkPrior(fractions, weights.sha256, str(chosen), numbers, distances)
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-import SimpleITK as sitk
-
 from ...fitting.check import FitCheck
 from ...headers.usual_inversion import LOOKED_UP
-from ...imaging.head.atlas import LEAST_LIKENESS, AtlasPlacement
+from ...imaging.head.atlas import LEAST_LIKENESS
 from ...imaging.head.masks import head_size
 from ...imaging.intake.acquisition import Acquisition
 from ...physics.protocol import Protocol
 from ...physics.tissues import PROPERTIES
+from .aligned_head import AlignedHead
 from .verdict import Cause, Level, Reason
 
 _UNKNOWNS = len(PROPERTIES)
@@ -75,11 +73,12 @@ def fit_reasons(
     yield from (Reason(Cause.FIT, Level.CAUTION, text) for text in implausible)
 
 
-def anatomy_reasons(placement: AtlasPlacement, reference: str, mask: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:
-    """Whether the ``reference`` shows an adult's head: by the size of its ``mask`` (z, y, x), and by how much it is like the atlas."""
+def anatomy_reasons(head: AlignedHead) -> Iterator[Reason]:
+    """Whether the reference shows an adult's head: by the size of its mask, and by how much it is like the atlas."""
+    placement, reference = head.placement, head.reference.name
     stripped = placement.skull_stripped and placement.likeness >= LEAST_LIKENESS  # else nobody knows
     least = _SMALLEST_BRAIN_MM if stripped else _SMALLEST_HEAD_MM
-    sizes = head_size(mask, grid)
+    sizes = head_size(head.mask, head.grid)
     small = [size is not None and size < limit for size, limit in zip(sizes, least, strict=True)]
     if any(small) and all(ok or size is None for ok, size in zip(small, sizes, strict=True)):
         told = " and ".join(f"{size:.0f} mm {what}" for size, what in zip(sizes, ("broad", "long"), strict=True) if size is not None)

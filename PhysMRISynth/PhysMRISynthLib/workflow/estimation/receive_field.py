@@ -7,8 +7,8 @@ of the atlas at literature values; what it leaves is as weak as other fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,9 +18,9 @@ from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows
 from ...imaging.head.alignment import Alignment
 from ...imaging.head.atlas import AtlasPlacement
-from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.volumes import image_like
 from ...physics.tissues import tissue_table
+from .aligned_head import AlignedInputs, StrongField
 from .head_voxels import HeadVoxels
 from .verdict import Cause, Level, Reason
 
@@ -38,36 +38,22 @@ _STRONG, _VERY_STRONG = 2.1, 3.0
 divided out, beyond the second what is left of it may still show."""
 
 
-@dataclass(frozen=True)
-class StrongField:
-    """``strength``: ratio of the 95th and 5th percentile in the brain; ``field`` on the estimate's grid, about 1 in the brain."""
-
-    strength: float
-    field: sitk.Image
-
-
-def strong_fields(
-    acquisitions: Sequence[Acquisition],
-    alignments: Mapping[str, Alignment],
-    placement: AtlasPlacement,
-    mask: np.ndarray,
-    grid: sitk.Image,
-    field_strength: float,
-) -> dict[str, StrongField]:
+def strong_fields(inputs: AlignedInputs, placement: AtlasPlacement) -> dict[str, StrongField]:
     """The receive fields, by input, that are too strong for the fit; of magnitude images alone, since the others have none.
 
-    Told from every few millimetres of the head's ``mask`` (z, y, x), with the ``placement`` of the atlas.
+    Estimated from every few millimetres of the head, with the ``placement`` of the atlas.
     """
+    grid, alignments = inputs.grid, inputs.alignments
     x, y, z = (max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing())
     every = (slice(None, None, z), slice(None, None, y), slice(None, None, x))
-    voxels = HeadVoxels.inside(mask[every], grid[::x, ::y, ::z], placement)
-    table = tissue_table(field_strength)
+    voxels = HeadVoxels.inside(inputs.mask[every], grid[::x, ::y, ::z], placement)
+    table = tissue_table(inputs.field_strength)
     solid_rows = [row for row in brain_rows() if table[row].name != "csf"]
     solid = np.flatnonzero(voxels.atlas[solid_rows].sum(axis=0, dtype=np.int32) > _SURE)
     brain = np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _LIKELY)
     values = np.exp(np.stack([tissue.theta for tissue in table], axis=1))
     found = {}
-    for a in acquisitions:
+    for a in inputs.acquisitions:
         if a.protocol.sequence.signed or not a.protocol.sequence.uses_pd:
             continue
         covered = alignments[a.name].covered[every].reshape(-1)[voxels.index]

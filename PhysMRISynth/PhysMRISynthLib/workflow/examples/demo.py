@@ -1,8 +1,8 @@
-"""The demonstration: estimate, render every contrast of the synthetic-MRI set, and compare with the truth where it is known."""
+"""The demonstration: estimate, render every clinical contrast, and compare with the truth if it is known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...imaging.head.known_head import KnownHead, coverage, map_errors
@@ -34,30 +34,28 @@ def example_acquisitions() -> tuple[KnownHead, list[Acquisition]]:
     return head, [Acquisition(name, volume_from_image(head.maps.image(v)), _EXAMPLE_PROTOCOLS[name]) for name, v in images.items()]
 
 
-def write_demo(
-    estimate: Estimate, acquisitions: Sequence[Acquisition], truth: KnownHead | None, field_strength: float, out: Path, overwrite: bool
-) -> list[str]:
+def write_demo(estimate: Estimate, truth: KnownHead | None, out: Path, overwrite: bool) -> list[str]:
     """Write the estimate, the rendered contrasts, and the inputs and truth of a simulated example; returns lines for the user."""
     protocols = synthetic_set(estimate)
     contrasts = {name: render(estimate.maps, protocol, scale=1000.0) for name, protocol in protocols.items()}
     with whole_folder(out, overwrite) as folder:
-        save_estimate(estimate, acquisitions, field_strength, folder)
+        save_estimate(estimate, folder)
         for name, image in contrasts.items():
             write_image(estimate.maps.image(image), folder / f"rendered_{name}.nii.gz")
         write_contrasts(estimate, contrasts, protocols, folder / "contrasts.png")
         if truth is not None:
-            for acquisition in acquisitions:
+            for acquisition in estimate.acquisitions:
                 write_image(acquisition.volume.image, folder / f"input_{acquisition.name}.nii.gz")
             for name, file in truth.maps.files().items():
                 write_image(file, folder / f"truth_{name}")
-        write_report(estimate, acquisitions, field_strength, folder, out)
+        write_report(estimate, folder, out)
     lines = [] if truth is None else _comparison(estimate, truth)
     return [*lines, f"Maps, report.html, rendered contrasts and contrasts.png are in {out}."]
 
 
 def synthetic_set(estimate: Estimate) -> Mapping[str, Protocol]:
-    """The clinical contrasts by short name; what they null is nulled in this head."""
-    report = {"field_strength_tesla": estimate.head.field_strength, "tissue_medians": estimate.medians}
+    """The clinical contrasts by short name, with inversion times solved for this head."""
+    report = {"field_strength_tesla": estimate.field_strength, "tissue_medians": estimate.medians}
     points = head_points(estimate.maps, {**report, "outer_medians": outer_medians(estimate.maps, estimate.tissue)})
     return {name.removeprefix("synthetic-"): protocol for name, protocol in clinical_protocols(points).items()}
 

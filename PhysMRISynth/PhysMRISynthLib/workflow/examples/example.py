@@ -1,7 +1,7 @@
 """The embedded example: a head of known maps built from the ICBM 2009a template that nilearn's package carries.
 
 The template's grey- and white-matter maps become PD, T1 and T2; fluid, skull and scalp are added around them. No trained model and
-no image of a patient is involved, so that the example's error against the truth means something.
+no patient's image is involved, so the example's error against the truth is an independent check.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _template(name: str) -> sitk.Image:
 
 
 def example_head(seed: int = 0) -> KnownHead:
-    """The example's maps at 3 T; ``seed`` draws its tissue values around the literature's (SD 3, 6 and 8 % for PD, T1, T2)."""
+    """The example's maps at 3 T, with tissue values sampled around the literature's (SD 3, 6 and 8 % for PD, T1, T2) by ``seed``."""
     rng = np.random.default_rng(seed)
     template = _template("t1")
     fractions = _fractions(template)
@@ -71,7 +71,7 @@ def _fractions(template: sitk.Image) -> dict[str, np.ndarray]:
 
 
 def _tilted(template: sitk.Image) -> sitk.Image:
-    """The template's grid tilted in the scanner, so that the example has an oblique geometry like a real scan."""
+    """The template on a tilted grid, so that the example has an oblique geometry like a real scan."""
     tilt = sitk.Euler3DTransform()
     tilt.SetRotation(*np.radians(_TILT_DEGREES).tolist())
     matrix = np.reshape(tilt.GetMatrix(), (3, 3))

@@ -1,4 +1,4 @@
-"""A small head of known maps, made of the atlas that the package carries: for self-tests and for trying things out in seconds."""
+"""A small head of known maps, made from the package's atlas: for self-tests and quick trials."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...physics.tissues import tissue_table
 
 _SIZE, _SPACING_MM = (50, 60, 50), 4.0
 _CENTRE_LPS_MM = (0.0, 18.0, 15.0)
-"""The middle of the atlas's head."""
+"""Centre of the atlas's head."""
 
 
 def small_head(field_strength: float = 3.0) -> KnownHead:
-    """A head at 4 mm whose every voxel is one tissue at its literature value (``field_strength`` in tesla); no scan of anybody."""
+    """A head at 4 mm whose every voxel is one tissue at its literature value (``field_strength`` in tesla); not from a person's scan."""
     grid = sitk.Image(_SIZE, sitk.sitkFloat32)
     grid.SetSpacing([_SPACING_MM] * 3)
     grid.SetOrigin([centre - _SPACING_MM * (size - 1) / 2 for centre, size in zip(_CENTRE_LPS_MM, _SIZE, strict=True)])

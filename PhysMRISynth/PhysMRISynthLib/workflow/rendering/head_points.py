@@ -17,9 +17,9 @@ from ..voxel_sample import thinned
 LESION = "lesion"
 _SOUGHT = ("white_matter", "cortex", "deep_grey", "thalamus", "csf", "fat", "muscle")
 _SEARCH = 1.6
-"""How far T1 of a head's tissue may lie from the published one, as a factor."""
+"""Largest ratio between T1 of a head's tissue and the published one."""
 _WINDOW = np.log([1.6, 1.2, 2.0])
-"""How far PD, T1 and T2 of a tissue's voxels may lie from its centre, as factors."""
+"""Largest ratios between PD, T1 and T2 of a tissue's voxels and its centre."""
 _ROUNDS = 20
 _LEAST_VOXELS = 20
 
@@ -28,7 +28,7 @@ def head_points(maps: TissueMaps, report: Mapping[str, Any] | None = None) -> di
     """Tissues by name with values of ``maps``: the medians that the ``report`` (that of the maps if None) lists, else the mode of the
     voxels' T1 next to the published value, else that value itself.
 
-    "lesion" is a white-matter lesion as the tissue table expects one beside this head's white matter.
+    "lesion" is a typical white-matter lesion by the tissue table, relative to this head's white matter.
     """
     report = maps.provenance if report is None else report
     strength = float(report.get("field_strength_tesla") or 3.0)
@@ -67,9 +67,9 @@ def _near(maps: TissueMaps, tissue: Tissue) -> np.ndarray:
 
 
 def _mode(sample: np.ndarray, start: np.ndarray, rounds: int) -> np.ndarray | None:
-    """Where the medians of the voxels around a centre lie at that centre (mean shift), from ``start`` (3,); None without voxels there.
+    """The centre at which the medians of the voxels around it stay (mean shift), from ``start`` (3,); None without voxels there.
 
-    One round for fluid: its neighbours are its own partial volumes, towards which more would drift.
+    One round for fluid: more would drift towards its partial volumes.
     """
     centre = start
     for _ in range(rounds):
@@ -81,7 +81,7 @@ def _mode(sample: np.ndarray, start: np.ndarray, rounds: int) -> np.ndarray | No
 
 
 def _lesion(white: TissuePoint, field_strength: float) -> TissuePoint:
-    """The table's lesion, as far from this white matter as it is from the table's."""
+    """The table's lesion, shifted with this head's white matter."""
     theta = literature_values(field_strength).theta
     pd, t1, t2 = np.exp(theta[-1] - theta[[tissue.name for tissue in tissue_table()].index("white_matter")]).tolist()
     return TissuePoint(LESION, "Lesion", white.pd * pd, white.t1 * t1, white.t2 * t2, white.own)

@@ -1,4 +1,4 @@
-"""Rendering under the finger: one set of tissue maps, shown under protocol after protocol, whole or only where views look."""
+"""Interactive rendering: one set of tissue maps under changing protocols, whole or only in the visible slices."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..voxel_sample import SAMPLE, sampled_voxels
 from .two_compartments import are_apart, compartments, fluid_signal
 
 _CHUNK = 1 << 16
-"""Voxels at a time: the buffers of a thread stay in its core's cache, and threads seldom wait for one another."""
+"""Voxels per chunk: a thread's buffers stay in its core's cache, and threads seldom wait for each other."""
 _FEW = 1 << 18
-"""Voxels that are done sooner than threads have started: those of three slices."""
+"""Voxels (three slices) that take less time than starting threads."""
 _SLAB = 1 << 20
-"""Voxels of one step of a whole image: some ten milliseconds."""
+"""Voxels per step of a whole image: about ten milliseconds."""
 _SAMPLE = SAMPLE
-"""Voxels of the head whose mean signal sets the noise."""
+"""Number of head voxels whose mean signal sets the noise level."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What views show of a volume (z, y, x): whole ``planes`` (array axis, index), and flat indices of other ``voxels`` (oblique views)."""
+    """The visible part of a volume (z, y, x): whole ``planes`` (array axis, index), and flat indices of ``voxels`` (oblique views)."""
 
     planes: tuple[tuple[int, int], ...] = ()
     voxels: np.ndarray | None = None
@@ -55,19 +55,19 @@ class Region:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise at the ratio ``snr`` to the mean signal over the head; ``seed`` makes it repeatable. As of :func:`.render.render`."""
+    """Noise at the ratio ``snr`` to the mean signal over the head, repeatable by ``seed``, as in :func:`.render.render`."""
 
     snr: float
     seed: int = 0
 
 
 class LiveRenderer:
-    """Renders ``maps``, which must stay as they are, again and again.
+    """Renders ``maps``, which must not change, repeatedly.
 
-    Signed sequences get Gaussian noise, the others Rician: the same draws as :func:`.render.render` makes with that seed, so that noise
-    stands still while a protocol changes and a picture can be had again elsewhere. Voxels whose PD, T1 or T2 is not a positive number are
-    dark. Where the maps know their share of fluid, tissue and fluid are rendered apart, as there. Besides the maps it holds 20 bytes a
-    voxel of tissue (24 with fluid) once a whole image was rendered, and with noise 8 bytes a voxel.
+    Signed sequences get Gaussian noise, others Rician: the same random numbers as in :func:`.render.render` with that seed, so that noise
+    stays fixed while a protocol changes, and an image is reproducible. Voxels whose PD, T1 or T2 is not a positive number are
+    dark. If the maps have a fluid fraction, tissue and fluid are rendered separately, as there. Besides the maps it holds 20 bytes per
+    tissue voxel (24 with fluid) once a whole image was rendered, and with noise 8 bytes per voxel.
     """
 
     def __init__(self, maps: TissueMaps) -> None:
@@ -82,13 +82,13 @@ class LiveRenderer:
     def render(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> None:
         """Fill ``out``, float32 (z, y, x), with the image in units of ``scale`` · the equation's signal.
 
-        Raises ImageError when ``out`` is no float32 array of the maps' shape, ProtocolError when the noise has no sense.
+        Raises ImageError when ``out`` is not a float32 array of the maps' shape, ProtocolError when the noise is invalid.
         """
         for _ in self.steps(protocol, out, noise, scale):
             pass
 
     def steps(self, protocol: Protocol, out: np.ndarray, noise: Noise | None = None, scale: float = 1.0) -> Iterator[None]:
-        """As :meth:`render`, but some ten milliseconds at a time: whoever asks for the next step may do something else in between."""
+        """As :meth:`render`, in steps of about ten milliseconds: the caller may do other work between them."""
         image = self._flat(out)
         sigma = self.sigma(protocol, noise, scale) if noise is not None else 0.0
         if noise is not None and not self.drawn(noise):
@@ -102,20 +102,20 @@ class LiveRenderer:
             yield
 
     def drawn(self, noise: Noise | None) -> bool:
-        """Whether a region can be rendered at once, because there is no ``noise`` or that of its seed has been drawn."""
+        """Whether a region can be rendered immediately: without ``noise``, or with that of its seed ready."""
         return noise is None or (self._drawn is not None and self._drawn[0] == noise.seed)
 
     def sigma(self, protocol: Protocol, noise: Noise, scale: float = 1.0) -> float:
-        """The SD of the noise in the units of the image. Raises ProtocolError when the noise has no sense."""
+        """The SD of the noise in the units of the image. Raises ProtocolError when the noise is invalid."""
         apart = are_apart(self._maps, protocol)
         if apart not in self._samples:
             self._samples[apart] = _Part.of(self._maps, self._sample, apart)
         return sigma_for_snr(self._samples[apart].rendered(protocol, scale), noise.snr)
 
     def render_region(self, protocol: Protocol, out: np.ndarray, region: Region, noise: Noise | None = None, scale: float = 1.0) -> None:
-        """As :meth:`render`, but only the voxels of ``region`` are computed and written: they get the values that :meth:`render` gives.
+        """As :meth:`render`, but only for the voxels of ``region``, with the same values.
 
-        Raises ImageError also when the region reaches beyond the volume.
+        Raises ImageError also when the region extends beyond the volume.
         """
         image, part = self._flat(out), self._part(region, protocol)
         values = part.rendered(protocol, scale)
@@ -134,7 +134,7 @@ class LiveRenderer:
         return out.reshape(-1)
 
     def _part(self, region: Region, protocol: Protocol) -> _Part:
-        """The region's voxels, prepared once for as long as the views stay where they are."""
+        """The region's voxels, prepared once until the views move."""
         apart = are_apart(self._maps, protocol)
         if self._shown is None or self._shown[1] != apart or not _same(self._shown[0], region):
             self._shown = region, apart, _Part.of(self._maps, region.indices(self._shape), apart)
@@ -156,8 +156,8 @@ class LiveRenderer:
         return self._drawn[1]
 
     def _draw(self, seed: int) -> Iterator[None]:
-        """Draw the noise of a seed in steps; the draws are those of one call."""
-        self._drawn = None  # its memory is free for the next
+        """Generate the noise of a seed in steps; the numbers are those of one call."""
+        self._drawn = None  # frees its memory for the next
         rng, unit = np.random.default_rng(seed), np.empty((2, self._maps.pd.size), np.float32)
         values = unit.reshape(-1)
         for piece in chunks(values.size, _SLAB):
@@ -168,9 +168,9 @@ class LiveRenderer:
 
 @dataclass(frozen=True)
 class _Tissue:
-    """The voxels of tissue among some voxels: ``position`` among them (flat), PD and the rates 1/T1, 1/T2 (1/ms), packed, float32 (N,).
+    """The tissue voxels of a set of voxels: ``position`` in the set (flat), PD and the rates 1/T1, 1/T2 (1/ms), packed, float32 (N,).
 
-    Where fluid is rendered apart, these are of the tissue beside it, ``fluid`` is its water and ``of_fluid`` its PD, T1 and T2.
+    If fluid is rendered separately, these are of the tissue alone, ``fluid`` is the water of the fluid and ``of_fluid`` its PD, T1 and T2.
     """
 
     position: np.ndarray
@@ -182,7 +182,7 @@ class _Tissue:
 
     @classmethod
     def of(cls, maps: TissueMaps, index: np.ndarray | slice, apart: bool) -> _Tissue:
-        """Of the voxels ``index`` (flat) of ``maps``, with tissue and fluid ``apart`` or as one."""
+        """From the voxels ``index`` (flat) of ``maps``, with tissue and fluid ``apart`` or as one."""
         pd, t1, t2 = (array.reshape(-1)[index] for array in (maps.pd, maps.t1, maps.t2))
         position = np.flatnonzero((pd > 0) & (t1 > 0) & (t2 > 0))  # NaN is not
         pd, t1, t2, one = pd[position], t1[position], t2[position], np.float32(1.0)
@@ -192,7 +192,7 @@ class _Tissue:
         return cls(position, parts.pd, one / parts.t1, one / parts.t2, parts.fluid, maps.fluid)
 
     def render(self, protocol: Protocol, scale: float, image: np.ndarray) -> None:
-        """Write the signal into ``image`` (flat), which has all the voxels that these are among."""
+        """Write the signal into ``image`` (flat), which has all voxels of the set."""
         workspaces = threading.local()
         level = fluid_signal(protocol, self.of_fluid) if self.of_fluid is not None else 0.0
 
@@ -239,7 +239,7 @@ def _same(one: Region, other: Region) -> bool:
 
 
 def _add_noise(image: np.ndarray, unit: np.ndarray, sigma: float, signed: bool) -> None:
-    """Add to ``image`` (N,), in place, what :func:`~PhysMRISynthLib.physics.noise.add_noise` makes of the draws ``unit`` (2, N)."""
+    """Add noise to ``image`` (N,) in place, as :func:`~PhysMRISynthLib.physics.noise.add_noise` does, from the numbers ``unit`` (2, N)."""
     level = np.float32(sigma)
 
     def work(piece: slice) -> None:

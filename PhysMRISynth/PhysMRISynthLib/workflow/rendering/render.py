@@ -19,7 +19,7 @@ from ..compute import Compute
 from .two_compartments import are_apart, compartments, fluid_signal, with_sign
 
 _CHUNK = 1 << 18
-"""Voxels at a time: enough for threads not to wait for one another."""
+"""Voxels per chunk: enough that threads do not wait for each other."""
 _NUMPY = Compute()
 
 
@@ -40,7 +40,7 @@ def render_arrays(
 
     def work(slab: slice) -> None:
         tissue = density[slab] > 0
-        box = bounding_box(tissue)  # most of the air around a head is left out
+        box = bounding_box(tissue)  # skips most of the air around a head
         if box is None or tissue[box].size < tissue.size:
             target[slab] = 0.0
         if box is not None:
@@ -54,7 +54,7 @@ def render_arrays(
 
 
 def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarray, out: np.ndarray) -> None:
-    """The image of ``maps`` (PD, T1, T2) that may hold air too, whose T1 and T2 mean nothing (0 or NaN)."""
+    """The image of ``maps`` (PD, T1, T2) that may include air, whose T1 and T2 are undefined (0 or NaN)."""
     with np.errstate(all="ignore"):
         signal = protocol.signal(*maps).value
     if protocol.sequence.signed:
@@ -65,7 +65,7 @@ def _render_box(protocol: Protocol, maps: tuple[Scratch, ...], tissue: np.ndarra
 
 
 def _in_chunks(compute: Compute, signal: Callable[..., Array], *volumes: np.ndarray) -> np.ndarray:
-    """What ``signal`` makes of the voxels of ``volumes`` of one shape, PD first; float32, 0 where that is 0."""
+    """Apply ``signal`` to the voxels of ``volumes`` of one shape, PD first; float32, 0 where PD is 0."""
     flat = [volume.reshape(-1) for volume in volumes]
     image = np.empty(flat[0].size, dtype=np.float32)
 
@@ -86,10 +86,15 @@ def _apart(protocol: Protocol, fluid: tuple[float, float, float], pd: Array, t1:
 
 
 def _noise_free(maps: TissueMaps, protocol: Protocol, compute: Compute) -> np.ndarray:
-    """The image of ``maps``; where their share of fluid is known, tissue and fluid are rendered apart."""
+    """The image of ``maps``; with a known fluid fraction, tissue and fluid are rendered separately."""
     if not are_apart(maps, protocol) or maps.fluid_fraction is None or maps.fluid is None:
         return render_arrays(protocol, maps.pd, maps.t1, maps.t2, compute=compute)
     return _in_chunks(compute, partial(_apart, protocol, maps.fluid), maps.pd, maps.t1, maps.t2, maps.fluid_fraction)
+
+
+def scale_of(protocol: Protocol) -> float:
+    """What the signal is multiplied by in a file or a node: 1000, so that integer formats keep it; ratio images stay as they are."""
+    return 1000.0 if protocol.sequence.uses_pd else 1.0
 
 
 def render(
@@ -97,8 +102,8 @@ def render(
 ) -> np.ndarray:
     """Image of ``maps`` under ``protocol``, float32 (z, y, x) in units of ``scale`` · the equation's signal.
 
-    ``snr`` adds magnitude (signed sequences: Gaussian) noise at that ratio to the mean signal over the head; ``seed`` makes it repeatable.
-    ``compute`` is where the equation is evaluated.
+    ``snr`` adds Rician noise (signed sequences: Gaussian) at that ratio to the mean signal over the head, repeatable by ``seed``.
+    ``compute`` is the device that evaluates the equation.
     """
     image = _noise_free(maps, protocol, compute) * np.float32(scale)
     if snr is None:

@@ -1,4 +1,4 @@
-"""Known tissue maps seen through a scanner: noise, an unknown gain and a receive field per image."""
+"""Simulated scans of known tissue maps: noise, an unknown gain and a receive field per image."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...physics.protocol import Protocol
 from .render import render_arrays
 
 BRIGHTEST = 1000.0
-"""The 99th percentile of a simulated image before its gain is drawn, about a scanner's range."""
+"""The 99th percentile of a simulated image before its gain, about a scanner's range."""
 
 
 def simulate(maps: TissueMaps, protocols: Mapping[str, Protocol], snr: float, field: float, seed: int) -> dict[str, np.ndarray]:
     """Images (z, y, x), float32, of ``maps`` under each protocol.
 
-    ``snr`` relates the 99th percentile to the noise SD; ``field`` is the receive field's greatest log deviation (0.2: about ±20 %);
-    each image has its own gain (log-normal, SD 50 %), field and noise, all drawn from ``seed``.
+    ``snr`` relates the 99th percentile to the noise SD; ``field`` is the receive field's largest log deviation (0.2: about ±20 %);
+    each image has its own gain (log-normal, SD 50 %), field and noise, all determined by ``seed``.
     """
     rng = np.random.default_rng(seed)
     images = {}

@@ -1,7 +1,7 @@
 """Voxels that hold both tissue and cerebrospinal fluid: their signals add up with their signs.
 
-The maps hold the mean rates of a voxel's water. Half nulled fluid would be taken for something between fluid and tissue if these alone
-were rendered: a FLAIR would have bright rims.
+The maps hold the mean rates of a voxel's water. Rendered from these alone, partly nulled fluid would look like a mixture of fluid and
+tissue: a FLAIR would have bright rims.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...physics.arrays import Array, namespace
 from ...physics.protocol import Protocol
 
 _T1_RANGE, _T2_RANGE = (150.0, 6000.0), (15.0, 3000.0)
-"""ms: of a voxel's tissue beside its fluid; the range for which echo trains are computed, too (:mod:`..physics.echo_train`)."""
+"""ms: range of a voxel's tissue without its fluid; the same as for echo trains (:mod:`..physics.echo_train`)."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Compartments:
 
 
 def are_apart(maps: TissueMaps, protocol: Protocol) -> bool:
-    """Whether tissue and fluid are rendered apart: the share of fluid is known, and the image is no ratio of two."""
+    """Whether tissue and fluid are rendered separately: the fluid fraction is known, and the image is not a ratio of two."""
     return maps.fluid_fraction is not None and maps.fluid is not None and protocol.sequence.uses_pd
 
 
 def compartments(pd: Array, t1: Array, t2: Array, fraction: Array, fluid: tuple[float, float, float]) -> Compartments:
-    """Take the ``fraction`` of ``fluid`` (its PD, T1 and T2) out of voxels with these values; arrays of one shape."""
+    """Remove the ``fraction`` of ``fluid`` (its PD, T1 and T2) from voxels with these values; arrays of one shape."""
     water, fluid_t1, fluid_t2 = fluid
     of_fluid = fraction * float(water)
     of_tissue = (pd - of_fluid).clip(min=0.0)
 
     def left(whole: Array, own: float, shortest: float, longest: float) -> Array:
-        with np.errstate(all="ignore"):  # air has no times, and what is all fluid has no tissue
+        with np.errstate(all="ignore"):  # air has no T1 and T2, and pure fluid no tissue
             time = of_tissue / (pd / whole - of_fluid / float(own))
         return namespace(time).where(time > 0, time, longest).clip(shortest, longest)
 
@@ -48,11 +48,11 @@ def compartments(pd: Array, t1: Array, t2: Array, fraction: Array, fluid: tuple[
 
 
 def with_sign(protocol: Protocol) -> Protocol:
-    """The same protocol as if its image kept the sign of the signal."""
+    """The same protocol with an image that keeps the sign of the signal."""
     return replace(protocol, sequence=replace(protocol.sequence, signed=True))
 
 
 def fluid_signal(protocol: Protocol, fluid: tuple[float, float, float]) -> float:
-    """The signed signal of all fluid per unit of its water."""
+    """The signed signal of the fluid per unit of its water."""
     _water, t1, t2 = fluid
     return float(with_sign(protocol).signal(np.array(1.0), np.array(t1), np.array(t2)))

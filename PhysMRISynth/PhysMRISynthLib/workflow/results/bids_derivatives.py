@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ... import __version__
-from ...errors import ImageError
-from ...imaging.intake.acquisition import Acquisition
-from ...imaging.intake.volumes import TEMPORARY
+from ...errors import ImageError, Remedy
 from ...imaging.tissue_maps import PER_CENT
+from ...whole_file import whole_file
 from ..estimation.estimate import Estimate
 from .html_report import write_pages
 from .outputs import is_taken, write_json, writing
@@ -38,15 +35,14 @@ _MAPS = {
 _ALGORITHM = "Maximum a posteriori fit of the sequences' signal equations in every voxel"
 
 
-def write_derivative(
-    estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, name: str, sources: Mapping[str, str]
-) -> dict[str, Any]:
+def write_derivative(estimate: Estimate, folder: Path, name: str, sources: Mapping[str, str]) -> dict[str, Any]:
     """Write maps, SDs, masks, figure into an existing ``folder`` under a ``name`` such as sub-1_ses-2; the report as JSON values.
 
     T1 and T2 are in seconds, PD in %. ``sources`` are the inputs' BIDS URIs by role.
     """
     shared = {
-        "Sources": list(sources.values()), "SpatialReference": sources.get(estimate.reference), "MagneticFieldStrength": field_strength,
+        "Sources": list(sources.values()), "SpatialReference": sources.get(estimate.reference),
+        "MagneticFieldStrength": estimate.field_strength,
     }  # fmt: skip
     maps, images = estimate.maps, {}
     values = {"PD": maps.pd, "T1": maps.t1, "T2": maps.t2}
@@ -66,8 +62,8 @@ def write_derivative(
             write_json(told, folder / f"{file}.json")
         write_labels(estimated_labels(estimate), folder, f"{name}_dseg")
         write_json({"Description": "Tissue of which a voxel holds most", **shared}, folder / f"{name}_dseg.json")
-        report = estimate_report(estimate, acquisitions, field_strength)
-        write_pages(estimate, report, field_strength, folder, f"{name}_report")
+        report = estimate_report(estimate)
+        write_pages(estimate, report, folder, f"{name}_report")
     return report
 
 
@@ -79,12 +75,12 @@ def begin_dataset(root: Path, out: Path, overwrite: bool, made: str = "Tissue ma
     allows that last.
     """
     if out.resolve() == root.resolve():
-        raise ImageError(f"{out} is the data set itself. Choose another --out, for example {out / 'derivatives' / 'physmrisynth'}.")
+        raise ImageError(f"{out} is the data set itself, where {out / 'derivatives' / 'physmrisynth'} would not be.", Remedy.CHOOSE_OUTPUT)
     taken = is_taken(out)  # before the look for a description: what another run that begins now has written is ours, then
     if _is_ours(out):
         _check_source(root, out)
     elif taken and not (overwrite and out.is_dir()):
-        raise ImageError(f"{out} exists already and holds no cohort of {_NAME}. Choose another --out, or add --overwrite.")
+        raise ImageError(f"{out} exists already and holds no cohort of {_NAME}.", Remedy.CHOOSE_OUTPUT, Remedy.OVERWRITE)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(_description(root, made), indent=2, ensure_ascii=False), out / DESCRIPTION)
@@ -99,22 +95,16 @@ def _check_source(root: Path, out: Path) -> None:
     of = links.get("raw") if isinstance(links, dict) else None
     if of is not None and of != root.resolve().as_uri():
         raise ImageError(
-            f"{out} holds maps of the data set {of}. Choose another --out; if the data set has moved, write "
-            f"{root.resolve().as_uri()} as DatasetLinks.raw into {out / DESCRIPTION}."
+            f"{out} holds maps of the data set {of}. If that data set has moved, write {root.resolve().as_uri()} as DatasetLinks.raw into "
+            f"{out / DESCRIPTION}.",
+            Remedy.CHOOSE_OUTPUT,
         )
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text file under a temporary name and rename it. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a text file whole or not at all. Raises OSError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _description(root: Path, of: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...imaging.dicom_out.identity import Identity, anonymous_identity, share_within, source_identity
 from ...imaging.dicom_out.measurement_report import write_measurement_report
 from ...imaging.dicom_out.mr_series import write_mr_series
@@ -19,12 +19,16 @@ from ...imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
 from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.protocol import Protocol
 from ..estimation.knowledge import Knowledge
-from ..rendering.render import render
+from ..rendering.contrast_choice import protocol_of
+from ..rendering.render import render, scale_of
+from .export_order import USUAL, ExportOrder
 from .outputs import REPORT, check_free, whole_folder, write_json
 from .region_files import findings_of
 from .regions import Region
 
 _KIND = "DICOM export"
+_SOURCE = "export"
+"""Of the values of contrasts that are named."""
 _MEASUREMENTS = "measurements.dcm"
 _NOTICE = "Estimated maps and synthetic images. Not for diagnosis."
 _LEAST_SHARE = 0.5
@@ -42,22 +46,21 @@ class Export:
 def export_dicom(
     maps: TissueMaps,
     out: Path,
-    protocols: Sequence[Protocol] = (),
-    source: Path | None = None,
+    order: ExportOrder = USUAL,
     overwrite: bool = False,
-    origin: str = "PD, T1, T2",
     regions: Sequence[Region] = (),
 ) -> Export:
-    """Write PD, T1, T2 and their SDs as Parametric Maps, each protocol's contrast as an MR series, and the measurements of ``regions``
-    (where there are any) as a Structured Report.
+    """Write PD, T1, T2 and their SDs as Parametric Maps, each contrast of the ``order`` as an MR series, and the measurements of any
+    ``regions`` as a Structured Report.
 
-    With ``source``, a folder of DICOM images, patient, study and frame of reference are theirs, and results refer to the series on the
-    maps' grid, or to the only one; without, the patient is anonymous.
-    ``origin`` names the maps in the derivation. Raises ImageError when DICOM packages are missing, when ``out`` is taken or holds other
-    results, when the source is of several patients, studies or frames of reference, or does not overlap the maps.
+    Results refer to the source's series on the maps' grid, or to the only one. Raises ImageError when DICOM packages are missing, when
+    ``out`` is taken or holds other results, when the source is of several patients, studies or frames of reference, or does not overlap
+    the maps.
     """
     _check_packages()
+    source, origin = order.source, order.title
     check_export(out, overwrite, source)
+    protocols = [protocol_of(maps, protocol, source=_SOURCE) for protocol in order.protocols]
     if maps.provenance.get("protocols") == Knowledge.UNKNOWN:
         origin = f"{origin}; acquisition parameters assumed"
     identity = anonymous_identity() if source is None else source_identity(source, maps.grid)
@@ -96,7 +99,7 @@ def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None
     out = Path(out)
     check_free(out, overwrite)
     if source is not None and Path(source).resolve() in (out.resolve(), *out.resolve().parents):
-        raise ImageError(f"{out} lies in the source, which its files would become part of. Choose another --out.")
+        raise ImageError(f"{out} lies in the source, which its files would become part of.", Remedy.CHOOSE_OUTPUT)
     report = out / REPORT
     if not report.exists():
         return
@@ -105,13 +108,13 @@ def check_export(out: Path, overwrite: bool, source: Path | None = None) -> None
     except (OSError, ValueError, AttributeError):
         foreign = True
     if foreign:
-        raise ImageError(f"{out} holds results of another command. Choose another --out.")
+        raise ImageError(f"{out} holds results of another command.", Remedy.CHOOSE_OUTPUT)
 
 
 def _check_packages() -> None:
     missing = [name for name in ("pydicom", "highdicom") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImageError(f"Writing DICOM needs {' and '.join(missing)}. Install them: pip install 'physmrisynth[dicom]'.")
+        raise ImageError(f"Writing DICOM needs {' and '.join(missing)}.", Remedy.INSTALL(packages=" and ".join(missing), extra="dicom"))
 
 
 def _write_maps(maps: TissueMaps, identity: Identity, folder: Path) -> int:
@@ -137,6 +140,6 @@ def _write_contrasts(
         name = protocol.sequence.name
         seen[name] += 1
         stem = name if seen[name] == 1 else f"{name}-{seen[name]}"
-        image = render(maps, protocol, scale=1000.0 if protocol.sequence.uses_pd else 1.0)
+        image = render(maps, protocol, scale=scale_of(protocol))
         steps[stem] = write_mr_series(image, maps.grid, protocol, identity, number + offset, folder, stem, origin)
     return steps

@@ -42,7 +42,7 @@ def first_page(estimate: Estimate, report: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def second_page(estimate: Estimate, field_strength: float) -> Figure:
+def second_page(estimate: Estimate) -> Figure:
     """For those who want to know more: PD, uncertainties, distributions, and each input beside its image from the maps."""
     rows = 3 + len(estimate.fits)
     height = 3.1 * rows
@@ -57,7 +57,7 @@ def second_page(estimate: Estimate, field_strength: float) -> Figure:
         relative = np.divide(estimate.maps.sd[name] * scale, voxels[name], where=voxels[name] > 0, out=np.zeros_like(voxels[name]))
         shown = plane(100 * relative, estimate.maps.grid, centre)
         _show(axes[1, column], shown, f"Voxel uncertainty of {name} (SD, % of value)", "magma", 0, 40)
-        _histogram(axes[2, column], estimate, name, voxels[name], field_strength)
+        _histogram(axes[2, column], estimate, name, voxels[name])
     for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
         _input_row(axes[row], estimate, name, fit, centre)
     figure.suptitle("Research only, not for diagnosis: tissue maps from weighted images are estimates", fontsize=9, y=1.0 - 0.15 / height)
@@ -157,11 +157,11 @@ def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre
     _show(axes[2], residual, f"residual (%), RMS {check.rms_percent:.1f} in the brain", "RdBu_r", -10, 10)
 
 
-def _histogram(ax: Axes, estimate: Estimate, name: str, voxels: np.ndarray, field_strength: float) -> None:
+def _histogram(ax: Axes, estimate: Estimate, name: str, voxels: np.ndarray) -> None:
     """Distribution of a map in white matter and cortex; bars on top mark the published ranges of group means."""
     names = [tissue.name for tissue in tissue_table()]
     limit = {"PD": 110.0, "T1": 3000.0, "T2": 250.0}[name]
-    ranges = acceptance_ranges(field_strength)
+    ranges = acceptance_ranges(estimate.field_strength)
     for tissue in _SHOWN_TISSUES:
         where = (estimate.tissue == names.index(tissue)) & estimate.brain & (voxels <= limit)
         if where.any():

@@ -20,11 +20,11 @@ _TEMPLATE = "report.html"
 _DPI = 110
 
 
-def write_pages(estimate: Estimate, report: Mapping[str, Any], field_strength: float, folder: Path, stem: str = "report") -> None:
+def write_pages(estimate: Estimate, report: Mapping[str, Any], folder: Path, stem: str = "report") -> None:
     """Write ``STEM.png`` (the first page), ``STEM.pdf`` (both) and ``STEM.html`` into a folder."""
     from matplotlib.backends.backend_pdf import PdfPages
 
-    first, second = first_page(estimate, report), second_page(estimate, field_strength)
+    first, second = first_page(estimate, report), second_page(estimate)
     first.savefig(folder / f"{stem}.png", dpi=_DPI)
     with PdfPages(folder / f"{stem}.pdf") as pdf:
         for figure in (first, second):

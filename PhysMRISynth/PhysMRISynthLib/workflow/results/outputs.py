@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.sidecar import sidecar_fields, sidecar_path
-from ...imaging.intake.volumes import TEMPORARY, check_name, write_image
+from ...imaging.intake.volumes import check_name, write_image
 from ...imaging.map_files import find_map_files
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
+from ...whole_file import TEMPORARY
 from ..estimation.estimate import Estimate
 from ..estimation.unfamiliar import FILE as UNFAMILIAR
+from ..rendering.rendered import Rendering
 from .html_report import write_pages
 from .report import estimate_report
 from .tissue_output import estimated_labels, write_labels
@@ -56,7 +58,7 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
             yield Path(name)
             with _alone(out):
                 if is_taken(out) and not overwrite:  # it was free when this run began
-                    raise ImageError(f"Another run has written into {out} meanwhile; its files were kept. Choose another --out.")
+                    raise ImageError(f"Another run has written into {out} meanwhile; its files were kept.", Remedy.CHOOSE_OUTPUT)
                 _move_into(out, sorted(Path(name).iterdir(), key=lambda file: (file.name == REPORT, file.name)))
         _remove_leftovers(out)
     except BaseException as error:
@@ -92,7 +94,7 @@ def _move_into(out: Path, written: Sequence[Path]) -> None:
     names = {file.name for file in written}
     for name in sorted(names):
         if (out / name).is_dir():
-            raise ImageError(f"{out / name} is a folder where a file is to be written. Choose another --out.")
+            raise ImageError(f"{out / name} is a folder where a file is to be written.", Remedy.CHOOSE_OUTPUT)
     if REPORT in names:
         for old in sorted((_earlier_files(out) - names) | {REPORT}):
             (out / old).unlink(missing_ok=True)
@@ -125,7 +127,7 @@ def _check_inputs_survive(acquisitions: Sequence[Acquisition], out: Path, names:
     for acquisition in acquisitions:
         path = acquisition.volume.path
         if path is not None and Path(path).resolve() in targets:
-            raise ImageError(f"{path} is an input and would be overwritten by the results. Choose another --out.")
+            raise ImageError(f"{path} is an input and would be overwritten by the results.", Remedy.CHOOSE_OUTPUT)
 
 
 def check_maps_survive(maps: Path, out: Path) -> None:
@@ -133,14 +135,14 @@ def check_maps_survive(maps: Path, out: Path) -> None:
     if Path(out).resolve().parent != Path(maps).resolve():
         return
     if out.name in {path.name for path in find_map_files(maps).paths()} | _earlier_files(maps):
-        raise ImageError(f"{out} is one of the maps. Choose another --out.")
+        raise ImageError(f"{out} is one of the maps.", Remedy.CHOOSE_OUTPUT)
 
 
 def check_apart(out: Path, sources: Iterable[Path]) -> None:
     """Raise ImageError when the folder ``out`` is one of the folders that its results are made from."""
     for source in sources:
         if Path(out).resolve() == Path(source).resolve():
-            raise ImageError(f"{out} holds the maps that are to be used. Choose another --out.")
+            raise ImageError(f"{out} holds the maps that are to be used.", Remedy.CHOOSE_OUTPUT)
 
 
 def is_taken(out: Path) -> bool:
@@ -156,25 +158,23 @@ def check_free(out: Path, overwrite: bool) -> None:
     out = Path(out)
     check_name(out)
     if is_taken(out) and not overwrite:
-        raise ImageError(f"{out} exists already. Choose another --out, or add --overwrite.")
+        raise ImageError(f"{out} exists already.", Remedy.CHOOSE_OUTPUT, Remedy.OVERWRITE)
     nearest = next((folder for folder in out.absolute().parents if folder.exists()), None)
     if nearest is not None and not nearest.is_dir():
-        raise ImageError(f"{nearest} is a file, not a folder. Choose another --out.")
+        raise ImageError(f"{nearest} is a file, not a folder.", Remedy.CHOOSE_OUTPUT)
 
 
-def write_estimate(
-    estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, out: Path, overwrite: bool = False
-) -> None:
+def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> None:
     """Write maps, SDs, mask, fits, and the report (JSON, HTML, PDF, PNG) into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
         with writing(_volumes(estimate), folder):
             write_labels(estimated_labels(estimate), folder)
-            report = estimate_report(estimate, acquisitions, field_strength)
-            write_pages(estimate, report, field_strength, folder)
-        _write_report(report, acquisitions, folder, out)
+            report = estimate_report(estimate)
+            write_pages(estimate, report, folder)
+        _write_report(report, estimate.acquisitions, folder, out)
 
 
-def save_estimate(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path) -> None:
+def save_estimate(estimate: Estimate, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
     with writing(_volumes(estimate), folder):
         write_labels(estimated_labels(estimate), folder)
@@ -201,11 +201,11 @@ def writing(images: Mapping[str, sitk.Image], folder: Path) -> Iterator[None]:
             one.result()
 
 
-def write_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float, folder: Path, out: Path) -> None:
+def write_report(estimate: Estimate, folder: Path, out: Path) -> None:
     """Write the report (JSON, HTML, PDF, PNG) beside the files of a result in ``folder``, which it lists and which are to go to ``out``."""
-    report = estimate_report(estimate, acquisitions, field_strength)
-    write_pages(estimate, report, field_strength, folder)
-    _write_report(report, acquisitions, folder, out)
+    report = estimate_report(estimate)
+    write_pages(estimate, report, folder)
+    _write_report(report, estimate.acquisitions, folder, out)
 
 
 def _write_report(report: Mapping[str, Any], acquisitions: Sequence[Acquisition], folder: Path, out: Path) -> None:
@@ -231,14 +231,15 @@ def check_rendering(maps: Path | None, out: Path, overwrite: bool) -> None:
         if maps is not None:
             check_maps_survive(maps, file)
     if sidecar_path(out).name == REPORT:
-        raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps. Choose another --out.")
+        raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps.", Remedy.CHOOSE_OUTPUT)
 
 
-def write_rendering(image: sitk.Image, protocol: Protocol, told: Mapping[str, Any], out: Path) -> None:
-    """Write a rendered contrast and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, what else is ``told``."""
+def write_rendering(maps: TissueMaps, rendering: Rendering, out: Path) -> None:
+    """Write a ``rendering`` of maps and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, and its noise."""
+    noise = {} if rendering.order.snr is None else {"SNR": rendering.order.snr, "Seed": rendering.order.seed}
     with whole_folder(out.parent, overwrite=True) as folder:
-        write_image(image, folder / out.name)
-        write_json({"Description": SYNTHETIC, **sidecar_fields(protocol), **told}, folder / sidecar_path(out).name)
+        write_image(maps.image(rendering.voxels), folder / out.name)
+        write_json({"Description": SYNTHETIC, **sidecar_fields(rendering.protocol), **noise}, folder / sidecar_path(out).name)
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:

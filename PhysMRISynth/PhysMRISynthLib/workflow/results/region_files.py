@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from ...imaging.dicom_out.measurement_report import QUANTITY_CODES, Finding, Value
 from ...imaging.head.tissue_labels import tissue_labels
 from ...imaging.intake.volumes import read_volume, same_grid
@@ -56,8 +56,9 @@ def _regions(head: MapSet, labels: Path, resample: bool) -> np.ndarray:
         return voxels.astype(np.int64)
     if not resample:
         raise ImageError(
-            f"{labels} and the maps lie on different grids. Add --resample if both are of this head in the same coordinates; else register "
-            "the label map to the maps first."
+            f"{labels} and the maps lie on different grids. Register the label map to the maps first, unless both are of this head in "
+            "the same coordinates.",
+            Remedy.RESAMPLE_REGIONS,
         )
     moved = sitk.Resample(volume.image, head.maps.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     return sitk.GetArrayFromImage(moved).astype(np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,10 +23,12 @@ from ..estimation.shared_errors import KEY, shared_errors
 from ..estimation.tissue_medians import FROM_LITERATURE, UNITS, outer_medians
 
 
-def estimate_report(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> dict[str, Any]:
+def estimate_report(estimate: Estimate) -> dict[str, Any]:
     """Everything about an estimate as JSON values (times in ms unless the key says seconds)."""
+    acquisitions, field_strength = estimate.acquisitions, estimate.field_strength
     return {
         "software": software_report(),
+        "order": estimate.order.as_json(),
         "prior": "literature" if estimate.network is None else "network",
         "network": None if estimate.network is None else {"sha256": estimate.network.sha256, "device": estimate.network.device},
         "protocols": worst(knowledge_of(a.protocol) for a in acquisitions).value,

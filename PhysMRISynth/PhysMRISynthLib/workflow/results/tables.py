@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImageError
+from ...errors import ImageError, Remedy
 from .bids_derivatives import write_text
 from .outputs import check_free
 
@@ -19,10 +19,10 @@ _NONE = ("", None)
 def check_table(path: Path, overwrite: bool) -> None:
     """Raise ImageError when a table may not be written there: taken, or not a .tsv file."""
     if path.suffix.lower() != ".tsv":
-        raise ImageError(f"{path.name} is not the name of a table. Give --out a name that ends in .tsv.")
+        raise ImageError(f"{path.name} is not the name of a table.", Remedy.NAME_OUTPUT(suffix=".tsv"))
     check_free(path, overwrite)
     if path.is_dir():
-        raise ImageError(f"{path} is a folder where a table is to be written. Choose another --out.")
+        raise ImageError(f"{path} is a folder where a table is to be written.", Remedy.CHOOSE_OUTPUT)
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -15,11 +15,11 @@ from ...imaging.head.tissue_labels import rows_of, tissue_labels
 from ...imaging.head.ventricles import ventricle_mask
 from ...physics.tissues import tissue_table
 from .map_set import MapSet
-from .tissue_fractions import BRAIN_ROWS, brain_of, tissue_fractions
+from .tissue_fractions import BRAIN_ROWS, Fractions, brain_of, tissue_fractions
 
 _NAMES = [tissue.name for tissue in tissue_table()]
 RELATIVE_SD = {
-    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.15, "csf": 0.08, "ventricles": 0.05,
+    "intracranial": 0.02, "brain": 0.02, "white_matter": 0.03, "cortical_grey": 0.05, "deep_grey": 0.08, "csf": 0.05, "ventricles": 0.05,
     "lesions": 0.30,
 }  # fmt: skip
 """Relative error of each volume, from simulated heads of known volumes (docs/tissues.md): for good scans of the whole head."""
@@ -58,19 +58,19 @@ _TITLES = {
 
 
 def brain_volumes(head: MapSet) -> BrainVolumes:
-    """Volumes of a head from its maps and its tissue labels; each voxel counts with its fractions of white matter, grey matter and fluid.
+    """Volumes of a head from its maps and its tissue labels; each voxel counts with its fractions of white matter, grey matter and fluid,
+    at the brain's surface with that part of it which is brain.
 
     Lesions are counted where the network marked some; ventricles are left out where the brain is not found in the atlas. Raises ImageError
     when there is no label map of the tissues, or no brain in it.
     """
     tissue, brain, fractions = fractions_of(head)
     voxel_ml = float(np.prod(head.maps.grid.GetSpacing())) / 1000.0
-    by_row = dict(zip(BRAIN_ROWS, fractions.sum(axis=1, dtype=np.float64) * voxel_ml, strict=True))
-    fluid = np.zeros(brain.shape, dtype=np.float32)
-    fluid[brain] = fractions[BRAIN_ROWS.index(_NAMES.index("csf"))]
+    by_row = dict(zip(BRAIN_ROWS, fractions.values.sum(axis=1, dtype=np.float64) * voxel_ml, strict=True))
+    fluid = fractions.of(_NAMES.index("csf"))
     inside = _ventricles(tissue, brain, fluid, head)
     ml = {
-        "intracranial": float(brain.sum()) * voxel_ml,
+        "intracranial": sum(by_row.values()),
         "brain": sum(by_row[row] for row in PARENCHYMA),
         "white_matter": by_row[_NAMES.index("white_matter")] + by_row[LESION],
         "cortical_grey": by_row[_NAMES.index("cortex")],
@@ -99,8 +99,8 @@ def _ventricles(tissue: np.ndarray, brain: np.ndarray, fluid: np.ndarray, head: 
         return None
 
 
-def fractions_of(head: MapSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the tissue table (z, y, x), the brain mask, and the fractions (BRAIN_ROWS, voxels of the brain). Raises ImageError."""
+def fractions_of(head: MapSet) -> tuple[np.ndarray, np.ndarray, Fractions]:
+    """Rows of the tissue table and the brain mask (z, y, x), and the fractions. Raises ImageError."""
     if head.labels is None:
         raise ImageError("The maps have no label map of the tissues (tissues.nii.gz). Estimate them again with this version.")
     tissue, brain = rows_of(head.labels), brain_of(head.labels)
@@ -110,13 +110,8 @@ def fractions_of(head: MapSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def probability_maps(head: MapSet) -> Mapping[str, sitk.Image]:
-    """The fraction of every brain tissue in each voxel, float32 from 0 to 1, by its name. Raises ImageError where the maps have no label
-    map of the tissues."""
-    _tissue, brain, fractions = fractions_of(head)
+    """The fraction of every brain tissue in each voxel, float32 from 0 to 1, by its name; at the brain's surface they add up to the part of
+    the voxel that is brain. Raises ImageError where the maps have no label map of the tissues."""
+    _tissue, _brain, fractions = fractions_of(head)
     names = {label.index - 1: label.name for label in tissue_labels()}
-    images = {}
-    for row, values in zip(BRAIN_ROWS, fractions, strict=True):
-        volume = np.zeros(brain.shape, dtype=np.float32)
-        volume[brain] = values
-        images[names[row]] = head.maps.image(volume)
-    return images
+    return {names[row]: head.maps.image(fractions.of(row)) for row in BRAIN_ROWS}

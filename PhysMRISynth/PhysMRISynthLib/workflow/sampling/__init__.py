@@ -1,1 +1,1 @@
-"""New heads from the latent diffusion model."""
+"""Synthetic heads from the latent diffusion model."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import EstimationError, RegistrationError, WeightsError
+from ...errors import RegistrationError, Remedy, WeightsError
 from ...imaging.head.atlas import place_tissues
 from ...imaging.head.head_volumes import LESION, head_volumes
 from ...imaging.head.midline import Midline, midline_of
@@ -26,90 +26,31 @@ from ..estimation.tissue_medians import UNITS
 from ..results.outputs import REPORT, check_free, whole_folder, write_json
 from ..results.report import peak_memory_gb, software_report
 from ..results.tissue_output import write_labels
-from ..tissue_values import drawn_values, maps_of
+from ..tissue_values import maps_of, sampled_values
+from .order import SampleOrder
 
 if TYPE_CHECKING:
     from ...network.diffusion_weights import SamplerWeights
     from ...network.weights import Weights
 
-STEPS = 30
-RENEWAL = 1.0
-"""How much of the noise is drawn anew on the way: it corrects what the network got wrong before (Karras et al., "Elucidating the design
-space of diffusion-based generative models", NeurIPS 2022, section 4)."""
-ATTEMPTS = 6
-"""Maximum number of attempts until the midline check passes."""
-DECISION = 3.0
-"""Power of the decoder's probabilities: those of an image tell how unsure it is, a head that is drawn has its tissues. Higher, edges show
-their voxels."""
-MOST_STEPS, MOST_ATTEMPTS = 1000, 50
+SHARPENING = 3.0
+"""Power that sharpens the decoder's probabilities: those of an image express its ambiguity, which a synthetic head does not have. Higher
+powers show staircase edges."""
 Progress = Callable[[float], None]
 """Callback ``(fraction_done)``; may raise to stop."""
 STAGE = "sample heads"
-"""What a progress bar calls it."""
+"""Name of the stage in progress bars."""
 _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
-"""Usual shares of an attempt's time, and of a head's that attempts have."""
+"""Usual fractions of an attempt's time after sampling and decoding, and of a head's time after all attempts."""
 _BROKEN = "The midline of this head is outside the limits that label maps of adults set (attempts: {made}): {flaws}. Sample another seed."
 _NOT_FOUND = "This head was not found in the atlas (attempts: {made}): its midline is not known. Look at it, or sample another seed."
 _LEAST_VOXELS = 50
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to sample, with the defaults of every skin. Raises EstimationError for a value out of bounds.
-
-    Because heads are selected by their midline, their distribution is not quite the model's.
-
-    Attributes
-    ----------
-    seed
-        Decides the head.
-    steps
-        Of the sampler, 1 to 1000; fewer are faster and coarser.
-    condition
-        Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`.
-    field_strength
-        Tesla: whose T1 and T2.
-    device
-        auto, cpu, cuda or mps.
-    precision
-        auto, or the one in a head's report, to sample it again exactly.
-    renewal
-        Stochasticity, 0 to 1: share of the noise that is renewed on the way.
-    attempts
-        Maximum number of attempts until the midline check passes, 1 to 50.
-    attempt
-        Number of the first attempt. That of a report, with one attempt, gives the same head again on any machine.
-    """
-
-    seed: int = 0
-    steps: int = STEPS
-    condition: Mapping[str, float] = field(default_factory=dict)
-    field_strength: float = 3.0
-    device: str = "auto"
-    precision: str = "auto"
-    renewal: float = RENEWAL
-    attempts: int = ATTEMPTS
-    attempt: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= MOST_STEPS:
-            raise EstimationError(f"The number of steps must be from 1 to {MOST_STEPS}, not {self.steps}.")
-        if not 0.0 <= self.renewal <= 1.0:
-            raise EstimationError(f"The renewal of noise must be from 0 to 1, not {self.renewal:g}.")
-        if not 1 <= self.attempts <= MOST_ATTEMPTS or self.attempt < 1:
-            raise EstimationError(
-                f"The number of attempts must be from 1 to {MOST_ATTEMPTS}, and the first of them 1 or more, not {self.attempts} and "
-                f"{self.attempt}."
-            )
-        if self.seed < 0:
-            raise EstimationError(f"A seed must be 0 or more, not {self.seed}.")
-        tissue_table(self.field_strength)  # refuses what it has no values for
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """``fractions`` of tissues (classes, z, y, x) in a head's voxels, where and how they were computed, and how many seconds all attempts
-    took; its ``midline`` (None: the head was not found in the atlas), which ``attempt`` it is, and how many were ``made``."""
+class SampledFractions:
+    """A sampled head before it gets tissue values: ``fractions`` of tissues (classes, z, y, x), device and precision, ``seconds`` of all
+    attempts, its ``midline`` (None: not found in the atlas), the number of its ``attempt``, and how many attempts were ``made``."""
 
     fractions: np.ndarray
     device: str
@@ -120,13 +61,13 @@ class Drawn:
     made: int = 1
 
     @property
-    def brokenness(self) -> tuple[float, ...]:
-        """To be compared: the less, the better."""
-        return (np.inf,) if self.midline is None else self.midline.brokenness
+    def flaw_rank(self) -> tuple[float, ...]:
+        """Sort key: smaller is better."""
+        return (np.inf,) if self.midline is None else self.midline.flaw_rank
 
     @property
     def warnings(self) -> list[str]:
-        """What a user must know of it."""
+        """Warnings for the user about the midline."""
         if self.midline is None:
             return [_NOT_FOUND.format(made=self.made)]
         return [_BROKEN.format(made=self.made, flaws=", and ".join(self.midline.flaws))] if self.midline.flaws else []
@@ -145,7 +86,7 @@ class SampledHead:
 
 @dataclass(frozen=True)
 class Sampler:
-    """The sampling model with the network that decodes what it draws."""
+    """The sampling model with the network that decodes its samples."""
 
     model: SamplerWeights
     decoder: Weights
@@ -154,23 +95,23 @@ class Sampler:
         if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
             raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
 
-    def drawn(self, order: Order, progress: Progress = lambda fraction: None) -> Drawn:
-        """What tissue is where in one head, drawn until its midline is whole; the least broken one where it never is.
+    def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledFractions:
+        """Sample a head until its midline passes; the best of all attempts if none does.
 
-        Raises PhysMRISynthError for a condition that the model does not know or that is impossible, and for a device that does not work.
+        Raises PhysMRISynthError for an unknown or impossible condition, and for a device that does not work.
         """
-        best: Drawn | None = None
+        best: SampledFractions | None = None
         seconds: Counter[str] = Counter()
         for made in range(1, order.attempts + 1):
             drawn = self._attempt(order, order.attempt + made - 1, partial(_in_attempt, progress, made, order.attempts))
             seconds.update(drawn.seconds)
-            best = drawn if best is None else min(best, drawn, key=lambda head: head.brokenness)
+            best = drawn if best is None else min(best, drawn, key=lambda head: head.flaw_rank)
             if drawn.midline is not None and drawn.midline.whole:
                 break
-        assert best is not None  # an order has one attempt at least
+        assert best is not None  # an order has at least one attempt
         return replace(best, seconds=dict(seconds), made=made)
 
-    def _attempt(self, order: Order, attempt: int, progress: Progress) -> Drawn:
+    def _attempt(self, order: SampleOrder, attempt: int, progress: Progress) -> SampledFractions:
         import torch
 
         from ...network.device import autocast, choose_device, fastest_precision
@@ -178,27 +119,27 @@ class Sampler:
         from ...network.inference import decode
 
         began = time.perf_counter()
-        told = torch.from_numpy(condition_vector(self.model.config.condition, order.condition))
+        condition = torch.from_numpy(condition_vector(self.model.config.condition, order.condition))
         device = choose_device(order.device)
         precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
         progress(0.0)
         with autocast(device, precision):
             seed = _seed_of(order.seed, attempt)
-            latent = self.model.latent(device, order.steps, seed, told, lambda done: progress(_DRAWN * done), order.renewal)
+            latent = self.model.latent(device, order.steps, seed, condition, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
-        fractions = decided(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
+        fractions = sharpened(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
         decoded = time.perf_counter()
         midline = _midline(fractions.argmax(axis=0).astype(np.uint8), lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
-        return Drawn(fractions, str(device), precision, seconds, midline, attempt)
+        return SampledFractions(fractions, str(device), precision, seconds, midline, attempt)
 
-    def head(self, order: Order, progress: Progress = lambda fraction: None) -> SampledHead:
-        """Draw one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
+    def head(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledHead:
+        """Sample one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
         drawn = self.drawn(order, progress)
         began = time.perf_counter()
         rng = np.random.default_rng([order.seed, 1])
-        values = drawn_values(order.field_strength, rng)
+        values = sampled_values(order.field_strength, rng)
         maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         seconds = {**drawn.seconds, "values": time.perf_counter() - began}
@@ -216,12 +157,12 @@ class Sampler:
         }
         return _head(replace(maps, provenance=report), tissue, report)
 
-    def _identity(self, order: Order, drawn: Drawn) -> dict[str, Any]:
-        """All that a head follows from."""
+    def _identity(self, order: SampleOrder, drawn: SampledFractions) -> dict[str, Any]:
+        """Everything that determines a head, for its report."""
         return {
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
-                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": DECISION,
+                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": SHARPENING,
                 "condition": dict(order.condition), "precision": drawn.precision,
                 "attempt": drawn.attempt, "attempts_made": drawn.made,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
@@ -232,18 +173,18 @@ class Sampler:
             "field_strength_tesla": order.field_strength,
             "midline": None if drawn.midline is None else asdict(drawn.midline),
             "warnings": drawn.warnings,
+            "order": order.as_json(),
             "units": UNITS,
             "notice": "This is a synthetic head: it was sampled at random from a model of simulated heads. Research only.",
         }  # fmt: skip
 
 
-def decided(probabilities: np.ndarray) -> np.ndarray:
-    """The fractions of tissues (classes, z, y, x) in a drawn head, surer than the decoder's ``probabilities`` (alike) of them, and without
-    the pattern of alternating voxels that they have where the decoder, which magnifies, was never shown the like. What is but a voxel
-    thin is lost with it."""
+def sharpened(probabilities: np.ndarray) -> np.ndarray:
+    """Tissue fractions (classes, z, y, x) of a synthetic head: the decoder's ``probabilities`` of the same shape, smoothed to remove the
+    upsampling decoder's checkerboard on unseen latents, and sharpened. Structures of one voxel are lost."""
     fractions = np.empty_like(probabilities)
     for row, likely in enumerate(probabilities):
-        fractions[row] = near_means(likely) ** DECISION
+        fractions[row] = near_means(likely) ** SHARPENING
     for z in range(fractions.shape[1]):  # plane by plane: a whole head of float32 would take half a gigabyte
         plane = fractions[:, z].astype(np.float32)
         fractions[:, z] = plane / plane.sum(axis=0)
@@ -256,13 +197,13 @@ def _seed_of(seed: int, attempt: int) -> int:
 
 
 def _in_attempt(progress: Progress, made: int, attempts: int, done: float) -> None:
-    """Of what is left each attempt takes half, since it is usually the last but need not be; the last takes all."""
+    """Progress of all attempts: each takes half of the remaining bar, since it is usually the last one; the last takes all."""
     left = 0.5 ** (made - 1)
     progress(_ATTEMPTED * (1.0 - left * (1.0 - (1.0 if made == attempts else 0.5) * done)))
 
 
 def _midline(tissue: np.ndarray, progress: Progress) -> Midline | None:
-    """Of a drawn head's tissue (z, y, x); None where it is not found in the atlas."""
+    """Midline of a synthetic head's tissue (z, y, x); None if it is not found in the atlas."""
     image = sitk.GetImageFromArray(tissue)
     try:
         return midline_of(image, place_tissues(image, progress).to_atlas)
@@ -271,7 +212,7 @@ def _midline(tissue: np.ndarray, progress: Progress) -> Midline | None:
 
 
 def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> Sampler:
-    """The installed sampling model, or that of the files. Raises WeightsError with the reason and what to do when there is none, or torch
+    """The installed sampling model, or that of the files. Raises WeightsError with the reason and the remedy when there is none, or torch
     or MONAI are missing."""
     try:
         from ...network.weights import installed_weights
@@ -280,14 +221,14 @@ def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> S
             installed_weights("sampler")  # before MONAI is asked for
         from ...network.diffusion_weights import sampling_weights
     except ImportError as error:
-        raise WeightsError(f"Sampling needs {error.name}. Install physmrisynth[sampling].") from None
+        raise WeightsError(f"Sampling needs {error.name}.", Remedy.INSTALL(packages=str(error.name), extra="sampling")) from None
     return Sampler(*sampling_weights(sampler, vae))
 
 
-def sampled_heads(sampler: Sampler, order: Order, count: int, progress: Progress = lambda fraction: None) -> Iterator[SampledHead]:
-    """``count`` heads, one after the other: of the order's seed, the next seed, and so on; ``progress`` counts over all of them."""
-    for number in range(count):
-        yield sampler.head(replace(order, seed=order.seed + number), partial(_of_all, progress, number, count))
+def sampled_heads(sampler: Sampler, order: SampleOrder, progress: Progress = lambda fraction: None) -> Iterator[SampledHead]:
+    """The heads of an order, one after the other: of its seed, the next seed, and so on; ``progress`` counts over all of them."""
+    for number in range(order.count):
+        yield sampler.head(replace(order, seed=order.seed + number, count=1), partial(_of_all, progress, number, order.count))
 
 
 def _of_all(progress: Progress, number: int, count: int, done: float) -> None:
@@ -300,16 +241,16 @@ def folder_name(number: int) -> str:
 
 
 def write_samples(
-    sampler: Sampler, order: Order, count: int, out: Path, overwrite: bool = False, progress: Progress = lambda fraction: None
+    sampler: Sampler, order: SampleOrder, out: Path, overwrite: bool = False, progress: Progress = lambda fraction: None
 ) -> list[Path]:
-    """Draw heads into folders ``sample_0001`` … of ``out``, each there whole or not at all; returns them.
+    """Sample heads into folders ``sample_0001`` … of ``out``, each complete or absent; returns them.
 
-    Raises ImageError, before anything is drawn, when one is there already and ``overwrite`` is False.
+    Raises ImageError, before sampling, when one exists already and ``overwrite`` is False.
     """
-    folders = [out / folder_name(number) for number in range(1, count + 1)]
+    folders = [out / folder_name(number) for number in range(1, order.count + 1)]
     for folder in folders:
         check_free(folder, overwrite)
-    for folder, head in zip(folders, sampled_heads(sampler, order, count, progress), strict=True):
+    for folder, head in zip(folders, sampled_heads(sampler, order, progress), strict=True):
         with whole_folder(folder, overwrite) as temporary:
             for name, image in head.maps.files().items():
                 write_image(image, temporary / name)
@@ -332,7 +273,7 @@ def _head(maps: TissueMaps, tissue: np.ndarray, report: dict[str, Any]) -> Sampl
 
 
 def _medians(maps: TissueMaps, tissue: np.ndarray) -> dict[str, dict[str, float]]:
-    """Median and SD over the voxels of each brain tissue of PD (%), T1 and T2 (ms), and ``volume_ml``."""
+    """Median and SD of PD (%), T1 and T2 (ms) over the voxels of each brain tissue, and ``volume_ml``."""
     found = {}
     scaled = dict(zip(PROPERTIES, (100.0 * maps.pd, maps.t1, maps.t2), strict=True))
     for row, entry in enumerate(tissue_table()):

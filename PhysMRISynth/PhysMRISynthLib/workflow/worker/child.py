@@ -63,11 +63,9 @@ class EstimateHandler:
         job = read_job(folder)
         assert isinstance(job, EstimateJob)
         report("load the network", 0.0)
-        weights = self._usable_weights(job.prior)
-        options = job.reference, job.register, job.field_strength, report, job.prior, job.device, weights, job.spacing_mm
-        estimate = estimate_tissue_maps(job.acquisitions, *options)
+        estimate = estimate_tissue_maps(job.acquisitions, job.order, report, self._usable_weights(job.order.prior))
         report("hand over the maps", 0.0)
-        write_result(result_of(estimate, job.acquisitions, job.field_strength), folder)
+        write_result(result_of(estimate), folder)
 
     def _usable_weights(self, prior: str) -> Weights | None:
         """The weights that are installed now; loaded anew only when they are others than last time."""
@@ -81,7 +79,7 @@ class EstimateHandler:
 
 
 def _still_installed(weights: Weights | SamplerWeights, kind: str = "vae") -> bool:
-    from ...network.weights import shipped_weights
+    from ...network.manifest import shipped_weights
 
     shipped = shipped_weights(kind)
     return shipped is not None and shipped[1] == weights.sha256
@@ -96,16 +94,14 @@ class SampleHandler:
     def __call__(self, folder: Path, report: Report) -> None:
         """Raises a PhysMRISynthError that names cause and remedy."""
         report("load the network", 0.0)
-        from ..sampling.sample import STAGE, Order, sampled_heads
+        from ..sampling.order import SampleOrder
+        from ..sampling.sample import STAGE, sampled_heads
         from .exchange import read_job, write_result
         from .job_results import result_of_sample
-        from .jobs import SampleJob
 
-        job = read_job(folder)
-        assert isinstance(job, SampleJob)
-        sampler = self._usable_sampler()
-        order = Order(job.seed, job.steps, job.condition, device=job.device)
-        for number, head in enumerate(sampled_heads(sampler, order, job.count, partial(report, STAGE))):
+        order = read_job(folder)
+        assert isinstance(order, SampleOrder)
+        for number, head in enumerate(sampled_heads(self._usable_sampler(), order, partial(report, STAGE))):
             write_result(result_of_sample(head), folder, number)
         report("hand over the maps", 0.0)
 
@@ -187,8 +183,9 @@ class Child:
             self._tell("cancelled", number)
         except BaseException as error:
             message, kind = failure_of(error)
+            remedies = error.remedies if isinstance(error, PhysMRISynthError) else ()
             _log.warning("The job failed: %r", error, exc_info=kind != "input")
-            self._tell("failed", number, message=message, kind=kind)
+            self._tell("failed", number, message=message, kind=kind, remedies=[step.as_json() for step in remedies])
         else:
             self._tell("finished", number)
         self._folder = None
@@ -213,11 +210,11 @@ class Child:
 
 
 def failure_of(error: BaseException) -> tuple[str, FailureKind]:
-    """What to tell the user about an exception, and its kind; nothing technical, which is in the log."""
+    """The cause of an exception in a user's words, and its kind; nothing technical, which is in the log."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
         return "There was not enough memory. Close other programs or data, or choose the CPU as device or the literature prior.", "memory"
     if isinstance(error, PhysMRISynthError):
-        return str(error), "missing" if isinstance(error, WeightsError) else "input"
+        return error.cause, "missing" if isinstance(error, WeightsError) else "input"
     if isinstance(error, ImportError):
         package = (error.name or "").partition(".")[0]
         named = f"the Python package '{package}'" if package else "a Python package"

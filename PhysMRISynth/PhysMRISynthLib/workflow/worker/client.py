@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
-from ...errors import PhysMRISynthError
+from ...errors import PhysMRISynthError, Step
 from . import exchange
 from .jobs import Cancelled, EstimateJob, Event, Failed, FailureKind, Finished, Job, Result, WorkerBusy
 from .remaining_time import NETWORK_STAGES, SAMPLE_SECONDS, USUAL_SECONDS, Pace
@@ -150,7 +150,7 @@ class Client:
                 run.result = self._files.submit(exchange.read_results, run.written.result())
                 return events
             elif message["event"] == "failed":
-                return [*events, Failed(message["message"], message["kind"])]
+                return [*events, Failed(message["message"], message["kind"], message["remedies"])]
             else:
                 return [*events, Cancelled()]
         if status is not None:
@@ -198,7 +198,7 @@ class Client:
 def _usual_seconds(job: Job) -> dict[str, float]:
     if not isinstance(job, EstimateJob):
         return {stage: seconds * (job.count if stage == "sample heads" else 1) for stage, seconds in SAMPLE_SECONDS.items()}
-    without = NETWORK_STAGES if job.prior == "literature" else ()
+    without = NETWORK_STAGES if job.order.prior == "literature" else ()
     return {stage: seconds for stage, seconds in USUAL_SECONDS.items() if stage not in without}
 
 
@@ -235,7 +235,8 @@ def _understood(line: str) -> dict[str, Any] | None:
             return {"id": number, "event": event, "stage": str(told["stage"]), "fraction": float(told["fraction"])}
         if event == "failed":
             kind = told["kind"] if told["kind"] in get_args(FailureKind) else "crash"
-            return {"id": number, "event": event, "message": str(told["message"]), "kind": kind}
+            remedies = tuple(Step.from_json(step) for step in told.get("remedies", ()))
+            return {"id": number, "event": event, "message": str(told["message"]), "kind": kind, "remedies": remedies}
         if event not in ("finished", "cancelled"):
             raise ValueError("no such event")
     except (ValueError, LookupError, TypeError) as error:
@@ -252,7 +253,7 @@ def _not_handed_over(error: Exception) -> Failed:
         return Failed(f"{reason} Free space in the folder for temporary files.", "input")
     _log.warning("A job or a result could not be exchanged with the worker.", exc_info=error)
     if isinstance(error, PhysMRISynthError):
-        return Failed(str(error), "crash")
+        return Failed(error.cause, "crash", error.remedies)
     return Failed("Something unexpected went wrong with the worker. The log has the details; please report them.", "crash")
 
 

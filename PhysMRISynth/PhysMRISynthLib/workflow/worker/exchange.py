@@ -11,7 +11,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.volumes import Volume
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
-from ...physics.sequences import sequence_named
-from .jobs import EstimateJob, Job, Result, SampleJob
+from ..estimation.order import EstimateOrder
+from ..sampling.order import SampleOrder
+from .jobs import EstimateJob, Job, Result
 
 _JOB, _RESULT = "job", "result"
 _DESCRIPTION = "description.json"
-_OPTIONS = ("reference", "register", "field_strength", "prior", "device", "spacing_mm")
 
 
 def new_folder() -> Path:
@@ -45,12 +44,11 @@ def remove(folder: Path) -> None:
 def write_job(job: Job, folder: Path) -> None:
     """Write a job into its ``folder``. Raises OSError when there is no room."""
     arrays: dict[str, np.ndarray] = {}
-    if isinstance(job, SampleJob):
-        told: dict[str, Any] = {"kind": "sample", **asdict(job)}
+    if isinstance(job, SampleOrder):
+        told: dict[str, Any] = {"kind": "sample", "order": job.as_json()}
     else:
         given = [_acquisition_fields(acquisition) for acquisition in job.acquisitions]
-        options = {name: getattr(job, name) for name in _OPTIONS}
-        told = {"kind": "estimate", "acquisitions": given, **options}
+        told = {"kind": "estimate", "acquisitions": given, "order": job.order.as_json()}
         arrays = {f"acquisition {n}": sitk.GetArrayViewFromImage(a.volume.image) for n, a in enumerate(job.acquisitions)}
         arrays |= {f"missing {n}": a.volume.missing for n, a in enumerate(job.acquisitions) if a.volume.missing is not None}
     _write(folder / _JOB, told, arrays)
@@ -60,11 +58,11 @@ def read_job(folder: Path) -> Job:
     """Read a job back, its images voxel by voxel and their geometry bit by bit. Raises ImageError when it is damaged."""
     told, arrays = _read(folder / _JOB)
     with _damage_named(folder):
-        if told.pop("kind") == "sample":
-            return SampleJob(**told)
-        stated = enumerate(told.pop("acquisitions"))
+        if told["kind"] == "sample":
+            return SampleOrder.from_json(told["order"])
+        stated = enumerate(told["acquisitions"])
         given = [_acquisition(fields, arrays[f"acquisition {n}"], arrays.get(f"missing {n}")) for n, fields in stated]
-        return EstimateJob(given, **told)
+        return EstimateJob(given, EstimateOrder.from_json(told["order"]))
 
 
 def write_result(result: Result, folder: Path, number: int = 0) -> None:
@@ -128,7 +126,7 @@ def _damage_named(folder: Path) -> Iterator[None]:
 
 
 def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
-    protocol, volume = acquisition.protocol, acquisition.volume
+    volume = acquisition.volume
     return {
         "name": acquisition.name,
         "conventional_echo_time": acquisition.conventional_echo_time,
@@ -137,21 +135,16 @@ def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
         "geometry": _geometry(volume.image),
         "path": None if volume.path is None else str(volume.path),
         "notes": list(volume.notes),
-        "protocol": {
-            "sequence": protocol.sequence.name,
-            "values": dict(protocol.values),
-            "sources": dict(protocol.sources),
-            "notes": list(protocol.notes),
-        },
+        "protocol": acquisition.protocol.as_json(),
     }
 
 
 def _acquisition(fields: Mapping[str, Any], voxels: np.ndarray, missing: np.ndarray | None) -> Acquisition:
     image = sitk.GetImageFromArray(voxels)
     _place(image, fields["geometry"])
-    path, told = fields["path"], fields["protocol"]
+    path = fields["path"]
     volume = Volume(image, None if path is None else Path(path), tuple(fields["notes"]), missing)
-    protocol = Protocol(sequence_named(told["sequence"]), told["values"], told["sources"], tuple(told["notes"]))
+    protocol = Protocol.from_json(fields["protocol"])
     stated = (fields[name] for name in ("conventional_echo_time", "field_strength", "slice_thickness_mm"))
     return Acquisition(fields["name"], volume, protocol, *stated)
 

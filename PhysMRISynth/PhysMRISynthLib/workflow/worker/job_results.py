@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ...imaging.intake.acquisition import Acquisition
 from ..estimation.estimate import Estimate
 from ..results.report import estimate_report
 from ..sampling.sample import SampledHead
 from .jobs import Result
 
 
-def result_of(estimate: Estimate, acquisitions: Sequence[Acquisition], field_strength: float) -> Result:
-    """The result of an estimate at ``field_strength`` (tesla); its report is the maps' provenance too."""
-    report = estimate_report(estimate, acquisitions, field_strength)
+def result_of(estimate: Estimate) -> Result:
+    """The result of an estimate; its report is the maps' provenance too."""
+    report = estimate_report(estimate)
     maps = replace(estimate.maps, provenance=report)
     residuals = {name: _residual(estimate, name) for name in estimate.fits}
     return Result(maps, dict(estimate.fits), residuals, estimate.tissue, estimate.brain, report)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ...errors import PhysMRISynthError
+from ...errors import PLAIN, PhysMRISynthError, Step, Words, worded
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.tissue_maps import TissueMaps
+from ..estimation.order import USUAL, EstimateOrder
+from ..sampling.order import SampleOrder
 
 FailureKind = Literal["input", "memory", "crash", "missing"]
 """Whose fault: what was given, too little memory, the child's (its log says more), or a package or weights that are not installed."""
@@ -22,30 +24,13 @@ class WorkerBusy(PhysMRISynthError):  # noqa: N818 (a state, not a mistake)
 
 @dataclass(frozen=True)
 class EstimateJob:
-    """Tissue maps from images: the arguments of :func:`~PhysMRISynthLib.workflow.estimation.estimate.estimate_tissue_maps`."""
+    """Tissue maps from images."""
 
     acquisitions: Sequence[Acquisition]
-    reference: str | None = None
-    register: bool | None = None
-    field_strength: float = 3.0
-    prior: str = "auto"
-    device: str = "auto"
-    spacing_mm: float | None = None
+    order: EstimateOrder = USUAL
 
 
-@dataclass(frozen=True)
-class SampleJob:
-    """``count`` heads drawn by the sampling model: of ``seed``, the next seed and so on, which make them repeatable; ``steps`` and
-    ``condition`` as :class:`~PhysMRISynthLib.workflow.sampling.sample.Order` has them."""
-
-    seed: int
-    count: int = 1
-    steps: int = 30
-    condition: Mapping[str, float] = field(default_factory=dict)
-    device: str = "auto"
-
-
-Job = EstimateJob | SampleJob
+Job = EstimateJob | SampleOrder
 
 
 @dataclass(frozen=True)
@@ -91,10 +76,15 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class Failed:
-    """The job ended without a result; ``message`` tells a user why, and what to do."""
+    """The job ended without a result; ``message`` tells a user why, and ``remedies`` what to do."""
 
     message: str
     kind: FailureKind
+    remedies: tuple[Step, ...] = ()
+
+    def told(self, words: Words = PLAIN) -> str:
+        """Why, and what to do in the words of a skin."""
+        return worded(self.message, self.remedies, words)
 
 
 Event = Progress | Finished | Cancelled | Failed

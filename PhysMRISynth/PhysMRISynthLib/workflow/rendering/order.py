@@ -1,0 +1,52 @@
+"""What an image that is computed from maps shall be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ...physics.protocol import Protocol
+from ..orders import DEVICES, Order, limited
+
+
+@dataclass(frozen=True)
+class RenderOrder(Order):
+    """A contrast of tissue maps.
+
+    Attributes
+    ----------
+    protocol
+        A preset's name or ``sequence,NAME=VALUE,…`` (ms, degrees), which is solved for the maps' head where it nulls tissues; or a Protocol
+        as it is.
+    null
+        Tissues for whose sake the inversion times are set.
+    snr
+        Mean signal of the head over the noise SD; None: no noise.
+    seed
+        Makes the noise repeatable.
+    device
+        auto, cpu, cuda or mps: what computes (auto and cpu are the CPU).
+
+    Raises
+    ------
+    OrderError
+        For a value out of bounds.
+    """
+
+    protocol: str | Protocol | None = None
+    null: tuple[str, ...] = ()
+    snr: float | None = limited(None, "signal-to-noise ratio", above=0.0)
+    seed: int = limited(0, "seed", low=0, whole=True)
+    device: str = limited("auto", "device", choices=DEVICES)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """As :meth:`Order.from_json`."""
+        protocol, null = protocol_from_json(values.get("protocol")), tuple(values.get("null", ()))
+        return super().from_json({**values, "protocol": protocol, "null": null})
+
+
+def protocol_from_json(value: Any) -> Any:
+    """A protocol that was a text or a Protocol when the order was written."""
+    return Protocol.from_json(value) if isinstance(value, Mapping) else value
