@@ -34,9 +34,9 @@ _TURNS: tuple[Turn, ...] = (
 )  # fmt: skip
 """Degrees about x (nodding), y (rolling) and z (turning), for heads tilted in the scanner."""
 _NODS = 2
-"""The first turns are nods, the usual ones: this many."""
+"""Number of nods, the most frequent turns, at the start of the list."""
 LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.68
-"""Below the first the head is not found; above the second no nod could bring the atlas much nearer."""
+"""Below the first the atlas is misplaced; above the second a nodded start does not improve the alignment."""
 _BRIGHT, _LEAST_VOXELS = 0.2, 100
 _NOT_FOUND = "The head could not be found in the image. Check that it shows a head and that its orientation is right."
 _LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
@@ -122,8 +122,8 @@ def _best(
     judged: Callable[[AtlasPlacement], float],
     progress: Callable[[float], None],
 ) -> AtlasPlacement | None:
-    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of the variants whose ``pictures``
-    are given (True: brain only)."""
+    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of the variants in ``pictures``
+    (True: brain only)."""
     candidates = []
     tried = list(product(pictures.items(), starts))
     for number, ((brain_only, moving), (shift, turn)) in enumerate(tried):

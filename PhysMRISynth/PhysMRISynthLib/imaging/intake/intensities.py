@@ -68,7 +68,8 @@ def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding 
 def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
     """Clipping of the brain's ``signal`` (N,) in an image whose highest value is ``highest``, or None."""
     top, bottom = float((signal >= HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - HIGHEST) * highest).mean())
-    if top > _SOME_CLIPPED and bottom > _SOME_CLIPPED:
+    # around a brain that was extracted, what was cut off at 0 is not there any more; 1 is no scanner's highest value
+    if top > _SOME_CLIPPED and (bottom > _SOME_CLIPPED or highest == 1.0):
         return Finding(
             "The intensities were rescaled between two percentiles and cut off at both: zero no longer means no signal. Give the image as "
             "the scanner made it."
@@ -153,7 +154,9 @@ def _flat(positive: np.ndarray) -> Finding | None:
         uniform = np.linspace(0.0, 1.0, kept.size)
         if np.abs((kept / top - share) / (1.0 - share) - uniform).max() > _FLAT:
             return None
-    return Finding("The histogram was equalised: all intensities are equally frequent. Give the image as the scanner made it.")
+    return Finding(
+        "The histogram was equalised: all intensities are equally frequent. Give the image as the scanner made it.", hopeless=True
+    )
 
 
 def _air(voxels: np.ndarray, bright: float) -> Finding | None:
