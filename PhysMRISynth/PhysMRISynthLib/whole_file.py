@@ -1,24 +1,23 @@
-"""Files that appear whole or not at all."""
+"""Files that appear completely or not at all."""
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import get_ident
 
 TEMPORARY = ".writing-"
-"""Begins the names of files and folders that are being written; one may be left by a process that was killed."""
+"""Prefix of files and folders that are being written; a killed process may leave one."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Another name beside ``path``, to write under: renamed at the end, removed after an error, so that a kill leaves the old file.
+    """A temporary name beside ``path``: renamed at the end, removed after an error, so that a kill leaves the old file.
 
-    The name is this thread's own and keeps the suffix. Raises OSError when it cannot be renamed.
+    The name is unique and keeps the suffix. Raises OSError when it cannot be renamed.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{get_ident()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         temporary.replace(path)

@@ -17,7 +17,7 @@ from physmrisynth_training.evaluation.samples import VOLUMES
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.workflow.results.report import peak_memory_gb
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
-from PhysMRISynthLib.workflow.sampling.sample import Drawn, Sampler, installed_sampler
+from PhysMRISynthLib.workflow.sampling.sample import SampledFractions, Sampler, installed_sampler
 
 HEADS = 4
 MANY, FEW = 50, (30, 20, 10)
@@ -43,7 +43,7 @@ def main() -> None:
     print(f"peak memory {peak_memory_gb()} GB")
 
 
-def cost(drawn: Drawn) -> tuple[float, int]:
+def cost(drawn: SampledFractions) -> tuple[float, int]:
     """Seconds, and how many draws it took."""
     return sum(drawn.seconds.values()), drawn.made
 

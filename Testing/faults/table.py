@@ -75,7 +75,7 @@ VOXELS = (
     Fault("voxels of 1e30", scan("t1w", change=lambda v: v * 1e30), T1W, r"voxels of up to .*Check its scaling"),
     Fault("voxels of 1e-30", scan("t1w", change=lambda v: v * 1e-30), T1W, r"voxels of up to .*Check its scaling"),
     Fault(
-        "noise alone", made(lambda: picture((30, 30, 30), (8.0, 8.0, 8.0))), T1W, r"no magnitude image of a head .*Give the magnitude image"
+        "noise alone", made(lambda: picture((30, 30, 30), (8.0, 8.0, 8.0))), T1W, r"a magnitude image of a head .*Give the magnitude image"
     ),
     Fault("islands of NaN and infinity", scan("t1w", change=scans.islands), T1W, r"29 voxels were NaN or infinite", 0, written=T1W_MAPS),
     Fault("a CT", made(scans.ct), T1W, r"below zero.*Check that it is no CT", 0, written=T1W_MAPS),

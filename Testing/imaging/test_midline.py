@@ -106,7 +106,7 @@ def test_a_closed_third_ventricle_is_found(head: sitk.Image) -> None:
     found = changed(head, (np.abs(x) < 6) & (y > -4) & (y < 20) & (z > -14) & (z < 3), CORTEX)
     assert not found.whole and found.callosum and found.third_ventricle < 0.5
     assert found.flaws == (f"only {found.third_ventricle:.0%} of the third ventricle is open (limit 60%)",)
-    assert midline_of(head, HERE).brokenness < found.brokenness < changed(head, np.abs(x) < 10, WHITE).brokenness
+    assert midline_of(head, HERE).flaw_rank < found.flaw_rank < changed(head, np.abs(x) < 10, WHITE).flaw_rank
 
 
 def test_it_is_found_in_a_head_that_is_turned_and_moved(head: sitk.Image) -> None:

@@ -79,8 +79,8 @@ def test_measured_maps_serve_as_estimated_ones_do(logic: Any, headless: Headless
 def test_units_that_are_wrong_or_unknown_are_refused_in_the_words_of_slicer(logic: Any, headless: HeadlessSlicer) -> None:
     seconds, percent = measured(headless.scene, 1e-3), measured(headless.scene, 0.07, "PD")
     count = headless.node_count()
-    asked = "'T1 of a scanner': a median of .* does not tell the unit of T1. Give t1 unit"
-    for units, told in ((None, asked), ({"T1": "furlong"}, r"unit \(ms, s")):
+    asked = "'T1 of a scanner': a median of .* does not tell the unit of T1. Give the unit of T1"
+    for units, told in ((None, asked), ({"T1": "furlong"}, r"unit of T1 \(ms, s")):
         with pytest.raises(ImageError, match=told) as raised:
             logic.importMeasuredMaps(t1=seconds, units=units)
         assert "--" not in str(raised.value)

@@ -24,7 +24,7 @@ from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_wei
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.latent_space import Moments
 from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights, write_manifest
-from PhysMRISynthLib.network.noise_schedule import noising, step
+from PhysMRISynthLib.network.noise_schedule import diffusion_process, step
 from PhysMRISynthLib.network.weights import load_weights, save_weights
 from Testing.network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_vae
 
@@ -41,14 +41,14 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_perfect_prediction_leads_from_noise_to_the_data(objective: str, schedule: str, steps: int) -> None:
     """With the truth predicted at every step, any number of steps ends at the data: mean times, signs and shares are right."""
-    process = noising(replace(TINY, objective=objective, schedule=schedule, shift=3.0))
+    process = diffusion_process(replace(TINY, objective=objective, schedule=schedule, shift=3.0))
     generator = torch.Generator().manual_seed(0)
     clean, noise = torch.randn((2, 1, 4, 4, 4), generator=generator, dtype=torch.float64)[:, None]
-    pairs = process.pairs(steps)
-    assert len(pairs) == steps and all(one[1] == other[0] for one, other in pairwise(pairs))
-    x = process.noisy(clean, noise, torch.tensor([pairs[0][0]]))
+    step_times = process.step_times(steps)
+    assert len(step_times) == steps and all(one[1] == other[0] for one, other in pairwise(step_times))
+    x = process.noisy(clean, noise, torch.tensor([step_times[0][0]]))
     assert float(torch.corrcoef(torch.stack([x.flatten(), noise.flatten()]))[0, 1]) > 0.99  # it begins where there is hardly anything else
-    for now, then in pairs:
+    for now, then in step_times:
         x = step(process, process.target(clean, noise, torch.tensor([now])), x, now, then, torch.zeros(clean.shape), 0.0)
     torch.testing.assert_close(x, clean, atol=2e-3, rtol=0)
 
@@ -58,12 +58,12 @@ def test_a_perfect_prediction_leads_from_noise_to_the_data(objective: str, sched
 def test_a_step_leaves_as_much_noise_as_belongs_there(objective: str, renewal: float) -> None:
     """Whatever share of the noise is drawn anew, the mixture after a step is one of the later time; with 1 as much is forgotten as from
     data to more and more noise: a mixture of the earlier time follows from the later one by fresh noise alone."""
-    process = noising(replace(TINY, objective=objective))
+    process = diffusion_process(replace(TINY, objective=objective))
     clean, noise, fresh, more = torch.randn((4, 1, 2, 100, 500), dtype=torch.float64)
-    for now, then in process.pairs(4)[:-1]:
+    for now, then in process.step_times(4)[:-1]:
         before = process.noisy(clean, noise, torch.tensor([now]))
         after = step(process, process.target(clean, noise, torch.tensor([now])), before, now, then, fresh, renewal)
-        (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
+        (data_now, noise_now), (data_then, noise_then) = process.factors(now), process.factors(then)
         left = (after - data_then * clean) / noise_then
         assert float(left.std()) == pytest.approx(1.0, rel=0.01)
         forward = data_now / data_then * (data_then * clean + noise_then * noise)
@@ -75,8 +75,8 @@ def test_a_step_leaves_as_much_noise_as_belongs_there(objective: str, renewal: f
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_more_steps_than_times_take_every_time_once(objective: str) -> None:
     model = tiny_model(objective=objective, time_steps=20, shift=8.0)
-    pairs = model.noising.pairs(100)
-    assert all(now > then for now, then in pairs) and len(pairs) <= 20
+    step_times = model.process.step_times(100)
+    assert all(now > then for now, then in step_times) and len(step_times) <= 20
     told: list[float] = []
     assert torch.isfinite(model.sample(100, 0, progress=told.append)).all() and told[-1] == 1
 
@@ -84,16 +84,16 @@ def test_more_steps_than_times_take_every_time_once(objective: str) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_times_cover_the_whole_way(objective: str) -> None:
     torch.manual_seed(0)
-    times = noising(replace(TINY, objective=objective)).random_times(4000).double() / TINY.time_steps
+    times = diffusion_process(replace(TINY, objective=objective)).random_times(4000).double() / TINY.time_steps
     assert 0 <= times.min() < 0.05 and 0.95 < times.max() <= 1 and abs(times.mean() - 0.5) < 0.02
     if objective == "flow":
-        assert noising(replace(TINY, shift=3.0)).random_times(4000).double().mean() / TINY.time_steps > 0.65
+        assert diffusion_process(replace(TINY, shift=3.0)).random_times(4000).double().mean() / TINY.time_steps > 0.65
 
 
 def test_a_silent_network_leaves_the_best_linear_estimate() -> None:
     """Without a word from the network the estimate of the data errs no more than any linear filter's, at every time, in every channel
     and every place."""
-    process = noising(replace(TINY, objective="flow_residual"))
+    process = diffusion_process(replace(TINY, objective="flow_residual"))
     variance = torch.tensor([4.0, 1.0, 0.1]).view(3, 1, 1) * torch.linspace(0.1, 1.0, 4).view(1, 4, 1)
     for share in (0.02, 0.3, 0.7, 1.0):
         clean = variance.sqrt() * torch.randn(20, 3, 4, 4000)
@@ -102,13 +102,13 @@ def test_a_silent_network_leaves_the_best_linear_estimate() -> None:
         estimate = noisy + share * process.prediction(torch.zeros(clean.shape), noisy, times, variance)
         power = variance * (1.0 - share) ** 2 + share**2
         torch.testing.assert_close((estimate - clean).square().mean(dim=(0, 3)), (variance * share**2 / power)[..., 0], rtol=0.05, atol=0)
-        shown = process.shown(noisy, times, variance)
-        torch.testing.assert_close(shown.square().mean(dim=(0, 3)), torch.ones(3, 4), rtol=0.05, atol=0)
+        network_input = process.network_input(noisy, times, variance)
+        torch.testing.assert_close(network_input.square().mean(dim=(0, 3)), torch.ones(3, 4), rtol=0.05, atol=0)
 
 
 @pytest.mark.parametrize("share", (0.0, 0.05, 0.5, 1.0))
 def test_the_network_can_say_all_that_the_linear_estimate_lacks(share: float) -> None:
-    process, variance = noising(replace(TINY, objective="flow_residual")), torch.tensor([3.0, 0.2]).view(2, 1, 1)
+    process, variance = diffusion_process(replace(TINY, objective="flow_residual")), torch.tensor([3.0, 0.2]).view(2, 1, 1)
     clean, noise = variance.sqrt() * torch.randn(1, 2, 25, 20), torch.randn(1, 2, 25, 20)
     times = torch.tensor([share * TINY.time_steps])
     noisy, power = process.noisy(clean, noise, times), variance * (1.0 - share) ** 2 + share**2
@@ -184,7 +184,7 @@ def test_learning_lowers_the_loss(objective: str) -> None:
 def test_errors_that_neighbours_share_count_more(dims: int, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (16, 16, 16)[:dims]
     model = tiny_model(spatial_dims=dims, shape=tuple(8 * side for side in shape))
-    monkeypatch.setattr(model.noising, "target", lambda clean, noise, times: torch.zeros(clean.shape))
+    monkeypatch.setattr(model.process, "target", lambda clean, noise, times: torch.zeros(clean.shape))
     latent, free = torch.zeros(1, 2, *(2 * side for side in shape)), torch.full((1, 3), torch.nan)
     losses = {}
     for name, error in (("shared", torch.ones(1, 2 * 2**dims, *shape)), ("random", torch.randn(1, 2 * 2**dims, *shape))):

@@ -157,3 +157,6 @@ def test_the_images_whose_patient_it_gets_are_chosen_once(exporting: DrivenPanel
     exporting.click("exportWriteButton")
     assert "source is not a folder" in exporting.message("mapsMessageLabel") and not (tmp_path / "out").exists()
     assert len(titles) == 3 and exporting.standins.dialogs.texts("errorDisplay") == []
+    exporting.parameters.maps = None
+    exporting.settle()
+    assert exporting.ui.exportPatientComboBox.currentText == "Anonymous", "other maps may be another patient's"

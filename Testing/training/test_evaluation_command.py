@@ -16,6 +16,7 @@ from physmrisynth_training.evaluation.plan import Plan, estimators_for
 from physmrisynth_training.evaluation.results import Findings, Table, read_results, write_findings
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
+from PhysMRISynthLib.network import manifest
 from PhysMRISynthLib.network import weights as network_weights
 from PhysMRISynthLib.workflow.estimation import estimate as estimation
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
@@ -77,7 +78,7 @@ def test_results_of_something_else_are_not_touched(content: str, told: str, tmp_
 
 
 def test_without_a_network_the_literature_stands_alone_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_weights, "shipped_weights", lambda: None)
+    monkeypatch.setattr(manifest, "shipped_weights", lambda kind="vae": None)
     found, sha256, notes = estimators_for(("network", "literature"), None, "auto")
     assert list(found) == ["literature"] and sha256 is None
     assert len(notes) == 1 and "No network weights are installed" in notes[0]
@@ -94,16 +95,16 @@ def test_each_prior_is_estimated_with_its_own_weights_and_device(monkeypatch: py
     class Loaded:
         sha256 = "abc"
 
-    calls: list[dict[str, Any]] = []
+    calls: list[tuple[EstimateOrder, Any]] = []
     monkeypatch.setattr(network_weights, "load_weights", lambda path: Loaded)
-    monkeypatch.setattr(plan, "estimate_tissue_maps", lambda inputs, **given: calls.append(given))
+    monkeypatch.setattr(plan, "estimate_tissue_maps", lambda inputs, order, weights: calls.append((order, weights)))
     found, sha256, notes = estimators_for(("network", "literature"), tmp_path / "some.safetensors", "cuda")
     for estimator in found.values():
         estimator([], 1.5)
     assert sha256 == "abc" and not notes
     assert calls == [
-        {"field_strength": 1.5, "prior": "network", "device": "cuda", "weights": Loaded},
-        {"field_strength": 1.5, "prior": "literature", "device": "auto", "weights": None},
+        (EstimateOrder(field_strength=1.5, prior="network", device="cuda"), Loaded),
+        (EstimateOrder(field_strength=1.5, prior="literature"), None),
     ]
 
 

@@ -148,8 +148,8 @@ def test_latents_come_back_with_their_heads_numbers(tmp_path: Path) -> None:
     found = latents[1]
     np.testing.assert_allclose(found.latent, head.latent, atol=2e-3)
     assert found.name == "head_01" and found.numbers == {"brain_volume": 1000.0}
-    told = found.told(("lesion_load", "brain_volume"))
-    assert np.isnan(told[0]) and told[1] == pytest.approx(np.log(1000))
+    conditions = found.conditions(("lesion_load", "brain_volume"))
+    assert np.isnan(conditions[0]) and conditions[1] == pytest.approx(np.log(1000))
     latents.path(1).write_bytes(latents.path(1).read_bytes()[:-9])
     with pytest.raises(PhysMRISynthError, match=r"head_00001.safetensors is damaged .* Delete it"):
         latents[1]

@@ -22,7 +22,7 @@ from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.tissue_medians import medians_by_tissue, outer_medians
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.head_points import head_points, published_points
-from PhysMRISynthLib.workflow.tissue_values import drawn_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import maps_of, sampled_values
 
 NULLING = [preset for preset in load_presets().values() if preset.null]
 DARK = 0.05
@@ -38,7 +38,7 @@ def simulated(field_strength: float, seed: int) -> KnownHead:
     tissue = small_head(field_strength).tissue
     rng = np.random.default_rng(seed)
     fractions = (np.arange(len(tissue_table()) + 1)[:, None, None, None] == tissue).astype(np.float32)
-    return KnownHead(maps_of(fractions, drawn_values(field_strength, rng), rng), tissue)
+    return KnownHead(maps_of(fractions, sampled_values(field_strength, rng), rng), tissue)
 
 
 def with_report(maps: TissueMaps, tissue: np.ndarray, field_strength: float) -> TissueMaps:

@@ -24,16 +24,16 @@ from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.rendering.render import render
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.sampling.sample import (
-    DECISION,
+    SHARPENING,
     STAGE,
     Sampler,
     _midline,
-    decided,
     installed_sampler,
     sampled_heads,
+    sharpened,
     write_samples,
 )
-from PhysMRISynthLib.workflow.tissue_values import TissueValues, drawn_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import TissueValues, maps_of, sampled_values
 from PhysMRISynthLib.workflow.worker import child, exchange
 from PhysMRISynthLib.workflow.worker.remaining_time import SAMPLE_SECONDS
 from Testing.network.tiny_sampler import TINY, installed, tiny_model
@@ -107,7 +107,7 @@ def test_air_is_dark_and_so_is_what_is_not_the_head() -> None:
     island[0:2, 0:2, 0:2] = True
     some, little = (fractions(inside.shape, white_matter=share, air=1.0 - share) for share in (0.8, 0.3))
     found = np.where(inside | island, some, little)
-    maps = maps_of(found, drawn_values(3.0, np.random.default_rng(1)), np.random.default_rng(1))
+    maps = maps_of(found, sampled_values(3.0, np.random.default_rng(1)), np.random.default_rng(1))
     np.testing.assert_array_equal(maps.mask, head)
     for voxels in (maps.pd, maps.t1, maps.t2):
         assert (voxels[~head] == 0).all() and (voxels[head] > 0).all()
@@ -132,14 +132,14 @@ def test_texture_is_smooth_and_of_the_tissues_spread() -> None:
 
 
 def test_heads_differ_as_people_do() -> None:
-    drawn = np.stack([drawn_values(3.0, np.random.default_rng(n)).theta for n in range(300)])
+    drawn = np.stack([sampled_values(3.0, np.random.default_rng(n)).theta for n in range(300)])
     table = tissue_table(3.0)
     spread = np.stack([tissue.between_heads for tissue in table])
     np.testing.assert_allclose(drawn.mean(axis=0)[:-1], np.stack([t.theta for t in table]), atol=0.08)
     np.testing.assert_allclose(drawn.std(axis=0)[:-1], spread, rtol=0.15)
     lesion, white = np.exp(drawn[:, -1]), np.exp(drawn[:, WHITE])
     assert (lesion > white).all() and ((lesion / white)[:, 1] <= 1.8001).all()
-    assert drawn_values(1.5, np.random.default_rng(0)).report()["white_matter"]["T1"] < 800
+    assert sampled_values(1.5, np.random.default_rng(0)).report()["white_matter"]["T1"] < 800
 
 
 # --- heads ----------------------------------------------------------------------------------------------------------------------
@@ -165,23 +165,23 @@ def test_a_drawn_head_is_surer_than_the_decoder(sampler: Sampler) -> None:
     """Where tissue is one, the same is the likeliest, what was certain stays so, and fractions are fractions."""
     likely = np.random.default_rng(0).dirichlet(np.ones(CLASSES), 5).T.astype(np.float16)  # five slabs, each all the same
     likely[:, 0] = np.eye(CLASSES)[WHITE]
-    found = decided(np.repeat(likely, 4, axis=1)[:, :, None, None] * np.ones((1, 1, 6, 5), np.float16))
+    found = sharpened(np.repeat(likely, 4, axis=1)[:, :, None, None] * np.ones((1, 1, 6, 5), np.float16))
     assert found.dtype == likely.dtype and found.shape == (CLASSES, 20, 6, 5)
     np.testing.assert_allclose(found.sum(axis=0, dtype=np.float64), 1.0, atol=5e-3)
     within = found[:, 1::4, 2, 2]  # beside its like
-    np.testing.assert_allclose(within, likely.astype(float) ** DECISION / (likely.astype(float) ** DECISION).sum(axis=0), atol=2e-3)
+    np.testing.assert_allclose(within, likely.astype(float) ** SHARPENING / (likely.astype(float) ** SHARPENING).sum(axis=0), atol=2e-3)
     np.testing.assert_array_equal(within[:, 0], likely[:, 0])
-    assert sampler.head(order()).report["sampled"]["decision"] == DECISION
+    assert sampler.head(order()).report["sampled"]["decision"] == SHARPENING
 
 
 def test_a_drawn_head_has_no_checkerboard() -> None:
     """What alternates from voxel to voxel is nobody's anatomy; the border of two tissues stays where it is."""
     odd = np.indices((8, 8, 8)).sum(axis=0) % 2
     one = np.where(odd, 0.9, 0.3)
-    found = decided(np.stack([one, 1.0 - one]).astype(np.float32))
+    found = sharpened(np.stack([one, 1.0 - one]).astype(np.float32))
     np.testing.assert_allclose(found[:, 1:-1, 1:-1, 1:-1], found[:, 4:5, 4:5, 4:5] * np.ones((1, 6, 6, 6)), atol=1e-5)
     border = np.broadcast_to(np.arange(8) < 4, (8, 8, 8)).astype(np.float32)
-    sides = decided(np.stack([border, 1.0 - border]))[0]
+    sides = sharpened(np.stack([border, 1.0 - border]))[0]
     np.testing.assert_array_equal(sides > 0.5, border > 0.5)
     assert sides[..., 3].min() > 0.95
 
@@ -293,7 +293,7 @@ def test_impossible_orders_are_refused(sampler: Sampler, options: dict[str, obje
 def test_a_model_of_slices_draws_no_heads(sampler: Sampler, tmp_path: Path) -> None:
     flat = tiny_model(spatial_dims=2, shape=(48, 32))
     save_sampler(flat, sampler.decoder.sha256, {}, tmp_path / "flat.safetensors")
-    with pytest.raises(WeightsError, match="draws slices"):
+    with pytest.raises(WeightsError, match="samples slices"):
         installed_sampler(tmp_path / "flat.safetensors")
 
 

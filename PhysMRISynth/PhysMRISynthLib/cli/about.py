@@ -65,7 +65,7 @@ def _solved(maps: Path | None, names: list[str]) -> dict[str, str]:
 
 def _nulls(preset: Preset) -> list[str]:
     tissues = " and ".join(name.replace("_", " ") for name in preset.null)
-    return [f"its inversion times null {tissues} and are solved anew for every head."] if tissues else []
+    return [f"its inversion times null {tissues} and are solved for each head."] if tissues else []
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .header_values import SERIES_NAMES, number_of, text_of
-from .roles import role_of_series, role_of_timing, rules_out_a_role
+from .roles import excludes_every_role, role_of_series, role_of_timing
 from .sequence_family import is_inverted
 
 _TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
@@ -22,17 +22,17 @@ _SHORTEST_T2_WEIGHTING, _SHORTEST_REPETITION = 0.04, 0.6
 def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
     """Notes if the header's names or timing indicate another image than one of ``role`` t1w, t2w or flair."""
     timed = role_of_timing(fields)
-    told: str | None = None
+    named: str | None = None
     notes = []
     for name in SERIES_NAMES:
         text = text_of(fields, name)[:60]
-        told = role_of_series(text, fields)
+        named = role_of_series(text, fields)
         expected = _STIR.sub("", text) if role == "t2w" else text
-        if told not in (None, role) or rules_out_a_role(expected):
-            what = _TITLES[told] if told else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
+        if named not in (None, role) or excludes_every_role(expected):
+            what = _TITLES[named] if named else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
             notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' indicates {what}. Check that it is the right file.")
             break
-    if timed is not None and timed not in (role, told):
+    if timed is not None and timed not in (role, named):
         notes.append(
             f"The image is given as {_TITLES[role]}, but the header's timing is that of {_TITLES[timed]}. Check the file and header."
         )

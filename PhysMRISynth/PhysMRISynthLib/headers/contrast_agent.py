@@ -50,16 +50,16 @@ def contrast_agent(fields: Mapping[str, Any] | None, file_name: str = "") -> str
 
     Sources are the header's ``fields`` on the agent, the names of its series, and the file's name.
     """
-    told = _told(fields or {})
-    if told:
-        return f"{told}, says its header"
+    entry = _entry(fields or {})
+    if entry:
+        return f"{entry}, says its header"
     return "says its name" if names_agent(file_name) else None
 
 
 def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool = False) -> str | None:
-    """A note for an image that was taken after an ``agent`` (of :func:`contrast_agent`), None where there was none.
+    """A note for an image that was taken after an ``agent`` (of :func:`contrast_agent`), None without one.
 
-    Raises ImageError for a T1w image unless that is ``allowed``. ``name`` is what the user calls the image.
+    Raises ImageError for a T1w image unless that is ``allowed``. ``name`` is the image's name for the user.
     """
     if agent is None:
         return None
@@ -72,20 +72,20 @@ def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool 
     return f"{cause}, which shortens T1: the maps are wrong where it went, in vessels and lesions."
 
 
-def _told(fields: Mapping[str, Any]) -> str | None:
+def _entry(fields: Mapping[str, Any]) -> str | None:
     """The header's entry on an agent. The route counts unless the name or the volume denies an agent."""
     which = [text for name in _WHICH if (text := text_of(fields, name).strip())]
     volume = number_of(fields, _VOLUME)
     how = () if which or volume == 0.0 else _HOW
     given = ((name, text_of(fields, name)) for name in how)
     series = ((name, text_of(fields, name)) for name in SERIES_NAMES)
-    told = (
+    entries = (
         *(text[:60] for text in which if not _denies(text)),
         *((f"{volume:g} ml",) if volume is not None and volume > 0.0 else ()),
         *(f"{name} {text[:40]}" for name, text in given if not _denies(text)),
         *(f"{name} '{text[:60]}'" for name, text in series if names_agent(text)),
     )
-    return next(iter(told), None)
+    return next(iter(entries), None)
 
 
 def _denies(text: str) -> bool:

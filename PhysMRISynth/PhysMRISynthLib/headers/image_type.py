@@ -1,4 +1,4 @@
-"""What DICOM's ImageType says of an image that is no scan in magnitude: phase, a map, a projection, the fat of a Dixon."""
+"""DICOM's ImageType of images that are not magnitude scans: phase, a map, a projection, the fat of a Dixon."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def kinds(fields: Mapping[str, Any]) -> list[str]:
 
 
 def what_it_is(fields: Mapping[str, Any]) -> str | None:
-    """What an image is that cannot be a weighted magnitude image, by its ImageType; None for what can."""
-    told = kinds(fields)[2:]
-    if "MAP" in told and {"T1", "T2"} & set(told):
+    """The kind of an image that is not a weighted magnitude image, by its ImageType; else None."""
+    values = kinds(fields)[2:]
+    if "MAP" in values and {"T1", "T2"} & set(values):
         return "a map"
-    return next((table[kind] for table in (_NOT_MAGNITUDE, _PROCESSED) for kind in told if kind in table), None)
+    return next((table[kind] for table in (_NOT_MAGNITUDE, _PROCESSED) for kind in values if kind in table), None)
 
 
 def is_reformatted(fields: Mapping[str, Any]) -> bool:
@@ -43,8 +43,8 @@ def is_reformatted(fields: Mapping[str, Any]) -> bool:
 
 def is_derived(fields: Mapping[str, Any]) -> bool:
     """Whether an image was computed from others."""
-    told = kinds(fields)
-    return told[0] == "DERIVED" or "SECONDARY" in told[1:2]
+    values = kinds(fields)
+    return values[0] == "DERIVED" or "SECONDARY" in values[1:2]
 
 
 def is_normalised(fields: Mapping[str, Any]) -> bool:

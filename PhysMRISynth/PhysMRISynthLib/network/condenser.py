@@ -100,9 +100,9 @@ class Expander(nn.Module):
         super().__init__()
         self.config = config
         self.space = LatentSpace(config)
-        told, widths = 3 + config.components, config.writing
+        extra, widths = 3 + config.components, config.writing
         self.enter = nn.ModuleList(
-            convolution(3, told + inputs, width) for inputs, width in zip((config.codes, *widths[1:]), widths, strict=True)
+            convolution(3, extra + inputs, width) for inputs, width in zip((config.codes, *widths[1:]), widths, strict=True)
         )
         self.blocks = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, config.writing_blocks, strict=True))
         self.up = nn.ModuleList(convolution(3, coarse, 8 * fine, size=1) for coarse, fine in pairwise(widths))

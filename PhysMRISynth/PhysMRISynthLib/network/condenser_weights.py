@@ -76,12 +76,12 @@ def _kept_as(name: str) -> torch.dtype | None:
 
 def load_expander(path: Path, sha256: str | None = None) -> ExpanderWeights:
     """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
-    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
-    if told.get("format") != _FORMAT:
+    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    if metadata.get("format") != _FORMAT:
         raise WeightsError(
             f"{path.name} holds other weights than this version's second-stage decoder. Use the weights of the same version."
         )
     check_finite(tensors, path)
-    vae, codes = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
-    network, card = network_of(told, tensors, lambda config: Expander(CondenserConfig.from_mapping(config)), path, _REINSTALL)
+    vae, codes = identities(metadata, path, _REINSTALL, "vae_sha256", CODES_SHA256)
+    network, card = network_of(metadata, tensors, lambda config: Expander(CondenserConfig.from_mapping(config)), path, _REINSTALL)
     return ExpanderWeights(network, found, codes, vae, card)

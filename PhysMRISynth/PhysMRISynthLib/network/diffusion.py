@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .blocks import block_means, positions
 from .diffusion_config import DiffusionConfig
 from .latent_space import LEAST_SD, LatentSpace, Moments
-from .noise_schedule import noising, step
+from .noise_schedule import diffusion_process, step
 
 import_module("einops")  # MONAI's attention needs it, but fails only when the network is built
 
@@ -28,7 +28,7 @@ class LatentDiffusion(nn.Module):
 
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
-        self.config, self.noising = config, noising(config)
+        self.config, self.process = config, diffusion_process(config)
         self.space = LatentSpace(config)
         channels = config.seen_shape[0]
         seen = channels + config.positions * (config.spatial_dims + config.components)
@@ -55,13 +55,14 @@ class LatentDiffusion(nn.Module):
     def predict(self, noisy: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """The UNet's prediction (float32) for noisy latents in their space at ``times`` (B,); ``condition`` (B, K), NaN: not given."""
         memory = torch.channels_last if self.config.spatial_dims == 2 else torch.channels_last_3d
-        shown = self.noising.shown(noisy, times, self.space.variance)
+        features = self.process.network_input(noisy, times, self.space.variance)
         if self.config.positions:
-            shown = torch.cat([shown, positions(shown), self.space.expected.expand(len(shown), *[-1] * (shown.ndim - 1))], dim=1)
-        output = self.unet(shown.contiguous(memory_format=memory), times, class_labels=self._told(condition)).float()
-        return self.noising.prediction(output, noisy, times, self.space.variance)
+            mean_head = self.space.expected.expand(len(features), *[-1] * (features.ndim - 1))
+            features = torch.cat([features, positions(features), mean_head], dim=1)
+        output = self.unet(features.contiguous(memory_format=memory), times, class_labels=self._embedded(condition)).float()
+        return self.process.prediction(output, noisy, times, self.space.variance)
 
-    def _told(self, condition: Tensor) -> Tensor | None:
+    def _embedded(self, condition: Tensor) -> Tensor | None:
         if not self.config.condition:
             return None
         known = torch.isfinite(condition)
@@ -73,10 +74,10 @@ class LatentDiffusion(nn.Module):
         random numbers."""
         clean = self.space.seen(latent)
         # sampled on the CPU: the same on every device
-        times = self.noising.random_times(len(clean)).to(clean.device)
+        times = self.process.random_times(len(clean)).to(clean.device)
         noise = torch.randn(clean.shape).to(clean.device)
-        predicted = self.predict(self.noising.noisy(clean, noise, times), times, condition)
-        error = predicted - self.noising.target(clean, noise, times)
+        predicted = self.predict(self.process.noisy(clean, noise, times), times, condition)
+        error = predicted - self.process.target(clean, noise, times)
         return error.square().mean() + sum(_coarse_error(error, side) for side in scales)
 
     @torch.inference_mode()
@@ -95,18 +96,18 @@ class LatentDiffusion(nn.Module):
         """
         device = self.condition_mean.device
         open_ = torch.full((len(self.config.condition),), torch.nan)
-        told = (open_ if condition is None else condition).to(device)[None]
+        given = (open_ if condition is None else condition).to(device)[None]
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
 
-        def drawn() -> Tensor:
+        def noise_like_input() -> Tensor:
             return torch.randn((1, *self.config.seen_shape), generator=generator).to(device)
 
-        x = drawn()
-        pairs = self.noising.pairs(steps)
-        for done, (now, then) in enumerate(pairs, start=1):
-            predicted = self.predict(x, torch.tensor([now], device=device), told)
-            x = step(self.noising, predicted, x, now, then, drawn(), renewal)
-            progress(done / len(pairs))
+        x = noise_like_input()
+        step_times = self.process.step_times(steps)
+        for done, (time, next_time) in enumerate(step_times, start=1):
+            predicted = self.predict(x, torch.tensor([time], device=device), given)
+            x = step(self.process, predicted, x, time, next_time, noise_like_input(), renewal)
+            progress(done / len(step_times))
         return self.space.latent(x)
 
 

@@ -27,7 +27,7 @@ class Condition:
     unit: str
     least: float
     greatest: float
-    told: Callable[[float], float]
+    transform: Callable[[float], float]
 
 
 CONDITIONS: Mapping[str, Condition] = {
@@ -35,7 +35,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "ventricle_share": Condition("ventricles over brain tissue", "%", 0.0, 30.0, lambda value: math.log(max(value, _LEAST_SHARE))),
     "lesion_load": Condition("lesions of the white matter", "ml", 0.0, 200.0, math.log1p),
 }
-"""What heads can be conditioned on, by name."""
+"""Values that heads can be conditioned on, by name."""
 
 
 def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.ndarray:
@@ -50,7 +50,7 @@ def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.
         c = CONDITIONS[name]
         if not c.least <= value <= c.greatest:
             raise PhysMRISynthError(f"{name} ({c.title}) must be from {c.least:g} to {c.greatest:g} {c.unit}, not {value:g}.")
-    return np.array([CONDITIONS[name].told(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
+    return np.array([CONDITIONS[name].transform(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class SamplerWeights:
         """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`. Raises WeightsError when a model of codes has no
         second-stage decoder: see :func:`sampling_weights`."""
         if self.codes_sha256 and self.expander is None:
-            raise WeightsError("The sampling model draws codes, and its second-stage decoder is not loaded. Load both together.")
+            raise WeightsError("The sampling model samples codes, and its second-stage decoder is not loaded. Load both together.")
         drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal)
         if self.expander is None:
             return drawn
@@ -77,12 +77,12 @@ def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], 
 
 def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
     """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
-    told, tensors, found = read_tensors(path, sha256, _REINSTALL)
-    if told.get("format") != _FORMAT:
+    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
+    if metadata.get("format") != _FORMAT:
         raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
     check_finite(tensors, path)
-    vae_sha256, codes_sha256 = identities(told, path, _REINSTALL, "vae_sha256", CODES_SHA256)
-    model, card = network_of(told, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
+    vae_sha256, codes_sha256 = identities(metadata, path, _REINSTALL, "vae_sha256", CODES_SHA256)
+    model, card = network_of(metadata, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
     return SamplerWeights(model, model.config, found, vae_sha256, card, codes_sha256)
 
 
@@ -113,7 +113,7 @@ def with_expander(model: SamplerWeights, sampler: Path | None) -> SamplerWeights
     expander = load_expander(*beside)
     if (expander.codes_sha256, expander.vae_sha256) != (model.codes_sha256, model.vae_sha256):
         raise WeightsError(
-            f"The sampling model draws other codes (SHA-256 {model.codes_sha256[:12]}…) than its second-stage decoder reads "
+            f"The sampling model samples other codes (SHA-256 {model.codes_sha256[:12]}…) than its second-stage decoder reads "
             f"({expander.codes_sha256[:12]}…). Use weights of one version."
         )
     return replace(model, expander=expander)

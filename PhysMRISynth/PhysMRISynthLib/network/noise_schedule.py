@@ -17,7 +17,7 @@ _EVENLY = 0.1
 """Share of a flow's training times that is uniform: logit-normal ones rarely come near either end, where sampling begins and ends."""
 
 
-class Noising(Interface):
+class DiffusionProcess(Interface):
     """A diffusion process from data to noise and back; times are numbers for the network, greater with more noise."""
 
     def random_times(self, count: int) -> Tensor:
@@ -29,40 +29,42 @@ class Noising(Interface):
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """The network's target for a mixture."""
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         """The network's input for a mixture (B, C, …) at ``times`` (B,), for data of this ``variance``, (C, …) or ()."""
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         """The prediction from the network's ``output`` for such a mixture, to compare with the target."""
 
-    def pairs(self, steps: int) -> list[tuple[int, int]]:
+    def step_times(self, steps: int) -> list[tuple[int, int]]:
         """Start and end time of each sampling step, at most ``steps``, fewer if there are fewer times; the last ends at clean data."""
 
-    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
-        """Data and noise in a sample at the time ``now``, from the network's prediction there."""
+    def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        """Data and noise in a sample at this ``time``, from the network's prediction there."""
 
-    def shares(self, time: int) -> tuple[float, float]:
+    def factors(self, time: int) -> tuple[float, float]:
         """Factors of data and noise in a mixture at this time."""
 
 
-def noising(config: DiffusionConfig) -> Noising:
+def diffusion_process(config: DiffusionConfig) -> DiffusionProcess:
     """The process that a configuration names."""
     flows = {"flow": Flow, "flow_residual": ResidualFlow}
     return flows.get(config.objective, VariancePreserving)(config)
 
 
-def step(process: Noising, predicted: Tensor, sample: Tensor, now: int, then: int, fresh: Tensor, renewal: float) -> Tensor:
-    """The sample at the time ``then`` from the one at ``now`` and the network's prediction there.
+def step(
+    process: DiffusionProcess, predicted: Tensor, sample: Tensor, time: int, next_time: int, new_noise: Tensor, renewal: float
+) -> Tensor:
+    """The sample at ``next_time`` from the one at ``time`` and the network's prediction there.
 
     With factors α, σ of data and noise at both times, new noise of SD ``renewal``·σ'·√(1 − (ασ'/(α'σ))²) replaces as much of the
     predicted noise: none with 0; with 1 as much as in the process itself (Kingma et al., "Variational diffusion models",
     NeurIPS 2021: the posterior of a time before; η of Song et al., "Denoising diffusion implicit models", ICLR 2021).
     """
-    clean, noise = process.parts(predicted, sample, now)
-    (data_now, noise_now), (data_then, noise_then) = process.shares(now), process.shares(then)
-    kept = (data_now * noise_then / (data_then * noise_now)) ** 2
-    renewed = renewal * noise_then * max(0.0, 1.0 - kept) ** 0.5
-    return data_then * clean + (noise_then**2 - renewed**2) ** 0.5 * noise + renewed * fresh
+    clean, noise = process.split(predicted, sample, time)
+    (data, noise_factor), (next_data, next_noise) = process.factors(time), process.factors(next_time)
+    kept = (data * next_noise / (next_data * noise_factor)) ** 2
+    renewed = renewal * next_noise * max(0.0, 1.0 - kept) ** 0.5
+    return next_data * clean + (next_noise**2 - renewed**2) ** 0.5 * noise + renewed * new_noise
 
 
 class VariancePreserving:
@@ -82,24 +84,24 @@ class VariancePreserving:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         return noise if self.config.objective == "epsilon" else self.scheduler.get_velocity(clean, noise, times)
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return output
 
-    def pairs(self, steps: int) -> list[tuple[int, int]]:
+    def step_times(self, steps: int) -> list[tuple[int, int]]:
         """The first step starts at the most noise; the last one ends at −1, which means no noise."""
         total = self.config.time_steps
         return list(pairwise(dict.fromkeys(round(total * (1.0 - i / steps)) - 1 for i in range(steps + 1))))
 
-    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
-        data, noise = self.shares(now)
+    def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        data, noise = self.factors(time)
         if self.config.objective == "epsilon":
             return (sample - noise * predicted) / data, predicted
         return data * sample - noise * predicted, data * predicted + noise * sample
 
-    def shares(self, time: int) -> tuple[float, float]:
+    def factors(self, time: int) -> tuple[float, float]:
         power = float(self.scheduler.alphas_cumprod[time]) if time >= 0 else 1.0
         return power**0.5, (1.0 - power) ** 0.5
 
@@ -124,21 +126,21 @@ class Flow:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         return clean - noise
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return output
 
-    def pairs(self, steps: int) -> list[tuple[int, int]]:
+    def step_times(self, steps: int) -> list[tuple[int, int]]:
         times = self.config.time_steps * self._shifted(torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64))
         return list(pairwise(dict.fromkeys(int(time) for time in times.round())))
 
-    def parts(self, predicted: Tensor, sample: Tensor, now: int) -> tuple[Tensor, Tensor]:
-        data, noise = self.shares(now)
+    def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        data, noise = self.factors(time)
         return sample + noise * predicted, sample - data * predicted
 
-    def shares(self, time: int) -> tuple[float, float]:
+    def factors(self, time: int) -> tuple[float, float]:
         share = time / self.config.time_steps
         return 1.0 - share, share
 
@@ -151,7 +153,7 @@ class ResidualFlow(Flow):
     every time (Karras et al., "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, for this process).
     """
 
-    def shown(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy / self._powers(noisy, times, variance)[1].sqrt()
 
     def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:

@@ -174,10 +174,10 @@ class TissueVAE(nn.Module):
         memory = _channels_last(self.config.spatial_dims)
         picked = images[present][:, None].contiguous(memory_format=memory)
         adapted = self.condition(conditions[present]) if self.config.adaptive else None
-        count, told = max(1, len(picked)), conditions[present]
+        count, chosen = max(1, len(picked)), conditions[present]
         step = count if torch.is_grad_enabled() else 1
         pieces = [slice(start, start + step) for start in range(0, count, step)]
-        found = [self.encoder(picked[piece], told[piece], None if adapted is None else adapted[piece]) for piece in pieces]
+        found = [self.encoder(picked[piece], chosen[piece], None if adapted is None else adapted[piece]) for piece in pieces]
         mean, log_variance = (torch.cat(part) for part in zip(*found, strict=True))
         nothing = mean.new_zeros((*present.shape, *mean.shape[1:]))
         places = present.view(*present.shape, *[1] * (mean.dim() - 1))

@@ -22,7 +22,7 @@ _ANONYMOUS, _CHOOSE, _OTHER = "", "choose", "source"
 
 
 class ExportForm:
-    """Opens below its button. What is chosen in it lasts as long as the panel."""
+    """Opens below its button. Whose images they are is chosen anew for other maps, which may be another patient's."""
 
     def __init__(self, ui: Any, panel: Host) -> None:
         self.ui, self.panel = ui, panel
@@ -38,6 +38,12 @@ class ExportForm:
         self.ui.exportWriteButton.enabled = self.panel.maps is not None and bool(self.folder)
         if self.panel.maps is None:
             self.ui.exportDicomButton.checked = False
+
+    def mapsChanged(self) -> None:
+        """Other maps: forget whose the former ones were."""
+        self.source = ""
+        self._offer()
+        self.patients.show(_ANONYMOUS)
 
     def _offer(self) -> None:
         known = [(_("That of the images in {folder}").format(folder=Path(self.source).name), _OTHER)] if self.source else []

@@ -71,6 +71,7 @@ class MapsSection(Section):
 
     def mapsChanged(self) -> None:
         """Other tissue maps are selected."""
+        self.export.mapsChanged()
         self.update()
         showMessage(self.ui.statisticsLabel, statisticsHtml(self.panel.report))
 

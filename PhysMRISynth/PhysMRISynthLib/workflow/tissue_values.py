@@ -49,7 +49,7 @@ def literature_values(field_strength: float) -> TissueValues:
     return TissueValues(theta, np.zeros_like(theta))
 
 
-def drawn_values(field_strength: float, rng: np.random.Generator) -> TissueValues:
+def sampled_values(field_strength: float, rng: np.random.Generator) -> TissueValues:
     """Values of one head, sampled around each tissue's literature value at ``field_strength`` (tesla) with its spread between heads."""
     table = tissue_table(field_strength)
     theta = np.stack([tissue.theta + rng.normal(0.0, tissue.between_heads) for tissue in table])

@@ -15,7 +15,7 @@ from PhysMRISynthLib.imaging.head.masks import bounding_box
 from PhysMRISynthLib.imaging.head.midline import Midline, midline_of
 from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.physics.tissues import PROPERTIES, tissue_table
-from PhysMRISynthLib.workflow.tissue_values import drawn_values, literature_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import literature_values, maps_of, sampled_values
 
 from ..simulator.standard_acquisition import PROTOCOLS
 from .kinship import aligned_brain
@@ -53,7 +53,7 @@ def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
     image = np.where(plain.mask, PROTOCOLS["t1w"].signal(plain.pd, *_away_from_zero(plain.t1, plain.t2)), 0.0).astype(np.float32)
     image /= max(float(np.percentile(image[brain], 99.0)) if brain.any() else 1.0, 1e-6)
     rng = np.random.default_rng([seed, 2])
-    drawn = maps_of(fractions, drawn_values(FIELD_STRENGTH, rng), rng)
+    drawn = maps_of(fractions, sampled_values(FIELD_STRENGTH, rng), rng)
     values = dict(zip(PROPERTIES, (100.0 * drawn.pd, drawn.t1, drawn.t2), strict=True))
     quantiles = {name: np.percentile(v[brain], _QUANTILES) if brain.any() else np.zeros(len(_QUANTILES)) for name, v in values.items()}
     aligned, midline = _in_atlas(image_like(tissue, plain.grid), image_like(image * brain, plain.grid))

@@ -122,8 +122,8 @@ def _table(records: Sequence[Record], priors: Sequence[str]) -> Table:
                 rows.append((prior, method, title, *cells))
         groups = [[r["volumes_ml"] for r in records if r["person"] == p and r["prior"] == prior] for p in PEOPLE]
         spread = (np.mean([100.0 * np.std([v[n] for v in g], ddof=1) / np.mean([v[n] for v in g]) for g in groups]) for n in _VOLUMES)
-        told = ", ".join(f"{name.replace('_', ' ')} {value:.1f} %" for name, value in zip(_VOLUMES, spread, strict=True))
-        rows.append((prior, f"volumes: {told}", "both", *("" for _ in _TISSUES)))
+        spreads = ", ".join(f"{name.replace('_', ' ')} {value:.1f} %" for name, value in zip(_VOLUMES, spread, strict=True))
+        rows.append((prior, f"volumes: {spreads}", "both", *("" for _ in _TISSUES)))
     columns = ("prior", "method", "field strength", *(tissue.replace("_", " ") for tissue in _TISSUES))
     return Table("Coefficient of variation, %", columns, tuple(rows))
 

@@ -59,15 +59,15 @@ def measure(plan: Plan) -> Findings:
     with progress_bar(len(people.pairs) * len(plan.estimators), "measured") as bar:
         for person in people.pairs:
             try:
-                found, told = _compare(plan, person, pairs, bar)
+                found, cautions = _compare(plan, person, pairs, bar)
             except PhysMRISynthError as error:
                 failures.append(f"{person.name} is left out: {error}")
             else:
                 records += found
-                for warning in told:
+                for warning in cautions:
                     warnings.setdefault(warning, []).append(person.name)
     if not records:
-        raise PhysMRISynthError(f"Nobody could be compared. {' '.join(failures)}")
+        raise PhysMRISynthError(f"No person could be compared. {' '.join(failures)}")
     tables = [_voxel_table(records, list(plan.estimators)), _people_table(records, list(plan.estimators))]
     notes = [*_NOTES, *people.notes, *(f"{', '.join(names)}: {warning}" for warning, names in warnings.items()), *failures]
     return Findings(records, tables, notes, partial(_draw, pairs, list(plan.estimators)))

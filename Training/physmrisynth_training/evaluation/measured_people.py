@@ -55,15 +55,15 @@ def find_people(scans: Path | None, maps: Path | None) -> People:
         if own is None:
             notes.append(f"{session.name} has no measured map.")
             continue
-        chosen, told = _chosen(session, own)
-        notes += told
+        chosen, further = _chosen(session, own)
+        notes += further
         if {"T1", "T2"} & set(chosen):
             pairs.append(Person(session.name, session.files, chosen))
         else:
             notes.append(f"{session.name} has neither a T1 nor a T2 map.")
     if not pairs:
         raise PhysMRISynthError(
-            f"Nobody has both weighted scans and a measured T1 or T2 map. Scans: {_listed([s.name for s in found])}. "
+            f"No person has both weighted scans and a measured T1 or T2 map. Scans: {_listed([s.name for s in found])}. "
             f"Maps: {_listed(['_'.join(filter(None, key)) for key in measured])}. Name both folders' files alike (sub-…[_ses-…]_…)."
         )
     return People(tuple(pairs), tuple(notes))

@@ -17,12 +17,12 @@ def nearness(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
         return {}
     found = {name: distances(head.aligned, aligned) for name, aligned in known.items()}
     whole, *halves = (_nearest({name: far[part] for name, far in found.items()}) for part in PARTS)
-    told = {"nearest": whole[0], "distance": whole[1], "distance_over_second": whole[2]}
-    told |= {
+    record = {"nearest": whole[0], "distance": whole[1], "distance_over_second": whole[2]}
+    record |= {
         "people": head.name.split(JOINT),
         "halves": [{"nearest": name, "distance_over_second": share} for name, _, share in sorted(halves, key=lambda half: half[2])],
     }
-    return told | ({"own": head.name == whole[0]} if kind in COPIED else {})
+    return record | ({"own": head.name == whole[0]} if kind in COPIED else {})
 
 
 def _nearest(far: Mapping[str, float]) -> tuple[str, float, float]:
@@ -89,10 +89,10 @@ def _of(kind: str, records: Sequence[Record]) -> list[Record]:
 
 def _counted(compared: Sequence[Record], holds: Callable[[Record], bool]) -> str:
     """Counts of samples, training heads and held-out heads for which ``holds``; samples are named."""
-    told = []
+    counts = []
     for kind in (SAMPLED, TRAINING, HELD_OUT):
         members = _of(kind, compared)
         names = [record["head"] for record in members if holds(record)]
         named = f" ({', '.join(names)})" if names and kind == SAMPLED else ""
-        told.append(f"{len(names)} of {len(members)} {kind}{named}")
-    return ", ".join(told)
+        counts.append(f"{len(names)} of {len(members)} {kind}{named}")
+    return ", ".join(counts)

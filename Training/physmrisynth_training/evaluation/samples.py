@@ -20,7 +20,7 @@ from PhysMRISynthLib.network.device import choose_device, fastest_precision
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
-from PhysMRISynthLib.workflow.sampling.sample import Sampler, decided
+from PhysMRISynthLib.workflow.sampling.sample import Sampler, sharpened
 
 from ..learning.latents import PLACEMENT, good_scan, latent_of, whole_heads
 from ..learning.train_condenser import trained_condenser
@@ -142,12 +142,12 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
         for index in range(len(training.heads)):
             latent = latent_of(good_scan(training, index), sampler.decoder, device, precision)
             back = expander.network.cpu().latent(condenser.codes(torch.from_numpy(latent.latent)))
-            add(CONDENSED, latent.name, decided(decode(sampler.decoder, back[0].detach().numpy(), device, precision)))
+            add(CONDENSED, latent.name, sharpened(decode(sampler.decoder, back[0].detach().numpy(), device, precision)))
     for index in range(_RECONSTRUCTIONS):
         latent = latent_of(good_scan(held_out, index), sampler.decoder, device, precision)
         likely = decode(sampler.decoder, latent.latent[0], device, precision)
         add(RECONSTRUCTED, latent.name, likely)
-        add(DECIDED, latent.name, decided(likely))
+        add(DECIDED, latent.name, sharpened(likely))
     for seed in range(plan.samples):
         drawn = sampler.drawn(SampleOrder(seed))
         add(SAMPLED, f"seed {seed}", drawn.fractions, drawn.made)
@@ -207,8 +207,8 @@ def _group_table(records: Sequence[Record], groups: Groups, likeness: dict[str, 
         sharp = np.mean([record["gradient_energy"] for record in members]) / reference
         compared = [record for record in members if "distance" in record]
         near, over = ([record[name] for record in compared] for name in ("distance", "distance_over_second"))
-        told = (f"{np.mean(near):.3f}", f"{min(near):.3f}", f"{np.mean(over):.3f}", f"{min(over):.3f}") if compared else ("",) * 4
-        rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", *told))
+        cells = (f"{np.mean(near):.3f}", f"{min(near):.3f}", f"{np.mean(over):.3f}", f"{min(over):.3f}") if compared else ("",) * 4
+        rows.append((kind, *moved, f"{sharp:.2f}", f"{likeness[kind]:.3f}", *cells))
     columns = (
         "heads", "Wasserstein PD %", "T1 ms", "T2 ms", "gradient energy over reconstructions'", "MS-SSIM between heads",
         "distance to the nearest training head", "smallest distance", "nearest over second nearest", "smallest share",

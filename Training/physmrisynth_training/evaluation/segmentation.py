@@ -7,7 +7,7 @@ import numpy as np
 from PhysMRISynthLib.network.device import choose_device, fastest_precision
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.weights import Weights
-from PhysMRISynthLib.workflow.tissue_values import drawn_values, maps_of
+from PhysMRISynthLib.workflow.tissue_values import maps_of, sampled_values
 
 from ..learning.latents import SCANNER, latent_of
 from ..simulator.anatomy import TISSUES
@@ -22,7 +22,7 @@ def overlaps(name: str, fractions: np.ndarray, decoder: Weights, field_strength:
     """Dice (0 to 1) of each SEGMENTED tissue between a head of tissue ``fractions`` (classes, z, y, x; 1 mm) and the network's
     segmentation of simulated images of it (three contrasts of a good session; ``seed`` determines values and scanner)."""
     rng = np.random.default_rng([seed, 3])
-    maps = maps_of(fractions, drawn_values(field_strength, rng), rng)
+    maps = maps_of(fractions, sampled_values(field_strength, rng), rng)
     values = (np.where(found > 0, found, np.float32(air)) for found, air in zip((maps.pd, maps.t1, maps.t2), _AIR, strict=True))
     tissue = fractions.argmax(axis=0).astype(np.uint8)
     head = Sample(tissue.copy(), np.log(np.stack(list(values))).astype(np.float32), field_strength=field_strength)

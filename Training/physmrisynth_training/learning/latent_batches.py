@@ -21,7 +21,7 @@ from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 
 _LABELS, _CACHE = "head_labels", "latents"
 HELD_OUT_SEED = 987_654
-Told = tuple[Tensor, Tensor]
+Conditioned = tuple[Tensor, Tensor]
 """Latents (B, channels, *S), and condition values of their heads (B, K), NaN if not given."""
 
 
@@ -35,7 +35,7 @@ class Source:
     names: tuple[str, ...] = ()
     untold: float = 0.0
 
-    def steps(self, start: int, rank: int, world: int) -> Iterator[Told]:
+    def steps(self, start: int, rank: int, world: int) -> Iterator[Conditioned]:
         """The batches of each step for one of ``world`` processes from step ``start`` on, endlessly: every latent once an epoch."""
         pieces, size, step = self.learned.pieces(), self.config.batch, start
         while True:
@@ -48,15 +48,15 @@ class Source:
         epoch, place = divmod(number, len(pieces))
         return pieces[np.random.default_rng([self.config.seed, epoch, 6]).permutation(len(pieces))[place]]
 
-    def _batch(self, latents: HeadLatents, pieces: list[tuple[int, int]], untold: float, step: int) -> Told:
+    def _batch(self, latents: HeadLatents, pieces: list[tuple[int, int]], untold: float, step: int) -> Conditioned:
         rng = np.random.default_rng([self.config.seed, step, 7])
         heads = [latents[index] for index, _ in pieces]
         chosen = np.stack([head.latent[place] for head, (_, place) in zip(heads, pieces, strict=True)])
-        told = np.stack([head.told(self.names) for head in heads])
-        told[rng.random(told.shape) < untold] = np.nan
-        return torch.from_numpy(chosen), torch.from_numpy(told)
+        conditions = np.stack([head.conditions(self.names) for head in heads])
+        conditions[rng.random(conditions.shape) < untold] = np.nan
+        return torch.from_numpy(chosen), torch.from_numpy(conditions)
 
-    def validation(self) -> list[Told]:
+    def validation(self) -> list[Conditioned]:
         """A latent of each held-out head, with all condition values."""
         by_head = dict(self.held_out.pieces()[::-1])
         pieces = [(index, len(self.held_out[index].latent) // 2) for index in sorted(by_head)]

@@ -63,8 +63,8 @@ def _of_channels(latents: HeadLatents) -> tuple[torch.Tensor, torch.Tensor]:
 
 def number_moments(latents: HeadLatents, names: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and SD (len(names),) of the heads' condition values ``names``, over heads with known values."""
-    told = [latents[index].told(names) for index in range(len(latents))]
-    numbers = np.array(told).reshape(len(told), len(names)).astype(np.float64)
+    conditions = [latents[index].conditions(names) for index in range(len(latents))]
+    numbers = np.array(conditions).reshape(len(conditions), len(names)).astype(np.float64)
     known = np.isfinite(numbers)
     share = np.maximum(known.sum(axis=0), 1)
     middle = np.where(known, numbers, 0.0).sum(axis=0) / share

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .latent_batches import HELD_OUT_SEED, Source, Told
+from .latent_batches import HELD_OUT_SEED, Conditioned, Source
 from .run_options import Run
 from .trainer import Trainer
 
@@ -45,28 +45,28 @@ class LatentTrainer(Trainer, Generic[Network]):
         self._moments(self.network)
 
     @abstractmethod
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
+    def loss(self, model: Any, latent: Tensor, condition: Tensor) -> dict[str, Tensor]:
         """The losses () of a batch by name; ``loss`` is minimised."""
 
     @abstractmethod
-    def score(self, latent: Tensor, told: Tensor) -> Tensor:
+    def score(self, latent: Tensor, condition: Tensor) -> Tensor:
         """The averaged network's loss () on a held-out batch."""
 
-    def losses(self, batch: Told) -> dict[str, Tensor]:
-        latent, told = (tensor.to(self.fabric.device) for tensor in batch)
-        return self.loss(self.model, latent, told)
+    def losses(self, batch: Conditioned) -> dict[str, Tensor]:
+        latent, condition = (tensor.to(self.fabric.device) for tensor in batch)
+        return self.loss(self.model, latent, condition)
 
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
         """The averaged network's loss on held-out heads, always with the same noise and times."""
         losses = []
-        for number, (latent, told) in enumerate(self.source.validation()):
+        for number, (latent, condition) in enumerate(self.source.validation()):
             torch.manual_seed(HELD_OUT_SEED + number)
             with self.fabric.autocast():
-                losses.append(float(self.score(latent.to(self.fabric.device), told.to(self.fabric.device))))
+                losses.append(float(self.score(latent.to(self.fabric.device), condition.to(self.fabric.device))))
         return {"loss_held_out": float(np.mean(losses))}
 
-    def batches(self) -> Iterator[Told]:
+    def batches(self) -> Iterator[Conditioned]:
         """Batches from this step on."""
         return self.source.steps(self.step, self.fabric.global_rank, self.fabric.world_size)
 

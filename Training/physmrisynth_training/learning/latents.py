@@ -60,9 +60,9 @@ class LatentHead:
     name: str
     numbers: Mapping[str, float] = field(default_factory=dict)
 
-    def told(self, names: Sequence[str]) -> np.ndarray:
+    def conditions(self, names: Sequence[str]) -> np.ndarray:
         """The condition vector of these values (len(names),), float32, NaN if unknown."""
-        found = [CONDITIONS[name].told(self.numbers[name]) if name in self.numbers else np.nan for name in names]
+        found = [CONDITIONS[name].transform(self.numbers[name]) if name in self.numbers else np.nan for name in names]
         return np.array(found, dtype=np.float32)
 
 
@@ -148,8 +148,8 @@ class Latents:
         """Raises PhysMRISynthError when the file is damaged."""
         try:
             with safe_open(self.path(index), framework="pt") as file:
-                told = file.metadata()
-                return LatentHead(file.get_tensor("latent").float().numpy(), told["head"], json.loads(told["numbers"]))
+                metadata = file.metadata()
+                return LatentHead(file.get_tensor("latent").float().numpy(), metadata["head"], json.loads(metadata["numbers"]))
         except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
             raise PhysMRISynthError(f"The latent {self.path(index)} is damaged ({error}). Delete it, and start again.") from None
 
@@ -161,9 +161,9 @@ class Latents:
 
     def write(self, index: int, head: LatentHead) -> None:
         """Write a latent in half precision, completely or not at all."""
-        told = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
+        metadata = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
         with whole_file(self.path(index)) as temporary:
-            save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=told)
+            save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=metadata)
 
 
 def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int) -> None:
@@ -258,8 +258,8 @@ def latent_of(sample: Sample, weights: Weights, device: torch.device, precision:
 @torch.inference_mode()
 def _encoded(weights: Weights, conditions: np.ndarray, device: torch.device, precision: str, images: np.ndarray) -> np.ndarray:
     """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K)."""
-    told = torch.from_numpy(conditions)[None].expand(len(images), -1, -1).to(device)
+    expanded = torch.from_numpy(conditions)[None].expand(len(images), -1, -1).to(device)
     present = torch.ones(images.shape[:2], dtype=torch.bool, device=device)
     with autocast(device, precision):
-        posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), told, present)
+        posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), expanded, present)
     return posterior.mean.float().cpu().numpy()

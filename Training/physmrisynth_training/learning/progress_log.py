@@ -31,8 +31,8 @@ class Watch:
         if validate:
             found |= trainer.scores()
         self.log.row(step=trainer.step, seconds=trainer.seconds, **found)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
-        self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {told}")
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+        self.progress(f"step {trainer.step}, {trainer.seconds / 60:.0f} min: {scores}")
 
 
 def means(rows: list[dict[str, float]]) -> dict[str, float]:

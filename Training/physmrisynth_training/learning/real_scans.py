@@ -99,27 +99,27 @@ def _opened(path: Path) -> CachedScans | None:
     """A cached session, or None if there is no readable one."""
     try:
         with safe_open(path, framework="np") as file:
-            told = json.loads(file.metadata()["session"])
+            metadata = json.loads(file.metadata()["session"])
             shape = tuple(file.get_slice("images").get_shape()[1:])
     except (OSError, SafetensorError):
         return None
-    protocols = tuple(parse_protocol(text, "scans") if text else None for text in told["protocols"])
+    protocols = tuple(parse_protocol(text, "scans") if text else None for text in metadata["protocols"])
     return CachedScans(
-        path, told["subject"], shape, tuple(told["centre"]), tuple(told["planes"]), np.array(told["levels"], dtype=np.float32), protocols,
-        told["field_strength"],
+        path, metadata["subject"], shape, tuple(metadata["centre"]), tuple(metadata["planes"]),
+        np.array(metadata["levels"], dtype=np.float32), protocols, metadata["field_strength"],
     )  # fmt: skip
 
 
 def _kept(session: Session, path: Path) -> CachedScans | None:
     """Read a session and cache it; None, with a warning, if it cannot be used."""
     try:
-        images, told = _read(session)
+        images, metadata = _read(session)
     except PhysMRISynthError as error:
         _log.warning("Session %s is skipped: %s", session.name, error)
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:  # processes may read the same session at once
-        save_file({"images": images}, temporary, metadata={"session": json.dumps(told)})
+        save_file({"images": images}, temporary, metadata={"session": json.dumps(metadata)})
     return _opened(path)
 
 

@@ -51,7 +51,7 @@ class CondenserTrainer(LatentTrainer[Condenser]):
         self.network.reader.requires_grad_(False)
         self.network.normal.eval()
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
+    def loss(self, model: Any, latent: Tensor, condition: Tensor) -> dict[str, Tensor]:
         seen, back = model(latent)
         loss = self.network.error(seen, back)
         if not self.config.texture_weight:
@@ -59,7 +59,7 @@ class CondenserTrainer(LatentTrainer[Condenser]):
         texture = texture_error(seen, back, self.network.emphasis)
         return {"loss": loss + self.config.texture_weight * texture, "loss_texture": texture}
 
-    def score(self, latent: Tensor, told: Tensor) -> Tensor:
+    def score(self, latent: Tensor, condition: Tensor) -> Tensor:
         """The loss without the texture term."""
         return self.average.error(*self.average(latent))
 
@@ -72,7 +72,7 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     shape = CondenserConfig.from_mapping(configuration["network"])
     config = CondenserTrainingConfig.from_mapping(configuration.get("training", {}))
     if config.codes_fixed and not run.resume:
-        raise PhysMRISynthError("With 'codes_fixed' a trained condenser is trained on: copy its checkpoint into --out and give --resume.")
+        raise PhysMRISynthError("'codes_fixed' continues a trained condenser: copy its checkpoint into --out and give --resume.")
     weights = load_weights(vae)
     latents = open_latents(run, shape, config, weights, progress)
     if latents is None:

@@ -44,12 +44,12 @@ class LdmTrainer(LatentTrainer[LatentDiffusion]):
         learned, held_out = self.source.learned, self.source.held_out
         self.novelty = Novelty(learned, held_out) if isinstance(learned, Codes) and isinstance(held_out, Codes) else None
 
-    def loss(self, model: Any, latent: Tensor, told: Tensor) -> dict[str, Tensor]:
-        return {"loss": model(latent, told, self.config.scales)}
+    def loss(self, model: Any, latent: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        return {"loss": model(latent, condition, self.config.scales)}
 
-    def score(self, latent: Tensor, told: Tensor) -> Tensor:
+    def score(self, latent: Tensor, condition: Tensor) -> Tensor:
         """The loss without the ``scales`` of training."""
-        return self.average(latent, told)
+        return self.average(latent, condition)
 
     def scores(self) -> dict[str, float]:
         """Also the :class:`Novelty` of a few heads, always of the same seeds."""

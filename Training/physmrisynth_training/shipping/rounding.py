@@ -26,7 +26,7 @@ from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.weights import Weights
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
-from PhysMRISynthLib.workflow.sampling.sample import decided
+from PhysMRISynthLib.workflow.sampling.sample import sharpened
 
 from . import ship_sampler, ship_vae
 
@@ -71,7 +71,7 @@ def tissue_of(model: Model, seed: int, steps: int, precision: str) -> np.ndarray
         latent = sampler.latent(
             device, steps, seed, torch.from_numpy(condition_vector(sampler.config.condition, {})), renewal=SampleOrder.renewal
         )
-    return decided(decode(decoder, latent[0].float().numpy(), device, precision)).argmax(axis=0).astype(np.uint8)
+    return sharpened(decode(decoder, latent[0].float().numpy(), device, precision)).argmax(axis=0).astype(np.uint8)
 
 
 def measure(before: Path, after: Path, seeds: int, say: Callable[[str], None]) -> dict[str, list[Change]]:

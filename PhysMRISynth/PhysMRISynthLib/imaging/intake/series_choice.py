@@ -12,11 +12,11 @@ from ...headers.contrast_agent import contrast_agent
 from ...headers.header_values import number_of, series_names, text_of
 from ...headers.image_type import is_derived, is_normalised, is_reformatted, kinds, what_it_is
 from ...headers.preference import coverage_level, names_body_part
-from ...headers.roles import ROLES, role_of_series, role_of_timing, rules_out_a_role
+from ...headers.roles import ROLES, excludes_every_role, role_of_series, role_of_timing
 from .dicom_series import Series
 
 _WHY = (
-    "It shows more of the head.", "The names of the others tell another part of the body.", "It is an original.",
+    "It shows more of the head.", "The names of the others indicate another part of the body.", "It is an original.",
     "It was taken without contrast agent.", "The scanner's receive coils were divided out.", "It has the finest voxels.",
     "It has the clearest contrast.", "It has the most slices.",
 )  # fmt: skip
@@ -53,8 +53,8 @@ def choose_series(found: Iterable[Series]) -> Choice:
         elif role:
             candidates[role].append(series)
     chosen = {role: min(candidates[role], key=partial(_last_choice, role)) for role in ROLES if candidates[role]}
-    told = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
-    return Choice(chosen, (*_visit_notes(found), *(note for note in told if note), *notes))
+    choices = [_choice_note(role, series, candidates[role]) for role, series in chosen.items()]
+    return Choice(chosen, (*_visit_notes(found), *(note for note in choices if note), *notes))
 
 
 def _role(series: Series) -> tuple[str | None, str | None]:
@@ -70,7 +70,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
     if kind:
         return None, f"it is {kind}"
     by_name = (role_of_series(name, fields) for name in names)
-    excluded = next((name for name in names if rules_out_a_role(name)), None)
+    excluded = next((name for name in names if excludes_every_role(name)), None)
     role = None if excluded else next((role for role in (*by_name, role_of_timing(fields)) if role), None)
     agent = contrast_agent(fields)
     if agent is not None and (role in (None, "t1w")):
@@ -79,7 +79,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
         return None, (
             f"its name '{excluded}' says that it is something else"
             if excluded
-            else "neither its name nor its timing tells that it is T1w, T2w or FLAIR"
+            else "neither its name nor its timing identifies it as T1w, T2w or FLAIR"
         )
     return role, series.flaw
 
@@ -104,14 +104,14 @@ def _choice_note(role: str, series: Series, candidates: list[Series]) -> str | N
     others = ", ".join(_described(other) for other in listed)
     own = _last_choice(role, series)
     second = min(_last_choice(role, other) for other in listed)
-    why = next((told for told, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
+    why = next((reason for reason, a, b in zip(_WHY, own, second, strict=True) if a != b), _FIRST)
     return f"There are {len(candidates)} {role} series: {_described(series)} is taken, not {others}. {derived or why}"
 
 
 def _described(series: Series) -> str:
     echo_time = number_of(series.fields, "EchoTime")
-    told = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
-    return f"{series.title} ({', '.join(part for part in told if part)})"
+    facts = (f"{series.voxel_mm:.2g} mm", echo_time and f"TE {1000 * echo_time:g} ms", is_derived(series.fields) and "derived")
+    return f"{series.title} ({', '.join(part for part in facts if part)})"
 
 
 def _check_one_visit(found: list[Series]) -> None:

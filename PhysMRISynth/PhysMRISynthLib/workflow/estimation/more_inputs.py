@@ -35,8 +35,8 @@ MORE_ROLES = {
 
 
 def read_more(given: Sequence[tuple[str, Path, str]], order: EstimateOrder = USUAL) -> list[Acquisition]:
-    """Read further inputs: (role, file, protocol). Raises EstimationError for an unknown or repeated role, ImageError, ProtocolError, also
-    for a sequence that is not the role's."""
+    """Read further inputs: (role, file, protocol). Raises EstimationError for an unknown or repeated role, ImageError, and ProtocolError,
+    also for a sequence that the role does not take."""
     found: dict[str, Acquisition] = {}
     for role, path, spec in given:
         if role not in MORE_ROLES:

@@ -26,14 +26,14 @@ from ..estimation.tissue_medians import UNITS
 from ..results.outputs import REPORT, check_free, whole_folder, write_json
 from ..results.report import peak_memory_gb, software_report
 from ..results.tissue_output import write_labels
-from ..tissue_values import drawn_values, maps_of
+from ..tissue_values import maps_of, sampled_values
 from .order import SampleOrder
 
 if TYPE_CHECKING:
     from ...network.diffusion_weights import SamplerWeights
     from ...network.weights import Weights
 
-DECISION = 3.0
+SHARPENING = 3.0
 """Power that sharpens the decoder's probabilities: those of an image express its ambiguity, which a synthetic head does not have. Higher
 powers show staircase edges."""
 Progress = Callable[[float], None]
@@ -48,7 +48,7 @@ _LEAST_VOXELS = 50
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledFractions:
     """A sampled head before it gets tissue values: ``fractions`` of tissues (classes, z, y, x), device and precision, ``seconds`` of all
     attempts, its ``midline`` (None: not found in the atlas), the number of its ``attempt``, and how many attempts were ``made``."""
 
@@ -61,9 +61,9 @@ class Drawn:
     made: int = 1
 
     @property
-    def brokenness(self) -> tuple[float, ...]:
+    def flaw_rank(self) -> tuple[float, ...]:
         """Sort key: smaller is better."""
-        return (np.inf,) if self.midline is None else self.midline.brokenness
+        return (np.inf,) if self.midline is None else self.midline.flaw_rank
 
     @property
     def warnings(self) -> list[str]:
@@ -93,25 +93,25 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
-            raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
+            raise WeightsError("This sampling model samples slices, not heads. Use one trained with the configuration head_3d.")
 
-    def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> Drawn:
+    def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledFractions:
         """Sample a head until its midline passes; the best of all attempts if none does.
 
         Raises PhysMRISynthError for an unknown or impossible condition, and for a device that does not work.
         """
-        best: Drawn | None = None
+        best: SampledFractions | None = None
         seconds: Counter[str] = Counter()
         for made in range(1, order.attempts + 1):
             drawn = self._attempt(order, order.attempt + made - 1, partial(_in_attempt, progress, made, order.attempts))
             seconds.update(drawn.seconds)
-            best = drawn if best is None else min(best, drawn, key=lambda head: head.brokenness)
+            best = drawn if best is None else min(best, drawn, key=lambda head: head.flaw_rank)
             if drawn.midline is not None and drawn.midline.whole:
                 break
         assert best is not None  # an order has at least one attempt
         return replace(best, seconds=dict(seconds), made=made)
 
-    def _attempt(self, order: SampleOrder, attempt: int, progress: Progress) -> Drawn:
+    def _attempt(self, order: SampleOrder, attempt: int, progress: Progress) -> SampledFractions:
         import torch
 
         from ...network.device import autocast, choose_device, fastest_precision
@@ -128,18 +128,18 @@ class Sampler:
             latent = self.model.latent(device, order.steps, seed, condition, lambda done: progress(_DRAWN * done), order.renewal)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
-        fractions = decided(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
+        fractions = sharpened(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
         decoded = time.perf_counter()
         midline = _midline(fractions.argmax(axis=0).astype(np.uint8), lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
-        return Drawn(fractions, str(device), precision, seconds, midline, attempt)
+        return SampledFractions(fractions, str(device), precision, seconds, midline, attempt)
 
     def head(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledHead:
         """Sample one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
         drawn = self.drawn(order, progress)
         began = time.perf_counter()
         rng = np.random.default_rng([order.seed, 1])
-        values = drawn_values(order.field_strength, rng)
+        values = sampled_values(order.field_strength, rng)
         maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         seconds = {**drawn.seconds, "values": time.perf_counter() - began}
@@ -157,12 +157,12 @@ class Sampler:
         }
         return _head(replace(maps, provenance=report), tissue, report)
 
-    def _identity(self, order: SampleOrder, drawn: Drawn) -> dict[str, Any]:
+    def _identity(self, order: SampleOrder, drawn: SampledFractions) -> dict[str, Any]:
         """Everything that determines a head, for its report."""
         return {
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
-                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": DECISION,
+                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": SHARPENING,
                 "condition": dict(order.condition), "precision": drawn.precision,
                 "attempt": drawn.attempt, "attempts_made": drawn.made,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
@@ -179,12 +179,12 @@ class Sampler:
         }  # fmt: skip
 
 
-def decided(probabilities: np.ndarray) -> np.ndarray:
+def sharpened(probabilities: np.ndarray) -> np.ndarray:
     """Tissue fractions (classes, z, y, x) of a synthetic head: the decoder's ``probabilities`` of the same shape, smoothed to remove the
     upsampling decoder's checkerboard on unseen latents, and sharpened. Structures of one voxel are lost."""
     fractions = np.empty_like(probabilities)
     for row, likely in enumerate(probabilities):
-        fractions[row] = near_means(likely) ** DECISION
+        fractions[row] = near_means(likely) ** SHARPENING
     for z in range(fractions.shape[1]):  # plane by plane: a whole head of float32 would take half a gigabyte
         plane = fractions[:, z].astype(np.float32)
         fractions[:, z] = plane / plane.sum(axis=0)
