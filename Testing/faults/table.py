@@ -195,7 +195,7 @@ OPTIONS = tuple(
         ("maps at 0 mm", "--spacing 0", r"--spacing: must be from 0\.5 to 5 mm"),
         ("maps at 1000 mm", "--spacing 1000", r"--spacing: must be from 0\.5 to 5 mm"),
         ("maps at NaN mm", "--spacing nan", r"--spacing: must be from 0\.5 to 5 mm"),
-        ("maps at infinite mm", "--spacing inf", r"A spacing of inf mm"),
+        ("maps at infinite mm", "--spacing inf", r"--spacing: must be from 0\.5 to 5 mm"),
         ("a field strength of NaN", "--field-strength nan", r"between 1 and 4 T"),
         ("a field strength of 7 T", "--field-strength 7", r"between 1 and 4 T"),
         ("a protocol without its image", "--t2w-protocol tse", r"A protocol is given for t2w, but no image\. Give the image"),
