@@ -22,9 +22,9 @@ from PhysMRISynthLib.imaging.intake.sidecar import sidecar_fields
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import BRAIN_TISSUE
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate
-from Testing.training.doubles import estimate_of, scans, small_head
+from Testing.training.doubles import estimate_of, scans, slab_head
 
-HEAD = small_head((14, 24, 16))
+HEAD = slab_head((14, 24, 16))
 
 
 def write(path: Path, voxels: np.ndarray, **sidecar: object) -> None:

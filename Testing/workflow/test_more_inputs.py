@@ -47,7 +47,7 @@ def test_further_inputs_have_their_role_and_protocol(files: Path) -> None:
 ])  # fmt: skip
 def test_a_role_has_its_sequence(files: Path, role: str, spec: str, told: str) -> None:
     with pytest.raises(ProtocolError, match=told):
-        read_more([(role, files / "pdw.nii.gz", spec)], False, None)
+        read_more([(role, files / "pdw.nii.gz", spec)])
 
 
 def test_an_mp2rage_and_a_t2_star_weighted_image_are_fitted() -> None:
@@ -56,7 +56,7 @@ def test_an_mp2rage_and_a_t2_star_weighted_image_are_fitted() -> None:
     parsed = {role: protocol_from_spec(spec) for role, spec in protocols.items()}
     images = simulate(maps, parsed, 100.0, 0.1, 1)
     acquisitions = [Acquisition(role, volume_from_image(maps.image(image)), parsed[role]) for role, image in images.items()]
-    found = estimate_tissue_maps(acquisitions, prior="literature")
+    found = estimate_tissue_maps(acquisitions, EstimateOrder(prior="literature"))
     brain = small_head().brain_tissue()
     for estimated, true in ((found.maps.t1, maps.t1), (found.maps.t2, maps.t2)):
         assert np.median(np.abs(estimated[brain] / true[brain] - 1)) < 0.06

@@ -143,6 +143,22 @@ class SelfTest:
         chosen.t1w, chosen.t2w = nodes["t1w"], nodes["t2w"]
         _expect(self.panel.ui.applyButton.enabled, "after a reload no estimate can be started")
 
+    def step08_segmentStatistics(self) -> None:
+        """Slicer's Segment Statistics measures the maps in the segments of the tissues."""
+        import SegmentStatistics
+
+        maps, _head = mapsOfSmallHead()
+        segmentation = self.widget.logic.mapUses(maps).tissueSegmentation()
+        statistics = SegmentStatistics.SegmentStatisticsLogic()
+        chosen = statistics.getParameterNode()
+        chosen.SetParameter("Segmentation", segmentation.GetID())
+        chosen.SetParameter("ScalarVolume", TissueMapNodes.wrap(maps).volume("T1").GetID())
+        statistics.computeStatistics()
+        found = statistics.getStatistics()
+        names = {found[segment, "Segment"]: segment for segment in found["SegmentIDs"]}
+        t1 = found.get((names.get("White matter"), "TissueMapStatisticsPlugin.T1_mean"), 0.0)
+        _expect(800 < t1 < 1100, f"Segment Statistics measures a T1 of white matter of {t1:.0f} ms")
+
     def _start(self) -> None:
         missing = missingPackages("literature")
         if missing:

@@ -57,12 +57,6 @@ def limited(default: Any, title: str, **limits: Any) -> Any:
     return field(default=default, metadata={"limits": Limits(title, **limits)})
 
 
-def limits_of(order: type[Order], name: str) -> Limits:
-    """The limits of an order's field."""
-    found: Limits = next(entry for entry in fields(order) if entry.name == name).metadata["limits"]
-    return found
-
-
 @dataclass(frozen=True)
 class Order:
     """The parameters of a job, the same object from the skin to the kernel.
@@ -72,7 +66,11 @@ class Order:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            _check(entry, getattr(self, entry.name))
+            value = getattr(self, entry.name)
+            if getattr(value, "shape", None) == ():  # a number of NumPy, which JSON does not know
+                value = value.item()
+                object.__setattr__(self, entry.name, value)
+            _check(entry, value)
 
     def as_json(self) -> dict[str, Any]:
         """The order as JSON values; :meth:`from_json` is the inverse."""
@@ -83,7 +81,7 @@ class Order:
         """The order of JSON values. Raises OrderError for unknown fields and invalid values."""
         unknown = sorted(set(values) - {entry.name for entry in fields(cls)})
         if unknown:
-            raise OrderError(f"'{unknown[0]}' cannot be ordered. Use {', '.join(entry.name for entry in fields(cls))}.")
+            raise OrderError(f"There is no option '{unknown[0]}'. Use {', '.join(entry.name for entry in fields(cls))}.")
         return cls(**values)
 
 

@@ -23,7 +23,7 @@ from ...headers.preference import (
     processing_steps,
     without_processing,
 )
-from ...headers.roles import ROLES, leaves_open, role_of_name, role_of_series, rules_out_a_role
+from ...headers.roles import ROLES, excludes_every_role, needs_timing, role_of_name, role_of_series
 from .dicom_series import series_below
 from .nifti import read_header
 from .series_choice import choose_series
@@ -152,7 +152,7 @@ def _excluded(path: Path) -> str | None:
     entities = f"{_stem(path).rpartition('_')[0]}_"
     if names_agent(entities):
         return "its name says that it was taken after a contrast agent"
-    if rules_out_a_role(entities):
+    if excludes_every_role(entities):
         return "its name says that it is something else"
     kind = what_it_is(_fields(path))
     return f"its header says that it is {kind}" if kind else None
@@ -204,7 +204,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _role(path: Path) -> str | None:
     """By name; if that is ambiguous, by the timing in the sidecar."""
     name, sidecar = _stem(path), sidecar_of(path)
-    if sidecar is None or not leaves_open(name):
+    if sidecar is None or not needs_timing(name):
         return role_of_name(name)
     try:
         return role_of_series(name, read_sidecar(sidecar))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ...headers.roles import role_of_name, rules_out_a_role
+from ...headers.roles import excludes_every_role, role_of_name
 
 _DATE = re.compile(r"(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
 _DERIVED = re.compile(r"derivatives|(?:pre-?)?processed(?:[-_]data)?|preproc", re.IGNORECASE)
@@ -24,7 +24,7 @@ def visit_folder(folder: Path, top: Path, homes: Collection[Path]) -> Path:
         if outer == top:
             break
         if outer == place:  # all folders up to here are named after a contrast or another kind of image (segmentations/)
-            named = role_of_name(outer.name) is not None or rules_out_a_role(outer.name)
+            named = role_of_name(outer.name) is not None or excludes_every_role(outer.name)
         else:
             named = role_of_name(outer.name) is not None and _holds_only(outer, folder, homes)
         place = outer.parent if named else place
