@@ -36,7 +36,7 @@ def run(root: Path, python: Path, arguments: Sequence[str]) -> int:
     if list(arguments) == ["--published"]:
         return _told(amiss_in_public(root), "The index will find topic, icon and screenshots.")
     if _git(root, "status", "--porcelain"):
-        print("dev.py: uncommitted changes would not be published. Commit them first.", file=sys.stderr)
+        print("dev.py: changes that are not committed would not be published. Commit them first.", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         repository = one_commit(root, Path(folder) / f"Slicer{NAME}")
