@@ -98,7 +98,7 @@ def test_a_check_leaves_nothing_and_sees_only_what_is_committed(
     assert "clone with .git: 0.0 MB of 100" in capsys.readouterr().out and not (project / "dist").exists()
     (project / "README.md").write_text("changed", encoding="utf-8")
     assert release.run(project, Path(sys.executable), ["--check"]) == 1
-    assert "uncommitted" in capsys.readouterr().err
+    assert "not committed" in capsys.readouterr().err
     assert release.run(project, Path(sys.executable), ["--publish"]) == 2
 
 
