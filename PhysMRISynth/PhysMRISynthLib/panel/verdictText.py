@@ -39,7 +39,7 @@ def verdictHtml(report: Mapping[str, Any]) -> str:
         return ""
     head = BADGE.format(colour=LEVEL_COLOURS[level], icon=LEVEL_ICONS[level], title=f"{levelTitle(level)}.")
     reasons = _counted(report)
-    first = _reason(reasons[0]) if reasons else _("Nothing was found that speaks against these maps.")
+    first = _reason(reasons[0]) if reasons else _("No problem was found with these maps.")
     return " ".join((head, escape(first), _whiteMatter(report))).strip()
 
 

@@ -74,7 +74,7 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one line, with its first reason."""
         if not self.reasons:
-            return "Good. Nothing was found that speaks against these maps."
+            return "Good. No problem was found with these maps."
         return f"{_BEGINNINGS[self.level]} {self.reasons[0].sentence}"
 
 

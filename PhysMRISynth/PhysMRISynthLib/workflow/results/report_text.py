@@ -53,7 +53,7 @@ def verdict_line(report: Mapping[str, Any]) -> str:
         return "No verdict: these maps come from no estimate."
     reasons = [reason for reason in report.get("reasons") or () if reason.get("level") != "good"]
     if not reasons:
-        return f"{title}. Nothing was found that speaks against these maps."
+        return f"{title}. No problem was found with these maps."
     image = f"{reasons[0]['image']}: " if reasons[0].get("image") else ""
     return f"{title}. {image}{reasons[0]['text']}"
 
