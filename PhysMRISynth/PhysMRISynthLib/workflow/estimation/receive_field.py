@@ -30,9 +30,9 @@ _DEGREE, _ROUNDS, _OUTLIER = 2, 8, 2.0
 less."""
 _SURE, _LIKELY, _LEAST_VOXELS = 230, 127, 500
 """Of 255: where the atlas gives solid tissue of the brain, and the brain with its fluid, more. Fewer voxels of tissue tell no field."""
-_UNEXPLAINED = 0.85
-"""A field leaves less than this of how far signals deviate from the expected ones (0.3 to 0.6); where the atlas does not quite fit, a
-polynomial follows tissues instead and leaves all of it (1.1 to 1.3)."""
+_UNEXPLAINED = 0.7
+"""A strong field leaves less than this of how far signals deviate from the expected ones (0.1 to 0.5); a polynomial through a tumour, or
+where the atlas does not quite fit, follows tissues instead and leaves more (0.8; 1.1 to 1.3)."""
 _STRONG, _VERY_STRONG = 2.1, 3.0
 """Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 2.0 in sound images: beyond the first it is
 divided out, beyond the second what is left of it may still show."""

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from ...fitting.head import HeadModel
 from ...fitting.mixture import responsibilities, squared_distances
 from ...fitting.observation import Observation
-from ...fitting.tissue_level import brain_rows
+from ...fitting.tissue_level import brain_rows, fluid_row
 from .head_voxels import HeadVoxels
 from .verdict import Cause, Level, Reason
 
@@ -22,6 +22,8 @@ region that it touches."""
 _LIKELY = 0.5
 _OPENING_MM, _LEAST_ML = 4.0, 3.0
 """Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
+_EXPECTED = 127
+"""Of 255: ventricles and cisterns are thick, and fluid's signals the first that a wrong gain moves away from it."""
 _NO_EDGE_MM = 12.0
 """So thick is nothing that holds two tissues: what looks like a mixture throughout is neither of them."""
 
@@ -48,7 +50,8 @@ def unfamiliar_region(
         return image
 
     from_tissues, strange = _distance(head, observations, voxels, chosen)
-    away, anyhow = coarse(np.where(strange, from_tissues, 0.0)), coarse(from_tissues)
+    fluid_expected = voxels.atlas[brain_rows()[fluid_row()], chosen] > _EXPECTED
+    away, anyhow = coarse(np.where(strange, from_tissues, 0.0)), coarse(np.where(fluid_expected, 0.0, from_tissues))
     core, whole = (_opened(away > least, _OPENING_MM) for least in (_DISTANCE, _GROWN_TO))
     grown = sitk.BinaryReconstructionByDilation(_large(core), whole, 1.0, 0.0)
     kept = sitk.GetArrayFromImage(grown | _large(_opened(anyhow > _DISTANCE, _NO_EDGE_MM))) > 0
