@@ -41,7 +41,7 @@ def test_the_header_says_what_how_and_how_well_known(source: str, state: str) ->
 
 def test_the_verdict_comes_with_its_first_reason() -> None:
     assert verdict_line(report()) == "Use with caution. t1w: the fit is <poor>."
-    assert verdict_line(report(verdict="good", reasons=[])).startswith("Good. Nothing")
+    assert verdict_line(report(verdict="good", reasons=[])).startswith("Good. No problem")
     assert "no estimate" in verdict_line({})
 
 
