@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Everything a developer or a first visitor needs; Python 3.11 or later and nothing else.
+"""Commands for developers and first-time users; needs only Python 3.11 or later.
 
     python3 dev.py demo [arguments]    estimate tissue maps of an embedded example, or of --t1w F --t2w F --flair F
     python3 dev.py test [arguments]    lint, types and the test suite; the arguments go to pytest
     python3 dev.py lint                lint, format, spelling and types only
     python3 dev.py docs                build the guide in docs/_build; warnings are errors
-    python3 dev.py figures DATA        the README's figure of a patient anew, from the folder with patient 12 of open_ms_data
-    python3 dev.py panel [arguments]   the Slicer panel's tests, and its pictures anew in Resources; the arguments go to pytest
-    python3 dev.py bench [LABELS]      every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
-    python3 dev.py release --check     measure what would be published as Slicer's Extensions Index does, and check its other rules
+    python3 dev.py figures DATA        remake the README's figure of a patient, from the folder with patient 12 of open_ms_data
+    python3 dev.py panel [arguments]   run the Slicer panel's tests and remake its pictures in Resources; the arguments go to pytest
+    python3 dev.py bench [LABELS]      run every benchmark, a line each: NAME: X s, R x BASELINE; those of a whole head need its label map
+    python3 dev.py release --check     measure the release as Slicer's Extensions Index does, and check its other rules
     python3 dev.py release             the same, and leave a repository of one commit and the extension's archive in dist
-    python3 dev.py release --published see whether topic and pictures of the repository on GitHub are as the index wants them
+    python3 dev.py release --published check topic and pictures of the repository on GitHub against the index's rules
     python3 dev.py manifest            list the library's files for Slicer in PhysMRISynth/CMakeLists.txt
 
 The first run makes the virtual environment .venv and installs the package into it; later runs reuse it.
@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 11)
 NEWER = "highdicom==0.28.2"
-"""What users outside of Slicer get; constraints.txt has what Slicer brings along."""
+"""The version for users outside Slicer; constraints.txt has the one that Slicer ships."""
 NEWER_TESTS = (
     "Testing/imaging/test_dicom_out.py",
     "Testing/imaging/test_measurement_report.py",
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Run ``physmrisynth demo``; unless told otherwise its results go to ``physmrisynth-demo`` in this folder."""
+    """Run ``physmrisynth demo``; by default its results go to ``physmrisynth-demo`` in this folder."""
     install("demo")
     elsewhere = any(argument.split("=")[0] == "--out" for argument in arguments)
     out = [] if elsewhere else ["--out", str(ROOT / "physmrisynth-demo"), "--overwrite"]
@@ -63,9 +63,9 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Lint, check types and run the test suite; later stages run although earlier ones fail.
+    """Lint, check types and run the test suite; later stages run even if earlier ones fail.
 
-    Without arguments, which choose tests, the tests of what is written as DICOM run a second time, with the newer highdicom.
+    Without arguments, which select tests, the tests of DICOM output run a second time, with the newer highdicom.
     """
     install("demo", "test")
     stages = {**lint_stages(), "pytest": ["pytest", "-n", "2", *SHARED_OUT, "--durations", "10", *arguments]}
@@ -95,13 +95,13 @@ def docs(arguments: Sequence[str]) -> int:
 
 
 def figures(arguments: Sequence[str]) -> int:
-    """Make the README's figure anew; see Testing/figures/patient.py."""
+    """Remake the README's figure; see Testing/figures/patient.py."""
     install("demo", "test")
     return subprocess.call([str(program("python")), "Testing/figures/patient.py", *arguments], cwd=ROOT)
 
 
 def panel(arguments: Sequence[str]) -> int:
-    """Run the panel's tests without Slicer; where they pass, write the pictures of the panel and the slice views into Resources."""
+    """Run the panel's tests without Slicer; if they pass, write the pictures of the panel and the slice views into Resources."""
     install("demo", "test")
     status = run_stages({"pytest": ["pytest", "Testing/panel", *arguments]})
     return status or subprocess.call([str(program("python")), "Testing/panel/screenshots.py", "Resources"], cwd=ROOT)
@@ -118,7 +118,7 @@ def bench(arguments: Sequence[str]) -> int:
 
 
 def release(arguments: Sequence[str]) -> int:
-    """Check, or check and make, what is published; see release.py."""
+    """Check, or check and make, the release; see release.py."""
     install("demo", "test")
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     import release as publishing
@@ -145,7 +145,7 @@ def program(name: str) -> Path:
 
 
 def install(*extras: str) -> None:
-    """Make .venv hold the package with these extras; does nothing when that is so already."""
+    """Install the package with these extras into .venv, unless it is installed already."""
     marker = ROOT / ".venv" / "physmrisynth-installed.json"
     present = installed_extras(marker)
     if present.issuperset(extras):
@@ -160,7 +160,7 @@ def install(*extras: str) -> None:
 
 
 def install_newer() -> Path:
-    """Put the newer package into a folder of its own, and nothing that it depends on; returns the folder."""
+    """Install the newer package, without dependencies, into its own folder; returns the folder."""
     folder = ROOT / ".venv" / NEWER
     if not folder.is_dir():
         pip_install("--no-deps", "--target", str(folder), NEWER)
@@ -178,7 +178,7 @@ def installed_extras(marker: Path) -> set[str]:
 
 
 def fingerprint() -> str:
-    """Changes when what must be installed, or where, changes."""
+    """A hash that changes with the requirements or the location."""
     parts = [(ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
     return hashlib.sha256(b"\0".join([*parts, os.fsencode(ROOT)])).hexdigest()
 
@@ -209,14 +209,14 @@ def pip_install(*arguments: str) -> None:
 
 
 def show_progress(line: str) -> None:
-    """Overwrite the terminal's current line; say nothing to a file."""
+    """Overwrite the terminal's current line; print nothing to a file."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns - 1
         print(f"\r{line[:width]:<{width}}\r", end="", file=sys.stderr, flush=True)
 
 
 def explain(log: Iterable[str]) -> str:
-    """Why pip failed, and what to do, in one line."""
+    """Why pip failed, and the remedy, in one line."""
     lines = list(log)
     if any(word in line for line in lines for word in UNREACHABLE):
         return "pip cannot reach the package index: check the network, or set HTTPS_PROXY or PIP_INDEX_URL, and run again."

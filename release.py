@@ -1,6 +1,6 @@
-"""What is published: a repository of one commit, measured as Slicer's Extensions Index does, and the extension's archive.
+"""The release: a repository of one commit, measured as Slicer's Extensions Index does, and the extension's archive.
 
-dev.py runs this. The project's history holds earlier weights and is larger than the index allows; the published repository begins anew.
+dev.py runs this. The project's history holds earlier weights and exceeds the index's limit; the published repository has a new history.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_CLONE, LARGEST_TREE, LARGEST_WEIGHTS = 100_000_000, 45_000_000, 30_000_000
-"""Bytes. The first is the index's limit for a clone with its .git; the others leave room for commits to come."""
+"""Bytes. The first is the index's limit for a clone with its .git; the others leave room for future commits."""
 NAME, SLICER = "PhysMRISynth", "5.12"
 TOPIC = "3d-slicer-extension"
-"""What the index looks for among the topics of the repository on GitHub."""
+"""Topic of the repository on GitHub that the index requires."""
 LATER = f"Then on GitHub set the topic '{TOPIC}', and run: dev.py release --published"
 _PICTURE = b"\x89PNG"
 
 
 def run(root: Path, python: Path, arguments: Sequence[str]) -> int:
-    """``release`` makes the repository and the archive in dist, ``release --check`` measures alone, ``release --published`` looks at what
-    is on GitHub; returns 1 where a rule is broken."""
+    """``release`` makes the repository and the archive in dist, ``release --check`` only measures, ``release --published`` checks
+    GitHub; returns 1 if a rule is broken."""
     if list(arguments) not in ([], ["--check"], ["--published"]):
         print("dev.py: usage: dev.py release [--check | --published]", file=sys.stderr)
         return 2
     if list(arguments) == ["--published"]:
         return _told(amiss_in_public(root), "The index will find topic, icon and screenshots.")
     if _git(root, "status", "--porcelain"):
-        print("dev.py: what is not committed would not be published. Commit it first.", file=sys.stderr)
+        print("dev.py: changes that are not committed would not be published. Commit them first.", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         repository = one_commit(root, Path(folder) / f"Slicer{NAME}")
@@ -54,17 +54,17 @@ def _told(problems: Sequence[str], otherwise: str) -> int:
 
 
 def amiss_in_public(root: Path) -> list[str]:
-    """What the index would miss in the published repository: the topic, and addresses that do not open as pictures."""
+    """Problems of the published repository for the index: a missing topic, and addresses that do not open as pictures."""
     stated, entry = _stated(root), _entry(root)
     owner, name = entry["scm_url"].removesuffix(".git").split("/")[-2:]
     problems: list[str] = []
     topics = _fetched(f"https://api.github.com/repos/{owner}/{name}/topics", problems)
     if topics is not None and TOPIC not in json.loads(topics).get("names", ()):
-        problems.append(f"the repository on GitHub has no topic '{TOPIC}': add it there, beside About")
+        problems.append(f"the repository on GitHub has no topic '{TOPIC}': add it there, next to About")
     for address in (stated["ICONURL"], *stated["SCREENSHOTURLS"].split()):
         picture = _fetched(address, problems)
         if picture is not None and not picture.startswith(_PICTURE):
-            problems.append(f"{address} is no PNG: push the picture, or mend the address in CMakeLists.txt")
+            problems.append(f"{address} is no PNG: push the picture, or correct the address in CMakeLists.txt")
     return problems
 
 
@@ -78,7 +78,7 @@ def _fetched(address: str, problems: list[str]) -> bytes | None:
 
 
 def one_commit(root: Path, repository: Path) -> Path:
-    """A new repository that holds the present commit's files as its only commit, on branch main."""
+    """A new repository with the current commit's files as its only commit, on branch main."""
     repository.mkdir(parents=True)
     files = subprocess.run(["git", "archive", "HEAD"], cwd=root, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(files)) as archive:
@@ -94,7 +94,7 @@ def one_commit(root: Path, repository: Path) -> Path:
 
 
 def too_large(repository: Path, clone: Path) -> list[str]:
-    """Clone the repository as the index does, print what it measures, and return what is over a limit."""
+    """Clone the repository as the index does, print its sizes, and return those over a limit."""
     subprocess.run(["git", "clone", "--quiet", repository.as_uri(), str(clone)], check=True)
     sizes = {path.relative_to(clone): path.stat().st_size for path in clone.rglob("*") if path.is_file()}
     measured = {
@@ -108,7 +108,7 @@ def too_large(repository: Path, clone: Path) -> list[str]:
 
 
 def broken_rules(clone: Path, python: Path) -> list[str]:
-    """The index's other rules: Testing/house/test_packaging.py holds them, and is run on the clone."""
+    """The index's other rules: runs Testing/house/test_packaging.py on the clone."""
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "Testing/house/test_packaging.py"]
     return [] if subprocess.call(command, cwd=clone) == 0 else ["licence, icon, screenshots, description or file lists; see above"]
 
@@ -122,7 +122,7 @@ def publish(repository: Path, dist: Path) -> None:
 
 
 def archive(repository: Path, dist: Path) -> Path:
-    """The extension as Slicer's build packs it, for one version of Slicer on any system: the files that CMakeLists.txt lists, and their
+    """The extension as packed by Slicer's build, for one version of Slicer on any system: the files listed in CMakeLists.txt, and their
     description."""
     module = repository / NAME
     text = (module / "CMakeLists.txt").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from .workflow.rendering.rendered import rendered
 from .workflow.results.export import Export
 from .workflow.results.export import export_dicom as write_dicom
 from .workflow.results.export_order import ExportOrder
-from .workflow.results.map_set import with_deviations
+from .workflow.results.map_set import with_sds
 from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.results.report import estimate_report
 from .workflow.sampling.order import SampleOrder
@@ -131,7 +131,7 @@ def load_maps(folder: File) -> TissueMaps:
     ImageError
         When a map is missing, damaged, on another grid, or cannot have these units.
     """
-    return with_deviations(read_tissue_maps(Path(folder)), Path(folder))
+    return with_sds(read_tissue_maps(Path(folder)), Path(folder))
 
 
 @speaking(_WORDS)

@@ -82,4 +82,4 @@ def test_commands_explain_themselves(arguments: list[str], told: str, capsys: py
 def test_presets_of_a_role_for_these_maps(maps: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets", "--role", "flair", "--maps", str(maps)]) == 0
     told = capsys.readouterr().out
-    assert "TI=2851" in told and "solved anew" in told and "ixi-t1w" not in told
+    assert "TI=2851" in told and "solved for each head" in told and "ixi-t1w" not in told

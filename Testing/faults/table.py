@@ -75,7 +75,7 @@ VOXELS = (
     Fault("voxels of 1e30", scan("t1w", change=lambda v: v * 1e30), T1W, r"voxels of up to .*Check its scaling"),
     Fault("voxels of 1e-30", scan("t1w", change=lambda v: v * 1e-30), T1W, r"voxels of up to .*Check its scaling"),
     Fault(
-        "noise alone", made(lambda: picture((30, 30, 30), (8.0, 8.0, 8.0))), T1W, r"no magnitude image of a head .*Give the magnitude image"
+        "noise alone", made(lambda: picture((30, 30, 30), (8.0, 8.0, 8.0))), T1W, r"a magnitude image of a head .*Give the magnitude image"
     ),
     Fault("islands of NaN and infinity", scan("t1w", change=scans.islands), T1W, r"29 voxels were NaN or infinite", 0, written=T1W_MAPS),
     Fault("a CT", made(scans.ct), T1W, r"below zero.*Check that it is no CT", 0, written=T1W_MAPS),
@@ -195,7 +195,7 @@ OPTIONS = tuple(
         ("maps at 0 mm", "--spacing 0", r"--spacing: must be from 0\.5 to 5 mm"),
         ("maps at 1000 mm", "--spacing 1000", r"--spacing: must be from 0\.5 to 5 mm"),
         ("maps at NaN mm", "--spacing nan", r"--spacing: must be from 0\.5 to 5 mm"),
-        ("maps at infinite mm", "--spacing inf", r"A spacing of inf mm"),
+        ("maps at infinite mm", "--spacing inf", r"--spacing: must be from 0\.5 to 5 mm"),
         ("a field strength of NaN", "--field-strength nan", r"between 1 and 4 T"),
         ("a field strength of 7 T", "--field-strength 7", r"between 1 and 4 T"),
         ("a protocol without its image", "--t2w-protocol tse", r"A protocol is given for t2w, but no image\. Give the image"),

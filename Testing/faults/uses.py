@@ -61,7 +61,7 @@ def head_maps(name: str, **report: object) -> Make:
 REGIONS = (
     Fault("regions of no maps", labels(), MEASURE, r"is not a folder\. Give the folder that"),
     Fault("no label file", maps(), MEASURE, r"labels\.nii\.gz does not exist\. Check the path"),
-    Fault("labels on another grid", both(maps(), other_grid), MEASURE, r"different grids\. Register .* first, unless .*Add --resample"),
+    Fault("labels on another grid", both(maps(), other_grid), MEASURE, r"different grids\. Add --resample if .*else register"),
     Fault("a scan as label map", both(maps(), labels(lambda v: v + 0.5)), MEASURE, r"is not a label map: .*Give a segmentation"),
     Fault("negative labels", both(maps(), labels(lambda v: -v)), MEASURE, r"is not a label map: .*Give a segmentation"),
     Fault(

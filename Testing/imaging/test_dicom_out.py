@@ -16,6 +16,7 @@ from PhysMRISynthLib.imaging.dicom_out.mr_series import quantise, write_mr_serie
 from PhysMRISynthLib.imaging.dicom_out.parametric_map import QUANTITIES, write_parametric_map
 from PhysMRISynthLib.imaging.dicom_out.planes import planes_of
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
+from PhysMRISynthLib.physics.expression import own_sequence
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from Testing.imaging.dicom_validator import violations
@@ -126,6 +127,17 @@ def test_what_a_protocol_does_not_say_is_left_empty() -> None:
     assert mr_attributes(Protocol.of("tse"))["EchoTrainLength"] is None
     assert mr_attributes(Protocol.of("dir"))["InversionTime"] is None
     assert mr_attributes(Protocol.of("mp2rage"))["EchoTime"] is None
+
+
+def test_an_equation_of_ones_own_is_research_mode(tmp_path: Path) -> None:
+    """Whatever of TR, TE and TI it uses is stated; what it does not use is empty."""
+    for text, stated in (("PD * exp(-TE / T2)", (None, 50.0, None)), ("PD * (1 - 2 * exp(-TI / T1)) * exp(-TE / T2)", (None, 50.0, 400.0))):
+        sequence = own_sequence("mine", "Mine", text)
+        protocol = Protocol(sequence, {"TE": 50.0, "TI": 400.0} if "TI" in text else {"TE": 50.0})
+        (folder := tmp_path / str(len(text))).mkdir()
+        first = pydicom.dcmread(series(folder, GRIDS["axial"], protocol)[0])
+        assert first.ScanningSequence == "RM"
+        assert (first.get("RepetitionTime"), first.EchoTime, first.get("InversionTime")) == stated
 
 
 def test_images_that_are_not_finite_or_on_skewed_grids_are_refused() -> None:

@@ -67,6 +67,12 @@ def test_numbers_wrapped_at_sixteen_bits_are_put_right_or_refused() -> None:
     assert twice is not None and twice.hopeless and "wrapped" in twice.text
 
 
+def test_z_scores_of_a_brain_with_0_around_it_are_named() -> None:
+    voxels, brain = scan(0), scan(0) > 200
+    found = processed(np.where(brain, (voxels - voxels[brain].mean()) / voxels[brain].std(), 0.0).astype(np.float32))
+    assert found is not None and found.hopeless and "z-scores" in found.text
+
+
 def test_what_was_cut_off_is_measured_in_the_brain() -> None:
     brain = np.random.default_rng(0).gamma(9.0, 60.0, 50_000)
     assert cut_off(brain, float(brain.max())) is None
@@ -77,7 +83,8 @@ def test_what_was_cut_off_is_measured_in_the_brain() -> None:
     dark = cut_off(np.maximum(brain - floor, 0.0), float(brain.max() - floor))
     assert dark is not None and not dark.severe and "exactly 0" in dark.text
     both = cut_off(np.clip((brain - floor) / (top - floor), 0, 1), 1.0)
-    assert both is not None and both.severe and "two percentiles" in both.text
+    extracted = cut_off(np.minimum(brain / top, 1.0), 1.0)
+    assert all(found is not None and found.severe and "two percentiles" in found.text for found in (both, extracted))
 
 
 def test_saturation_is_many_voxels_at_the_highest_value_not_one() -> None:

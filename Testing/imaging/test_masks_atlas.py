@@ -13,7 +13,9 @@ from PhysMRISynthLib.imaging.intake.noise_level import noise_level
 from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.physics.protocol import parse_protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 from Testing.imaging.phantoms import grid, head, moved_by, points, rotation
+from Testing.validation.defects import clean_scans
 
 MPRAGE = parse_protocol("mprage")
 NAMES = [tissue.name for tissue in tissue_table()]
@@ -49,6 +51,17 @@ def test_the_atlas_is_placed_where_it_came_from(placed) -> None:
     where = np.array([image.TransformIndexToPhysicalPoint(i) for i in index.tolist()])
     error = np.linalg.norm(moved_by(placement.to_atlas, where) - moved_by(truth(), where), axis=1)
     assert error.mean() < 2.0 and error.max() < 5.0  # the atlas's voxels are 4 mm
+
+
+def test_a_nodding_head_finds_its_place() -> None:
+    """Half placed, the atlas looks alike enough to be taken: its mismatch would be read as a receive field, and tissues as others."""
+    scan = clean_scans(small_head())["t1w"]
+    centre = scan.TransformContinuousIndexToPhysicalPoint([24.5, 29.5, 24.5])
+    nod = sitk.Euler3DTransform(centre, np.deg2rad(25.0), 0.0, 0.0)
+    wide = grid((60, 76, 70), (4.0, 4.0, 4.0), np.eye(3), centre)
+    to_atlas = place_atlas(sitk.Resample(scan, wide, nod, sitk.sitkLinear, 0.0), parse_protocol("mprage"), 3.0).to_atlas
+    for point in np.add(centre, ((60.0, 0.0, 0.0), (0.0, 60.0, 0.0), (0.0, 0.0, 50.0))):
+        assert np.linalg.norm(np.subtract(to_atlas.TransformPoint(point), nod.TransformPoint(point))) < 5.0
 
 
 def test_tissue_fractions_add_up_and_are_air_outside(placed) -> None:

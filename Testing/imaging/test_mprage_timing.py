@@ -64,7 +64,7 @@ def test_the_note_tells_what_a_wrong_repetition_time_does_to_t1() -> None:
         truth = ratio(assumed.changed("truth", TR=period))[500]  # T1 1400 ms
         error = abs(np.interp(-truth, -ratio(assumed), t1) / 1400.0 - 1.0)
         assert 0.05 < error < 0.09
-    assert "500 ms more or less shift T1 by about 7 %" in assumed.notes[0]
+    assert "±500 ms shift T1 by about 7 %" in assumed.notes[0]
 
 
 @pytest.mark.parametrize("fields", ({"RepetitionTime": 0.0082}, {"RepetitionTimeExcitation": 0.0082}, {"RepetitionTime": 0.2}))

@@ -42,7 +42,7 @@ def test_the_sform_counts_where_it_has_a_code(tmp_path: Path, qform: int, sform:
     expected = (header.sform if sform else header.qform()) @ [23, 25, 21, 1]
     assert corner(read_volume(path).image) == pytest.approx(expected, abs=1e-3)
     if qform and sform:
-        assert "The sform counts" in read_volume(path).notes[0]
+        assert "The sform is used" in read_volume(path).notes[0]
 
 
 @pytest.mark.parametrize("name", ("map.nii.gz", "map.nii"))

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.intake.volumes import image_like, read_volume, same_grid, write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.workflow.results.map_set import with_deviations
+from PhysMRISynthLib.workflow.results.map_set import with_sds
 from Testing.imaging.phantoms import grid, rotation
 
 SIZE = (12, 10, 8)
@@ -77,7 +77,7 @@ def test_a_bids_derivative_is_read_in_its_own_units(maps: TissueMaps, tmp_path: 
     read = read_tissue_maps(folder)
     assert all(np.allclose(a, b, rtol=1e-5) for a, b in ((read.pd, maps.pd), (read.t1, maps.t1), (read.t2, maps.t2)))
     assert np.array_equal(read.mask, maps.mask) and read.provenance == {"prior": "literature"}
-    deviations = with_deviations(read, folder).sd
+    deviations = with_sds(read, folder).sd
     assert all(np.allclose(deviations[name], maps.sd[name], rtol=1e-5) for name in ("PD", "T1", "T2"))
     write_image(maps.image(maps.t1), folder / "sub-01_ses-a_T1map.nii.gz")
     (folder / "sub-01_ses-a_T1map.json").write_text(json.dumps({"Units": "ms"}))

@@ -235,7 +235,7 @@ def test_the_head_of_a_reports_attempt_can_be_sampled_again(logic: Any, client: 
 
 
 def test_an_option_that_does_not_exist_is_named_with_the_one_that_was_meant(logic: Any) -> None:
-    with pytest.raises(PhysMRISynthError, match=r"'field_strength' cannot be ordered\. Use fieldStrength"):
+    with pytest.raises(PhysMRISynthError, match=r"There is no option 'field_strength'\. Use fieldStrength"):
         logic.sampleTissueMaps(field_strength=1.5)
 
 

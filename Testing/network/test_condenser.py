@@ -119,7 +119,7 @@ def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, 
     monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", manifest)
     write_manifest(vae, manifest)
     write_manifest(sampler, manifest, "sampler")
-    with pytest.raises(WeightsError, match="of what the sampling model draws are not installed"):
+    with pytest.raises(WeightsError, match="decoder of the sampling model is not installed"):
         sampling_weights()
     write_manifest(tmp_path / "expander.safetensors", manifest, "expander")
     assert sampling_weights()[0].expander is not None
@@ -130,7 +130,7 @@ def test_a_sampling_model_of_codes_finds_its_expander_beside_it(tmp_path: Path, 
         save_expander(tiny_condenser(other), vae_sha256, {}, tmp_path / "expander.safetensors")
         with pytest.raises(WeightsError, match="not the shipped ones"):
             sampling_weights()
-        with pytest.raises(WeightsError, match="draws other codes"):
+        with pytest.raises(WeightsError, match="samples other codes"):
             sampling_weights(sampler, vae)
     (tmp_path / "expander.safetensors").unlink()
     with pytest.raises(WeightsError, match="no network weights at"):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from physmrisynth_training.learning.vae_config import VaeTrainingConfig
 from PhysMRISynthLib.errors import PhysMRISynthError, ProtocolError
-from PhysMRISynthLib.network.condition import CONDITION_SIZE, EVIDENCE, FAMILIES, protocol_condition
+from PhysMRISynthLib.network.condition import CONDITION_SIZE, EVIDENCE, NETWORK_SEQUENCES, protocol_condition
 from PhysMRISynthLib.network.config import CONFIGURATIONS, NetworkConfig, read_configuration
 from PhysMRISynthLib.network.device import fastest_precision
 from PhysMRISynthLib.network.vae import CLASSES, Posterior, TissueEvidence, TissuePrediction, TissueVAE, product_of_experts
@@ -282,7 +282,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str, message:
 
 def test_every_protocol_has_a_condition_and_no_two_the_same() -> None:
     protocols = {name: (preset.protocol, preset.field_strength or 3.0) for name, preset in load_presets().items()}
-    protocols |= {f"{name} at {strength} T": (Protocol.of(name), strength) for name in FAMILIES for strength in (1.5, 3.0)}
+    protocols |= {f"{name} at {strength} T": (Protocol.of(name), strength) for name in NETWORK_SEQUENCES for strength in (1.5, 3.0)}
     conditions: dict[tuple[str, float], np.ndarray] = {}
     for name, (protocol, strength) in protocols.items():
         condition = protocol_condition(protocol, strength)

@@ -24,7 +24,7 @@ from PhysMRISynthLib.workflow.estimation.estimate import Estimate
 _NAMES = [tissue.name for tissue in tissue_table()]
 
 
-def small_head(shape: tuple[int, int, int] = (10, 14, 12), texture: float = 0.03) -> KnownHead:
+def slab_head(shape: tuple[int, int, int] = (10, 14, 12), texture: float = 0.03) -> KnownHead:
     """Air around a brain of the four tissues and fluid in slabs, literature values with a texture; 8 mm."""
     tissue = np.full(shape, _NAMES.index("air"), dtype=np.uint8)
     tissues = [_NAMES.index(name) for name in ("white_matter", "cortex", "deep_grey", "thalamus", "csf")]

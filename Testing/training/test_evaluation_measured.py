@@ -22,9 +22,9 @@ from PhysMRISynthLib.imaging.intake.sidecar import sidecar_fields
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import BRAIN_TISSUE
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate
-from Testing.training.doubles import estimate_of, scans, small_head
+from Testing.training.doubles import estimate_of, scans, slab_head
 
-HEAD = small_head((14, 24, 16))
+HEAD = slab_head((14, 24, 16))
 
 
 def write(path: Path, voxels: np.ndarray, **sidecar: object) -> None:
@@ -170,7 +170,7 @@ def _truncated(folder: Path) -> None:
         (_in_ms, 'cannot be in s, the unit by its file name. State "Units" in the map\'s JSON sidecar: ms, s'),
         (_furlong, "'furlong' is not known. State \"Units\""),
         (_exchanged, "T2 is longer than T1"),
-        (_nothing, "Nobody could be compared"),
+        (_nothing, "No person could be compared"),
         (_truncated, "sub-01_T1map"),
     ],
 )
@@ -190,7 +190,7 @@ def test_maps_that_cannot_be_used_are_answered(tmp_path: Path, harm: Callable[[P
         (["--scans", "none", "--maps", "maps"], "none is not a folder"),
         (["--scans", "maps", "--maps", "maps"], "There is no T1w, T2w or FLAIR image"),
         (["--scans", "scans", "--maps", "scans"], "There is no measured map"),
-        (["--scans", "scans", "--maps", "others"], "Nobody has both"),
+        (["--scans", "scans", "--maps", "others"], "No person has both"),
     ],
 )
 def test_folders_without_pairs_exit_2_and_leave_nothing(

@@ -158,7 +158,7 @@ def test_a_copy_that_is_not_recognised_is_no_measure(toy: Anatomy) -> None:
     found = samples.compare(groups)
     assert [record["own"] for record in found.records if record["kind"] == DEFORMED] == [True, False]
     assert "0 of 1 samples, 0 of 3 training heads, 0 of 0 held-out heads match one" in found.notes[-1]
-    assert "1 of 2 copies have their own as nearest" in found.notes[-1]
+    assert "1 of 2 copies are nearest to their original" in found.notes[-1]
 
 
 def test_whose_halves_a_head_has_is_told(toy: Anatomy) -> None:

@@ -20,7 +20,7 @@ from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import PROPERTIES, tissue_table
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate
 from PhysMRISynthLib.workflow.rendering.render import render
-from Testing.training.doubles import estimate_of, head_model, scans, small_head
+from Testing.training.doubles import estimate_of, head_model, scans, slab_head
 from Testing.training.heads import toy_labels, write_label_map
 
 
@@ -120,7 +120,7 @@ def test_an_estimate_that_fails_names_its_case(toy_plan: Plan) -> None:
 
 
 def test_perfect_maps_give_the_left_out_contrast_which_no_estimator_is_shown() -> None:
-    truth = small_head().maps
+    truth = slab_head().maps
     inputs = scans(truth)
     shown: list[set[str]] = []
 
@@ -145,7 +145,7 @@ def test_perfect_maps_give_the_left_out_contrast_which_no_estimator_is_shown() -
 
 
 def test_an_offset_is_allowed_for_as_it_is_in_the_regression() -> None:
-    truth = small_head().maps
+    truth = slab_head().maps
     inputs = tuple(
         replace(a, volume=replace(a.volume, image=truth.image(0.7 * a.volume.voxels + np.float32(40.0)))) if a.name == "t2w" else a
         for a in scans(truth)
@@ -157,7 +157,7 @@ def test_an_offset_is_allowed_for_as_it_is_in_the_regression() -> None:
 
 
 def test_tissue_and_fluid_of_a_voxel_are_rendered_apart() -> None:
-    truth = small_head().maps
+    truth = slab_head().maps
     share = np.where(truth.mask, np.float32(0.5), np.float32(0.0))
     mixed = replace(truth, fluid_fraction=share * truth.pd, fluid=(1.0, 4200.0, 2000.0))
     inputs = tuple(
@@ -174,11 +174,11 @@ def test_tissue_and_fluid_of_a_voxel_are_rendered_apart() -> None:
 
 def visits(*medians: Mapping[str, Mapping[str, float]]) -> Plan:
     answers = iter(medians)
-    return Plan({"literature": always(lambda inputs: estimate_of(small_head().maps, inputs, medians=next(answers)))})
+    return Plan({"literature": always(lambda inputs: estimate_of(slab_head().maps, inputs, medians=next(answers)))})
 
 
 def test_the_difference_of_visits_is_relative_to_their_mean_and_has_a_sign() -> None:
-    inputs = scans(small_head().maps)
+    inputs = scans(slab_head().maps)
     first, second = Subject("visit 1", inputs), Subject("visit 2", inputs)
     one = {"white_matter": {"PD": 70.0, "T1": 900.0, "T2": 80.0}, "thalamus": {"PD": 76.0, "T1": 1200.0, "T2": 82.0}}
     other = {"white_matter": {"PD": 70.0, "T1": 1100.0, "T2": 72.0}}
@@ -193,12 +193,12 @@ def test_the_difference_of_visits_is_relative_to_their_mean_and_has_a_sign() -> 
 
 
 def test_the_fit_without_prior_needs_no_tissue_where_the_inputs_tell_all() -> None:
-    truth = small_head().maps
+    truth = slab_head().maps
     more = {f"tse{te}": PROTOCOLS["t2w"].changed("test", TE=te) for te in (15.0, 40.0, 160.0)}
     inputs = (*scans(truth), *(_scan(truth, name, protocol) for name, protocol in more.items()))
     estimate = estimate_of(truth, inputs, (1.0, 2.0, 3.0, 1.0, 1.0, 1.0))
     names = [t.name for t in tissue_table()]
-    brain = truth.mask & np.isin(small_head().tissue, [names.index(n) for n in ("white_matter", "cortex", "thalamus")])
+    brain = truth.mask & np.isin(slab_head().tissue, [names.index(n) for n in ("white_matter", "cortex", "thalamus")])
     found = refit.fit_without_prior(estimate, inputs, brain)
     for values, true in zip(found, (truth.pd, truth.t1, truth.t2), strict=True):
         assert np.median(np.abs(values / true[brain] - 1.0)) < 0.02
@@ -211,7 +211,7 @@ def _scan(truth: TissueMaps, name: str, protocol: object) -> Acquisition:
 
 
 def test_the_fit_without_prior_falls_back_on_the_papers_medians_where_nothing_is_seen() -> None:
-    truth = small_head().maps
+    truth = slab_head().maps
     inputs = scans(truth)
     corner = np.zeros(truth.mask.shape, dtype=bool)
     corner[0, 0, 0] = True  # outside the brain
@@ -223,7 +223,7 @@ def test_the_fit_without_prior_falls_back_on_the_papers_medians_where_nothing_is
 
 
 def test_perfect_maps_are_distributed_as_the_truth() -> None:
-    head = small_head()
+    head = slab_head()
     inputs = scans(head.maps)
     subject = Subject("nobody", inputs, truth=head)
     found = distributions.compare(Plan({"literature": always(lambda given: estimate_of(head.maps, given))}), [subject])
@@ -246,7 +246,7 @@ def certain(tissue: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def test_a_network_that_knows_a_textureless_head_needs_no_fit() -> None:
-    head = small_head(texture=0.0)
+    head = slab_head(texture=0.0)
     inputs = scans(head.maps)
     network = SimpleNamespace(fractions=certain(head.tissue, head.maps.mask))
     plan = Plan({"network": always(lambda given: estimate_of(head.maps, given, network=network))})
@@ -260,7 +260,7 @@ def test_a_network_that_knows_a_textureless_head_needs_no_fit() -> None:
 
 
 def test_errors_are_stated_for_the_range_that_the_papers_figures_imply() -> None:
-    head = small_head(texture=0.0)
+    head = slab_head(texture=0.0)
     inputs = scans(head.maps)
     fits = {a.name: a.volume.voxels * np.float32(0.9) for a in inputs}
     plan = Plan({"literature": always(lambda given: estimate_of(head.maps, given, fits=fits, network=network))})
@@ -273,7 +273,7 @@ def test_errors_are_stated_for_the_range_that_the_papers_figures_imply() -> None
 
 
 def test_noise_bounds_what_the_truth_itself_can_reach() -> None:
-    head = small_head()
+    head = slab_head()
     inputs = scans(head.maps)
     noisy = tuple(replace(a, volume=replace(a.volume, image=head.maps.image(a.volume.voxels + np.float32(0.05)))) for a in inputs)
     clean = {a.name: a.volume.voxels for a in inputs}
@@ -287,7 +287,7 @@ def test_noise_bounds_what_the_truth_itself_can_reach() -> None:
 
 
 def test_expected_images_follow_the_fitted_echo_time_and_receive_field() -> None:
-    head = small_head(texture=0.0)
+    head = slab_head(texture=0.0)
     inputs = scans(head.maps, (1.0, 1.0, 1.0))
     model = head_model(head.maps, (1.0, 1.0, 1.0), {"t2w": 80.0})
     coefficients = model.coefficients.copy()

@@ -18,7 +18,7 @@ from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.physics.echo_train import echo_amplitudes, variable_train
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.tissues import tissue_table
-from Testing.training.doubles import small_head
+from Testing.training.doubles import slab_head
 
 ROWS = {tissue.name: row for row, tissue in enumerate(tissue_table())}
 SPACE_FLAIR = Protocol.of("space_flair", TR=5000, TE=394, TI=1800)
@@ -27,7 +27,7 @@ KINDS = [Protocol.of("mprage"), Protocol.of("tse"), Protocol.of("space"), SPACE_
 
 @pytest.fixture(scope="module")
 def head() -> KnownHead:
-    return small_head()
+    return slab_head()
 
 
 def perfect(head: KnownHead) -> Imperfections:

@@ -1,8 +1,8 @@
 """The table of ``docs/validation/inputs.md``: what becomes of each defect and of heads that no atlas expects, errors against the truth, the
 first reason that is given, and in how many cases that names the true cause.
 
-``PYTHONPATH=PhysMRISynth:Training:. python Testing/validation/inputs.py [--step 2] [--prior literature] [--only WORDS]`` prints the table
-as Markdown. It also runs on versions without a verdict, whose first warning then stands in the last column.
+``python Testing/validation/inputs.py [--small] [--step 2] [--prior literature] [--only WORDS]`` prints the table as Markdown, with the
+checkout, its PhysMRISynth and its Training in PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,10 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
-from Testing.validation.anatomies import ANATOMIES
-from Testing.validation.defects import DEFECTS, Defect, Scans, acquisitions, clean_scans, known_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
+from Testing.validation.anatomies import ANATOMIES, unequal_halves
+from Testing.validation.defects import DEFECTS, ROLES, Defect, Scans, acquisitions, clean_scans, known_head
+from Testing.validation.other_defects import OTHERS
 
 _SHOWN = 110
 
@@ -39,16 +40,19 @@ class Case:
     head: KnownHead
     scans: Callable[[], Scans]
     told: str
+    roles: tuple[str, ...] = ROLES
 
 
-def cases(step_mm: float) -> Iterator[Case]:
-    """Every defect on one head, then heads of other anatomies."""
-    head = known_head(step_mm)
-    for defect in DEFECTS:
+def cases(step_mm: float | None) -> Iterator[Case]:
+    """Every defect on one head (None: the small one), then heads of other anatomies."""
+    head = unequal_halves(small_head()) if step_mm is None else known_head(step_mm)
+    for defect in (*DEFECTS, *OTHERS):
         yield Case(defect.name, head, partial(_changed, defect, head), defect.told)
     for name, told in STRANGE.items():
         strange = ANATOMIES[name](head).head
         yield Case(name, strange, partial(clean_scans, strange), told)
+        if name == "tumour":
+            yield Case(f"{name}, T1w and T2w", strange, partial(clean_scans, strange), told, ROLES[:2])
 
 
 def _changed(defect: Defect, head: KnownHead) -> Scans:
@@ -58,21 +62,21 @@ def _changed(defect: Defect, head: KnownHead) -> Scans:
 def outcome(case: Case, prior: str) -> tuple[str, str, str]:
     """Errors (median of brain tissue in %, T1 T2 PD), verdict, and what is said first."""
     try:
-        found: Any = estimate_tissue_maps(acquisitions(case.scans()), EstimateOrder(prior=prior))
+        scans = {role: scan for role, scan in case.scans().items() if role in case.roles}
+        found = estimate_tissue_maps(acquisitions(scans), EstimateOrder(prior=prior))
     except PhysMRISynthError as error:
         return "–", "refused", str(error)
     errors = map_errors(found.maps, case.head)["brain"]
     shown = " ".join(f"{errors[name]:.1f}" for name in ("T1", "T2", "PD"))
     if not all(np.isfinite(errors[name]) for name in ("T1", "T2", "PD")):
         shown = "NaN"
-    if not hasattr(found, "verdict"):
-        return shown, "–", found.warnings[0] if found.warnings else ""
     return shown, found.verdict.level.value, found.verdict.reasons[0].sentence if found.verdict.reasons else ""
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="the head of the atlas at 4 mm, every voxel one tissue: the quickest")
     parser.add_argument("--step", type=float, default=2.0, help="mm between voxels (2)")
     parser.add_argument("--prior", default="literature", choices=("literature", "network", "auto"))
     parser.add_argument("--only", help="only defects with these words in their name")
@@ -80,7 +84,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     print("| case | errors T1 T2 PD, % | verdict | said first | true cause | seconds |\n|---|---|---|---|---|---|")
     right = []
-    for case in cases(options.step):
+    for case in cases(None if options.small else options.step):
         if options.only and options.only not in case.name:
             continue
         start = time.perf_counter()

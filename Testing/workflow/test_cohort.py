@@ -33,7 +33,7 @@ from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results import bids_derivatives
 from PhysMRISynthLib.workflow.results.bids_derivatives import begin_dataset
-from PhysMRISynthLib.workflow.results.map_set import with_deviations
+from PhysMRISynthLib.workflow.results.map_set import with_sds
 from Testing.refusals import refused
 from Testing.workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
 
@@ -429,7 +429,7 @@ def test_the_command_writes_bids_derivatives_of_the_visits_that_can_be_used(tmp_
         sd = read(f"desc-sd_{suffix}")[head.brain_tissue()]
         assert 0 < np.median(sd / read(suffix)[head.brain_tissue()]) < 0.2
     assert read("desc-brain_mask").sum() < read("desc-head_mask").sum()
-    again = with_deviations(read_tissue_maps(anat), anat)
+    again = with_sds(read_tissue_maps(anat), anat)
     assert np.allclose(again.t1, maps.t1) and np.array_equal(again.mask, maps.mask)
     assert np.allclose(again.sd["T2"], 1000 * read("desc-sd_T2map"))
     assert again.provenance["made_from"]["images"]["t1w"]["source"] == told["T1map"]["Sources"][0]

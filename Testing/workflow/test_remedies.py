@@ -47,7 +47,7 @@ FOLLOWED_ELSEWHERE = {
     "Registration turned an image": "Testing/imaging/test_alignment.py",
     "Give the protocol if": "a note; the protocol goes first: Testing/imaging/test_header_table.py",
     "Give its protocol for trustworthy maps": "a note; Testing/imaging/test_header_table.py",
-    "Give the original where there is one": "a note",
+    "Give the original if there is one": "a note",
     "Look at the inputs for parts": "no input is known that leads there",
 }
 """Pieces of the messages whose remedies other tests follow, or that nobody can follow in a test."""

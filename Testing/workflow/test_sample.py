@@ -293,7 +293,7 @@ def test_impossible_orders_are_refused(sampler: Sampler, options: dict[str, obje
 def test_a_model_of_slices_draws_no_heads(sampler: Sampler, tmp_path: Path) -> None:
     flat = tiny_model(spatial_dims=2, shape=(48, 32))
     save_sampler(flat, sampler.decoder.sha256, {}, tmp_path / "flat.safetensors")
-    with pytest.raises(WeightsError, match="draws slices"):
+    with pytest.raises(WeightsError, match="samples slices"):
         installed_sampler(tmp_path / "flat.safetensors")
 
 

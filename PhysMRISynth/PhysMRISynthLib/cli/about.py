@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..errors import PhysMRISynthError
 from .maps import add_presets_option, load_own
+from .remedies import WORDS
 
 if TYPE_CHECKING:
     from ..physics.presets import Preset
@@ -58,13 +59,13 @@ def _solved(maps: Path | None, names: list[str]) -> dict[str, str]:
         try:
             found[name] = protocol_for(name, points).spec
         except PhysMRISynthError as error:
-            found[name] = str(error)
+            found[name] = error.told(WORDS)
     return found
 
 
 def _nulls(preset: Preset) -> list[str]:
     tissues = " and ".join(name.replace("_", " ") for name in preset.null)
-    return [f"its inversion times null {tissues} and are solved anew for every head."] if tissues else []
+    return [f"its inversion times null {tissues} and are solved for each head."] if tissues else []
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -90,6 +91,6 @@ def _priors() -> str:
     try:
         weights = usable_weights("network")
     except PhysMRISynthError as error:
-        return f"Priors: literature. {error}"
+        return f"Priors: literature. {error.told(WORDS)}"
     assert weights is not None
     return f"Priors: network (SHA-256 {weights.sha256[:12]}), literature"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EstimationError, ProtocolError
 from ..headers.roles import ROLES
+from ..workflow.estimation.more_inputs import MORE_ROLES
 from ..workflow.estimation.order import EstimateOrder
 from ..workflow.estimation.verdict import Level
 from .arguments import positive
@@ -30,7 +31,7 @@ def add_estimate(parser: argparse.ArgumentParser) -> None:
     _add_inputs(parser)
     parser.add_argument(
         "--also", nargs=3, action="append", default=[], metavar=("ROLE", "FILE", "SPEC"),
-        help="a further input: pdw, t1w_2, t2w_2, flair_2, inv1 or inv2, with its protocol; may be repeated",
+        help=f"a further input ({', '.join(MORE_ROLES)}) with its protocol; may be repeated",
     )  # fmt: skip
     parser.add_argument("--session", type=Path, metavar="DIR", help="a visit's folder: BIDS, OASIS-3, DICOM, or names with T1w, T2w, FLAIR")
     parser.add_argument("--out", type=Path, help="folder for the maps, or for the derivatives")

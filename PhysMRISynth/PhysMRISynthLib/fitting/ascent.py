@@ -28,12 +28,13 @@ _LONGEST = 0.3
 @dataclass(frozen=True)
 class Climb:
     """Where a climb ended: the ``state``, the last ``statistics``, J of every step (``values``), and the ``curvature`` of J in (means,
-    unknowns of the level)."""
+    unknowns of the level). ``of_boundary`` is the log-likelihood there of voxels that the climb did not see."""
 
     state: SharedState
     statistics: Statistics
     values: tuple[float, ...]
     curvature: np.ndarray
+    of_boundary: float = 0.0
 
     @property
     def value(self) -> float:
@@ -42,8 +43,8 @@ class Climb:
 
     @property
     def evidence(self) -> float:
-        """J with the volume of the peak (Laplace): what speaks for this peak against another."""
-        return self.value - 0.5 * float(np.linalg.slogdet(self.curvature)[1])
+        """J with the volume of the peak (Laplace) and the boundary's voxels: what speaks for this peak against another."""
+        return self.value - 0.5 * float(np.linalg.slogdet(self.curvature)[1]) + self.of_boundary
 
 
 def warm_up(objective: Objective, state: SharedState, slacks: Sequence[float]) -> SharedState:

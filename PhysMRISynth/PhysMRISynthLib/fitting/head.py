@@ -1,7 +1,8 @@
 """The head level: gains, receive fields, echo times in doubt, and this head's own tissue values, fitted together.
 
 :mod:`.objective` states what is maximised and :mod:`.ascent` climbs it. Here several climbs start from different guesses, since a magnitude
-image near a null has two explanations; those that end on different sides of it are averaged by their evidence.
+image near a null has two explanations; those that end on different sides of it are averaged by their evidence, in which voxels of tissue
+and fluid have a say (:mod:`.boundary`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from ..physics.arrays import Array, Move, like, stay
 from ..physics.dual import exp
 from .ascent import Climb, climb, warm_up
+from .boundary import Boundary
 from .fields import PolynomialBasis
 from .mixture import ClassSignals, TissueClasses, literature_classes
 from .objective import TAIL, Objective, SharedState
@@ -27,10 +29,13 @@ _SLACKS = (0.3, 0.22, 0.16, 0.12, 0.085, 0.06, 0.045, 0.03, 0.02, 0.01)
 _STARTS = ((1.0, -0.06), (1.0, 0.06), (1.0, 0.15), (0.4, 0.06))
 """Factor of the doubts, and shift of the fluid's log T1 from the literature's: fluid near a null may begin on either side of it."""
 _SEARCH_VOXELS, _VOXELS = 6_000, 24_000
-_SEARCH_STEPS, _STEPS = 25, 60
+_SEARCH_STEPS, _STEPS = 25, 300
+"""Most climbs take ten; where fluid and the boundary with cortex are hard to tell apart, J rises slowly for a hundred steps."""
 _SAME_PLACE = 0.01
 """Log T1 of fluid: climbs that end closer are the same peak."""
 _NEGLIGIBLE_EVIDENCE = 5.0
+_NEGLIGIBLE_IN_SEARCH = 40.0
+"""A search may end early and sees a part of the voxels: what it finds to be so much worse is not climbed again."""
 _LARGEST_CORRECTION = 0.2
 _LEAST_SPREAD = 0.1
 _SPREAD_STEPS = 20
@@ -91,12 +96,13 @@ def fit_head(
     doubtful_echo_times: Mapping[str, float] | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
     move: Move = stay,
+    boundary: Boundary | None = None,
 ) -> HeadModel:
     """Fit the head level on a sample of N voxels of the brain, as far as can be had of one tissue each.
 
     ``positions`` (N, 3) mm; ``atlas`` (tissues, N) tissue fractions expected there; ``doubtful_echo_times`` maps the names of
     inputs whose effective echo time is a nuisance to its conventional value in ms. ``progress`` is told the fraction done; ``move`` brings
-    voxels to where they are computed with.
+    voxels to where they are computed with; ``boundary`` are voxels of tissue and fluid, which decide between peaks.
     """
     classes = literature_classes(field_strength)
     weights = classes.weights(atlas)
@@ -117,9 +123,11 @@ def fit_head(
         start = _start(few, prior, shift)
         found.append(climb(few, warm_up(few, start, [doubt * slack for slack in _SLACKS]), _SEARCH_STEPS))
         progress(0.6 * (number + 1) / len(_STARTS))
-    peaks = [climb(all_of_them, peak.state, _STEPS) for peak in _distinct(found)]
+    peaks = [climb(all_of_them, peak.state, _STEPS) for peak in _distinct(found, _NEGLIGIBLE_IN_SEARCH)]
+    if boundary is not None and len(peaks) > 1:
+        peaks = [replace(peak, of_boundary=boundary.evidence(peak.state, classes, basis, centre)) for peak in peaks]
     progress(0.95)
-    model = _model(all_of_them, _distinct(peaks), centre, field_strength)
+    model = _model(all_of_them, _distinct(peaks, _NEGLIGIBLE_EVIDENCE), centre, field_strength)
     progress(1.0)
     return model
 
@@ -134,13 +142,13 @@ def _start(objective: Objective, prior: TissueLevel, shift: float) -> SharedStat
     return SharedState(level, means, objective.expected_spread(level), coefficients, np.zeros(len(objective.classes.names)))
 
 
-def _distinct(climbs: Sequence[Climb]) -> list[Climb]:
-    """The peaks that differ in the T1 of fluid and whose evidence counts, best first."""
+def _distinct(climbs: Sequence[Climb], negligible: float) -> list[Climb]:
+    """The peaks that differ in the T1 of fluid and whose evidence is not ``negligible``-ly below the best one's, best first."""
     ordered = sorted(climbs, key=lambda one: -one.evidence)
     peaks: list[Climb] = []
     for one in ordered:
         known = [abs(one.state.level.theta[fluid_row(), 1] - peak.state.level.theta[fluid_row(), 1]) < _SAME_PLACE for peak in peaks]
-        if not any(known) and one.evidence > ordered[0].evidence - _NEGLIGIBLE_EVIDENCE:
+        if not any(known) and one.evidence > ordered[0].evidence - negligible:
             peaks.append(one)
     return peaks
 

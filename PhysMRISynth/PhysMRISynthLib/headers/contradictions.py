@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .header_values import SERIES_NAMES, number_of, text_of
-from .roles import role_of_series, role_of_timing, rules_out_a_role
+from .roles import excludes_every_role, role_of_series, role_of_timing
 from .sequence_family import is_inverted
 
 _TITLES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
@@ -28,7 +28,7 @@ def contradictions(fields: Mapping[str, Any], role: str) -> tuple[str, ...]:
         text = text_of(fields, name)[:60]
         named = role_of_series(text, fields)
         expected = _STIR.sub("", text) if role == "t2w" else text
-        if named not in (None, role) or rules_out_a_role(expected):
+        if named not in (None, role) or excludes_every_role(expected):
             what = _TITLES[named] if named else "another kind of image (a localizer, a map, diffusion, after contrast agent …)"
             notes.append(f"The image is given as {_TITLES[role]}, but {name} '{text}' indicates {what}. Check that it is the right file.")
             break

@@ -57,9 +57,9 @@ def contrast_agent(fields: Mapping[str, Any] | None, file_name: str = "") -> str
 
 
 def check_contrast_agent(name: str, role: str, agent: str | None, allowed: bool = False) -> str | None:
-    """A note for an image that was taken after an ``agent`` (of :func:`contrast_agent`), None where there was none.
+    """A note for an image that was taken after an ``agent`` (of :func:`contrast_agent`), None without one.
 
-    Raises ImageError for a T1w image unless that is ``allowed``. ``name`` is what the user calls the image.
+    Raises ImageError for a T1w image unless that is ``allowed``. ``name`` is the image's name for the user.
     """
     if agent is None:
         return None

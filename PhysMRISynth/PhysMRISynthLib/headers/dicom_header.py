@@ -84,7 +84,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def classic_fields(value: Callable[[str], str]) -> dict[str, Any]:
-    """The fields of a single-frame header, whose ``value`` of a tag such as "0018,0080" is text, empty where there is none."""
+    """The fields of a single-frame header, whose ``value`` of a tag such as "0018,0080" is text, empty if absent."""
     texts = {name: text for name, tag in TEXTS.items() if (text := value(tag))}
     vendor = texts.get("Manufacturer", "").upper()
     private = [value(tag) for name, tags in _PRIVATE_NAMES.items() if vendor.startswith(name) for tag in tags]
@@ -145,7 +145,7 @@ def _fields(texts: Mapping[str, str], numbers: Mapping[str, float | None]) -> di
 
 
 def _element(dataset: Any, key: str) -> Any:
-    """The value of a tag ("0018,0080") or keyword; None where it is absent, empty or damaged."""
+    """The value of a tag ("0018,0080") or keyword; None if it is absent, empty or damaged."""
     try:
         element = dataset.get(tuple(int(part, 16) for part in key.split(",")) if "," in key else key)
         value = getattr(element, "value", element)

@@ -44,7 +44,7 @@ def stated_number(fields: Mapping[str, Any], name: str) -> float | None:
 
 
 def _stated(fields: Mapping[str, Any], name: str) -> Any:
-    """What a field states, taken out of a list of one; None where that is nothing."""
+    """A field's value, taken out of a list of one; None if it is empty."""
     value = fields.get(name)
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
@@ -60,7 +60,7 @@ def number_of(fields: Mapping[str, Any], name: str) -> float | None:
 
 
 def text_of(fields: Mapping[str, Any], name: str) -> str:
-    """A field as text, several values joined by backslashes; empty where there is none."""
+    """A field as text, several values joined by backslashes; empty if absent."""
     value = fields.get(name)
     return "\\".join(map(str, value)) if isinstance(value, (list, tuple)) else "" if value is None else str(value)
 

@@ -1,4 +1,4 @@
-"""What DICOM's ImageType says of an image that is no scan in magnitude: phase, a map, a projection, the fat of a Dixon."""
+"""DICOM's ImageType of images that are not magnitude scans: phase, a map, a projection, the fat of a Dixon."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def kinds(fields: Mapping[str, Any]) -> list[str]:
 
 
 def what_it_is(fields: Mapping[str, Any]) -> str | None:
-    """What an image is that cannot be a weighted magnitude image, by its ImageType; None for what can."""
+    """The kind of an image that is not a weighted magnitude image, by its ImageType; else None."""
     values = kinds(fields)[2:]
     if "MAP" in values and {"T1", "T2"} & set(values):
         return "a map"

@@ -43,9 +43,9 @@ def mprage_timing(fields: Mapping[str, Any], stated: Values, source: str) -> tup
             )
         period = (max(_USUAL_PERIOD, 2.0 * stated["TI"][0]), "assumed: headers of GE and Philips do not state the time between inversions")
         notes += (
-            f"The header's {name} of {short:g} ms runs from pulse to pulse and is taken for the echo spacing. The time between "
+            f"The header's {name} of {short:g} ms runs from pulse to pulse and is used as the echo spacing. The time between "
             f"inversions is not stated: {period[0]:g} ms is assumed. Give TR with the protocol where you know it: "
-            "500 ms more or less shift T1 by about 7 %.",
+            "±500 ms shift T1 by about 7 %.",
         )
     values = {"TR": period} if period else {}
     usual = _usual_pulses(stated, period) if period and periods else {}

@@ -22,7 +22,7 @@ _PROCESSED = words(
     r"resampled|reoriented|denoised|recon-all|acpc|dc"
 )
 _NUMBERED = re.compile(r"((?:crop|eq)[_-]?\d+)|(?<=\d)[a-d](?![a-z0-9])", re.IGNORECASE)
-"""What dcm2niix appends to a name: _Crop_1, _Eq_1, and a letter where the name was taken."""
+"""Suffixes of dcm2niix: _Crop_1, _Eq_1, and a letter if the name was taken."""
 _DIGITS = re.compile(r"(\d+)")
 
 

@@ -10,6 +10,8 @@ from .header_values import number_of, text_of
 from .sequence_family import role_of_sequence, words
 
 ROLES = ("t1w", "t2w", "flair")
+"""The inputs that panel, command line, cohorts and networks know by name; training data keep their order. Further inputs
+(``--also``) are the MORE_ROLES of ``workflow/estimation/more_inputs.py``."""
 _NO_ROLE = (
     words(r"post|part-(?:real|imag)"),  # after an operation; half of a complex image
     words(r"localizer|localiser|loc|scout|aascout|survey|calibration|cal|fieldmap|fmap|sbref|phase|spectro|mrs|test"),
@@ -33,7 +35,7 @@ def role_of_name(name: str) -> str | None:
 
     Localizers, segmentations, maps, other contrasts and contrast-enhanced images have no role.
     """
-    if rules_out_a_role(name):
+    if excludes_every_role(name):
         return None
     text = spoken(name)
     if _T1_FLAIR.search(text):
@@ -46,7 +48,7 @@ def role_of_name(name: str) -> str | None:
     return role_of_sequence(text)
 
 
-def leaves_open(name: str) -> bool:
+def needs_timing(name: str) -> bool:
     """Whether only the timing can give the role: of a turbo inversion recovery (TIRM) that is not called FLAIR or dark-fluid."""
     return bool(_TIRM.search(spoken(name))) and role_of_name(name) == "t2w"
 
@@ -54,11 +56,11 @@ def leaves_open(name: str) -> bool:
 def role_of_series(name: str, fields: Mapping[str, Any]) -> str | None:
     """As :func:`role_of_name`; if the name is ambiguous or an inversion time contradicts it, the timing in ``fields`` decides."""
     named, timed = role_of_name(name), role_of_timing(fields)
-    decides = leaves_open(name) or (named is not None and number_of(fields, "InversionTime"))
+    decides = needs_timing(name) or (named is not None and number_of(fields, "InversionTime"))
     return (timed if decides else None) or named
 
 
-def rules_out_a_role(name: str) -> bool:
+def excludes_every_role(name: str) -> bool:
     """Whether a name excludes any role (a localizer, a mask, a contrast agent …), rather than giving none."""
     text = spoken(name)
     return names_agent(name) or any(pattern.search(text) for pattern in _NO_ROLE)

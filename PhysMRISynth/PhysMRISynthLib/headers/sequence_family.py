@@ -145,14 +145,14 @@ def sequence_family(fields: Mapping[str, Any], role: str) -> Family:
     kind, told_by = _kind(fields)
     if kind.other:
         raise ProtocolError(
-            f"{told_by} tells {kind.other.upper()}, whose protocol headers do not state.", Remedy.GIVE_PROTOCOL(form=f" ({kind.other},…)")
+            f"{told_by} names {kind.other.upper()}, whose protocol headers do not state.", Remedy.GIVE_PROTOCOL(form=f" ({kind.other},…)")
         )
     if kind.readout == "epi":
-        raise ProtocolError(f"{told_by} tells echo planar imaging, which is not supported. Give a T1w, T2w or FLAIR image.")
+        raise ProtocolError(f"{told_by} names echo planar imaging, which is not supported. Give a T1w, T2w or FLAIR image.")
     if role == "t1w":
         if kind.readout == "tfe" and not kind.inverted:
             raise ProtocolError(
-                f"{told_by} tells a turbo field echo, but not whether an inversion precedes it.",
+                f"{told_by} names a turbo field echo, but not whether an inversion precedes it.",
                 Remedy.GIVE_PROTOCOL(form=": mprage,… with an inversion, spgr,… without"),
             )
         return Family(_t1w_sequence(kind, fields), told_by)
@@ -217,7 +217,7 @@ def _named_inversion_recovery(fields: Mapping[str, Any]) -> str:
         if any(pattern.search(plain(text_of(fields, name))) for name in NAMES):
             return sequence
     raise ProtocolError(
-        "the header tells an inversion, but not its time, which alone tells STIR from FLAIR.",
+        "the header states an inversion, but not its time, which alone separates STIR from FLAIR.",
         Remedy.GIVE_PROTOCOL(form=": stir,… or flair,…"),
     )
 

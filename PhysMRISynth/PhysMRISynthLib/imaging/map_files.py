@@ -62,7 +62,7 @@ def find_map_files(folder: Path) -> MapFiles:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder. Give a folder that an estimate wrote.")
+        raise ImageError(f"{folder} is not a folder. Give the folder that an estimate wrote.")
     derived = sorted({name for quantity in _FACTORS for name in _beginnings(folder, f"_{quantity}map.nii.gz")})
     if not derived or any((folder / f"{quantity}.nii.gz").exists() for quantity in _FACTORS):
         _check_not_above(folder)

@@ -13,7 +13,7 @@ from ..headers.contradictions import contradictions, disagreements
 from ..headers.contrast_agent import check_contrast_agent, contrast_agent
 from ..headers.header_protocol import USED_FIELDS, default_protocol, protocol_from_sidecar, stated_field_strength
 from ..headers.header_values import has_timing, series_names
-from ..headers.roles import ROLES, leaves_open, role_of_series, role_of_timing, rules_out_a_role
+from ..headers.roles import ROLES, excludes_every_role, needs_timing, role_of_series, role_of_timing
 from ..imaging.intake.acquisition import Acquisition, acquisition
 from ..imaging.intake.sidecar import fields_beside
 from ..physics.presets import echo_time_is_estimated, protocol_from_spec
@@ -100,9 +100,9 @@ def roleOf(node: Any) -> str | None:
     fields: Mapping[str, Any] = dicomFields(node) or {}
     stated = series_names(fields)
     name = node.GetName() or ""
-    if contrast_agent(fields, _fileName(node)) or any(rules_out_a_role(text) for text in (*stated, name)):
+    if contrast_agent(fields, _fileName(node)) or any(excludes_every_role(text) for text in (*stated, name)):
         return None
-    if any(leaves_open(text) for text in (*stated, name)):
+    if any(needs_timing(text) for text in (*stated, name)):
         fields = _knownFields(node)
     told = (*(role_of_series(text, fields) for text in stated), role_of_timing(fields), role_of_series(name, fields))
     return next((role for role in told if role), None)

@@ -20,7 +20,7 @@ def orderOf(order: type[AnyOrder], **options: Any) -> AnyOrder:
     named = {camelCase(entry.name): entry for entry in fields(order)}
     for name in sorted(set(options) - set(named)):
         close = difflib.get_close_matches(name, named, n=1)
-        raise OrderError(f"'{name}' cannot be ordered. Use {' or '.join(close) or ', '.join(named)}.")
+        raise OrderError(f"There is no option '{name}'. Use {' or '.join(close) or ', '.join(named)}.")
     given = {named[name]: value for name, value in options.items()}
     return order(**{entry.name: value for entry, value in given.items() if not _isNone(value, entry.default)})
 

@@ -7,9 +7,9 @@ import numpy as np
 from ..physics.protocol import Protocol
 from ..physics.tissues import tissue_table
 
-FAMILIES = ("mprage", "mprage_simple", "se", "tse", "ir", "flair", "stir", "psir", "dir", "spgr", "bssfp", "mp2rage")
+NETWORK_SEQUENCES = ("mprage", "mprage_simple", "se", "tse", "ir", "flair", "stir", "psir", "dir", "spgr", "bssfp", "mp2rage")
 """The sequences that networks know by name; their order is part of every file of weights."""
-_LIKE = {"tse_rf": "tse", "space": "tse", "space_flair": "flair"}
+_STANDS_FOR = {"tse_rf": "tse", "space": "tse", "space_flair": "flair"}
 """Sequences added later, by the one that they resemble. Others have no name: the expected signals describe them."""
 _VARIABLE_FLIP, _VARIABLE_FLIP_TE = ("space", "space_flair"), 95.0
 """The echo time of a train of variable angles is nominal: networks get the effective one (ms)."""
@@ -17,20 +17,20 @@ _SCALES = {"TR": 1000.0, "TE": 50.0, "TI": 1000.0}
 _UNITS = len(_SCALES) + 2
 EVIDENCE = ("white_matter", "cortex", "csf", "fat", "muscle", "bone")
 """Tissues whose expected signal the encoder compares with every voxel: the extremes between which the others lie."""
-EVIDENCE_POSITIONS = tuple(len(FAMILIES) + _UNITS + [t.name for t in tissue_table()].index(name) for name in EVIDENCE)
+EVIDENCE_POSITIONS = tuple(len(NETWORK_SEQUENCES) + _UNITS + [t.name for t in tissue_table()].index(name) for name in EVIDENCE)
 """Positions of their expected signals in the conditioning vector."""
-CONDITION_SIZE = len(FAMILIES) + _UNITS + len(tissue_table())
+CONDITION_SIZE = len(NETWORK_SEQUENCES) + _UNITS + len(tissue_table())
 
 
 def protocol_condition(protocol: Protocol, field_strength: float) -> np.ndarray:
     """The conditioning vector (CONDITION_SIZE,), float32, of one input.
 
-    The sequence (one of FAMILIES), log TR, log TE, log TI (0 where the sequence has none), flip angle, field strength in tesla; and
-    the contrast by the equation: the signal of every tissue of the table, relative to the brightest of the brain, so that
+    The sequence (one of NETWORK_SEQUENCES), log TR, log TE, log TI (0 where the sequence has none), flip angle, field strength in tesla;
+    and the contrast by the equation: the signal of every tissue of the table, relative to the brightest of the brain, so that
     the network generalises to protocols outside its training.
     """
     own = protocol.sequence.name
-    family = np.array([name == _LIKE.get(own, own) for name in FAMILIES], dtype=float)
+    family = np.array([name == _STANDS_FOR.get(own, own) for name in NETWORK_SEQUENCES], dtype=float)
     values = {**protocol.values}
     if own in _VARIABLE_FLIP:
         values["TE"] = _VARIABLE_FLIP_TE

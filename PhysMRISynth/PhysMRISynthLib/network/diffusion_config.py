@@ -35,7 +35,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "ventricle_share": Condition("ventricles over brain tissue", "%", 0.0, 30.0, lambda value: math.log(max(value, _LEAST_SHARE))),
     "lesion_load": Condition("lesions of the white matter", "ml", 0.0, 200.0, math.log1p),
 }
-"""What heads can be conditioned on, by name."""
+"""Values that heads can be conditioned on, by name."""
 
 
 def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.ndarray:

@@ -54,7 +54,7 @@ class SamplerWeights:
         """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`. Raises WeightsError when a model of codes has no
         second-stage decoder: see :func:`sampling_weights`."""
         if self.codes_sha256 and self.expander is None:
-            raise WeightsError("The sampling model draws codes, and its second-stage decoder is not loaded. Load both together.")
+            raise WeightsError("The sampling model samples codes, and its second-stage decoder is not loaded. Load both together.")
         drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal)
         if self.expander is None:
             return drawn
@@ -113,7 +113,7 @@ def with_expander(model: SamplerWeights, sampler: Path | None) -> SamplerWeights
     expander = load_expander(*beside)
     if (expander.codes_sha256, expander.vae_sha256) != (model.codes_sha256, model.vae_sha256):
         raise WeightsError(
-            f"The sampling model draws other codes (SHA-256 {model.codes_sha256[:12]}…) than its second-stage decoder reads "
+            f"The sampling model samples other codes (SHA-256 {model.codes_sha256[:12]}…) than its second-stage decoder reads "
             f"({expander.codes_sha256[:12]}…). Use weights of one version."
         )
     return replace(model, expander=expander)

@@ -116,7 +116,7 @@ def _moments(numbers: np.ndarray) -> Population:
     Mol Biol 4:32, 2005)."""
     count = len(numbers)
     if count < 3:
-        raise WeightsError(f"{count} simulated heads are too few to tell familiar heads from strange ones. Simulate more.")
+        raise WeightsError(f"{count} simulated heads are too few for an out-of-distribution score. Simulate more.")
     mean = numbers.mean(axis=0)
     sd = np.sqrt(np.maximum(numbers.var(axis=0, ddof=1), _LEAST_VARIANCE))
     scaled = (numbers - mean) / sd

@@ -1,4 +1,4 @@
-"""Which weights come with this version, and their hashes; needs neither torch nor the weights themselves."""
+"""The weights of this version and their hashes; needs neither torch nor the weights themselves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
         return None
     try:
         entries = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        if kind != "vae" and kind not in entries:  # a version may come without; none comes without the network itself
+        if kind != "vae" and kind not in entries:  # optional, except for the network itself
             return None
         entry = entries[kind]
         name, sha256 = entry["file"], entry["sha256"]
@@ -42,7 +42,7 @@ def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
 
 
 def present_weights(kind: str = "vae") -> tuple[Path, str] | None:
-    """As :func:`shipped_weights`, where the file is there; None also when the manifest is damaged, which loading tells."""
+    """As :func:`shipped_weights`, if the file exists; None also if the manifest is damaged, which is reported on loading."""
     try:
         found = shipped_weights(kind)
     except WeightsError:
@@ -52,7 +52,7 @@ def present_weights(kind: str = "vae") -> tuple[Path, str] | None:
 
 def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:
     """Write into ``manifest`` that the weights of a ``kind`` are the file ``path``, beside it, with its hash and size; weights of other
-    kinds stay listed, and what else is said of the same file."""
+    kinds stay listed, and so do further entries on the same file."""
     entry = {"file": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
     others: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     if others.get(kind, {}).get("sha256") == entry["sha256"]:

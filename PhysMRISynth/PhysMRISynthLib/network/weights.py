@@ -33,7 +33,7 @@ _MISSING = {
     "vae": "No network weights are installed. Reinstall the extension.",
     "sampler": "No weights for sampling are installed. Reinstall the extension, or give a sampling model that 'physmrisynth train ldm' "
     "has trained.",
-    "expander": "The weights that make heads of what the sampling model draws are not installed. Reinstall the extension.",
+    "expander": "The second-stage decoder of the sampling model is not installed. Reinstall the extension.",
 }
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -73,14 +73,14 @@ def _statistics(familiarity: Familiarity) -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> str:
-    """Write tensors with what is ``told`` of them into a safetensors file, whole or not at all; returns its SHA-256."""
+    """Write tensors and their ``metadata`` to a safetensors file, completely or not at all; returns its SHA-256."""
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
     return file_sha256(path)
 
 
 def load_weights(path: Path, sha256: str | None = None) -> Weights:
-    """Read weights; ``sha256`` is what the file must have. Raises WeightsError when the file is missing, damaged, foreign or another."""
+    """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
     metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
     expected = {"format": _FORMAT, "classes": ",".join(CLASSES), "condition_size": str(CONDITION_SIZE)}
     if any(metadata.get(name) != value for name, value in expected.items()):
@@ -92,9 +92,9 @@ def load_weights(path: Path, sha256: str | None = None) -> Weights:
 
 
 def read_tensors(path: Path, sha256: str | None, remedies: Remedies) -> tuple[dict[str, str], dict[str, Tensor], str]:
-    """What a file of weights tells of itself, its tensors in float32, and its SHA-256, which must be ``sha256`` where that is given.
+    """The metadata of a file of weights, its tensors in float32, and its SHA-256, which must be ``sha256`` if given.
 
-    Raises WeightsError with the ``remedies`` when the file is missing, damaged or another.
+    Raises WeightsError with the ``remedies`` when the file is missing, damaged or of another version.
     """
     if not path.is_file():
         raise WeightsError(f"There are no network weights at {path}.", *remedies)
@@ -111,14 +111,14 @@ def read_tensors(path: Path, sha256: str | None, remedies: Remedies) -> tuple[di
 
 
 def check_finite(tensors: dict[str, Tensor], path: Path) -> None:
-    """Raise WeightsError when a tensor of the file ``path`` holds what is no number."""
+    """Raise WeightsError when a tensor of the file ``path`` is not finite."""
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise WeightsError(f"The network weights {path.name} are not numbers in {', '.join(broken[:3])}. Train again, or reinstall.")
 
 
 def identities(metadata: dict[str, str], path: Path, remedies: Remedies, *names: str) -> list[str]:
-    """The hashes that a file tells by these ``names``. Raises WeightsError with the ``remedies`` when one is missing."""
+    """The hashes with these ``names`` in a file's metadata. Raises WeightsError with the ``remedies`` when one is missing."""
     if missing := [name for name in names if name not in metadata]:
         raise WeightsError(f"The description in the network weights {path.name} is damaged (no {', '.join(missing)}).", *remedies)
     return [metadata[name] for name in names]
@@ -131,7 +131,7 @@ def network_of(
     path: Path,
     remedies: Remedies,
 ) -> tuple[Network, dict[str, Any]]:
-    """The network that is ``made`` of a file's description, with its ``tensors``, for use, and the file's card.
+    """The network ``made`` from a file's description, with its ``tensors``, ready for use, and the file's card.
 
     Raises WeightsError with the ``remedies`` when the description is damaged, or the tensors do not fit it.
     """

@@ -78,7 +78,7 @@ def maximised(start: Protocol, one: TissuePoint, other: TissuePoint, limits: Lim
 
     limits = limits or Limits()
     if (one.pd, one.t1, one.t2) == (other.pd, other.t1, other.t2):
-        raise ProtocolError(f"{one.title} and {other.title.lower()} have the same PD, T1 and T2: no protocol tells them apart.")
+        raise ProtocolError(f"{one.title} and {other.title.lower()} have the same PD, T1 and T2: no protocol separates them.")
     bounds = _bounds(start.sequence, limits)
     fixed = {name: value for name, value in start.values.items() if name not in bounds}
     scales = [(_scaled(low), _scaled(high)) for low, high in bounds.values()]
@@ -97,8 +97,8 @@ def maximised(start: Protocol, one: TissuePoint, other: TissuePoint, limits: Lim
             if _meets(protocol, one, other, limits):
                 return Contrast.of(protocol, one, other)
     raise ProtocolError(
-        f"No {start.sequence.title} protocol tells {one.title.lower()} from {other.title.lower()} within these limits. Allow a longer TR, "
-        "more signal of what is to stay dark, or another sequence."
+        f"No {start.sequence.title} protocol separates {one.title.lower()} and {other.title.lower()} within these limits. "
+        "Allow a longer TR, more signal of the tissue to keep dark, or another sequence."
     )
 
 

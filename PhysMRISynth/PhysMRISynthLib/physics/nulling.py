@@ -26,7 +26,7 @@ _RESIDUAL = 1e-3
 
 
 def inversion_times(sequence: Sequence) -> tuple[str, ...]:
-    """The names of a sequence's inversion times, in the order of its parameters; none where it has no inversion."""
+    """The names of a sequence's inversion times, in the order of its parameters; empty without inversion."""
     return tuple(p.name for p in sequence.parameters if p.name.startswith("TI") and p.default is not None)
 
 

@@ -77,7 +77,7 @@ class Protocol:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Protocol:
-        """Raises ProtocolError for values that cannot be, LookupError where some are missing."""
+        """Raises ProtocolError for invalid values, LookupError for missing ones."""
         sequence, values, sources = sequence_named(told["sequence"]), told["values"], told["sources"]
         return cls(sequence, values, sources, tuple(told["notes"]), told["imperfections"])
 

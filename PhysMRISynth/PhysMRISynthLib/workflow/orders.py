@@ -1,4 +1,4 @@
-"""What the orders of all jobs share: bounds that stand in one place, values that are checked when an order is made, and JSON."""
+"""Common base of all orders: limits in one place, checks on construction, and JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a value may be: one of ``choices``, else a number from ``low`` to ``high``, ``above`` another, in a ``unit``, or ``whole``."""
+    """Limits of a value: one of ``choices``, else a number from ``low`` to ``high``, ``above`` another, in a ``unit``, or ``whole``."""
 
     title: str
     low: float = -math.inf
@@ -39,7 +39,7 @@ class Limits:
         return f"{self.low:g} to {self.high:g}{unit}"
 
     def permits(self, value: Any) -> bool:
-        """Whether a value is one of these; no text is a number, and neither is NaN."""
+        """Whether a value is within the limits; texts and NaN are not numbers."""
         if self.choices:
             return any(value is choice or (isinstance(value, str) and value == choice) for choice in self.choices)
         number = isinstance(value, int if self.whole else (int, float)) and not isinstance(value, bool)
@@ -53,37 +53,35 @@ class Limits:
 
 
 def limited(default: Any, title: str, **limits: Any) -> Any:
-    """A field of an order with its :class:`Limits`; None is allowed where it is the default."""
+    """A field of an order with its :class:`Limits`; None is allowed if it is the default."""
     return field(default=default, metadata={"limits": Limits(title, **limits)})
-
-
-def limits_of(order: type[Order], name: str) -> Limits:
-    """The limits of an order's field."""
-    found: Limits = next(entry for entry in fields(order) if entry.name == name).metadata["limits"]
-    return found
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a job is asked for, the same object from the skin to the kernel.
+    """The parameters of a job, the same object from the skin to the kernel.
 
-    Raises OrderError when it is made with a value that its field's limits do not permit.
+    Raises OrderError for a value outside its field's limits.
     """
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            _check(entry, getattr(self, entry.name))
+            value = getattr(self, entry.name)
+            if getattr(value, "shape", None) == ():  # a number of NumPy, which JSON does not know
+                value = value.item()
+                object.__setattr__(self, entry.name, value)
+            _check(entry, value)
 
     def as_json(self) -> dict[str, Any]:
-        """The order as JSON values, from which :meth:`from_json` makes an equal one."""
+        """The order as JSON values; :meth:`from_json` is the inverse."""
         return {entry.name: _json(getattr(self, entry.name)) for entry in fields(self)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Raises OrderError for fields that an order of this kind does not have, and for values that it does not permit."""
+        """The order of JSON values. Raises OrderError for unknown fields and invalid values."""
         unknown = sorted(set(values) - {entry.name for entry in fields(cls)})
         if unknown:
-            raise OrderError(f"'{unknown[0]}' cannot be ordered. Use {', '.join(entry.name for entry in fields(cls))}.")
+            raise OrderError(f"There is no option '{unknown[0]}'. Use {', '.join(entry.name for entry in fields(cls))}.")
         return cls(**values)
 
 
@@ -108,7 +106,7 @@ def _json(value: Any) -> Any:
 
 
 def check_field_strength(tesla: Any) -> None:
-    """Raise OrderError for what is no number, ProtocolError for a field strength without tissue values."""
+    """Raise OrderError for a non-number, ProtocolError for a field strength without tissue values."""
     from ..physics.tissues import tissue_table
 
     if isinstance(tesla, bool) or not isinstance(tesla, (int, float)):

@@ -67,7 +67,7 @@ def measure(plan: Plan) -> Findings:
                 for warning in cautions:
                     warnings.setdefault(warning, []).append(person.name)
     if not records:
-        raise PhysMRISynthError(f"Nobody could be compared. {' '.join(failures)}")
+        raise PhysMRISynthError(f"No person could be compared. {' '.join(failures)}")
     tables = [_voxel_table(records, list(plan.estimators)), _people_table(records, list(plan.estimators))]
     notes = [*_NOTES, *people.notes, *(f"{', '.join(names)}: {warning}" for warning, names in warnings.items()), *failures]
     return Findings(records, tables, notes, partial(_draw, pairs, list(plan.estimators)))

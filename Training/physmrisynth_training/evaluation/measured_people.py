@@ -63,7 +63,7 @@ def find_people(scans: Path | None, maps: Path | None) -> People:
             notes.append(f"{session.name} has neither a T1 nor a T2 map.")
     if not pairs:
         raise PhysMRISynthError(
-            f"Nobody has both weighted scans and a measured T1 or T2 map. Scans: {_listed([s.name for s in found])}. "
+            f"No person has both weighted scans and a measured T1 or T2 map. Scans: {_listed([s.name for s in found])}. "
             f"Maps: {_listed(['_'.join(filter(None, key)) for key in measured])}. Name both folders' files alike (sub-…[_ses-…]_…)."
         )
     return People(tuple(pairs), tuple(notes))

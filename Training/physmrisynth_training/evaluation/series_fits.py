@@ -73,7 +73,7 @@ def variable_flip_angle_t1(images: np.ndarray, degrees: np.ndarray, tr: float, t
 
 
 def dual_angle_t1(pd_weighted: np.ndarray, t1_weighted: np.ndarray, degrees: tuple[float, float], tr: tuple[float, float]) -> np.ndarray:
-    """T1 (ms) of two spoiled gradient echoes of small angles (Helms et al., Magn Reson Med 59:667, 2008); NaN where there is none."""
+    """T1 (ms) of two spoiled gradient echoes of small angles (Helms et al., Magn Reson Med 59:667, 2008); NaN without a solution."""
     a, b = np.radians(degrees)
     rate = 0.5 * (t1_weighted * b / tr[1] - pd_weighted * a / tr[0]) / np.maximum(pd_weighted / a - t1_weighted / b, 1e-9)
     return np.where(rate > 0, 1.0 / np.where(rate > 0, rate, 1.0), np.nan)

@@ -130,8 +130,8 @@ def least_squares_gain(image: np.ndarray, target: np.ndarray) -> float:
 
 
 def regressed(others: Sequence[np.ndarray], target: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """The voxelwise linear regression, with intercept, of ``target`` on the ``others`` in the ``brain`` mask, where it is also fitted:
-    the best that any one linear combination of these images can do. 0 outside the mask; all of shape (z, y, x)."""
+    """The voxelwise linear regression, with intercept, of ``target`` on the ``others`` fitted in the ``brain`` mask:
+    the best linear combination of these images. 0 outside the mask; all of shape (z, y, x)."""
     rows = np.stack([np.ones(int(brain.sum())), *(other[brain] for other in others)], axis=1).astype(np.float64)
     weights, *_ = np.linalg.lstsq(rows, target[brain].astype(np.float64), rcond=None)
     image = np.zeros(target.shape, dtype=np.float32)

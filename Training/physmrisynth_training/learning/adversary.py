@@ -54,7 +54,7 @@ class Adversary:
                 self.discriminator.load_state_dict(state["discriminator"])
                 optimizer.load_state_dict(state["optimizer"])
             except (LookupError, RuntimeError, ValueError):
-                raise PhysMRISynthError("The checkpoint has another discriminator. Keep its channels and layers, or start anew.") from None
+                raise PhysMRISynthError("The checkpoint has another discriminator. Keep its channels and layers, or restart.") from None
             for group in optimizer.param_groups:  # apply a changed configuration
                 group["lr"] = config.discriminator_rate
         self.model, self.optimizer = fabric.setup(self.discriminator, optimizer)

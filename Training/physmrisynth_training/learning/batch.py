@@ -67,7 +67,7 @@ class SignalBatch(Batch):
 
     @property
     def targets(self) -> Tensor:
-        """The unscaled images (B, M, *S), 0 where there are no data."""
+        """The unscaled images (B, M, *S), 0 without data."""
         return self.images * self.scale
 
     @property

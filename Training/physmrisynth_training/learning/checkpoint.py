@@ -29,7 +29,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise PhysMRISynthError(f"The checkpoint {path} cannot be read ({type(error).__name__}). Delete it to start anew.") from None
+        raise PhysMRISynthError(f"The checkpoint {path} cannot be read ({type(error).__name__}). Delete it to restart.") from None
 
 
 class CsvLog:

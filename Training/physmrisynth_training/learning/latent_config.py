@@ -58,4 +58,4 @@ class CondenserTrainingConfig(LatentTrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.texture_weight and not self.codes_fixed:
-            raise PhysMRISynthError("A 'texture_weight' is for a condenser that is trained already. Train without, then add 'codes_fixed'.")
+            raise PhysMRISynthError("A 'texture_weight' needs a trained condenser. Train without it first, then add 'codes_fixed'.")

@@ -72,7 +72,7 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     shape = CondenserConfig.from_mapping(configuration["network"])
     config = CondenserTrainingConfig.from_mapping(configuration.get("training", {}))
     if config.codes_fixed and not run.resume:
-        raise PhysMRISynthError("With 'codes_fixed' a trained condenser is trained on: copy its checkpoint into --out and give --resume.")
+        raise PhysMRISynthError("'codes_fixed' continues a trained condenser: copy its checkpoint into --out and give --resume.")
     weights = load_weights(vae)
     latents = open_latents(run, shape, config, weights, progress)
     if latents is None:

@@ -123,7 +123,7 @@ class Trainer(ABC):
             self.restore(state)
             optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError):
-            raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train anew in another --out.") from None
+            raise PhysMRISynthError(f"{self.run.checkpoint} is of another version's model. Train from scratch in another --out.") from None
         for group in optimizer.param_groups:  # apply a changed configuration
             group.update(betas=self.config.betas, weight_decay=self.config.weight_decay)
         self.step, self.seconds = int(state["step"]), float(state["seconds"])

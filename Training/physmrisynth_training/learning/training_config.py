@@ -42,7 +42,7 @@ class TrainingConfig:
         require(self.average_decay <= 1, "average_decay", "a number from 0 to 1", self.average_decay)
 
     def _check(self, name: str, default: object) -> None:
-        """Raise PhysMRISynthError where a field is not of its default's type, is negative, or is 0 where it must be at least 1."""
+        """Raise PhysMRISynthError if a field is not of its default's type, is negative, or is 0 but must be at least 1."""
         value = getattr(self, name)
         if isinstance(default, bool):
             require(isinstance(value, bool), name, "true or false", value)

@@ -1,4 +1,4 @@
-"""What the command lines of this room share."""
+"""Common parts of the command lines of this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 
 
 def finish(parser: argparse.ArgumentParser, work: Callable[[], object]) -> int:
-    """Do the work of a command and return 0; exit with 2 after what is wrong was said."""
+    """Run a command and return 0; exit with 2 after an error message."""
     try:
         work()
     except PhysMRISynthError as error:
@@ -21,7 +21,7 @@ def finish(parser: argparse.ArgumentParser, work: Callable[[], object]) -> int:
 
 
 def write_reference(build: Callable[[Path], sitk.Image], holds: str, doc: str | None, arguments: Sequence[str] | None) -> None:
-    """The command of a module that builds a reference image of the package from a folder that ``holds`` label maps."""
+    """Command line of a module that builds a reference image from a folder that ``holds`` label maps."""
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {holds}")
     parser.add_argument("--out", type=Path, required=True)

@@ -94,7 +94,7 @@ class _File:
 
 def _expander(condenser: Path | None, codes: str, vae_sha256: str, out: Path, code_version: str) -> _File:
     if condenser is None:
-        raise PhysMRISynthError("This sampling model draws codes. Give the condenser's checkpoint (--condenser).")
+        raise PhysMRISynthError("This sampling model samples codes. Give the condenser's checkpoint (--condenser).")
     state = load_checkpoint(condenser)
     network = condenser_of(state, condenser, vae_sha256)
     if codes_sha256(network) != codes:
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) == (options.metrics is None):
-        parser.error("give --checkpoint to ship, or --metrics to complete the card of what was shipped")
+        parser.error("give --checkpoint to ship, or --metrics to complete the card of shipped weights")
     if options.checkpoint is None:
         return finish(parser, lambda: write_card(options.out, options.metrics))
     return finish(

@@ -148,7 +148,7 @@ def whole_head(simulator: Simulator, index: int) -> Sample:
 
 
 def scan_numbers(weights: Weights, sample: Sample, turn: int, device: str) -> dict[str, list[np.ndarray]]:
-    """What tells a simulated scan, by population: seen by one input (they take ``turn``s), by the two others and by all.
+    """Features of a simulated scan by population: with one input (they take ``turn``s), with the two others and with all.
 
     Raises RegistrationError or ImageError when the head is not found in it.
     """
@@ -168,7 +168,7 @@ def scan_numbers(weights: Weights, sample: Sample, turn: int, device: str) -> di
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of this module. Returns 0, or 2 after what is wrong was said."""
+    """Command line of this module. Returns 0, or 2 after an error message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a training")
     parser.add_argument("--data", type=Path, help="folder with head_labels and ms_lesion_masks, as for the training")
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) != (options.data is None) or (options.checkpoint is None and options.metrics is None):
-        parser.error("give --checkpoint with --data to ship, --metrics to complete the card of what was shipped, or all three")
+        parser.error("give --checkpoint with --data to ship, --metrics to complete the card of shipped weights, or all three")
 
     def work() -> None:
         if options.checkpoint is not None:

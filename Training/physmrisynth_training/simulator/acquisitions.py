@@ -16,10 +16,10 @@ ACQUISITIONS = {
     STANDARD: "three protocols that are exactly true, unknown gains, receive fields of ±20 %.",
     OASIS3: (
         "protocols by the proportions of OASIS-3, stated as they were run; magnetisation transfer, imperfect inversions, a transmit field "
-        "and T2* that the fit is not told."
+        "and T2* unknown to the fit."
     ),
     OASIS3_HEADERS: (
-        "as oasis3, but the fit is told TR, TE and TI alone, as headers state them: train lengths are assumed, echo times of variable-flip "
+        "as oasis3, but the fit gets only the header's TR, TE and TI: train lengths are assumed, echo times of variable-flip "
         "trains nominal, some inversion times missing."
     ),
 }

@@ -15,14 +15,14 @@ _ATTEMPTS = 50
 
 def random_protocol(role: str, field_strength: float, rng: np.random.Generator) -> Protocol:
     """A protocol for ``role`` (t1w, t2w or flair) at a field strength in tesla."""
-    families = _FAMILIES[role]
+    families = _DRAWS_BY_ROLE[role]
     for _ in range(_ATTEMPTS):
         family = families[int(rng.choice(len(families), p=[share for share, _ in families]))][1]
         try:
             return family(field_strength, rng)
         except ProtocolError:  # contradictory values: sample again
             continue
-    raise ProtocolError(f"No possible {role} protocol was drawn in {_ATTEMPTS} attempts.")
+    raise ProtocolError(f"No possible {role} protocol was found in {_ATTEMPTS} attempts.")
 
 
 def _protocol(sequence: str, **values: float) -> Protocol:
@@ -77,7 +77,7 @@ def _nulling(strength: float, recovery: float, rng: np.random.Generator) -> floa
 
 
 _Family = Callable[[float, np.random.Generator], Protocol]
-_FAMILIES: dict[str, tuple[tuple[float, _Family], ...]] = {
+_DRAWS_BY_ROLE: dict[str, tuple[tuple[float, _Family], ...]] = {
     "t1w": ((0.4, _mprage), (0.1, _mprage_simple), (0.15, _t1w_spin_echo), (0.15, _inversion_tse), (0.2, _spgr)),
     "t2w": ((0.25, _t2w_spin_echo), (0.75, _tse)),
     "flair": ((0.8, _flair_tse), (0.2, _flair_spin_echo)),

@@ -102,7 +102,7 @@ class RandomProtocol:
 
 
 def _bright(image: torch.Tensor, tissue: torch.Tensor) -> torch.Tensor:
-    """The 99th percentile of the head, of every second voxel along each axis of a large image; 1 where there is no head."""
+    """The 99th percentile of the head, of every second voxel along each axis of a large image; 1 without a head."""
     every = (..., *(slice(None, None, 2 if image.numel() > _LARGE else 1),) * 3)
     values = image[every][tissue[every]]
     if not values.numel():

@@ -19,7 +19,9 @@ class _Family:
 
 _GRADIENT_INVERSION = _Family(("GR", "IR"), ("SK", "SP", "MP"), "3D")
 _SPIN_INVERSION = _Family(("SE", "IR"), ("MP",), "2D")
-_FAMILIES = {
+_RESEARCH = _Family(("RM",), ("NONE",), "3D")
+"""Of an equation of the user's own: DICOM's research mode."""
+_DICOM_TERMS = {
     "mprage": _GRADIENT_INVERSION,
     "mprage_simple": _GRADIENT_INVERSION,
     "mp2rage": _GRADIENT_INVERSION,
@@ -46,7 +48,7 @@ def mr_attributes(protocol: Protocol) -> dict[str, Any]:
     Attributes that the protocol does not determine are empty: the number of echoes if only the train's length is known, and the inversion
     time and flip angle of sequences with two of them, which the derivation description names.
     """
-    family = _FAMILIES[protocol.sequence.name]
+    family = _DICOM_TERMS.get(protocol.sequence.name, _RESEARCH)
     values = protocol.values
     train = "SE" in family.scanning and (values.get("L", 0.0) > 0 or "ETL" in values)
     variant = family.variant
@@ -57,12 +59,12 @@ def mr_attributes(protocol: Protocol) -> dict[str, Any]:
         "SequenceVariant": list(variant),
         "ScanOptions": "",
         "MRAcquisitionType": family.acquisition,
-        "RepetitionTime": values["TR"],
+        "RepetitionTime": values.get("TR"),
         "EchoTime": values.get("TE"),
         "EchoTrainLength": round(values["ETL"]) if "ETL" in values else None if train else 1,
         "SequenceName": protocol.sequence.name,
     }
-    if "IR" in family.scanning:
+    if "IR" in family.scanning or "TI" in values:
         attributes["InversionTime"] = values.get("TI")
     if "FA" in values:
         attributes["FlipAngle"] = values["FA"]

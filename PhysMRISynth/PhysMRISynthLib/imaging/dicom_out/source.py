@@ -115,5 +115,5 @@ def _geometry(place: Dataset, turn: Dataset, size: Dataset) -> Geometry:
     axes = orientation.reshape(2, 3)
     possible = spacing.min() > 0 and 0 < thickness < _THICKEST_MM and np.abs(axes @ axes.T - np.eye(2)).max() < _ROUNDING
     if not (possible and np.isfinite(position).all()):
-        raise ValueError("its position, orientation or spacing is none")
+        raise ValueError("its position, orientation or spacing is invalid")
     return position, orientation, spacing, thickness

@@ -47,7 +47,7 @@ def align(
 ) -> Alignment:
     """Put ``image`` on the grid of ``reference``, or on another ``grid`` in the reference's space.
 
-    ``missing`` (z, y, x) is True where the image has no data; nor has it where its zeros tell so (``has_no_data``).
+    ``missing`` (z, y, x) is True where the image has no data; zeros may also mean missing data (``has_no_data``).
     ``register``: True always registers, False never does (the images' own coordinates are trusted), None registers
     only when the grids differ. Raises RegistrationError when the two do not overlap or no sensible rigid motion is found.
     """

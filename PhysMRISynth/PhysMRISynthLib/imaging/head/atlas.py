@@ -7,9 +7,10 @@ skull-stripped images can be aligned too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
@@ -32,7 +33,10 @@ _TURNS: tuple[Turn, ...] = (
     (35.0, 0.0, 0.0), (-35.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, -30.0, 0.0), (0.0, 0.0, 40.0), (0.0, 0.0, -40.0)
 )  # fmt: skip
 """Degrees about x (nodding), y (rolling) and z (turning), for heads tilted in the scanner."""
-LEAST_LIKENESS = 0.5
+_NODS = 2
+"""Number of nods, the most frequent turns, at the start of the list."""
+LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.68
+"""Below the first the atlas is misplaced; above the second a nodded start does not improve the alignment."""
 _BRIGHT, _LEAST_VOXELS = 0.2, 100
 _NOT_FOUND = "The head could not be found in the image. Check that it shows a head and that its orientation is right."
 _LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
@@ -89,37 +93,44 @@ def place_atlas(
     fixed = isotropic(image, _WORKING_SPACING_MM)
     if not sitk.GetArrayViewFromImage(fixed).any():  # no centre of mass
         raise RegistrationError(_NOT_FOUND)
-    pictures = [expected_picture(protocol, field_strength, brain_only) for brain_only in (False, True)]
+    pictures = {brain_only: expected_picture(protocol, field_strength, brain_only) for brain_only in (False, True)}
     starts = [(shift, _UPRIGHT) for shift in _STARTS_MM]
     found = _best(fixed, pictures, starts, lambda candidate: candidate.similarity, lambda done: progress(0.5 * done))
     # a tilted head, or one whose neck and shoulders shift the centre of mass down
-    if not upright and (found is None or found.likeness < LEAST_LIKENESS):
-        found = max((c for c in (found, _tilted(fixed, pictures, progress)) if c is not None), key=lambda c: c.likeness, default=None)
+    if not upright and (found is None or found.likeness < _SURE_LIKENESS):
+        lost = found is None or found.likeness < LEAST_LIKENESS
+        turns = _TURNS if lost else _TURNS[:_NODS]
+        likely = pictures if found is None or lost else {found.skull_stripped: pictures[found.skull_stripped]}
+        found = max((c for c in (found, _tilted(fixed, likely, turns, progress)) if c is not None), key=lambda c: c.likeness, default=None)
     if found is None:
         raise RegistrationError(_NOT_FOUND)
     return found
 
 
-def _tilted(fixed: sitk.Image, pictures: list[sitk.Image], progress: Callable[[float], None]) -> AtlasPlacement | None:
-    starts = [(_crown(fixed, pictures[0]), turn) for turn in (_UPRIGHT, *_TURNS)]
+def _tilted(
+    fixed: sitk.Image, pictures: Mapping[bool, sitk.Image], turns: Sequence[Turn], progress: Callable[[float], None]
+) -> AtlasPlacement | None:
+    crown = _crown(fixed, next(iter(pictures.values())))
+    starts = [(crown, turn) for turn in (_UPRIGHT, *turns)]
     return _best(fixed, pictures, starts, lambda candidate: candidate.likeness, lambda done: progress(0.5 + 0.5 * done))
 
 
 def _best(
     fixed: sitk.Image,
-    pictures: list[sitk.Image],
+    pictures: Mapping[bool, sitk.Image],
     starts: list[tuple[float, Turn]],
     judged: Callable[[AtlasPlacement], float],
     progress: Callable[[float], None],
 ) -> AtlasPlacement | None:
-    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of both variants."""
+    """The best placement, refined, from ``starts`` (shift along the head's axis in mm, turn in degrees) of the variants in ``pictures``
+    (True: brain only)."""
     candidates = []
-    for brain_only, moving in enumerate(pictures):
-        for number, (shift, turn) in enumerate(starts):
-            progress((brain_only * len(starts) + number) / (2 * len(starts) + 1))
-            found = _aligned(fixed, moving, _start(fixed, moving, shift, turn), shrink=(3,), smooth=(6.0,))
-            if found is not None and _plausible(found[1]):
-                candidates.append(_judged(fixed, moving, bool(brain_only), *found))
+    tried = list(product(pictures.items(), starts))
+    for number, ((brain_only, moving), (shift, turn)) in enumerate(tried):
+        progress(number / (len(tried) + 1))
+        found = _aligned(fixed, moving, _start(fixed, moving, shift, turn), shrink=(3,), smooth=(6.0,))
+        if found is not None and _plausible(found[1]):
+            candidates.append(_judged(fixed, moving, brain_only, *found))
     if not candidates:
         return None
     best = max(candidates, key=judged)

@@ -72,7 +72,7 @@ def _without_islands(mask: np.ndarray, voxel_ml: float) -> np.ndarray:
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """Squared distance in voxels to the nearest voxel of a mask (infinite where there is none)."""
+    """Squared distance in voxels to the nearest voxel of a mask (infinite without any)."""
     if not mask.any():
         return np.full(mask.shape, np.inf, dtype=np.float32)
     image = sitk.GetImageFromArray(mask.astype(np.uint8))

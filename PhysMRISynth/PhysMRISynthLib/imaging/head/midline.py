@@ -28,7 +28,7 @@ _CENTRE_MM, _EXTENT_MM = (30.0, 5.0), (45.0, 75.0)
 """Centre (height, depth) and extent of the region that locates the middle."""
 _STEPS_MM, _SWEEPS = (4.0, 2.0, 1.0, 0.5), 2
 _NEAR_MM, _SELDOM = 2, 1.5 / 14.0
-"""Hemispheres count as apart where at most one label map (less than this share) is joined within so many mm."""
+"""Hemispheres count as apart where at most one label map (less than this share) is joined within this distance."""
 _CEREBRUM_MM = -20.0
 """Height in the atlas below which lie brain stem and cerebellum."""
 _LEVELS_MM = range(6, 19, 2)

@@ -23,17 +23,17 @@ _RADIUS_MM = 60.0
 _STEPS_MM = (3.0, 2.0, 1.0, 0.5)
 _MIRRORED_STEPS_MM = (8.0, 4.0, 4.0, 2.0, 1.0, 0.5)
 _MIRRORED_STARTS_DEGREES = (-24.0, -12.0, 0.0, 12.0, 24.0)
-"""A head that lies rolled or turned in the grid comes out of the mirror turned by twice as much."""
+"""Mirroring a head that is rolled or turned in the grid doubles its rotation."""
 _MIRRORED_GAIN, _MIRRORED_RATIO = 0.05, 1.3
-"""Nats by which the mirrored image must tell more of the reference than the image as it is, and how many times as much. People's heads tell
-0.4 to 0.7 times as much through the mirror, so that one that was mirrored tells 1.4 times as much and more; a symmetric head tells as much
-either way, and in coarse voxels up to 1.2 times."""
+"""Minimum gain (nats) and ratio of the mutual information with the reference of the mirrored image over the image itself. Mirroring reduces
+it to 0.4 to 0.7 for people's heads, so a head that was mirrored gives a ratio of 1.4 or more; a symmetric head about 1, in coarse voxels
+up to 1.2."""
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """What would bring an image onto the reference: ``shift_mm``, ``rotation_degrees`` and both as the displacement of the brain's
-    surface (``distance_mm``); ``mirrored``: it fits better with left and right exchanged."""
+    """The motion that aligns an image with the reference: ``shift_mm``, ``rotation_degrees`` and both as the displacement of the brain's
+    surface (``distance_mm``); ``mirrored``: it fits better with left and right swapped."""
 
     shift_mm: float
     rotation_degrees: float

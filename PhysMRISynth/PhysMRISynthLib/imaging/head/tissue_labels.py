@@ -61,7 +61,7 @@ def labels_of(tissue: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def rows_of(labels: np.ndarray) -> np.ndarray:
-    """Rows of the tissue table (uint8; LESION for lesions, 255 where there is none) of a label map."""
+    """Rows of the tissue table (uint8; LESION for lesions, 255: none) of a label map."""
     return labels - np.uint8(1)  # 0 becomes 255
 
 

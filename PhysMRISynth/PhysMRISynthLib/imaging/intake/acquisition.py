@@ -60,7 +60,7 @@ def acquisition(name: str, volume: Volume, protocol: Protocol, fields: Mapping[s
     if kind is not None and not (kind == UNIFORM and not protocol.sequence.uses_pd):
         raise ImageError(f"{name}: the header's ImageType says that this is {kind}. Give the weighted image in magnitude.")
     if is_reformatted(fields or {}):
-        note = "The header says that this image was reformatted from another one. Give the original where there is one."
+        note = "The header says that this image was reformatted from another one. Give the original if there is one."
         volume = replace(volume, notes=(*volume.notes, note))
     volume = _with_sign(volume, protocol, name)
     thickness = _slice_thickness(fields or {}, volume)
@@ -119,7 +119,7 @@ def _with_overlap_noted(volume: Volume, thickness: float | None) -> Volume:
     spacing = max(volume.image.GetSpacing())
     if thickness is None or thickness < spacing:
         return volume
-    note = f"Slices of {thickness:g} mm lie {spacing:g} mm apart: they overlap, and each is taken for the mean over its whole thickness."
+    note = f"Slices of {thickness:g} mm lie {spacing:g} mm apart: they overlap, and each is modelled as the mean over its whole thickness."
     return replace(volume, notes=(*volume.notes, note))
 
 
@@ -139,5 +139,5 @@ def _with_sign(volume: Volume, protocol: Protocol, name: str) -> Volume:
             "Export it again in one of these ranges."
         )
     scaled = volume.voxels / np.float32(_MP2RAGE_RANGE) - np.float32(0.5)
-    note = f"The uniform image was taken to run from 0 to {_MP2RAGE_RANGE:g} and was scaled to −0.5 to 0.5."
+    note = f"The uniform image was assumed to range from 0 to {_MP2RAGE_RANGE:g} and was scaled to −0.5 to 0.5."
     return replace(volume, image=image_like(scaled, volume.image), notes=(*volume.notes, note))

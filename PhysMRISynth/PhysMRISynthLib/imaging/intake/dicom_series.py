@@ -107,14 +107,14 @@ def read_scan(path: Path) -> Volume:
     if path.is_dir():
         found = series_in(path)
         if len(found) > 1:
-            raise ImageError(f"{path} holds {len(found)} DICOM series: {_listed(found)}. Give one image of the series that is meant.")
+            raise ImageError(f"{path} holds {len(found)} DICOM series: {_listed(found)}. Give one image of the intended series.")
         return read_series(found[0]) if found else read_volume(path)
     if not is_dicom(path):
         return read_volume(path)
     found = series_in(path.parent, path)
     series = next((series for series in found if path in series.files), found[0] if found else None)  # the first if the file is damaged
     if series is None:
-        raise ImageError(f"{path} is a DICOM file, but no image of a series. Give one of the series' images.")
+        raise ImageError(f"{path} is a DICOM file, but not an image of a series. Give one of the series' images.")
     return read_series(series)
 
 

@@ -68,10 +68,11 @@ def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding 
 def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
     """Clipping of the brain's ``signal`` (N,) in an image whose highest value is ``highest``, or None."""
     top, bottom = float((signal >= HIGHEST * highest).mean()), float((np.abs(signal) <= (1.0 - HIGHEST) * highest).mean())
-    if top > _SOME_CLIPPED and bottom > _SOME_CLIPPED:
+    # around a brain that was extracted, what was cut off at 0 is not there any more; 1 is no scanner's highest value
+    if top > _SOME_CLIPPED and (bottom > _SOME_CLIPPED or highest == 1.0):
         return Finding(
-            "The intensities were rescaled between two percentiles and cut off at both: zero is not no signal. Give the image as the "
-            "scanner made it."
+            "The intensities were rescaled between two percentiles and cut off at both: zero no longer means no signal. Give the image as "
+            "the scanner made it."
         )
     if top > _SOME_CLIPPED:
         return Finding(
@@ -99,10 +100,10 @@ def _negative(voxels: np.ndarray, sample: np.ndarray) -> Finding | None:
     negative = sample < 0.0
     if not negative.any():
         return None
-    mean, sd = float(sample.mean()), float(sample.std())
-    if negative.mean() > _NEGATIVE_SHARE and abs(mean) < _ZERO_MEAN * sd and abs(sd - 1.0) < _UNIT:
+    if any(_is_standardised(values) for values in (sample, sample[sample != 0.0])):  # everywhere, or in a brain with 0 around it
         return Finding(
-            "The intensities were normalised to mean 0 and SD 1 (z-scores): zero is not no signal. Give the image as the scanner made it.",
+            "The intensities were normalised to mean 0 and SD 1 (z-scores): zero no longer means no signal. Give the image as the "
+            "scanner made it.",
             hopeless=True,
         )
     if _beside_brightest(voxels, float(np.percentile(sample, 99))):
@@ -112,6 +113,11 @@ def _negative(voxels: np.ndarray, sample: np.ndarray) -> Finding | None:
             hopeless=True,
         )
     return None
+
+
+def _is_standardised(values: np.ndarray) -> bool:
+    mean, sd = float(values.mean()), float(values.std())
+    return bool((values < 0.0).mean() > _NEGATIVE_SHARE and abs(mean) < _ZERO_MEAN * sd and abs(sd - 1.0) < _UNIT)
 
 
 def _beside_brightest(voxels: np.ndarray, bright: float) -> bool:
@@ -148,7 +154,9 @@ def _flat(positive: np.ndarray) -> Finding | None:
         uniform = np.linspace(0.0, 1.0, kept.size)
         if np.abs((kept / top - share) / (1.0 - share) - uniform).max() > _FLAT:
             return None
-    return Finding("The histogram was equalised: all intensities are equally frequent. Give the image as the scanner made it.")
+    return Finding(
+        "The histogram was equalised: all intensities are equally frequent. Give the image as the scanner made it.", hopeless=True
+    )
 
 
 def _air(voxels: np.ndarray, bright: float) -> Finding | None:
@@ -161,8 +169,8 @@ def _air(voxels: np.ndarray, bright: float) -> Finding | None:
         return None
     if mean > _BRIGHT_AIR * bright:
         return Finding(
-            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is no magnitude image "
-            "of a head (a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
+            f"The air around the head is as bright as tissue ({_per_cent(mean / bright)} of the bright signal): this is not a magnitude "
+            "image of a head (a uniform image of an MP2RAGE, a ratio, a logarithm), or an offset was added. Give the magnitude image.",
             hopeless=True,
         )
     if mean > _MANY_CHANNELS * sd or (mean > _RAYLEIGH * sd and _tissue_noise(voxels, bright) < _COMPRESSED * sd):

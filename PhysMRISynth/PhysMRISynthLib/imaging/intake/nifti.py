@@ -126,8 +126,8 @@ def header_notes(header: NiftiHeader) -> tuple[str, ...]:
     if apart <= _SAME_PLACE_VOXELS * min(header.spacing[1:]):
         return ()
     return (
-        f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. The sform counts, as in SPM, FSL and nibabel; "
-        "the maps keep both. Check that the image lies where it should.",
+        f"The header's qform and sform place the image differently, by up to {apart:.3g} mm. The sform is used, as in SPM, FSL and "
+        "nibabel; the maps keep both. Check that the image lies where it should.",
     )
 
 
@@ -160,7 +160,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def _unpacked(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file, decompressed: a file may unpack to any length."""
+    """At most ``most`` bytes of a file, decompressed: a file may unpack to any length."""
     try:
         packed = is_compressed(path)
         with path.open("rb") as file:
@@ -170,7 +170,7 @@ def _unpacked(path: Path, most: int) -> bytes:
 
 
 def _chunks(file: gzip.GzipFile | io.BufferedReader, most: int) -> Iterator[bytes]:
-    """At most so many bytes of a file, in chunks: reading the size of a damaged header at once could exhaust memory."""
+    """At most ``most`` bytes of a file, in chunks: reading the size of a damaged header at once could exhaust memory."""
     while most > 0 and (chunk := file.read(min(most, _CHUNK))):
         yield chunk
         most -= len(chunk)

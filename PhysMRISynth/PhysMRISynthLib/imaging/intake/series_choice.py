@@ -12,11 +12,11 @@ from ...headers.contrast_agent import contrast_agent
 from ...headers.header_values import number_of, series_names, text_of
 from ...headers.image_type import is_derived, is_normalised, is_reformatted, kinds, what_it_is
 from ...headers.preference import coverage_level, names_body_part
-from ...headers.roles import ROLES, role_of_series, role_of_timing, rules_out_a_role
+from ...headers.roles import ROLES, excludes_every_role, role_of_series, role_of_timing
 from .dicom_series import Series
 
 _WHY = (
-    "It shows more of the head.", "The names of the others tell another part of the body.", "It is an original.",
+    "It shows more of the head.", "The names of the others indicate another part of the body.", "It is an original.",
     "It was taken without contrast agent.", "The scanner's receive coils were divided out.", "It has the finest voxels.",
     "It has the clearest contrast.", "It has the most slices.",
 )  # fmt: skip
@@ -70,7 +70,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
     if kind:
         return None, f"it is {kind}"
     by_name = (role_of_series(name, fields) for name in names)
-    excluded = next((name for name in names if rules_out_a_role(name)), None)
+    excluded = next((name for name in names if excludes_every_role(name)), None)
     role = None if excluded else next((role for role in (*by_name, role_of_timing(fields)) if role), None)
     agent = contrast_agent(fields)
     if agent is not None and (role in (None, "t1w")):
@@ -79,7 +79,7 @@ def _role(series: Series) -> tuple[str | None, str | None]:
         return None, (
             f"its name '{excluded}' says that it is something else"
             if excluded
-            else "neither its name nor its timing tells that it is T1w, T2w or FLAIR"
+            else "neither its name nor its timing identifies it as T1w, T2w or FLAIR"
         )
     return role, series.flaw
 

@@ -23,7 +23,7 @@ from ...headers.preference import (
     processing_steps,
     without_processing,
 )
-from ...headers.roles import ROLES, leaves_open, role_of_name, role_of_series, rules_out_a_role
+from ...headers.roles import ROLES, excludes_every_role, needs_timing, role_of_name, role_of_series
 from .dicom_series import series_below
 from .nifti import read_header
 from .series_choice import choose_series
@@ -38,7 +38,7 @@ _BIDS_ROLES = {"T1w": "t1w", "T2w": "t2w", "FLAIR": "flair"}
 _VISITS = ("sub-*/ses-*", "sub-*", "*_MR_*", "ses-*")
 """Folders of one visit below a chosen folder: BIDS, a download of OASIS-3, and BIDS again if the folder is a subject."""
 _VISITS_DEEPER = ("*/*_MR_*", "*/*/*_MR_*")
-"""A download of OASIS-3 in folders of its own; looked for where there is no other visit."""
+"""A download of OASIS-3 in deeper folders; searched if there is no other visit."""
 _RUN = re.compile(r"run[-_]?\d+", re.IGNORECASE)
 _SHOWN = 12
 _MOST_COVERAGE = 3
@@ -76,7 +76,7 @@ def find_session(folder: Path) -> Session:
     if not found:
         raise ImageError(
             f"There is no T1w, T2w or FLAIR volume in {folder}. Expected are anat*/…_T1w.nii.gz as in BIDS and OASIS-3, NIfTI files "
-            f"whose names tell T1w, T2w or FLAIR, or DICOM series.{''.join(f' {note}' for note in _left_out(folder)[:_SHOWN])}"
+            f"whose names contain T1w, T2w or FLAIR, or DICOM series.{''.join(f' {note}' for note in _left_out(folder)[:_SHOWN])}"
         )
     if len(found) > 1:
         names = [session.name for session in found[:_SHOWN]] + ["…"] * (len(found) > _SHOWN)
@@ -112,7 +112,7 @@ def _left_out(folder: Path) -> list[str]:
 
 
 def _dicom_session(folder: Path) -> list[Session]:
-    """The visit that a folder's DICOM series are, or none where there is no DICOM. Raises ImageError when none of them can be used."""
+    """The visit of a folder's DICOM series, or none without DICOM. Raises ImageError when no series is usable."""
     series = list(series_below(folder))
     if not series:
         return []
@@ -152,7 +152,7 @@ def _excluded(path: Path) -> str | None:
     entities = f"{_stem(path).rpartition('_')[0]}_"
     if names_agent(entities):
         return "its name says that it was taken after a contrast agent"
-    if rules_out_a_role(entities):
+    if excludes_every_role(entities):
         return "its name says that it is something else"
     kind = what_it_is(_fields(path))
     return f"its header says that it is {kind}" if kind else None
@@ -202,13 +202,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _role(path: Path) -> str | None:
-    """By name; where that leaves it open, by the timing in the sidecar."""
+    """By name; if that is ambiguous, by the timing in the sidecar."""
     name, sidecar = _stem(path), sidecar_of(path)
-    if sidecar is None or not leaves_open(name):
+    if sidecar is None or not needs_timing(name):
         return role_of_name(name)
     try:
         return role_of_series(name, read_sidecar(sidecar))
-    except ProtocolError:  # a damaged sidecar is told when the image is used
+    except ProtocolError:  # a damaged sidecar is reported when the image is used
         return role_of_name(name)
 
 
@@ -236,7 +236,7 @@ def _preference(path: Path) -> tuple[Any, ...]:
 
 
 def _coverage(path: Path) -> int:
-    """How much of a head an image may show, by the size that its header states (the most where it cannot be read: that is told later)."""
+    """How much of a head an image may show, by the size in its header (the most if unreadable, which is reported later)."""
     try:
         header = read_header(path) if path.name.lower().endswith((".nii", ".nii.gz")) else None
     except (ImageError, OSError):

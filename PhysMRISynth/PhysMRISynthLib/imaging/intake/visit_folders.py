@@ -1,4 +1,4 @@
-"""Which folders belong to one visit, where a folder of scans has no layout with a name."""
+"""The folders of one visit in a folder of scans without a standard layout."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ...headers.roles import role_of_name, rules_out_a_role
+from ...headers.roles import excludes_every_role, role_of_name
 
 _DATE = re.compile(r"(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d")
 _DERIVED = re.compile(r"derivatives|(?:pre-?)?processed(?:[-_]data)?|preproc", re.IGNORECASE)
 
 
 def visit_folder(folder: Path, top: Path, homes: Collection[Path]) -> Path:
-    """The folder of a visit: that of its images; or the one around it where folders are named after contrasts (``T1/``, ``T2_FLAIR/``,
-    ``MPRAGE/2006-04-18/I45107/``), with the date that they tell.
+    """The folder of a visit: that of its images; or the parent folder if folders are named after contrasts (``T1/``, ``T2_FLAIR/``,
+    ``MPRAGE/2006-04-18/I45107/``), with the date in their names.
 
-    ``homes`` are all folders below ``top`` that hold images: a folder that is named after a contrast but holds several of one date is a
-    collection of scans, of one person or of many.
+    ``homes`` are all folders below ``top`` with images: a folder named after a contrast that holds several of one date is a
+    collection of scans, of one person or of several.
     """
     place = folder
     for outer in (folder, *folder.parents):
         if outer == top:
             break
-        if outer == place:  # so far each folder is named after a contrast, or after what is no contrast (segmentations/)
-            named = role_of_name(outer.name) is not None or rules_out_a_role(outer.name)
+        if outer == place:  # all folders up to here are named after a contrast or another kind of image (segmentations/)
+            named = role_of_name(outer.name) is not None or excludes_every_role(outer.name)
         else:
             named = role_of_name(outer.name) is not None and _holds_only(outer, folder, homes)
         place = outer.parent if named else place
@@ -33,7 +33,7 @@ def visit_folder(folder: Path, top: Path, homes: Collection[Path]) -> Path:
 
 
 def without_derived(scans: Sequence[Path], top: Path) -> list[Path]:
-    """The scans that do not lie in a folder for what was made from others, if there are some."""
+    """The scans outside folders of derived images, or all if there are none."""
     raw = [path for path in scans if not any(_DERIVED.fullmatch(part) for part in path.relative_to(top).parts[:-1])]
     return raw or list(scans)
 

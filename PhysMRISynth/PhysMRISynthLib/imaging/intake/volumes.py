@@ -31,7 +31,8 @@ LARGEST_SKEW = 1e-3
 _MAGNITUDES = (1e-15, 1e15)
 """Range of an image's largest voxel: outside, squares overflow or underflow in single precision."""
 _MOST_VOXELS = 1 << 31
-_COMPRESSION, _CHUNK = 4, 1 << 22
+_COMPRESSION, _CHUNK = 1, 1 << 22
+"""Of nine: level 4 takes half as long again and makes the maps of a patient 4 % smaller."""
 _VOXELS_PER_BYTE = 1100
 """The most voxels per byte by compression (deflate)."""
 

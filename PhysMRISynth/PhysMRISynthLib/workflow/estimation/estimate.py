@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from threadpoolctl import threadpool_limits
 
 from ...errors import EstimationError
+from ...fitting.boundary import Boundary
 from ...fitting.check import FitCheck, check_fit
 from ...fitting.head import HeadModel, fit_head
 from ...fitting.observation import Observation
@@ -31,8 +32,8 @@ from .aligned_head import AlignedHead, AlignedInputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
-from .even_voxels import brain_voxels, even_voxels
-from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
+from .even_voxels import boundary_voxels, brain_voxels, even_voxels
+from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
 from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
@@ -238,9 +239,17 @@ def _fit_head(
             raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
     sample = even_voxels(observations, voxels, [None if p is None else p.half_extent(head.grid) for p in profiles])
     doubtful = {a.name: a.conventional_echo_time for a in head.acquisitions if a.conventional_echo_time is not None}
-    atlas = voxels.atlas[:, sample] / np.float32(255.0)
-    seen, positions = [o.at(sample) for o in observations], voxels.positions(sample)
-    return compute.at_once(lambda move: fit_head(seen, positions, atlas, head.field_strength, doubtful, progress, move))
+    seen, positions, atlas = _sampled(observations, voxels, sample)
+    thick = any(p is not None for p in profiles)  # then the inputs do not show the same mixtures
+    boundary = None if thick else Boundary(*_sampled(observations, voxels, boundary_voxels(observations, voxels)))
+    return compute.at_once(lambda move: fit_head(seen, positions, atlas, head.field_strength, doubtful, progress, move, boundary))
+
+
+def _sampled(
+    observations: Sequence[Observation], voxels: HeadVoxels, sample: np.ndarray
+) -> tuple[list[Observation], np.ndarray, np.ndarray]:
+    """The inputs, the positions (n, 3) and the atlas's fractions (tissues, n) at some of the voxels."""
+    return [o.at(sample) for o in observations], voxels.positions(sample), voxels.atlas[:, sample] / np.float32(255.0)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from ...fitting.objective import LARGEST_SAMPLE
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows, fluid_row
+from ...physics.tissues import tissue_table
 from .head_voxels import HeadVoxels
 
 _SHARE = 0.15
@@ -17,8 +18,10 @@ _SHARE_OF_FLUID = 0.25
 """Most fluid lies in sulci, next to tissue: where the atlas is surest of it are the ventricles, whose fluid is pure."""
 _LEAST = 300
 """Of each tissue, as far as there are."""
-_BRAIN = 127
-"""Of 255: where the atlas expects brain."""
+_BRAIN, _EXPECTED = 127, 25
+"""Of 255: where the atlas expects brain, and where it expects a tissue at all."""
+_CORTEX = [tissue.name for tissue in tissue_table()].index("cortex")
+_BOUNDARY_SAMPLE = 24_000
 
 
 def brain_voxels(voxels: HeadVoxels) -> np.ndarray:
@@ -50,6 +53,14 @@ def even_voxels(observations: Sequence[Observation], voxels: HeadVoxels, reaches
     found = np.concatenate(chosen)
     found = brain[found[np.argsort(roughness[found], kind="stable")]]
     return found[:: max(1, found.size // LARGEST_SAMPLE)]
+
+
+def boundary_voxels(observations: Sequence[Observation], voxels: HeadVoxels) -> np.ndarray:
+    """Which of the head's voxels (rows of ``voxels.index``) the atlas expects to hold fluid and cortex, and every input covers."""
+    fluid, cortex = (voxels.atlas[row] > _EXPECTED for row in (brain_rows()[fluid_row()], _CORTEX))
+    brain = brain_voxels(voxels)
+    found = brain[(fluid & cortex)[brain] & np.all([o.covered[brain] for o in observations], axis=0)]
+    return found[:: max(1, found.size // _BOUNDARY_SAMPLE)]
 
 
 def _surest(members: np.ndarray, probability: np.ndarray) -> np.ndarray:

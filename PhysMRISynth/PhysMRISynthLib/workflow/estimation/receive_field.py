@@ -30,6 +30,9 @@ _DEGREE, _ROUNDS, _OUTLIER = 2, 8, 2.0
 less."""
 _SURE, _LIKELY, _LEAST_VOXELS = 230, 127, 500
 """Of 255: where the atlas gives solid tissue of the brain, and the brain with its fluid, more. Fewer voxels of tissue tell no field."""
+_UNEXPLAINED = 0.85
+"""A field leaves less than this of how far signals deviate from the expected ones (0.3 to 0.6); where the atlas does not quite fit, a
+polynomial follows tissues instead and leaves all of it (1.1 to 1.3)."""
 _STRONG, _VERY_STRONG = 2.1, 3.0
 """Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 2.0 in sound images: beyond the first it is
 divided out, beyond the second what is left of it may still show."""
@@ -84,7 +87,7 @@ def field_reasons(fields: Mapping[str, StrongField]) -> Iterator[Reason]:
     for name, strong in fields.items():
         text = (
             f"The receive field varies {strong.strength:.1f}-fold over the brain, as in images without prescan normalisation; it was "
-            "divided out. Better give the image that the scanner normalised, or correct it with N4 (in Slicer: N4ITK MRI Bias correction)."
+            "divided out. Where the scanner stored the image with prescan normalisation too, give that one."
         )
         yield Reason(Cause.IMAGES, Level.CAUTION if strong.strength > _VERY_STRONG else Level.GOOD, text, name)
 
@@ -97,6 +100,7 @@ def _strong_field(signal: np.ndarray, positions: np.ndarray, brain: np.ndarray, 
     basis = PolynomialBasis.around(brain, _DEGREE)
     terms, logs = _terms(basis, positions[signal > 0.0]), np.log(signal[signal > 0.0].astype(float))
     weights = np.ones_like(logs)
+    without = float(np.median(np.abs(logs - np.median(logs))))
     for _ in range(_ROUNDS):
         found, *_rest = np.linalg.lstsq(terms * weights[:, None], logs * weights, rcond=None)
         away = np.abs(logs - terms @ found)
@@ -104,7 +108,7 @@ def _strong_field(signal: np.ndarray, positions: np.ndarray, brain: np.ndarray, 
     inside = _terms(basis, brain) @ found
     low, high = np.percentile(inside, (5, 95))
     strength = float(np.exp(high - low))
-    if strength <= _STRONG:
+    if strength <= _STRONG or float(np.median(away)) > _UNEXPLAINED * without:
         return None
     found[0] -= inside.mean()
     return StrongField(strength, _on_grid(basis, found, grid))

@@ -22,6 +22,8 @@ region that it touches."""
 _LIKELY = 0.5
 _OPENING_MM, _LEAST_ML = 4.0, 3.0
 """Thinner regions are edges between tissues, smaller ones vessels and lesions that the method knows."""
+_NO_EDGE_MM = 12.0
+"""So thick is nothing that holds two tissues: what looks like a mixture throughout is neither of them."""
 
 
 def unfamiliar_region(
@@ -29,29 +31,48 @@ def unfamiliar_region(
 ) -> np.ndarray:
     """True (z, y, x) in compact regions of the ``brain`` mask (z, y, x) that look like no single tissue of it in all inputs together.
 
-    Measured about every 2 mm; mixtures of two tissues do not count, since a region of several millimetres is no edge.
+    Measured about every 2 mm. What looks like a mixture of two expected tissues counts only where it is too thick for an edge between
+    them: a tumour looks like grey matter with fluid where no FLAIR tells them apart.
     """
     steps = [max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing()[::-1]]
     places = np.unravel_index(voxels.index, voxels.shape)
     chosen = np.flatnonzero(np.logical_and.reduce([place % step == 0 for place, step in zip(places, steps, strict=True)]))
     chosen = chosen[brain.reshape(-1)[voxels.index[chosen]]]
-    away = np.zeros([-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], dtype=np.float32)
-    away[tuple(place[chosen] // step for place, step in zip(places, steps, strict=True))] = _distance(head, observations, voxels, chosen)
-    coarse = sitk.GetImageFromArray(away)
-    coarse.SetSpacing([step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True)])
-    radius = [max(1, round(0.5 * _OPENING_MM / s)) for s in coarse.GetSpacing()]
-    core, whole = (sitk.BinaryMorphologicalOpening(coarse > least, radius) for least in (_DISTANCE, _GROWN_TO))
-    smallest = max(1, round(1000.0 * _LEAST_ML / float(np.prod(coarse.GetSpacing()))))
-    certain = sitk.RelabelComponent(sitk.ConnectedComponent(core), minimumObjectSize=smallest) > 0
-    kept = sitk.GetArrayFromImage(sitk.BinaryReconstructionByDilation(certain, whole, 1.0, 0.0)) > 0
+    spacing = [step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True)]
+
+    def coarse(values: np.ndarray) -> sitk.Image:
+        volume = np.zeros([-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], dtype=np.float32)
+        volume[tuple(place[chosen] // step for place, step in zip(places, steps, strict=True))] = values
+        image = sitk.GetImageFromArray(volume)
+        image.SetSpacing(spacing)
+        return image
+
+    from_tissues, strange = _distance(head, observations, voxels, chosen)
+    away, anyhow = coarse(np.where(strange, from_tissues, 0.0)), coarse(from_tissues)
+    core, whole = (_opened(away > least, _OPENING_MM) for least in (_DISTANCE, _GROWN_TO))
+    grown = sitk.BinaryReconstructionByDilation(_large(core), whole, 1.0, 0.0)
+    kept = sitk.GetArrayFromImage(grown | _large(_opened(anyhow > _DISTANCE, _NO_EDGE_MM))) > 0
     for axis, step in enumerate(steps):
         kept = np.repeat(kept, step, axis=axis)
     return kept[tuple(slice(0, n) for n in voxels.shape)] & brain
 
 
-def _distance(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
-    """How far (SDs) voxels lie from the signals of the nearest tissue of the brain; 0 where an input has no data, and where two tissues
-    that are expected there explain them."""
+def _opened(mask: sitk.Image, width_mm: float) -> sitk.Image:
+    """What of a mask holds a ball of so many millimetres."""
+    return sitk.BinaryMorphologicalOpening(mask, [max(1, round(0.5 * width_mm / s)) for s in mask.GetSpacing()])
+
+
+def _large(mask: sitk.Image) -> sitk.Image:
+    """The components of a mask that are large enough to count."""
+    smallest = max(1, round(1000.0 * _LEAST_ML / float(np.prod(mask.GetSpacing()))))
+    return sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest) > 0
+
+
+def _distance(
+    head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far (SDs) voxels lie from the signals of the nearest tissue of the brain (0 where an input has no data), and where no two
+    tissues that are expected there explain them."""
     adapted = head.adapted([observation.at(chosen) for observation in observations])
     fields = head.fields(head.basis.evaluate(voxels.positions(chosen)))
     flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
@@ -60,7 +81,7 @@ def _distance(head: HeadModel, observations: Sequence[Observation], voxels: Head
     covered = np.logical_and.reduce([o.covered for o in adapted])
     expected = head.classes.weights(voxels.fractions(chosen), settled=True)
     strange = responsibilities(head.looks, adapted, fields, expected)[-1] > _LIKELY
-    return np.where(covered & strange, np.sqrt(nearest / len(adapted)), 0.0)
+    return np.where(covered, np.sqrt(nearest / len(adapted)), 0.0), strange
 
 
 def unfamiliar_reasons(region: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:

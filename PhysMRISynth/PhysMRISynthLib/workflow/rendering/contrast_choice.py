@@ -18,11 +18,11 @@ _USUAL = {1: "synthetic-flair", 2: "synthetic-dir"}
 
 
 def protocol_of(maps: TissueMaps, spec: str | Protocol | None, null: Sequence[str] = (), source: str = "command line") -> Protocol:
-    """The protocol of ``spec`` for ``maps``, with the tissues ``null`` nulled; its notes tell what does not suit these maps.
+    """The protocol of ``spec`` for ``maps``, with the tissues ``null`` nulled; its notes name mismatches with these maps.
 
-    A Protocol stays as it is but for what is nulled.
+    A Protocol is used unchanged, except for nulled tissues.
 
-    Raises ProtocolError when neither is given, for what cannot be understood, and when the tissues cannot be nulled.
+    Raises ProtocolError when neither is given, when ``spec`` is invalid, and when the tissues cannot be nulled.
     """
     if spec is None and not null:
         raise ProtocolError("No contrast is asked for.", Remedy.GIVE_CONTRAST)

@@ -1,4 +1,4 @@
-"""What an image that is computed from maps shall be."""
+"""The order of a rendering job."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class RenderOrder(Order):
     Attributes
     ----------
     protocol
-        A preset's name or ``sequence,NAME=VALUE,…`` (ms, degrees), which is solved for the maps' head where it nulls tissues; or a Protocol
-        as it is.
+        A preset's name or ``sequence,NAME=VALUE,…`` (ms, degrees), solved for the maps' head if it nulls tissues; or an unchanged
+        Protocol.
     null
-        Tissues for whose sake the inversion times are set.
+        Tissues to null by the inversion times.
     snr
         Mean signal of the head over the noise SD; None: no noise.
     seed
         Makes the noise repeatable.
     device
-        auto, cpu, cuda or mps: what computes (auto and cpu are the CPU).
+        auto, cpu, cuda or mps (auto: the CPU).
 
     Raises
     ------

@@ -75,7 +75,8 @@ def begin_dataset(root: Path, out: Path, overwrite: bool, made: str = "Tissue ma
     allows that last.
     """
     if out.resolve() == root.resolve():
-        raise ImageError(f"{out} is the data set itself, where {out / 'derivatives' / 'physmrisynth'} would not be.", Remedy.CHOOSE_OUTPUT)
+        inside = Remedy.DO(this=f"use {out / 'derivatives' / 'physmrisynth'}")
+        raise ImageError(f"{out} is the data set itself.", Remedy.CHOOSE_OUTPUT, inside)
     taken = is_taken(out)  # before the look for a description: what another run that begins now has written is ours, then
     if _is_ours(out):
         _check_source(root, out)

@@ -54,7 +54,7 @@ def read_map_set(folder: Path) -> MapSet:
     Raises ImageError when a map is missing or damaged, or when two of the files lie on different grids.
     """
     files = find_map_files(folder)
-    maps = with_deviations(read_tissue_maps(folder), folder)
+    maps = with_sds(read_tissue_maps(folder), folder)
     labels = _on_grid(files.read("tissues"), maps, files).astype(np.uint8) if files.path("tissues").exists() else None
     if labels is not None and int(labels.max()) > tissue_labels()[-1].index:
         raise ImageError(f"{files.path('tissues')} has labels that stand for no tissue. Restore it, or delete it.")
@@ -63,7 +63,7 @@ def read_map_set(folder: Path) -> MapSet:
     return MapSet(maps, labels, extra, files.bids or "")
 
 
-def with_deviations(maps: TissueMaps, folder: Path) -> TissueMaps:
+def with_sds(maps: TissueMaps, folder: Path) -> TissueMaps:
     """``maps`` with the SDs that lie beside them in ``folder``. Raises ImageError when one is on another grid or negative in the head."""
     deviations, files = {}, find_map_files(folder)
     for name in PROPERTIES:

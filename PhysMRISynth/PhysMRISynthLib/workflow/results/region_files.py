@@ -55,11 +55,8 @@ def _regions(head: MapSet, labels: Path, resample: bool) -> np.ndarray:
     if same_grid(volume.image, head.maps.grid):
         return voxels.astype(np.int64)
     if not resample:
-        raise ImageError(
-            f"{labels} and the maps lie on different grids. Register the label map to the maps first, unless both are of this head in "
-            "the same coordinates.",
-            Remedy.RESAMPLE_REGIONS,
-        )
+        register = Remedy.DO(this="else register the label map to the maps first")
+        raise ImageError(f"{labels} and the maps lie on different grids.", Remedy.RESAMPLE_REGIONS, register)
     moved = sitk.Resample(volume.image, head.maps.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     return sitk.GetArrayFromImage(moved).astype(np.int64)
 

@@ -93,7 +93,7 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
-            raise WeightsError("This sampling model draws slices, not heads. Use one that was trained by the configuration head_3d.")
+            raise WeightsError("This sampling model samples slices, not heads. Use one trained with the configuration head_3d.")
 
     def drawn(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledFractions:
         """Sample a head until its midline passes; the best of all attempts if none does.
