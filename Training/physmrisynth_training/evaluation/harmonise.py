@@ -39,7 +39,8 @@ _NOTES = (
     "Two test people (label maps at 2 mm), each scanned five times at 1.5 T and five times at 3 T with other T1w, T2w and FLAIR protocols, "
     "gains, receive fields and noise. Of each scan's FLAIR the mean of each tissue, after one of four treatments: divided by the 99th "
     "percentile; z-score in the brain; histogram matched to the person's first scan; or rendered from the scan's maps in one protocol. "
-    "Coefficient of variation over a person's scans, in % of the mean of white matter (intensities) or of the volume; mean over people. "
+    "Variation: SD over a person's scans, of intensities in % of the contrast between the brightest and the darkest of these tissues (a "
+    "z-score has no zero to refer to), of volumes in % of the volume; mean over people. "
     "T1 differs between the field strengths, and with it the rendering.",
 )
 Record = dict[str, Any]
@@ -96,19 +97,19 @@ def _stripped(image: sitk.Image, head: KnownHead) -> np.ndarray:
 
 
 def treated(flair: np.ndarray, first: np.ndarray, mask: np.ndarray, grid: sitk.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image (z, y, x) scaled by its 99th percentile, as z-score in a mask (about 10, so that means are positive), and with its histogram
+    """An image (z, y, x) scaled by its 99th percentile, as z-score in a mask, and with its histogram
     matched to that of ``first``."""
     inside = flair[mask]
     scaled = flair / np.float32(np.percentile(inside, 99))
-    score = 10.0 + (flair - inside.mean()) / inside.std()
+    score = (flair - inside.mean()) / inside.std()
     matched = sitk.HistogramMatching(image_like(flair, grid), image_like(first, grid), 256, 15, True)
     return scaled, score, sitk.GetArrayFromImage(matched)
 
 
 def variation(records: Sequence[Mapping[str, Any]], method: str, tissue: str) -> float:
-    """Coefficient of variation of a tissue's mean over scans, in % of the mean of white matter."""
-    values = np.array([r["means"][method][tissue] for r in records])
-    return float(100.0 * values.std(ddof=1) / abs(np.mean([r["means"][method]["white_matter"] for r in records])))
+    """SD of a tissue's mean over scans, in % of the mean contrast between the brightest and the darkest tissue."""
+    means = np.array([[r["means"][method][name] for name in _TISSUES] for r in records])
+    return float(100.0 * means[:, _TISSUES.index(tissue)].std(ddof=1) / np.ptp(means, axis=1).mean())
 
 
 def _table(records: Sequence[Record], priors: Sequence[str]) -> Table:
@@ -125,17 +126,17 @@ def _table(records: Sequence[Record], priors: Sequence[str]) -> Table:
         spreads = ", ".join(f"{name.replace('_', ' ')} {value:.1f} %" for name, value in zip(_VOLUMES, spread, strict=True))
         rows.append((prior, f"volumes: {spreads}", "both", *("" for _ in _TISSUES)))
     columns = ("prior", "method", "field strength", *(tissue.replace("_", " ") for tissue in _TISSUES))
-    return Table("Coefficient of variation, %", columns, tuple(rows))
+    return Table("Variation over scans, %", columns, tuple(rows))
 
 
 def _draw(records: Sequence[Record], path: Path) -> None:
-    """Tissue means of all scans, by treatment, over the mean of white matter."""
+    """Tissue means of all scans, by treatment, in units of the mean contrast."""
     figure, axes = page(1, len(_METHODS), 3.0, 3.0)
     for ax, method in zip(axes[0], _METHODS, strict=True):
         for record in records:
-            white = np.mean([r["means"][method]["white_matter"] for r in records])
+            contrast = np.mean([np.ptp([r["means"][method][t] for t in _TISSUES]) for r in records])
             colour = "#4477aa" if record["field_strength"] < 2 else "#c98a2b"
-            ax.plot(range(len(_TISSUES)), [record["means"][method][t] / white for t in _TISSUES], color=colour, alpha=0.6)
+            ax.plot(range(len(_TISSUES)), [record["means"][method][t] / contrast for t in _TISSUES], color=colour, alpha=0.6)
         ax.set_xticks(range(len(_TISSUES)), [t.replace("_", "\n") for t in _TISSUES], fontsize=6)
         ax.set_title(method, fontsize=8)
     save(figure, path)
