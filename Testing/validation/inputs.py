@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.imaging.head.known_head import KnownHead, map_errors
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.workflow.estimation.estimate import estimate_tissue_maps
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
@@ -66,11 +65,14 @@ def outcome(case: Case, prior: str) -> tuple[str, str, str]:
         found = estimate_tissue_maps(acquisitions(scans), EstimateOrder(prior=prior))
     except PhysMRISynthError as error:
         return "–", "refused", str(error)
-    errors = map_errors(found.maps, case.head)["brain"]
-    shown = " ".join(f"{errors[name]:.1f}" for name in ("T1", "T2", "PD"))
-    if not all(np.isfinite(errors[name]) for name in ("T1", "T2", "PD")):
-        shown = "NaN"
-    return shown, found.verdict.level.value, found.verdict.reasons[0].sentence if found.verdict.reasons else ""
+    return _errors(found.maps, case.head), found.verdict.level.value, found.verdict.reasons[0].sentence if found.verdict.reasons else ""
+
+
+def _errors(maps: TissueMaps, head: KnownHead) -> str:
+    if maps.mask.shape != head.tissue.shape:  # of a head that was cut off
+        return "–"
+    errors = map_errors(maps, head)["brain"]
+    return " ".join(f"{errors[name]:.1f}" for name in ("T1", "T2", "PD"))  # also where one is NaN
 
 
 def main() -> None:

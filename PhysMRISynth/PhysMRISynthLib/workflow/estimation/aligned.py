@@ -98,7 +98,10 @@ def _judged(name: str, reference: str, misfit: Misfit | None, worst: float, regi
     if register is False:
         text = f"{apart}, and registration was forbidden. Register the inputs."
     else:
-        text = f"{apart} after registration. Check that both are of the same patient, and look for motion during the scan."
+        text = (
+            f"{apart} after registration. Check that both are of the same patient and in the right orientation, and look for motion "
+            "during the scan."
+        )
     useless = misfit.distance_mm > _USELESS_MISFIT_VOXELS / _WORST_MISFIT_VOXELS * worst
     return [Reason(Cause.IMAGES, Level.DO_NOT_USE if useless else Level.CAUTION, text, name)]
 
