@@ -130,7 +130,7 @@ def test_a_missing_map_is_named(maps: TissueMaps, tmp_path: Path, name: str) -> 
 
 
 def test_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"is not a folder\. Give a folder that an estimate wrote"):
+    with pytest.raises(ImageError, match=r"is not a folder\. Give the folder that an estimate wrote"):
         read_tissue_maps(tmp_path / "nowhere")
 
 

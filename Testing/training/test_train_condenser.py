@@ -107,7 +107,7 @@ def test_what_would_spoil_an_expander_is_refused(folder: Path, tmp_path: Path) -
     sharp = {**TRAINING, "codes_fixed": True, "texture_weight": 1.0}
     with pytest.raises(PhysMRISynthError, match="copy its checkpoint"):
         trained(folder, tmp_path / "new", 1, training=sharp)
-    with pytest.raises(PhysMRISynthError, match="'texture_weight' is for a condenser that is trained already"):
+    with pytest.raises(PhysMRISynthError, match="'texture_weight' needs a trained condenser"):
         trained(folder, tmp_path / "new", 1, training={**sharp, "codes_fixed": False})
     with pytest.raises(PhysMRISynthError, match="'texture_weight' must be"):
         trained(folder, tmp_path / "new", 1, training={**sharp, "texture_weight": -1.0})
@@ -210,7 +210,7 @@ def test_the_card_tells_what_was_shipped_and_measured(folder: Path, tmp_path: Pa
     card = (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
     shipped = load_sampler(tmp_path / "sampler.safetensors")
     assert shipped.sha256 in card and "2 steps in" in card and "4 steps in" in card and "abc123" in card and "No metrics" in card
-    assert "`expander.safetensors` (" in card and '"codes": 4' in card and "4 simulated heads of the 14 label maps" in card
+    assert "`expander.safetensors` (" in card and '"codes": 4' in card and "4 simulated heads from the 14 label maps" in card
     assert "deformed onto it. It began with another.\n" in card
 
     expander = load_expander(tmp_path / "expander.safetensors")
