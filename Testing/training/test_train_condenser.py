@@ -211,7 +211,7 @@ def test_the_card_tells_what_was_shipped_and_measured(folder: Path, tmp_path: Pa
     shipped = load_sampler(tmp_path / "sampler.safetensors")
     assert shipped.sha256 in card and "2 steps in" in card and "4 steps in" in card and "abc123" in card and "No metrics" in card
     assert "`expander.safetensors` (" in card and '"codes": 4' in card and "4 simulated heads from the 14 label maps" in card
-    assert "deformed onto it. It began with another.\n" in card
+    assert "(hemisphere mixing). It began with another.\n" in card
 
     expander = load_expander(tmp_path / "expander.safetensors")
     of = {"network_sha256": "2" * 64, "sampler_sha256": shipped.sha256, "expander_sha256": expander.sha256}
