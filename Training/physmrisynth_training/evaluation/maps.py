@@ -145,7 +145,7 @@ def _draw(groups: Mapping[str, Sequence[Record]], plan: Plan, subsets: Sequence[
             _draw_subsets(axes[2 * row, column], members, p, plan, subsets)
             _draw_tissues(axes[2 * row + 1, column], members, p, plan, subsets[0])
             axes[2 * row, column].set_title(f"{p}, brain tissue: {name}", fontsize=9)
-            axes[2 * row + 1, column].set_title(f"{p} by tissue, {' + '.join(subsets[0])}: {name}", fontsize=9)
+            axes[2 * row + 1, column].set_title(f"{p} by tissue, all inputs: {name}", fontsize=9)
     handles = [handle for row in (0, 1) for handle in axes[row, 0].get_legend_handles_labels()[0]]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     for ax in axes.ravel():
