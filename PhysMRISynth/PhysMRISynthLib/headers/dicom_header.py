@@ -94,13 +94,19 @@ def classic_fields(value: Callable[[str], str]) -> dict[str, Any]:
     return _fields(texts, {**numbers, **{name: _seconds(value(tag)) for name, tag in SECONDS.items()}})
 
 
-def _read(path: Path) -> Any:
+def pydicom_for(path: Path) -> Any:
+    """The package that reads a DICOM file. Raises ImageError when it is missing."""
     try:
         import pydicom
     except ImportError as error:
         raise ImageError(
             f"{path} is DICOM, which needs the Python package pydicom.", Remedy.INSTALL(packages="pydicom", extra="dicom")
         ) from error
+    return pydicom
+
+
+def _read(path: Path) -> Any:
+    pydicom = pydicom_for(path)
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         cause = None if "SOPClassUID" in header else "it states no SOP class"

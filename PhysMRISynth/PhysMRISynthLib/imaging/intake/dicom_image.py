@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from ...errors import ImageError, Remedy
+from ...errors import ImageError
+from ...headers.dicom_header import pydicom_for
 
 _KIND = ("SeriesNumber", "SequenceName", "SliceThickness", "Rows", "Columns", "EchoTime", "EchoNumbers")
 """Together with ImageType, equal for all images of one volume."""
@@ -64,12 +65,7 @@ def read_image(file: Path) -> DicomImage | None:
 
     Raises ImageError when pydicom is missing or the header is damaged.
     """
-    try:
-        import pydicom
-    except ImportError as error:
-        raise ImageError(
-            f"{file} is DICOM, which needs the Python package pydicom.", Remedy.INSTALL(packages="pydicom", extra="dicom")
-        ) from error
+    pydicom = pydicom_for(file)
     try:
         with file.open("rb") as opened:
             header = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=list(_TAGS))

@@ -60,9 +60,8 @@ def estimate_cohort(
 ) -> list[Row]:
     """Estimate visits of the data set ``root`` (BIDS, OASIS-3) into the derivatives ``out``.
 
-    Visits that are complete are kept, so
-    that a run that was stopped goes on; a failure is a row of the table and stops nothing. The rows, sorted, are also ``cohort.tsv``; a run
-    of some participants keeps the rows of the others there.
+    Visits that are complete are kept, so that a run that was stopped goes on; a failure is a row of the table and stops nothing. The rows,
+    sorted, are also ``cohort.tsv``; a run of some participants keeps the rows of the others there.
     Raises ImageError when there is no visit, or the results cannot be written; EstimationError for a cluster that does not answer.
     """
     root, out = Path(root).absolute(), Path(out).absolute()  # a cluster's workers are in other folders

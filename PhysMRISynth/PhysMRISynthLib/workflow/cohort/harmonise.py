@@ -73,8 +73,8 @@ def render_cohort(
     """Render the maps of every visit of a derivative of ``estimate --bids`` in the same protocols, into the data set ``out``.
 
     As :func:`~PhysMRISynthLib.workflow.cohort.data_set.estimate_cohort`: visits that are complete are kept, a failure is a row and stops
-    nothing; ``index.html`` shows every visit. Raises ImageError when there are no maps,
-    ProtocolError for a protocol that cannot be, EstimationError for a device that cannot be had.
+    nothing; ``index.html`` shows every visit.
+    Raises ImageError when there are no maps, ProtocolError for a protocol that cannot be, EstimationError for a device that cannot be had.
     """
     derivatives, out = Path(derivatives).absolute(), Path(out).absolute()
     suffixes = [suffix_of(str(order.protocol)) for order in orders]
