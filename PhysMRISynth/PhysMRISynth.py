@@ -180,7 +180,8 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
             ``sequence,TR=…,TE=…`` (ms, degrees), else the images' headers tell; ``reference``, the role whose grid the maps get (t1w, else
             t2w, else flair); ``register`` (True always, False never, None where grids differ); ``fieldStrength`` (T; None: the headers',
             else 3); ``prior`` ("auto", "network", "literature"); ``device`` ("auto", "cpu", "cuda", "mps"); ``spacing``, isotropic voxels
-            (0.5 to 5 mm; None: the reference's grid); ``allowContrastAgent``, take a T1w image after a contrast agent, with a warning
+            (0.5 to 5 mm; None: the reference's grid); ``allowContrastAgent``, take a T1w image after a contrast agent, with a warning;
+            ``weights``, a file of 'train vae' in place of the installed network
         :return: the text node, or None when cancelled
         """
         from PhysMRISynthLib.mrml.estimation import Inputs, WorkerRun, estimateJob

@@ -49,6 +49,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
         kind.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
         kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents shared by trainings (default: latents in --out)")
+    _add_simulation(kinds.add_parser("simulate-oasis3", help="simulated scans in the layout of OASIS-3, for trials without that data set"))
     for kind in (vae, condenser, ldm):
         kind.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
         kind.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
@@ -58,6 +59,16 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--devices", type=int, default=1, help="GPUs, or CPU processes, on this machine")
         kind.add_argument("--num-nodes", type=int, default=1)
         kind.add_argument("--precision", default="auto", choices=PRECISIONS)
+
+
+def _add_simulation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="a folder with people and head_labels")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the sessions; those that are complete are left as they are")
+    parser.add_argument("--split", choices=("train", "test"), default="train", help="test: all contrasts, with the true maps (train)")
+    parser.add_argument("--sessions", type=positive, default=2, metavar="N", help="simulated sessions of each subject (2)")
+    parser.add_argument("--subjects", nargs="+", default=(), metavar="NAME", help="some subjects alone (person01 head02)")
+    parser.add_argument("--seed", type=natural, default=0)
+    parser.set_defaults(command=_simulate_oasis3)
 
 
 _SUITES = (
@@ -90,6 +101,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=positive, default=20, metavar="N", help="number of heads in suite samples (20)")
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of its second stage, to compare heads from codes too")
     parser.set_defaults(command=_evaluate)
+
+
+def _simulate_oasis3(options: argparse.Namespace) -> None:
+    from .simulator.oasis3_folder import write_oasis3
+
+    count = write_oasis3(options.data, options.out, options.split, options.sessions, options.seed, options.subjects, _line)
+    print(f"\n{options.out} has {count} sessions.")
 
 
 def _train_vae(options: argparse.Namespace) -> None:

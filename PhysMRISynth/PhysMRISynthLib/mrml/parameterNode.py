@@ -23,6 +23,7 @@ class PhysMRISynthParameterNode:
     prior, device - as an EstimateOrder has them
     spacing - voxel size of the maps (mm); 0: the reference's
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
+    weights - a file of network weights in place of the installed ones; "": none
     maps - the tissue maps that are shown
     sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
     previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
@@ -47,6 +48,7 @@ class PhysMRISynthParameterNode:
     device: str = "auto"
     spacing: Annotated[float, WithinRange(0, limits_of(EstimateOrder, "spacing_mm").high)] = 0.0
     allowContrastAgent: bool = False
+    weights: str = ""
     maps: vtkMRMLTextNode
     sequence: str = ""
     preset: str = "synthetic-flair"
