@@ -256,7 +256,7 @@ MORE = (
         r"Two images are given as pdw\. Give each",
     ),
     Fault("a further input that is gone", scan("t1w"), ALSO + "pdw {here}/pd.nii.gz se", r"pd\.nii\.gz does not exist"),
-    Fault("a T2* weighted input", scan("t1w"), ALSO + "t2starw {here}/t1w.nii.gz spgr", r"maps would get worse\. Leave the image out"),
+    Fault("a spin echo as T2* weighted input", scan("t1w"), ALSO + "t2starw {here}/t1w.nii.gz se", r"its sequence is spgr, not se"),
     Fault(
         "an inversion image as uniform image", scan("t1w"), ALSO + "inv1 {here}/t1w.nii.gz mp2rage", r"its sequence is mp2rage_inv1, not"
     ),
