@@ -89,6 +89,7 @@ class PhysMRISynthParameterNode:
     quantity - the map that is shown
     regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
     measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
+    receiveField (%), sliceThickness (mm), ringing (%), motion (mm) - scanner effects of these contrasts; 0: none
     """
 
     t1w: vtkMRMLScalarVolumeNode
@@ -126,6 +127,10 @@ class PhysMRISynthParameterNode:
     measuredT1: vtkMRMLScalarVolumeNode
     measuredT2: vtkMRMLScalarVolumeNode
     contrasts: str = ""
+    receiveField: Annotated[float, WithinRange(0, 100)] = 0.0
+    sliceThickness: Annotated[float, WithinRange(0, 20)] = 0.0
+    ringing: Annotated[float, WithinRange(0, 75)] = 0.0
+    motion: Annotated[float, WithinRange(0, 5)] = 0.0
 
 
 class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
