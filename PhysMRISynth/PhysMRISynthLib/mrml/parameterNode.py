@@ -9,6 +9,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from ..workflow.estimation.order import EstimateOrder
 from ..workflow.orders import limits_of
+from ..workflow.rendering.scanner_effects import ScannerEffects
 
 
 @parameterNodeWrapper
@@ -33,6 +34,7 @@ class PhysMRISynthParameterNode:
     quantity - the map that is shown
     regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
     measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
+    receiveField (%), sliceThickness (mm), ringing (%), motion (mm) - scanner effects of these contrasts; 0: none
     """
 
     t1w: vtkMRMLScalarVolumeNode
@@ -71,3 +73,7 @@ class PhysMRISynthParameterNode:
     measuredT1: vtkMRMLScalarVolumeNode
     measuredT2: vtkMRMLScalarVolumeNode
     contrasts: str = ""
+    receiveField: Annotated[float, WithinRange(0, limits_of(ScannerEffects, "receive_field").high)] = 0.0
+    sliceThickness: Annotated[float, WithinRange(0, limits_of(ScannerEffects, "slice_thickness").high)] = 0.0
+    ringing: Annotated[float, WithinRange(0, limits_of(ScannerEffects, "ringing").high)] = 0.0
+    motion: Annotated[float, WithinRange(0, limits_of(ScannerEffects, "motion").high)] = 0.0

@@ -234,12 +234,20 @@ def check_rendering(maps: Path | None, out: Path, overwrite: bool) -> None:
         raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps.", Remedy.CHOOSE_OUTPUT)
 
 
-def write_rendering(maps: TissueMaps, rendering: Rendering, out: Path) -> None:
-    """Write a ``rendering`` of maps and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, and its noise."""
-    noise = {} if rendering.order.snr is None else {"SNR": rendering.order.snr, "Seed": rendering.order.seed}
+def write_rendering(rendering: Rendering, out: Path) -> None:
+    """Write a ``rendering`` of maps and its sidecar."""
     with whole_folder(out.parent, overwrite=True) as folder:
-        write_image(maps.image(rendering.voxels), folder / out.name)
-        write_json({"Description": SYNTHETIC, **sidecar_fields(rendering.protocol), **noise}, folder / sidecar_path(out).name)
+        write_image(rendering.image, folder / out.name)
+        write_json(rendering_fields(rendering), folder / sidecar_path(out).name)
+
+
+def rendering_fields(rendering: Rendering) -> dict[str, Any]:
+    """What a sidecar says of a rendering: that it is synthetic, the protocol in BIDS' fields (seconds), noise and scanner effects."""
+    order = rendering.order
+    noise = {} if order.snr is None else {"SNR": order.snr}
+    seed = {} if order.snr is None and not order.effects.any else {"Seed": order.seed}
+    effects = f" Simulated scanner effects: {order.effects.title}." if order.effects.any else ""
+    return {"Description": SYNTHETIC + effects, **sidecar_fields(rendering.protocol), **noise, **order.effects.sidecar(), **seed}
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:
