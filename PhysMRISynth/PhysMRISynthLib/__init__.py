@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from .api import estimate, export_dicom, load_maps, presets, render, sample, save_maps
+    from .api import estimate, export_dicom, load_maps, posterior, presets, render, sample, save_maps
     from .errors import PhysMRISynthError
     from .imaging.tissue_maps import TissueMaps
     from .physics.protocol import Protocol
@@ -31,7 +31,7 @@ _HOMES = {
 
 __all__ = [
     "Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "ScannerEffects", "TissueMaps",
-    "estimate", "export_dicom", "load_maps", "presets", "render", "sample", "save_maps",
+    "estimate", "export_dicom", "load_maps", "posterior", "presets", "render", "sample", "save_maps",
 ]  # fmt: skip
 
 

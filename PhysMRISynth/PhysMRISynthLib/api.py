@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -13,6 +13,7 @@ from .imaging.intake.volumes import write_image
 from .imaging.tissue_maps import TissueMaps, read_tissue_maps
 from .physics.presets import all_presets
 from .physics.protocol import Protocol
+from .workflow.analysis.posterior import posterior_samples
 from .workflow.console_words import console_words
 from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from .workflow.estimation.inputs import read_acquisitions
@@ -23,7 +24,7 @@ from .workflow.rendering.scanner_effects import NO_EFFECTS, ScannerEffects
 from .workflow.results.export import Export
 from .workflow.results.export import export_dicom as write_dicom
 from .workflow.results.export_order import ExportOrder
-from .workflow.results.map_set import with_sds
+from .workflow.results.map_set import read_map_set, with_sds
 from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
 from .workflow.results.report import estimate_report
 from .workflow.sampling.order import SampleOrder
@@ -221,6 +222,7 @@ def sample(
     steps: int = SampleOrder.steps,
     attempts: int = SampleOrder.attempts,
     attempt: int = SampleOrder.attempt,
+    skull_stripped: bool = SampleOrder.skull_stripped,
     device: str = SampleOrder.device,
     progress: Callable[[float], None] = lambda done: None,
 ) -> SampledHead:
@@ -240,6 +242,8 @@ def sample(
         Maximum number of attempts until the midline check passes, 1 to 50.
     attempt
         Number of the first attempt; that of a report, with ``attempts=1``, gives the same head again.
+    skull_stripped
+        Keep the brain with its fluid alone.
     device
         "auto", "cpu", "cuda" or "mps".
     progress
@@ -248,7 +252,8 @@ def sample(
     Returns
     -------
     SampledHead
-        ``maps`` (:class:`TissueMaps`), ``tissue`` and ``brain`` (z, y, x), and the ``report`` with its warnings.
+        ``maps`` (:class:`TissueMaps`), ``tissue`` and ``brain`` (z, y, x), the ``report`` with its warnings, and ``structures()``:
+        labels in FreeSurfer's numbers.
 
     Raises
     ------
@@ -259,8 +264,36 @@ def sample(
     PhysMRISynthError
         For an unknown condition.
     """
-    order = SampleOrder(seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt)
+    order = SampleOrder(
+        seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt, skull_stripped=skull_stripped
+    )
     return installed_sampler().head(order, progress)
+
+
+@speaking(_WORDS)
+def posterior(folder: File, count: int = 20, *, seed: int = 0) -> Iterator[TissueMaps]:
+    """Sample sets of maps that all explain the images of an estimate, for the uncertainty of numbers derived from maps.
+
+    Parameters
+    ----------
+    folder
+        That ``estimate`` has written: maps, SDs and ``report.json`` with the errors that all voxels share.
+    count
+        Number of samples.
+    seed
+        Makes the samples repeatable.
+
+    Returns
+    -------
+    Iterator
+        Sets of :class:`TissueMaps` without SDs, computed one by one; the spread of a number over them is its uncertainty.
+
+    Raises
+    ------
+    ImageError
+        When the maps are missing or damaged, or do not state their uncertainty.
+    """
+    return posterior_samples(read_map_set(Path(folder)), count, seed)
 
 
 @speaking(_WORDS)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,10 +18,14 @@ from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.analysis.compare import compare_visits, renderings
 from PhysMRISynthLib.workflow.analysis.measured_maps import import_maps, measured_of
+from PhysMRISynthLib.workflow.analysis.posterior import posterior_samples
 from PhysMRISynthLib.workflow.analysis.sweep import swept
 from PhysMRISynthLib.workflow.cohort.thumbnails import axial_plane
 from PhysMRISynthLib.workflow.examples.example import example_head
+from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.rendering.rendered import rendered
+from PhysMRISynthLib.workflow.rendering.scanner_effects import ScannerEffects
 from PhysMRISynthLib.workflow.results.map_set import MapSet
 from PhysMRISynthLib.workflow.results.regions import measure_regions
 from Testing.workflow.map_folders import shared
@@ -146,10 +151,48 @@ def contrasts(found: MapSet) -> None:
     save(figure, "contrasts")
 
 
+def scanner_effects(found: MapSet) -> None:
+    thick = ScannerEffects(slice_thickness=6.0, slice_plane="sagittal")
+    cases = {
+        "ideal": (None, ScannerEffects()), "SNR 15": (15.0, ScannerEffects()), "6 mm slices": (None, thick),
+        "ringing 50 %": (None, ScannerEffects(ringing=50.0)), "motion 1.5 mm": (None, ScannerEffects(motion=1.5)),
+        "all": (15.0, replace(thick, receive_field=30.0, ringing=40.0, motion=0.5)),
+    }  # fmt: skip
+    figure, axes = row(len(cases))
+    for ax, (title, (snr, effects)) in zip(axes, cases.items(), strict=True):
+        order = RenderOrder("flair,TR=9000,TE=90,TI=2500", snr=snr, seed=1, effects=effects)
+        image = sitk.DICOMOrient(rendered(found.maps, order).image, "LPS")
+        plane = sitk.GetArrayFromImage(image)[image.GetSize()[2] // 2]
+        ax.imshow(plane, cmap="gray", vmin=0, vmax=500, aspect=image.GetSpacing()[1] / image.GetSpacing()[0])
+        ax.set_title(title, fontsize=8)
+        ax.set_axis_off()
+    save(figure, "scanner-effects")
+
+
+def posterior(found: MapSet) -> None:
+    samples = list(posterior_samples(found, 40, seed=1))
+    figure, axes = row(5, 2.4)
+    show(axes[0], found, found.maps.t1, "T1 (ms)", vmin=0, vmax=2500)
+    for ax, number, one in zip(axes[1:4], range(1, 4), samples, strict=False):
+        relative = 100.0 * np.where(found.maps.mask, one.t1 / np.maximum(found.maps.t1, 1.0) - 1.0, 0.0)
+        show(ax, found, relative, f"sample {number}: T1 ± 15 %", cmap="coolwarm", vmin=-15, vmax=15)
+    assert found.labels is not None
+    for place, label in enumerate(MEASURED):
+        axes[4].plot(np.full(len(samples), place), [one.t1[found.labels == label].mean() for one in samples], "o", ms=3, alpha=0.4)
+    axes[4].set_xticks(range(2), ["White\nmatter", "Cortex"], fontsize=7)
+    axes[4].set_xlim(-0.5, 1.5)
+    axes[4].set_title("mean T1 (ms)", fontsize=8)
+    axes[4].tick_params(labelsize=7)
+    save(figure, "posterior")
+
+
 def main(*wanted: str) -> None:
     """Make the pictures of these pages, or of all."""
     found = head()
-    makers = {"tissues": tissues, "regions": regions, "cohorts": cohorts, "measured-maps": measured, "contrasts": contrasts}
+    makers = {
+        "tissues": tissues, "regions": regions, "cohorts": cohorts, "measured-maps": measured, "contrasts": contrasts,
+        "scanner-effects": scanner_effects, "posterior": posterior,
+    }  # fmt: skip
     for name, make in makers.items():
         if name in wanted or not wanted:
             make(found)

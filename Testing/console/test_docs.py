@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from PhysMRISynthLib.cli import main
@@ -25,7 +26,7 @@ from Testing.workflow.map_folders import head, write_derivative_maps, write_maps
 from Testing.workflow.test_compare import visit
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("tissues", "regions", "two-visits", "cohorts", "measured-maps", "contrasts")
+PAGES = ("tissues", "regions", "two-visits", "cohorts", "measured-maps", "contrasts", "scanner-effects", "posterior")
 WITH_COMMANDS = (*PAGES, "command-line", "contrast-design", "dicom")
 WITH_SNIPPETS = (*PAGES, "python", "dicom")
 IMAGES = {"t1w": "mprage,TR=2400,TI=1000,TE=3.16,FA=8", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=9000,TE=90,TI=2500"}
@@ -41,6 +42,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     (root / "images").mkdir()
     write_maps(root / "maps")
+    write_maps(root / "posterior_maps")
+    for name, sd in head().maps.sd.items():
+        write_image(head().maps.image(sd * np.float32(100.0 if name == "PD" else 1.0)), root / "posterior_maps" / f"{name}_sd.nii.gz")
     for role, spec in (("t1w", "mprage"), ("t2w", "tse"), ("pdw", "tse,TR=3000,TE=14")):
         write_image(head().maps.image(render(head().maps, protocol_from_spec(spec), snr=100.0, scale=1000.0)), root / f"{role}.nii.gz")
     for number in (1, 2):

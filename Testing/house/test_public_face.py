@@ -19,7 +19,9 @@ FUNCTIONS = {
     "load_maps": "folder",
     "save_maps": "maps, folder, *, overwrite=False",
     "render": "maps, protocol, *, snr=None, seed=0, effects=None, out=None, overwrite=False",
-    "sample": "seed=0, *, condition=None, field_strength=3.0, steps=30, attempts=6, attempt=1, device='auto', progress",
+    "sample": "seed=0, *, condition=None, field_strength=3.0, steps=30, attempts=6, attempt=1, skull_stripped=False, "
+    "device='auto', progress",
+    "posterior": "folder, count=20, *, seed=0",
     "export_dicom": "maps, folder, *, protocols=(), source=None, overwrite=False",
     "presets": "",
 }

@@ -28,6 +28,7 @@ from PhysMRISynthLib.workflow.sampling.sample import (
     STAGE,
     Sampler,
     _midline,
+    _placed,
     installed_sampler,
     sampled_heads,
     sharpened,
@@ -202,11 +203,12 @@ def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.M
     """From other noise, until one is whole; where none is, the least broken is taken, and said to be broken."""
     looks: list[Midline | None] = []
 
-    def look(tissue: np.ndarray, progress: Callable[[float], None]) -> Midline | None:
+    def place(tissue: np.ndarray, progress: Callable[[float], None]) -> AtlasPlacement:
         progress(1.0)
-        return looks.pop(0) if looks else None
+        return AtlasPlacement(sitk.AffineTransform(3), False, 1.0)
 
-    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._midline", look)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._placed", place)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._midline", lambda tissue, placement: looks.pop(0) if looks else None)
     alone = [sampler.head(order(seed=4, attempt=attempt)) for attempt in (1, 2, 3, 4)]
     assert all((one.maps.t1 != other.maps.t1).any() for one, other in combinations(alone, 2))
     assert alone[0].report["midline"] is None and "not found in the atlas (attempts: 1)" in alone[0].report["warnings"][0]
@@ -232,10 +234,11 @@ def test_what_is_looked_at_is_the_head_as_it_was_drawn() -> None:
     grid.SetOrigin((-87.5, -110.0, -70.0))
     likely = atlas_on_grid(AtlasPlacement(sitk.AffineTransform(3), False, 1.0), grid, np.arange(grid.GetNumberOfPixels()))
     told: list[float] = []
-    found = _midline(likely.argmax(axis=0).astype(np.uint8).reshape(grid.GetSize()[::-1]), told.append)
-    assert found is not None and found.third_ventricle < 1.0
+    tissue = likely.argmax(axis=0).astype(np.uint8).reshape(grid.GetSize()[::-1])
+    placement = _placed(tissue, told.append)
+    assert placement is not None and _midline(tissue, placement).third_ventricle < 1.0
     assert told == sorted(told) and len(told) > 3
-    assert _midline(np.full((40, 40, 40), AIR, np.uint8), told.append) is None
+    assert _placed(np.full((40, 40, 40), AIR, np.uint8), told.append) is None
 
 
 def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
@@ -258,8 +261,8 @@ def test_stopping_leaves_whole_heads_or_none(sampler: Sampler, tmp_path: Path) -
     with pytest.raises(_Stop):
         write_samples(sampler, order(count=2), tmp_path / "out", progress=stop)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sample_0001"]
-    images = {f"{name}.nii.gz" for name in ("PD", "T1", "T2", "mask", "tissues")}
-    assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == images | {"report.json", "tissues.tsv"}
+    images = {f"{name}.nii.gz" for name in ("PD", "T1", "T2", "mask", "tissues", "labels")}
+    assert {path.name for path in (tmp_path / "out" / "sample_0001").iterdir()} == images | {"report.json", "tissues.tsv", "labels.tsv"}
     before = (tmp_path / "out" / "sample_0001" / "T1.nii.gz").read_bytes()
     (tmp_path / "out" / "sample_0001").rename(tmp_path / "out" / "sample_0002")
     with pytest.raises(ImageError, match="exists already"):

@@ -20,6 +20,7 @@ from .harmonise import add_complete, add_match
 from .help import Parser, add_command
 from .maps import add_export, add_render, add_simulate
 from .measured import add_import
+from .posterior import add_posterior
 from .regions import add_measure, add_volumes
 from .remedies import WORDS
 from .sample import add_sample
@@ -28,7 +29,8 @@ from .sweep import add_sweep
 _EXIT_BAD_INPUT = 2
 _COMMANDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "estimate": add_estimate, "render": add_render, "design": add_design, "export": add_export, "sweep": add_sweep, "import": add_import,
-    "measure": add_measure, "volumes": add_volumes, "compare": add_compare, "complete": add_complete, "match": add_match,
+    "measure": add_measure, "volumes": add_volumes, "posterior": add_posterior, "compare": add_compare, "complete": add_complete,
+    "match": add_match,
     "sample": add_sample, "simulate": add_simulate, "presets": add_presets, "info": add_info, "demo": add_demo,
 }  # fmt: skip
 """What adds the options of each command, in the order of the help."""

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EstimationError, ProtocolError
 from ..headers.roles import ROLES
@@ -27,7 +27,12 @@ def add_cohort_options(parser: argparse.ArgumentParser) -> None:
     """Which visits, and how many at a time."""
     cohort = parser.add_argument_group("many visits")
     cohort.add_argument("--participants", nargs="+", metavar="LABEL", help="only these participants (sub-01 or 01)")
-    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help="number of visits at a time (1)")
+    add_jobs(cohort, "visits")
+
+
+def add_jobs(cohort: Any, noun: str) -> None:
+    """How many visits, or whatever they are, at a time, and where."""
+    cohort.add_argument("--jobs", type=positive, default=1, metavar="N", help=f"number of {noun} at a time (1)")
     cohort.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler whose workers to use, such as tcp://host:8786")
 
 
@@ -64,7 +69,9 @@ def render_data_set(options: argparse.Namespace) -> None:
         raise ProtocolError("Scanner effects are for one image. Leave them out with --bids.")
     if options.protocol is None or options.null:
         raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
-    _told(options, lambda batch: render_cohort(options.bids, options.out, [order_from(options, RenderOrder, null=())], batch))
+    run_batch(
+        options, options.out, lambda batch: render_cohort(options.bids, options.out, [order_from(options, RenderOrder, null=())], batch)
+    )
 
 
 def _complete(options: argparse.Namespace) -> None:
@@ -74,11 +81,11 @@ def _complete(options: argparse.Namespace) -> None:
     specs = {role: getattr(options, f"{role}_protocol") for role in ROLES}
     for spec in filter(None, specs.values()):
         protocol_from_spec(spec)  # refused before the first visit
-    _told(options, lambda batch: complete_cohort(options.bids, options.maps, options.out, specs, batch))
+    run_batch(options, options.out, lambda batch: complete_cohort(options.bids, options.maps, options.out, specs, batch))
 
 
-def _told(options: argparse.Namespace, run: Callable[[Batch], list[Row]]) -> None:
-    """Run a cohort with a line for each visit."""
+def run_batch(options: argparse.Namespace, out: Path, run: Callable[[Batch], list[Row]], noun: str = "visits") -> None:
+    """Run a cohort into ``out`` with a line for each visit. Raises EstimationError after the last one when some failed."""
     from ..workflow.cohort.data_set import TABLE, Batch
     from ..workflow.cohort.thumbnails import INDEX
     from ..workflow.cohort.visit import FAILED
@@ -90,14 +97,14 @@ def _told(options: argparse.Namespace, run: Callable[[Batch], list[Row]]) -> Non
             bar.close()
             name = "_".join(label for label in (row.participant, row.session) if label)
             print(f"{count} of {total}: {name} {row.status}{f': {row.reason}' if row.reason else ''}", flush=True)
-            bar(f"{count} of {total} visits", count / total)
+            bar(f"{count} of {total} {noun}", count / total)
 
-        rows = run(Batch(options.participants, options.jobs, options.scheduler, options.overwrite, done))
+        rows = run(Batch(getattr(options, "participants", None), options.jobs, options.scheduler, options.overwrite, done))
     counts = Counter(row.status for row in rows)
     words = ", ".join(f"{count} {status}" for status, count in counts.items())
-    print(f"{words} after {time.perf_counter() - start:.0f} s. Table: {options.out / TABLE}; pictures: {options.out / INDEX}")
+    print(f"{words} after {time.perf_counter() - start:.0f} s. Table: {out / TABLE}; pictures: {out / INDEX}")
     if counts[FAILED]:
-        raise EstimationError(f"{counts[FAILED]} of {len(rows)} visits failed; the table says why. Run again: what is complete is kept.")
+        raise EstimationError(f"{counts[FAILED]} of {len(rows)} {noun} failed; the table says why. Run again: what is complete is kept.")
 
 
 def _match(options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ HELP = {
         "physmrisynth render --maps maps --protocol synthetic-dir --out dir.nii.gz",
         "physmrisynth render --maps maps --null white_matter,csf --out dir.nii.gz",
         "physmrisynth render --maps maps --protocol flair,TR=9000,TE=120,TI=2500 --snr 30 --out flair.nii.gz",
+        "physmrisynth render --maps maps --protocol oasis3-flair --snr 30 --slice-thickness 3 --ringing --motion 0.3 --out flair.nii.gz",
     ]),
     "design": ("the protocol at which two tissues differ most", [
         "physmrisynth design --maps maps --maximise lesion/white_matter --sequence dir --max-tr 11000",
@@ -34,6 +35,9 @@ HELP = {
         "physmrisynth measure --maps maps --regions labels.nii.gz --out regions.tsv",
     ]),
     "volumes": ("volumes of the brain and its tissues", ["physmrisynth volumes --help"]),
+    "posterior": ("plausible sets of maps that all explain the images", [
+        "physmrisynth posterior --maps maps --count 20 --protocol synthetic-flair --out samples",
+    ]),
     "compare": ("what changed between two visits of a patient", ["physmrisynth compare --help"]),
     "complete": ("a cohort's missing contrasts, rendered from its maps", [
         "physmrisynth complete --bids raw --maps derivatives --out completed",
@@ -41,7 +45,10 @@ HELP = {
     "match": ("the protocol whose rendering is nearest to a given image", [
         "physmrisynth match --image target.nii.gz --maps maps --sequence flair",
     ]),
-    "sample": ("tissue maps of synthetic heads", ["physmrisynth sample --seed 7 --count 3 --out heads"]),
+    "sample": ("tissue maps of synthetic heads, or a data set of their images", [
+        "physmrisynth sample --seed 7 --count 3 --out heads",
+        "physmrisynth sample --count 200 --protocols oasis3-t1w,oasis3-flair --noise --bids dataset",
+    ]),
     "simulate": ("T1w, T2w and FLAIR from known maps, with noise, gains and receive fields", [
         "physmrisynth simulate --maps maps --snr 50 --out simulated",
     ]),

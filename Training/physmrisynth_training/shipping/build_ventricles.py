@@ -53,33 +53,43 @@ def build_ventricles(files: Sequence[Path], grid: sitk.Image) -> sitk.Image:
     for file in tqdm(files, desc="label maps", unit="map"):
         for total, amount in zip((inside, fluid), _amounts(file, grid), strict=True):
             total += amount + amount[..., ::-1]
-    smooth = [sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(_on(grid, total), _SMOOTH_MM)) for total in (inside, fluid)]
+    smooth = [sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(on_grid(grid, total), _SMOOTH_MM)) for total in (inside, fluid)]
     share = np.clip(smooth[0] / (smooth[1] + _LEAST), 0.0, 1.0)
-    return _on(grid, np.round(255.0 * share).astype(np.uint8))
+    return on_grid(grid, np.round(255.0 * share).astype(np.uint8))
 
 
 def _amounts(file: Path, grid: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
     """Fractions of ventricle and of fluid in each voxel of ``grid``, from a label map."""
+    numbers, coarse, to_grid = placed_labels(file)
+    fluid = tissue_index(numbers) == _FLUID
+    parts = (shrunk(fluid & np.isin(numbers, VENTRICLES)), shrunk(fluid))
+    brought = (sitk.Resample(on_grid(coarse, part), grid, to_grid, sitk.sitkLinear, 0.0) for part in parts)
+    ventricular, all_of_it = (sitk.GetArrayFromImage(image) for image in brought)
+    return ventricular, all_of_it
+
+
+def placed_labels(file: Path) -> tuple[np.ndarray, sitk.Image, sitk.Transform]:
+    """The numbers (z, y, x) of a label map, an image of voxels twice as wide, and the transform from the atlas to the head.
+
+    Raises RegistrationError when its brain cannot be aligned with the atlas."""
     labels = sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")
     numbers = np.round(sitk.GetArrayFromImage(labels)).astype(np.int32)
     rows = tissue_index(numbers)
-    parts = np.stack([_shrunk(rows == row) for row in _BRAIN])
+    parts = np.stack([shrunk(rows == row) for row in _BRAIN])
     coarse = sitk.BinShrink(sitk.Cast(labels, sitk.sitkFloat32), [_FACTOR] * 3)
     picture = np.where(parts.sum(axis=0) > 0.5, np.array(_BRAIN)[parts.argmax(axis=0)], _AIR).astype(np.uint8)
-    to_grid = place_tissues(_on(coarse, picture)).to_atlas.GetInverse()
-    ventricular = _shrunk((rows == _FLUID) & np.isin(numbers, VENTRICLES))
-    brought = (sitk.Resample(_on(coarse, a), grid, to_grid, sitk.sitkLinear, 0.0) for a in (ventricular, parts[_BRAIN.index(_FLUID)]))
-    inside, fluid = (sitk.GetArrayFromImage(image) for image in brought)
-    return inside, fluid
+    return numbers, coarse, place_tissues(on_grid(coarse, picture)).to_atlas.GetInverse()
 
 
-def _shrunk(mask: np.ndarray) -> np.ndarray:
+def shrunk(mask: np.ndarray) -> np.ndarray:
+    """The share of a mask in voxels twice as wide."""
     z, y, x = (n // _FACTOR for n in mask.shape)
     whole = mask[: z * _FACTOR, : y * _FACTOR, : x * _FACTOR]
     return whole.reshape(z, _FACTOR, y, _FACTOR, x, _FACTOR).mean(axis=(1, 3, 5), dtype=np.float32)
 
 
-def _on(grid: sitk.Image, voxels: np.ndarray) -> sitk.Image:
+def on_grid(grid: sitk.Image, voxels: np.ndarray) -> sitk.Image:
+    """Voxels (z, y, x) as an image on a grid."""
     image = sitk.GetImageFromArray(voxels)
     image.CopyInformation(grid)
     return image

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from ...physics.tissues import tissue_table
 from ...resource_files import RESOURCES
 from ..intake.volumes import image_like
-from .atlas import place_tissues
+from .atlas import AtlasPlacement, place_tissues
 
 _FILE = RESOURCES / "ventricles.nii.gz"
 """Share (0 to 255) of the fluid at each place of the atlas that is ventricular; see ``shipping/build_ventricles.py``."""
@@ -25,16 +25,20 @@ _BRAIN = tuple(row for row, tissue in enumerate(tissue_table()) if tissue.region
 _WHITE, _FLUID_ROW, _AIR = (_NAMES.index(name) for name in ("white_matter", "csf", "air"))
 
 
-def ventricle_mask(tissue: np.ndarray, brain: np.ndarray, fluid: np.ndarray, grid: sitk.Image) -> np.ndarray:
+def ventricle_mask(
+    tissue: np.ndarray, brain: np.ndarray, fluid: np.ndarray, grid: sitk.Image, placed: AtlasPlacement | None = None
+) -> np.ndarray:
     """The lateral, third and fourth ventricles with their walls, bool (z, y, x): a voxel of a wall counts with its share of ``fluid``.
 
     ``tissue`` holds rows of the tissue table, ``brain`` is its mask with fluid, ``fluid`` the fluid fraction, all (z, y, x) on
     ``grid``. From seeds where most fluid is ventricular, it competes with the fluid of sulci and cisterns (watershed), so that ventricles
-    may be larger than any in the atlas. Raises RegistrationError when the brain is not found in the atlas.
+    may be larger than any in the atlas. ``placed`` is the atlas's place where that is known. Raises RegistrationError when the brain is
+    not found in the atlas.
     """
     rows = np.where(brain, np.where(np.isin(tissue, _BRAIN), tissue, np.uint8(_WHITE)), np.uint8(_AIR))
     even = _even_grid(grid)
-    placed = place_tissues(sitk.Resample(image_like(rows, grid), even, sitk.Transform(), sitk.sitkNearestNeighbor, _AIR))
+    if placed is None:
+        placed = place_tissues(sitk.Resample(image_like(rows, grid), even, sitk.Transform(), sitk.sitkNearestNeighbor, _AIR))
     share = sitk.Resample(_reference(), even, placed.to_atlas, sitk.sitkLinear, 0.0)
     wet = sitk.Resample(image_like(fluid.astype(np.float32), grid), even, sitk.Transform(), sitk.sitkLinear, 0.0)
     grown = image_like(_grown(sitk.GetArrayFromImage(share), sitk.GetArrayFromImage(wet)), even)

@@ -89,14 +89,19 @@ def run_visits(
         rows.append(row)
         batch.done(row, len(rows), total)
     rows.sort(key=lambda row: (row.participant, row.session or ""))
+    write_table(rows, out, batch.participants is not None, batch.patience)
+    return rows
+
+
+def write_table(rows: Sequence[Row], out: Path, keep: bool, patience: Patience = PATIENT) -> None:
+    """Write the table of a data set and its page; ``keep`` the lines of other visits that are there. Raises ImageError."""
     try:
-        with _alone_at_table(out, batch.patience):
-            text = table(rows, None if batch.participants is None else _earlier(out / TABLE))
+        with _alone_at_table(out, patience):
+            text = table(rows, _earlier(out / TABLE) if keep else None)
             write_text(text, out / TABLE)
             write_text(index_html(text, out), out / INDEX)
     except OSError as error:
         raise ImageError(f"{out / TABLE} could not be written ({error.strerror or error}). Check free space and permissions.") from error
-    return rows
 
 
 def plan(root: Path, participants: Sequence[str] | None = None) -> tuple[list[Visit], list[Row]]:

@@ -40,7 +40,7 @@ def labels_image(maps: TissueMaps, tissue: np.ndarray, brain: np.ndarray, field_
     return maps.image(labels_of(whole, brain))
 
 
-def write_labels(image: sitk.Image, folder: Path, name: str = TISSUES) -> None:
-    """Write a label map as ``name``.nii.gz and its look-up table as ``name``.tsv into an existing folder."""
+def write_labels(image: sitk.Image, folder: Path, name: str = TISSUES, table: str | None = None) -> None:
+    """Write a label map as ``name``.nii.gz and its look-up table (None: that of the tissues) as ``name``.tsv into an existing folder."""
     write_image(image, folder / f"{name}.nii.gz")
-    (folder / f"{name}.tsv").write_text(labels_table(), encoding="utf-8")
+    (folder / f"{name}.tsv").write_text(table or labels_table(), encoding="utf-8")

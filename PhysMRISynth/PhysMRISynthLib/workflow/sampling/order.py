@@ -37,6 +37,8 @@ class SampleOrder(Order):
         Number of the first attempt. That of a report, with one attempt, reproduces the head on any machine.
     count
         Number of heads.
+    skull_stripped
+        Keep the brain with its fluid alone.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class SampleOrder(Order):
     attempts: int = limited(6, "number of attempts", low=1, high=50, whole=True)
     attempt: int = limited(1, "number of the first attempt", low=1, whole=True)
     count: int = limited(1, "number of heads", low=1, whole=True)
+    skull_stripped: bool = limited(False, "skull stripping", choices=(True, False))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,10 +14,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import RegistrationError, Remedy, WeightsError
-from ...imaging.head.atlas import place_tissues
+from ...imaging.head.atlas import AtlasPlacement, place_tissues
 from ...imaging.head.head_volumes import LESION, head_volumes
+from ...imaging.head.masks import brain_mask
 from ...imaging.head.midline import Midline, midline_of
+from ...imaging.head.structures import structure_labels, structures_table
 from ...imaging.head.tissue_labels import labels_of
+from ...imaging.head.ventricles import ventricle_mask
 from ...imaging.intake.volumes import write_image
 from ...imaging.smooth import near_means
 from ...imaging.tissue_maps import TissueMaps
@@ -45,18 +48,25 @@ _DRAWN, _DECODED, _ATTEMPTED = 0.6, 0.75, 0.9
 _BROKEN = "The midline of this head is outside the limits that label maps of adults set (attempts: {made}): {flaws}. Sample another seed."
 _NOT_FOUND = "This head was not found in the atlas (attempts: {made}): its midline is not known. Look at it, or sample another seed."
 _LEAST_VOXELS = 50
+_NAMES = [tissue.name for tissue in tissue_table()]
+_BRAIN = [*(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"), LESION]
+_FLUID, _AIR = _NAMES.index("csf"), _NAMES.index("air")
+LABELS = "labels"
+"""How the files of the structures and their table are called."""
 
 
 @dataclass(frozen=True)
 class SampledFractions:
     """A sampled head before it gets tissue values: ``fractions`` of tissues (classes, z, y, x), device and precision, ``seconds`` of all
-    attempts, its ``midline`` (None: not found in the atlas), the number of its ``attempt``, and how many attempts were ``made``."""
+    attempts, its ``midline`` (None: not found in the atlas) and ``placement`` of the atlas, the number of its ``attempt``, and how many
+    attempts were ``made``."""
 
     fractions: np.ndarray
     device: str
     precision: str
     seconds: dict[str, float]
     midline: Midline | None
+    placement: AtlasPlacement | None
     attempt: int
     made: int = 1
 
@@ -76,12 +86,24 @@ class SampledFractions:
 @dataclass(frozen=True)
 class SampledHead:
     """A synthetic head: its ``maps`` with the report as provenance; ``tissue`` (z, y, x) is the row of the tissue table of the
-    most probable tissue (the table's length: lesion), ``brain`` a mask of brain tissue and fluid."""
+    most probable tissue (the table's length: lesion), ``brain`` a mask of brain tissue and fluid; ``placement`` is the atlas's, None
+    where the head was not found in it."""
 
     maps: TissueMaps
     tissue: np.ndarray
     brain: np.ndarray
     report: dict[str, Any]
+    placement: AtlasPlacement | None = None
+
+    def structures(self) -> np.ndarray:
+        """FreeSurfer's number of the anatomical structure of each voxel (z, y, x; uint8), as far as tissue and place tell it (see
+        :mod:`~PhysMRISynthLib.imaging.head.structures`). Raises RegistrationError for a head that was not found in the atlas."""
+        if self.placement is None:
+            raise RegistrationError("This head was not found in the atlas, and its structures are not known. Sample another seed.")
+        fluid = (self.tissue == _FLUID).astype(np.float32)
+        grid = sitk.GetImageFromArray(self.tissue)  # the atlas was placed on this one
+        ventricles = ventricle_mask(self.tissue, self.brain, fluid, grid, self.placement)
+        return structure_labels(self.tissue, ventricles, self.placement, grid)
 
 
 @dataclass(frozen=True)
@@ -130,9 +152,11 @@ class Sampler:
         found = latent[0].float().cpu().numpy()
         fractions = sharpened(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
         decoded = time.perf_counter()
-        midline = _midline(fractions.argmax(axis=0).astype(np.uint8), lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
+        tissue = fractions.argmax(axis=0).astype(np.uint8)
+        placement = _placed(tissue, lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
+        midline = None if placement is None else _midline(tissue, placement)
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
-        return SampledFractions(fractions, str(device), precision, seconds, midline, attempt)
+        return SampledFractions(fractions, str(device), precision, seconds, midline, placement, attempt)
 
     def head(self, order: SampleOrder, progress: Progress = lambda fraction: None) -> SampledHead:
         """Sample one head. The same order gives the same voxels on the same machine with the same versions. Raises as :meth:`drawn`."""
@@ -142,6 +166,8 @@ class Sampler:
         values = sampled_values(order.field_strength, rng)
         maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
+        if order.skull_stripped:
+            maps, tissue = _stripped(maps, tissue)
         seconds = {**drawn.seconds, "values": time.perf_counter() - began}
         report = {
             **self._identity(order, drawn),
@@ -155,7 +181,7 @@ class Sampler:
             "seconds": {part: round(duration, 2) for part, duration in seconds.items()},
             "peak_memory_gb": peak_memory_gb(),
         }
-        return _head(replace(maps, provenance=report), tissue, report)
+        return SampledHead(replace(maps, provenance=report), tissue, np.isin(tissue, _BRAIN) & maps.mask, report, drawn.placement)
 
     def _identity(self, order: SampleOrder, drawn: SampledFractions) -> dict[str, Any]:
         """Everything that determines a head, for its report."""
@@ -202,13 +228,24 @@ def _in_attempt(progress: Progress, made: int, attempts: int, done: float) -> No
     progress(_ATTEMPTED * (1.0 - left * (1.0 - (1.0 if made == attempts else 0.5) * done)))
 
 
-def _midline(tissue: np.ndarray, progress: Progress) -> Midline | None:
-    """Midline of a synthetic head's tissue (z, y, x); None if it is not found in the atlas."""
-    image = sitk.GetImageFromArray(tissue)
+def _placed(tissue: np.ndarray, progress: Progress) -> AtlasPlacement | None:
+    """The atlas's place on a synthetic head's tissue (z, y, x); None if the head is not found in it."""
     try:
-        return midline_of(image, place_tissues(image, progress).to_atlas)
+        return place_tissues(sitk.GetImageFromArray(tissue), progress)
     except RegistrationError:
         return None
+
+
+def _midline(tissue: np.ndarray, placement: AtlasPlacement) -> Midline:
+    """Midline of a synthetic head's tissue (z, y, x)."""
+    return midline_of(sitk.GetImageFromArray(tissue), placement.to_atlas)
+
+
+def _stripped(maps: TissueMaps, tissue: np.ndarray) -> tuple[TissueMaps, np.ndarray]:
+    """Maps and tissue of the brain with its fluid alone; the rest is air."""
+    brain = brain_mask(np.isin(tissue, _BRAIN).astype(np.float32), maps.grid) & maps.mask
+    pd, t1, t2 = (np.where(brain, voxels, np.float32(0.0)) for voxels in (maps.pd, maps.t1, maps.t2))
+    return replace(maps, pd=pd, t1=t1, t2=t2, mask=brain), np.where(brain, tissue, np.uint8(_AIR))
 
 
 def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> Sampler:
@@ -255,6 +292,8 @@ def write_samples(
             for name, image in head.maps.files().items():
                 write_image(image, temporary / name)
             write_labels(head.maps.image(labels_of(head.tissue, head.brain)), temporary)
+            if head.placement is not None:
+                write_labels(head.maps.image(head.structures()), temporary, LABELS, structures_table())
             names = sorted([REPORT, *(file.name for file in temporary.iterdir())])
             write_json({**head.report, "files": names}, temporary / REPORT)
     return folders
@@ -264,12 +303,6 @@ def _torch_version() -> str:
     import torch
 
     return str(torch.__version__)
-
-
-def _head(maps: TissueMaps, tissue: np.ndarray, report: dict[str, Any]) -> SampledHead:
-    rows = [row for row, entry in enumerate(tissue_table()) if entry.region == "brain"]
-    brain = np.isin(tissue, [*rows, LESION]) & maps.mask
-    return SampledHead(maps, tissue, brain, report)
 
 
 def _medians(maps: TissueMaps, tissue: np.ndarray) -> dict[str, dict[str, float]]:

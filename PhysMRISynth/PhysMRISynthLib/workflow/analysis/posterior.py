@@ -1,0 +1,155 @@
+"""Plausible sets of maps that all explain a patient's images: samples of the approximate posterior that an estimate's report and SDs state.
+
+A voxel errs in two ways. The errors of its tissue's values are shared by the whole head; their joint covariance over all tissues is in the
+report (``shared_errors``): samples of it change the rendered inputs by common gains, which images do not tell. What the SD maps hold
+beyond that is the voxel's own. It is alike over CORRELATION_MM3, and correlated between PD, T1 and T2 so that the voxel's signals change no
+more than noise and the equations' errors allow: the Laplace approximation of the voxel level at the tissue's values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import ImageError, ProtocolError, Remedy
+from ...fitting.mixture import literature_classes
+from ...fitting.observation import MODEL_ERROR
+from ...fitting.tissue_level import EQUATION_ERROR, brain_rows
+from ...imaging.smooth import smooth_noise
+from ...imaging.tissue_maps import PER_CENT, TissueMaps
+from ...physics.presets import protocol_from_spec
+from ...physics.protocol import Protocol
+from ...physics.tissues import PROPERTIES
+from ..estimation.shared_errors import KEY, SharedErrors, shared_errors_of
+from ..rendering.two_compartments import compartments
+from ..results.map_set import MapSet
+from ..results.regions import BRAIN_TISSUES, CORRELATION_MM3, nearest_tissue
+
+SAMPLE = "posterior_sample"
+"""Of the entry in a sample's report."""
+_INTEGRAL = 1.47
+"""Integral of the correlation of smooth noise along an axis, in units of its scale (cubic B-splines through white knots)."""
+_FLUID = BRAIN_TISSUES.index("csf")
+_LOWEST, _HIGHEST = (5e-4, 50.0, 5.0), (1.1, 8000.0, 4000.0)
+"""PD (fraction of water), T1 and T2 (ms) of the fit."""
+
+
+def posterior_samples(head: MapSet, count: int, seed: int = 0) -> Iterator[TissueMaps]:
+    """``count`` sets of maps from the approximate posterior of an estimate, float32 on its grid, without SDs; ``seed`` repeats them.
+
+    The mask, the fluid's share of each voxel, and the medians by which presets null tissues are those of the estimate, so that a preset
+    gives one protocol for all samples. Raises ImageError for maps without SDs or shared errors.
+    """
+    posterior = _Posterior.of(head)
+    return (posterior.sample(number, seed) for number in range(1, count + 1))
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """``brain`` tissue (BRAIN_TISSUES' number) of each voxel of the head (N,) at flat ``index``; ``theta`` (3, N) of its tissue and the
+    ``fluid`` (share of water) and log values of it (3,); log-SDs of its ``own`` error (3, N), and their ``roots``: Cholesky factors
+    (tissues, 3, 3) of the correlations of PD, T1 and T2."""
+
+    head: MapSet
+    index: np.ndarray
+    brain: np.ndarray
+    theta: np.ndarray
+    fluid: np.ndarray | None
+    own: np.ndarray
+    roots: np.ndarray
+    shared: SharedErrors
+
+    @classmethod
+    def of(cls, head: MapSet) -> _Posterior:
+        maps, shared = head.maps, shared_errors_of(head.maps.provenance)
+        if shared is None or set(PROPERTIES) - set(maps.sd):
+            raise ImageError("These maps do not state their uncertainty.", Remedy.DO(this="estimate them from images with this version"))
+        index = np.flatnonzero(maps.mask & (maps.pd > 0) & (maps.t1 > 0) & (maps.t2 > 0))
+        pd, t1, t2 = (array.reshape(-1)[index] for array in (maps.pd, maps.t1, maps.t2))
+        brain = nearest_tissue(head, index, np.stack([PER_CENT * pd, t1, t2]))
+        relative = np.stack([maps.sd[name].reshape(-1)[index] / v for name, v in zip(PROPERTIES, (pd, t1, t2), strict=True)])
+        common = np.stack([_by_tissue(shared, shared.deviation(name))[brain] for name in PROPERTIES])
+        own = np.sqrt(np.maximum(relative**2 - common**2, 0.0)).astype(np.float32)
+        fluid = None
+        if maps.fluid_fraction is not None and maps.fluid is not None:
+            parts = compartments(pd, t1, t2, maps.fluid_fraction.reshape(-1)[index], maps.fluid)
+            pd, t1, t2, fluid = parts.pd, parts.t1, parts.t2, parts.fluid
+        theta = np.log(np.maximum(np.stack([pd, t1, t2]), 1e-6))
+        return cls(head, index, brain, theta, fluid, own, _roots(head), shared)
+
+    def sample(self, number: int, seed: int) -> TissueMaps:
+        """The sample of a number, which does not depend on how many there are."""
+        rng, maps = np.random.default_rng([seed, number]), self.head.maps
+        shift = self._shared(rng)
+        spacing = np.array(maps.grid.GetSpacing()[::-1])
+        scale = float((CORRELATION_MM3 / np.prod(spacing)) ** (1.0 / 3.0)) / _INTEGRAL
+        noise = smooth_noise(maps.mask.shape, max(scale, 0.5), rng, len(PROPERTIES)).reshape(len(PROPERTIES), -1)[:, self.index]
+        own = np.einsum("nij,jn->in", self.roots[self.brain], noise) * self.own
+        values = np.exp(self.theta + shift[self.brain].T + own)
+        fluid = None if maps.fluid is None else tuple((np.array(maps.fluid) * np.exp(shift[_FLUID])).tolist())
+        if self.fluid is not None and fluid is not None:
+            values = _with_fluid(values, self.fluid * np.exp(shift[_FLUID, 0] + own[0]), fluid)
+        report = {name: entry for name, entry in maps.provenance.items() if name not in (KEY, "files")}
+        report[SAMPLE] = {"number": number, "seed": seed}
+        if fluid is not None:
+            report["fluid"] = {"PD_percent": PER_CENT * fluid[0], "T1_ms": fluid[1], "T2_ms": fluid[2]}
+        pd, t1, t2 = (self._volume(np.clip(v, *limits)) for v, limits in zip(values, zip(_LOWEST, _HIGHEST, strict=True), strict=True))
+        return replace(maps, pd=pd, t1=t1, t2=t2, sd={}, provenance=report, fluid=fluid)
+
+    def _shared(self, rng: np.random.Generator) -> np.ndarray:
+        """Log errors (BRAIN_TISSUES, 3) of the tissues' values."""
+        drawn = rng.multivariate_normal(np.zeros(len(self.shared.covariance)), self.shared.covariance, method="eigh")
+        rows = np.zeros((len(BRAIN_TISSUES), len(PROPERTIES)))
+        rows[[BRAIN_TISSUES.index(name) for name in self.shared.tissues]] = drawn.reshape(-1, len(PROPERTIES))
+        return rows
+
+    def _volume(self, values: np.ndarray) -> np.ndarray:
+        volume = np.zeros(self.head.maps.mask.size, np.float32)
+        volume[self.index] = values
+        return volume.reshape(self.head.maps.mask.shape)
+
+
+def _by_tissue(shared: SharedErrors, values: np.ndarray) -> np.ndarray:
+    """Values by the shared errors' tissues as values by BRAIN_TISSUES; 0 for a tissue that they do not have."""
+    found = np.zeros(len(BRAIN_TISSUES))
+    found[[BRAIN_TISSUES.index(name) for name in shared.tissues]] = values
+    return found
+
+
+def _with_fluid(tissue: np.ndarray, water: np.ndarray, fluid: Sequence[float]) -> np.ndarray:
+    """PD, T1 and T2 (3, N) of voxels with ``tissue`` (3, N) and so much ``water`` of a ``fluid``: water and its rates add up."""
+    pd, t1, t2 = tissue
+    total = pd + water
+    return np.stack([total, total / (pd / t1 + water / fluid[1]), total / (pd / t2 + water / fluid[2])])
+
+
+def _roots(head: MapSet) -> np.ndarray:
+    """Cholesky factors (BRAIN_TISSUES, 3, 3) of the correlation of a voxel's own errors of log PD, T1 and T2, in each tissue."""
+    report = head.maps.provenance
+    classes, protocols = literature_classes(head.field_strength), protocols_of(report)
+    error = np.hypot(MODEL_ERROR, EQUATION_ERROR * float(report.get("equation_error_times_expected") or 1.0))
+    roots = []
+    for row in brain_rows():
+        precision = np.linalg.inv(classes.covariances[row])
+        for protocol in protocols.values():
+            signal, slopes = protocol.signal_and_derivatives(classes.means[row][:, None])
+            slope = np.array([0.0 if s is None else float(np.ravel(s)[0]) for s in slopes]) / max(abs(float(signal[0])), 1e-6)
+            precision += np.outer(slope, slope) / error**2
+        covariance = np.linalg.inv(precision)
+        sd = np.sqrt(np.diag(covariance))
+        roots.append(np.linalg.cholesky(covariance / np.outer(sd, sd)))
+    return np.stack(roots)
+
+
+def protocols_of(report: Mapping[str, Any]) -> dict[str, Protocol]:
+    """The protocols of the images that maps were estimated from, by input, as far as the report states them."""
+    inputs, found = report.get("inputs"), {}
+    for name, entry in inputs.items() if isinstance(inputs, Mapping) else ():
+        try:
+            found[str(name)] = protocol_from_spec(str(entry["protocol"]["spec"]))
+        except (LookupError, TypeError, ProtocolError):
+            continue
+    return found
