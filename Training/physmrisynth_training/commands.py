@@ -91,7 +91,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device of the network")
     parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
     parser.add_argument(
-        "--acquisition", nargs="+", choices=("standard", "oasis3", "oasis3-headers"), default=["standard"],
+        "--acquisition", nargs="+", choices=("standard", "standard-off", "oasis3", "oasis3-headers"), default=["standard"],
         help="acquisition of suite maps (standard): oasis3 has that data set's protocols and scanner imperfections",
     )  # fmt: skip
     parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="noise levels of suite maps (0.5 1 2)")
