@@ -3,7 +3,8 @@
 A voxel errs in two ways. The errors of its tissue's values are shared by the whole head; their joint covariance over all tissues is in the
 report (``shared_errors``): samples of it change the rendered inputs by common gains, which images do not tell. What the SD maps hold
 beyond that is the voxel's own. It is alike over CORRELATION_MM3, and correlated between PD, T1 and T2 so that the voxel's signals change no
-more than noise and the equations' errors allow: the Laplace approximation of the voxel level at the tissue's values.
+more than noise and the equations' errors allow: the Laplace approximation of the voxel level at the tissue's values, under a prior as wide
+as the voxel's SD implies.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ SAMPLE = "posterior_sample"
 """Of the entry in a sample's report."""
 _INTEGRAL = 1.47
 """Integral of the correlation of smooth noise along an axis, in units of its scale (cubic B-splines through white knots)."""
+_SCALES = 2.0 ** np.arange(-3, 9)
+"""Of the variance of a voxel's prior over its tissue's: voxels of several tissues are known less before they are seen."""
 _FLUID = BRAIN_TISSUES.index("csf")
 _LOWEST, _HIGHEST = (5e-4, 50.0, 5.0), (1.1, 8000.0, 4000.0)
 """PD (fraction of water), T1 and T2 (ms) of the fit."""
@@ -50,8 +53,8 @@ def posterior_samples(head: MapSet, count: int, seed: int = 0) -> Iterator[Tissu
 @dataclass(frozen=True)
 class _Posterior:
     """``brain`` tissue (BRAIN_TISSUES' number) of each voxel of the head (N,) at flat ``index``; ``theta`` (3, N) of its tissue and the
-    ``fluid`` (share of water) and log values of it (3,); log-SDs of its ``own`` error (3, N), and their ``roots``: Cholesky factors
-    (tissues, 3, 3) of the correlations of PD, T1 and T2."""
+    ``fluid`` (share of water); log-SDs of its ``own`` error (3, N), and the number in ``roots`` (n, 3, 3), Cholesky factors of correlations
+    of PD, T1 and T2, that suits it (N,)."""
 
     head: MapSet
     index: np.ndarray
@@ -59,6 +62,7 @@ class _Posterior:
     theta: np.ndarray
     fluid: np.ndarray | None
     own: np.ndarray
+    root: np.ndarray
     roots: np.ndarray
     shared: SharedErrors
 
@@ -78,7 +82,8 @@ class _Posterior:
             parts = compartments(pd, t1, t2, maps.fluid_fraction.reshape(-1)[index], maps.fluid)
             pd, t1, t2, fluid = parts.pd, parts.t1, parts.t2, parts.fluid
         theta = np.log(np.maximum(np.stack([pd, t1, t2]), 1e-6))
-        return cls(head, index, brain, theta, fluid, own, _roots(head), shared)
+        sizes, roots = _correlations(head)
+        return cls(head, index, brain, theta, fluid, own, _suited(brain, own, sizes), roots.reshape(-1, 3, 3), shared)
 
     def sample(self, number: int, seed: int) -> TissueMaps:
         """The sample of a number, which does not depend on how many there are."""
@@ -87,7 +92,7 @@ class _Posterior:
         spacing = np.array(maps.grid.GetSpacing()[::-1])
         scale = float((CORRELATION_MM3 / np.prod(spacing)) ** (1.0 / 3.0)) / _INTEGRAL
         noise = smooth_noise(maps.mask.shape, max(scale, 0.5), rng, len(PROPERTIES)).reshape(len(PROPERTIES), -1)[:, self.index]
-        own = np.einsum("nij,jn->in", self.roots[self.brain], noise) * self.own
+        own = np.einsum("nij,jn->in", self.roots[self.root], noise) * self.own
         values = np.exp(self.theta + shift[self.brain].T + own)
         fluid = None if maps.fluid is None else tuple((np.array(maps.fluid) * np.exp(shift[_FLUID])).tolist())
         if self.fluid is not None and fluid is not None:
@@ -126,22 +131,33 @@ def _with_fluid(tissue: np.ndarray, water: np.ndarray, fluid: Sequence[float]) -
     return np.stack([total, total / (pd / t1 + water / fluid[1]), total / (pd / t2 + water / fluid[2])])
 
 
-def _roots(head: MapSet) -> np.ndarray:
-    """Cholesky factors (BRAIN_TISSUES, 3, 3) of the correlation of a voxel's own errors of log PD, T1 and T2, in each tissue."""
+def _correlations(head: MapSet) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes (tissues, scales; mean log-SD) of a voxel's own errors of log PD, T1 and T2, and Cholesky factors (tissues, scales, 3, 3) of
+    their correlation: the posterior of a voxel whose prior is the tissue's, its variance times each of _SCALES."""
     report = head.maps.provenance
     classes, protocols = literature_classes(head.field_strength), protocols_of(report)
     error = np.hypot(MODEL_ERROR, EQUATION_ERROR * float(report.get("equation_error_times_expected") or 1.0))
-    roots = []
+    sizes, roots = [], []
     for row in brain_rows():
-        precision = np.linalg.inv(classes.covariances[row])
+        seen = np.zeros((3, 3))
         for protocol in protocols.values():
             signal, slopes = protocol.signal_and_derivatives(classes.means[row][:, None])
             slope = np.array([0.0 if s is None else float(np.ravel(s)[0]) for s in slopes]) / max(abs(float(signal[0])), 1e-6)
-            precision += np.outer(slope, slope) / error**2
-        covariance = np.linalg.inv(precision)
-        sd = np.sqrt(np.diag(covariance))
-        roots.append(np.linalg.cholesky(covariance / np.outer(sd, sd)))
-    return np.stack(roots)
+            seen += np.outer(slope, slope) / error**2
+        covariances = np.linalg.inv(np.linalg.inv(classes.covariances[row]) / _SCALES[:, None, None] + seen)
+        sd = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+        sizes.append(np.log(sd).mean(axis=1))
+        roots.append(np.linalg.cholesky(covariances / (sd[:, :, None] * sd[:, None, :])))
+    return np.stack(sizes), np.stack(roots)
+
+
+def _suited(brain: np.ndarray, own: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The number (N,) among all tissues' scales of the one at which a voxel's own errors would be as large as they are."""
+    size, number = np.log(np.maximum(own, 1e-4)).mean(axis=0), np.empty(brain.size, int)
+    for tissue, row in enumerate(sizes):
+        here = brain == tissue
+        number[here] = tissue * row.size + np.searchsorted((row[1:] + row[:-1]) / 2.0, size[here])
+    return number
 
 
 def protocols_of(report: Mapping[str, Any]) -> dict[str, Protocol]:
