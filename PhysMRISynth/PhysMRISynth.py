@@ -80,6 +80,7 @@ class PhysMRISynthParameterNode:
     prior, device - as an EstimateOrder has them
     spacing - voxel size of the maps (mm); 0: the reference's
     allowContrastAgent - take a T1w image after a contrast agent, with a warning
+    weights - a file of network weights in place of the installed ones; "": none
     maps - the tissue maps that are shown
     sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
     previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
@@ -104,6 +105,7 @@ class PhysMRISynthParameterNode:
     device: str = "auto"
     spacing: Annotated[float, WithinRange(0, 5)] = 0.0
     allowContrastAgent: bool = False
+    weights: str = ""
     maps: vtkMRMLTextNode
     sequence: str = ""
     preset: str = "synthetic-flair"
@@ -234,7 +236,8 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
             ``sequence,TR=…,TE=…`` (ms, degrees), else the images' headers tell; ``reference``, the role whose grid the maps get (t1w, else
             t2w, else flair); ``register`` (True always, False never, None where grids differ); ``fieldStrength`` (T; None: the headers',
             else 3); ``prior`` ("auto", "network", "literature"); ``device`` ("auto", "cpu", "cuda", "mps"); ``spacing``, isotropic voxels
-            (0.5 to 5 mm; None: the reference's grid); ``allowContrastAgent``, take a T1w image after a contrast agent, with a warning
+            (0.5 to 5 mm; None: the reference's grid); ``allowContrastAgent``, take a T1w image after a contrast agent, with a warning;
+            ``weights``, a file of 'train vae' in place of the installed network
         :return: the text node, or None when cancelled
         """
         from PhysMRISynthLib.mrml.estimation import Inputs, WorkerRun, estimateJob

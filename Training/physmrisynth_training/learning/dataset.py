@@ -91,10 +91,9 @@ class SimulatedHeads(Dataset[Batch]):
 class RealScans(Dataset[Batch]):
     """Pieces of real scans by number: in every epoch each axial slice once (2D), or a random crop of each session (3D), shuffled.
 
-    Inputs are scaled as everywhere (``normalised``: the 99.5th percentile becomes 1, and 0 stays 0), not to [−1, 1] as in the
-    paper: the first convolution's bias absorbs the difference, and all networks use the same inputs. Targets are unscaled, except
-    for one factor per session (see :class:`~.real_scans.CachedScans`). Those of one training step share a random shape of ``shapes``.
-    ``published``: they are rendered by the paper's equations.
+    Inputs are scaled as everywhere (``normalised``: the 99.5th percentile becomes 1, and 0 stays 0); a ``centred`` network takes them to
+    [−1, 1] as in the paper. Targets are unscaled, except for one factor per session (see :class:`~.real_scans.CachedScans`).
+    Those of one training step share a random shape of ``shapes``. ``published``: they are rendered by the paper's equations.
     """
 
     def __init__(

@@ -1,7 +1,9 @@
 """A stand-in for OASIS-3: simulated sessions of the data folder's people and heads, in that data set's layout.
 
 ``sub-*/ses-*/anat/*_T1w.nii.gz`` (``_T2w``, ``_FLAIR``) with sidecars as :mod:`.oasis3` draws them, at 1 mm. T2w and FLAIR are missing as
-often as in the parameter table. Each person's own T1w, whose protocol is not stated, is one more session without a sidecar.
+often as in the parameter table. The gain of each image is that of its own
+99th percentile times a factor of SD 10 %: the model is to know it from the protocol, since its inputs are scaled, and published errors
+leave no room for more. Each person's own T1w, whose protocol is not stated, is one more session without a sidecar.
 Sessions for testing have all contrasts, and their true maps in ``truth``: PD (%), T1 and T2 (ms), and the rows of the tissue table.
 """
 
@@ -31,6 +33,8 @@ _HEADS: Mapping[str, Sequence[int]] = {"train": range(1, 15), "test": (16, 17)}
 _EVERY = 6
 """People whose number is a multiple of it are for testing only."""
 _SUFFIX = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
+_BRIGHT, _GAIN_SPREAD = 300.0, 0.1
+"""The 99th percentile of an image, and the SD of its logarithm."""
 _FASTEST = 1
 """Level of the compression."""
 
@@ -46,7 +50,7 @@ class AnatomyFile:
 
 def anatomies(data: Path, split: str) -> list[AnatomyFile]:
     """The people and heads of a ``split`` in a data folder. Raises PhysMRISynthError when there are none."""
-    people = [path for path in sorted((data / "people").glob("person_*_labels.nii.gz"))]
+    people = sorted((data / "people").glob("person_*_labels.nii.gz"))
     chosen = [path for path in people if (int(path.name.split("_")[1]) % _EVERY == 0) == (split == "test")]
     found = [AnatomyFile(f"person{path.name.split('_')[1]}", path, _scan_of(path)) for path in chosen]
     heads = (data / "head_labels" / f"head_{number:02d}.nii.gz" for number in _HEADS[split])
@@ -96,8 +100,10 @@ def _write_subject(anatomy: AnatomyFile, out: Path, split: str, sessions: int, s
         given = _given(rng) if split == "train" else set(ROLES)
         scans = oasis3_scans(head, rng)
         with _Whole(folder / name) as part:
-            for role in given:
-                _write_scan(part / "anat" / f"sub-{anatomy.name}_{name}_{_SUFFIX[role]}", scans[role], head.maps.grid)
+            for place, role in enumerate(ROLES):
+                if role in given:
+                    gain = np.random.default_rng([*code, number + 1, place]).normal(0.0, _GAIN_SPREAD)
+                    _write_scan(part / "anat" / f"sub-{anatomy.name}_{name}_{_SUFFIX[role]}", scans[role], head.maps.grid, gain)
             if split == "test":
                 _write_truth(part / "truth", head)
 
@@ -119,8 +125,10 @@ def _cropped(labels: sitk.Image) -> sitk.Image:
     return labels[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]
 
 
-def _write_scan(stem: Path, scan: Oasis3Scan, grid: sitk.Image) -> None:
-    image = sitk.GetImageFromArray(np.round(scan.input.volume.voxels).astype(np.int16))
+def _write_scan(stem: Path, scan: Oasis3Scan, grid: sitk.Image, log_gain: float) -> None:
+    voxels = scan.input.volume.voxels
+    scaled = voxels * (_BRIGHT * np.exp(log_gain) / np.percentile(voxels, 99))
+    image = sitk.GetImageFromArray(np.round(scaled).astype(np.int16))
     image.CopyInformation(grid)
     _write(image, stem.with_name(f"{stem.name}.nii.gz"))
     stem.with_name(f"{stem.name}.json").write_text(json.dumps(header_of(scan.row)), encoding="utf-8")
