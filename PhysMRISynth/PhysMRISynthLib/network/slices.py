@@ -61,7 +61,7 @@ def _one(network: TissueVAE, piece: Tensor, conditions: Tensor, device: torch.de
 def tissue_probabilities(theta: np.ndarray, field_strength: float) -> np.ndarray:
     """Probabilities (classes, z, y, x) of the tissues by the closeness of T1 and T2 in θ (3, z, y, x) to their literature values, float32.
 
-    PD tells air alone apart: it holds the gain of the scanner. Lesions are not told apart.
+    PD only identifies air: it holds the gain of the scanner. Lesions are not distinguished.
     """
     table = tissue_table(field_strength)
     found = np.zeros((len(CLASSES), *theta.shape[1:]), dtype=np.float32)
