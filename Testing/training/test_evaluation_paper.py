@@ -18,7 +18,7 @@ from physmrisynth_training.evaluation.paper.frechet import frechet_distance
 from physmrisynth_training.evaluation.paper.runs import read_runs
 from physmrisynth_training.evaluation.paper.scores import image_records, map_errors
 from physmrisynth_training.evaluation.paper.slices import SHAPE, KnownSlices, known_slices
-from physmrisynth_training.evaluation.paper.whole_heads import LITERATURE_FIT, Reconstruction
+from physmrisynth_training.evaluation.paper.whole_heads import LITERATURE_FIT, Reconstruction, reconstructions
 from physmrisynth_training.evaluation.plan import Plan
 from physmrisynth_training.evaluation.suites import evaluate
 from physmrisynth_training.simulator.oasis3_folder import write_oasis3
@@ -172,7 +172,9 @@ def test_a_tiny_model_through_the_suite(scans: Path, runs: Path, tmp_path: Path)
     )
     evaluate(plan, ["paper"], tmp_path)
     assert asked == [tuple(ROLES)]
-    evaluate(replace(plan, estimators={"literature": cast(Any, None)}), ["paper"], tmp_path)  # resumed: nothing is estimated again
+    (those,) = known_slices(scans, runs / "evaluated" / "scans", plan.slices)
+    resumed = reconstructions(replace(plan, estimators={}), ["literature"], those, ROLES, runs / "evaluated" / "estimates")
+    assert [method for method, _ in resumed] == [LITERATURE_FIT]  # from what was kept
     written = (tmp_path / "results.md").read_text(encoding="utf-8")
     for name in ("paper", "paper-maps", "paper-contrasts", "paper-distributions", "paper-reconstructions"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in written

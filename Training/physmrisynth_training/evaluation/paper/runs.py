@@ -17,7 +17,7 @@ from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
 from PhysMRISynthLib.network.manifest import file_sha256
-from PhysMRISynthLib.network.vae import TissueVAE
+from PhysMRISynthLib.network.vae import TissueVAE, product_of_experts
 from PhysMRISynthLib.network.weights import load_weights
 
 from ...learning.batch import SignalBatch
@@ -69,23 +69,37 @@ class TrainedRun:
             "batch": self.training.batch, "crop": list(self.training.crops[0]), "parameters": self.parameters,
         }  # fmt: skip
 
-    @torch.inference_mode()
-    def reconstruct(self, slices: KnownSlices, names: Sequence[str] = ROLES) -> Reconstruction:
-        """The slices from the inputs of these ``names``; images are those of all protocols, also of those that were not inputs."""
-        found = [self._slice(slices.batch(self.training.published_equations), place, names) for place in range(len(slices.planes))]
+    def reconstruct(self, slices: KnownSlices, subsets: Sequence[tuple[str, ...]] = (ROLES,)) -> dict[tuple[str, ...], Reconstruction]:
+        """The slices from each of the ``subsets`` of inputs; images are those of all protocols, also of those that were not inputs."""
+        batch = slices.batch(self.training.published_equations)
+        found = [self._slice(batch, place, subsets) for place in range(len(slices.planes))]
         levels = slices.raw_levels[:, None, None, None]
-        images, maps = (np.stack(part, axis=1) for part in zip(*found, strict=True))
-        return Reconstruction(images * levels, maps)
+        joined = {}
+        for names in subsets:
+            images, maps = (np.stack(part, axis=1) for part in zip(*(each[names] for each in found), strict=True))
+            joined[names] = Reconstruction(images * levels, maps)
+        return joined
 
-    def _slice(self, batch: SignalBatch, place: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Images in units of the scaled inputs, and maps, of one slice of a batch."""
+    @torch.inference_mode()
+    def _slice(
+        self, batch: SignalBatch, place: int, subsets: Sequence[tuple[str, ...]]
+    ) -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
+        """Images in units of the scaled inputs, and maps, of one slice of a batch, from each subset."""
         one = slice(place, place + 1)
-        chosen = torch.tensor([[role in names for role in ROLES]]) & batch.present[one]
-        _, theta, log_gain = self.generator(batch.images[one], batch.conditions[one], chosen, batch.targets[one])
-        images = render(cast(Tensor, theta), batch.equations()[one]) / batch.scale[one]
-        if log_gain is not None:
-            images = images * log_gain.exp().view(1, -1, 1, 1)
-        return images[0].numpy(), cast(Tensor, theta)[0].exp().numpy()
+        images, conditions = batch.images[one], batch.conditions[one]
+        # each input is encoded once, whatever the number of subsets
+        alone = [self.network.encode(images, conditions, mark) for mark in torch.eye(len(ROLES), dtype=torch.bool)[:, None]]
+        mean, log_variance = (torch.stack(part, dim=1) for part in zip(*alone, strict=True))
+        log_gain = None if self.generator.gain is None else self.generator.gain(batch.targets[one])
+        found = {}
+        for names in subsets:
+            present = torch.tensor([[role in names for role in ROLES]]) & batch.present[one]
+            theta = cast(Tensor, self.network.decode(product_of_experts(mean, log_variance, present).mean))
+            rendered = render(theta, batch.equations()[one]) / batch.scale[one]
+            if log_gain is not None:
+                rendered = rendered * log_gain.exp().view(1, -1, 1, 1)
+            found[names] = rendered[0].numpy(), theta[0].exp().numpy()
+        return found
 
 
 def read_runs(folder: Path) -> list[TrainedRun]:

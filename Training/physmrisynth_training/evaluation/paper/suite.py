@@ -52,7 +52,9 @@ def measure(plan: Plan) -> Findings:
     records = _ablation(list(runs.values()), slices, cache / "scores")
     best = tables.best_run(records)
     records += _beside(plan, slices, cache / "estimates")
-    shown = {name: [runs[name].reconstruct(those) for those in slices] for name in filter(None, (best, _without_prior(runs[best], runs)))}
+    shown = {
+        name: [runs[name].reconstruct(those)[ROLES] for those in slices] for name in filter(None, (best, _without_prior(runs[best], runs)))
+    }
     samples = _samples(plan, slices, shown[best], cache)
     maps = _maps_by_method(shown, slices, samples)
     made = [
@@ -82,8 +84,8 @@ def _ablation(runs: Sequence[TrainedRun], slices: Sequence[KnownSlices], cache: 
             if not path.exists():
                 found = []
                 for those in slices:
-                    for names in SUBSETS:
-                        found += _scores(run.name, names, run.reconstruct(those, names), those)
+                    for names, made in run.reconstruct(those, SUBSETS).items():
+                        found += _scores(run.name, names, made, those)
                     bar.update()
                 cache.mkdir(parents=True, exist_ok=True)
                 with whole_file(path) as temporary:
