@@ -72,7 +72,8 @@ def _add_simulation(parser: argparse.ArgumentParser) -> None:
 
 
 _SUITES = (
-    "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, samples"
+    "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, "
+    "samples, paper"
 )
 
 
@@ -81,7 +82,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", required=True, help=_SUITES)
     parser.add_argument("--data", type=Path, help="folder with head_labels and real (not needed for the example alone)")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
-    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suite measured, with BIDS names")
+    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suites measured and paper, with BIDS names")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="measured maps of the same people (…_T1map, …_R1map, …_T2map …)")
     parser.add_argument(
         "--register", action=argparse.BooleanOptionalAction, default=None, help="register maps to scans (default: if grids differ)"
@@ -100,6 +101,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
     parser.add_argument("--samples", type=positive, default=20, metavar="N", help="number of heads in suite samples (20)")
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of its second stage, to compare heads from codes too")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder with a folder for each run of the 2D model, for suite paper")
+    parser.add_argument("--slices", type=positive, default=8, metavar="N", help="axial slices of each session in suite paper (8)")
     parser.set_defaults(command=_evaluate)
 
 
@@ -191,6 +194,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     plan = Plan(
         estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples,
         options.condenser, tuple(dict.fromkeys(options.acquisition)), options.scans, options.maps, options.register,
+        options.runs, options.slices,
     )  # fmt: skip
     evaluate(plan, suites, options.out)
     print(f"results.json, results.md and figures are in {options.out}.")
