@@ -76,7 +76,9 @@ def test_visits_are_loaded_and_estimates_cancelled(console: dict[str, Any], tmp_
     assert not TissueMapNodes.all(slicer.mrmlScene), "what was cancelled left maps behind"
 
 
+@pytest.mark.nightly
 def test_heads_are_sampled(console: dict[str, Any]) -> None:
+    """By the shipped model; a tiny one is sampled in a worker in Testing/workflow/test_sample.py."""
     exec(ESTIMATE.partition("t1w, t2w")[0], console)
     exec(SAMPLE.replace("steps=20", "steps=2, attempts=1"), console)
     drawn = TissueMapNodes.wrap(console["head"])

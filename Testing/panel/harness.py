@@ -141,6 +141,12 @@ class DrivenPanel:
             assert time.monotonic() < end, "it took too long"
             self.settle(5)
 
+    def rest(self) -> None:
+        """Let Qt work until the picture stays as it is, as some time after a slider's last move."""
+        self.settle()
+        self.waitFor(lambda: self.panel.protocol.live.resting)
+        self.settle()
+
     def message(self, name: str) -> str:
         """What a label tells; empty when it is hidden."""
         label = getattr(self.ui, name)

@@ -28,7 +28,7 @@ def visits(driven: DrivenPanel, client: FakeClient) -> DrivenPanel:
     driven.click("applyButton")
     finish(driven, client, known=small_head(1.5), fieldStrength=1.5)
     driven.panel.protocol.buttons["synthetic-flair"].click()
-    driven.settle(400)
+    driven.rest()
     return driven
 
 
@@ -63,7 +63,7 @@ def test_another_visit_beside_the_present_one_follows_the_sliders(visits: Driven
     visits.choose("compareComboBox", f"This contrast of {first.node.GetName()}")
     visits.click("sideBySideButton")
     visits.slide("flair", "TE", 0.3)
-    visits.settle(400)
+    visits.rest()
     protocol, shown = visits.panel.protocol.state.protocol(), background(visits, "Yellow")
     assert shown.GetAttribute("PhysMRISynth.Protocol") == protocol.spec
     np.testing.assert_allclose(voxels(shown), render(first.tissueMaps(), protocol, scale=1000.0), rtol=1e-4, atol=0.01)
@@ -108,7 +108,7 @@ def test_a_rendered_flair_has_no_bright_rims(driven: DrivenPanel, client: FakeCl
     client.told.append(Finished(withRims(pure)))
     driven.waitFor(lambda: not driven.panel.estimate.running)
     driven.panel.protocol.buttons["synthetic-flair"].click()
-    driven.settle(400)
+    driven.rest()
     protocol, rim = driven.panel.protocol.state.protocol(), pure.tissue == 1
     cortex = render(pure.maps, protocol, scale=1000.0)[rim]
     shown = voxels(driven.panel.protocol.live.preview.node)[rim]
@@ -117,7 +117,7 @@ def test_a_rendered_flair_has_no_bright_rims(driven: DrivenPanel, client: FakeCl
     driven.settle(30)  # what the views show, while the slider moves
     protocol = driven.panel.protocol.state.protocol()
     k = int(np.argmax(rim.sum(axis=(1, 2))))
-    driven.settle(400)
+    driven.rest()
     expected = (1.0 - SHARE) * render(pure.maps, protocol, scale=1000.0)[k][rim[k]]
     np.testing.assert_allclose(voxels(driven.panel.protocol.live.preview.node)[k][rim[k]], expected, rtol=0.03)
     driven.choose("quantityComboBox", "Fluid fraction")

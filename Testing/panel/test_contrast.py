@@ -45,7 +45,7 @@ def ready(driven: DrivenPanel, client: FakeClient) -> DrivenPanel:
 
 def click(driven: DrivenPanel, preset: str) -> None:
     driven.panel.protocol.buttons[f"synthetic-{preset}"].click()
-    driven.settle(400)
+    driven.rest()
 
 
 def median(driven: DrivenPanel, label: int) -> float:
@@ -124,7 +124,7 @@ def test_an_equation_of_ones_own_is_a_sequence(ready: DrivenPanel) -> None:
     assert "not allowed in an equation" in ready.message("protocolMessageLabel")
     ready.ui.equationEdit.text = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"
     ready.click("equationUseButton")
-    ready.settle(400)
+    ready.rest()
     maps = ready.panel.maps.tissueMaps()
     v = ready.panel.protocol.state.values
     inside = maps.mask & (maps.t1 > 0) & (maps.t2 > 0)
@@ -138,7 +138,7 @@ def test_null_and_maximise_by_clicks(ready: DrivenPanel) -> None:
     ready.choose("nullFirstComboBox", "Cortical grey matter")
     ready.click("nullButton")
     assert ready.ui.sequenceComboBox.currentText == "Double inversion recovery"
-    ready.settle(400)
+    ready.rest()
     assert max(median(ready, 2), median(ready, 5)) < 0.05 * median(ready, 1)
     click(ready, "flair")
     ready.ui.maxTrSpinBox.value, ready.ui.darkSpinBox.value = 9000.0, 10.0
@@ -174,7 +174,7 @@ def test_a_segment_of_the_scene_is_a_tissue_to_null_or_to_see(ready: DrivenPanel
     ready.choose("nullFirstComboBox", "Plaque")
     ready.choose("nullSecondComboBox", "none")
     ready.click("nullButton")
-    ready.settle(400)
+    ready.rest()
     assert ready.message("designMessageLabel") == ""
     assert abs(float(np.median(voxels(ready.panel.protocol.live.preview.node)[places]))) < 0.05 * abs(median(ready, 1))
     ready.choose("maximiseFirstComboBox", "Plaque")
@@ -271,7 +271,7 @@ def test_side_by_side_shows_both_and_goes_back(ready: DrivenPanel) -> None:
     left = slicer.util.arrayFromVTKMatrix(ready.slicer.views["Red"].GetSliceNode().GetSliceToRAS())
     np.testing.assert_array_equal(slicer.util.arrayFromVTKMatrix(right.GetSliceNode().GetSliceToRAS()), left)
     ready.slide("flair", "TI", 0.5)
-    ready.settle(400)
+    ready.rest()
     assert background(ready, "Yellow") is shown, "moving a slider leaves B alone"
     ready.click("sideBySideButton")
     np.testing.assert_array_equal(slicer.util.arrayFromVTKMatrix(right.GetSliceNode().GetSliceToRAS()), before)
@@ -307,7 +307,7 @@ def test_every_view_of_a_rendering_says_that_it_is_synthetic(ready: DrivenPanel,
     wanted = f"SYNTHETIC · DIR · TR 11000 TE 25 TI1 {values['TI1']:.0f} TI2 {values['TI2']:.0f} · not for diagnosis"
     assert {window.text() for window in windows.values()} == {wanted}
     ready.slide("dir", "TE", 0.5)
-    ready.settle(400)
+    ready.rest()
     assert windows["Red"].text() != wanted and "SYNTHETIC · DIR" in windows["Red"].text()
     ready.choose("quantityComboBox", "T1")
     assert {window.text() for window in windows.values()} == {""}

@@ -120,7 +120,7 @@ def test_shortcuts_undo_redo_flip_and_save(ready: DrivenPanel) -> None:
     first = load_presets()["synthetic-flair"]
     row = ready.panel.protocol.rows.row("flair", "TE")
     press(ready, row.slider, KEYS.Key_Right)
-    ready.settle(400)
+    ready.rest()
     changed = ready.panel.protocol.state
     press(ready, row.slider, KEYS.Key_Z, QtCore.Qt.KeyboardModifier.ControlModifier)
     assert ready.panel.protocol.state.values == dict(first.protocol.values)

@@ -30,7 +30,7 @@ def test_every_map_can_be_shown_and_a_slider_brings_the_contrast_back(ready: Dri
         assert ready.parameters.quantity == quantity
         assert background(ready) == ready.panel.maps.volume(quantity).GetID()
     ready.slide("flair", "TE", 0.5)
-    ready.settle(400)
+    ready.rest()
     assert background(ready) == ready.panel.protocol.live.preview.node.GetID()
     assert ready.ui.quantityComboBox.currentText == "Synthetic contrast"
 

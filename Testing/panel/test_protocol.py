@@ -35,7 +35,7 @@ def preview(driven: DrivenPanel) -> np.ndarray:
 
 def rest(driven: DrivenPanel) -> None:
     """Wait until a slider counts as resting."""
-    driven.settle(400)
+    driven.rest()
 
 
 def shownAndExpected(driven: DrivenPanel, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ def test_a_scene_that_is_saved_and_loaded_is_the_same(driven: DrivenPanel, clien
     estimated(driven, client)
     driven.choose("presetComboBox", "T1w")
     moved = driven.slide("se", "TE", 0.3)
-    driven.settle(400)
+    driven.rest()
     driven.click("noisyCheckBox")
     driven.click("keepButton")
     driven.choose("registerComboBox", "Always")
@@ -33,7 +33,7 @@ def test_a_scene_that_is_saved_and_loaded_is_the_same(driven: DrivenPanel, clien
     for name in before:
         np.testing.assert_equal(after[name], before[name], err_msg=name)
     driven.slide("se", "TE", 0.5)
-    driven.settle(400)
+    driven.rest()
     assert driven.message("protocolMessageLabel") == ""
 
 

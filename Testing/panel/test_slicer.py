@@ -40,14 +40,14 @@ def test_what_a_script_sets_stays_as_it_is(driven: DrivenPanel, client: FakeClie
 def test_noise_that_a_script_asks_for_is_rendered(driven: DrivenPanel, client: FakeClient) -> None:
     estimated(driven, client)
     driven.choose("presetComboBox", "T1w")
-    driven.settle(400)
+    driven.rest()
     before = voxels(driven.panel.protocol.live.preview.node).copy()
     driven.parameters.noisy = True
-    driven.settle(500)
+    driven.rest()
     noisy = voxels(driven.panel.protocol.live.preview.node).copy()
     assert not np.array_equal(noisy, before)
     driven.parameters.snr = 100.0
-    driven.settle(500)
+    driven.rest()
     quieter = voxels(driven.panel.protocol.live.preview.node)
     assert np.abs(quieter - before).mean() < 0.6 * np.abs(noisy - before).mean()
 
@@ -57,7 +57,7 @@ def test_a_move_of_a_slider_reads_no_file_and_asks_for_no_package(
 ) -> None:
     estimated(driven, client)
     driven.choose("presetComboBox", "T1w")
-    driven.settle(400)
+    driven.rest()
     with monkeypatch.context() as watched:
         watched.setattr(Path, "read_text", lambda *arguments, **named: pytest.fail("a file was read"))
         watched.setattr("importlib.util.find_spec", lambda name: pytest.fail(f"{name} was looked for"))

@@ -233,7 +233,7 @@ def assert_alike(ranks: list[dict[str, Any]], steps: int) -> None:
     assert len({*ranks[0]["seen"], *ranks[1]["seen"]}) == 2 * steps
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_learn_the_same_and_stop_together(labels: Path, tmp_path: Path) -> None:
     """One of them alone is asked to end."""
     ranks, done = two_processes(tmp_path, command(EXP, tmp_path, "--data", labels, "--steps", "100000"), STOP="1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pytest
 
 from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
@@ -12,6 +13,7 @@ from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.example import example_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
 
@@ -20,9 +22,18 @@ LESION = {"PD": 0.8, "T1": 1450.0, "T2": 150.0}
 RADIUS_MM = 7.0
 
 
+Found = tuple[np.ndarray, np.ndarray, Estimate]
+"""Where the lesion is, where healthy white matter is, and the estimate."""
+
+
+@pytest.fixture(params=["literature", pytest.param("network", marks=pytest.mark.nightly)])
+def found(request: pytest.FixtureRequest) -> Found:
+    return _with_lesion(request.param)
+
+
 @cache
-def _with_lesion() -> tuple[np.ndarray, np.ndarray, Estimate]:
-    """Where the lesion is, where healthy white matter is, and the estimate from three images of that head at 2 mm."""
+def _with_lesion(prior: str) -> Found:
+    """An estimate from three images of that head at 2 mm."""
     head = example_head(seed=5)
     step = (slice(None, None, 2),) * 3
     maps, tissue = head.maps, head.tissue[step]
@@ -33,8 +44,8 @@ def _with_lesion() -> tuple[np.ndarray, np.ndarray, Estimate]:
     )
     known = TissueMaps(pd, t1, t2, maps.mask[step], maps.grid[::2, ::2, ::2])
     images = simulate(known, PROTOCOLS, snr=100, field=0.2, seed=6)
-    found = estimate_tissue_maps([Acquisition(n, volume_from_image(known.image(v)), PROTOCOLS[n]) for n, v in images.items()])
-    return lesion, white & ~lesion, found
+    inputs = [Acquisition(n, volume_from_image(known.image(v)), PROTOCOLS[n]) for n, v in images.items()]
+    return lesion, white & ~lesion, estimate_tissue_maps(inputs, EstimateOrder(prior=prior))
 
 
 def _ball_in(tissue: np.ndarray, radius: float) -> np.ndarray:
@@ -48,23 +59,22 @@ def _ball_in(tissue: np.ndarray, radius: float) -> np.ndarray:
     return ball(max(candidates, key=lambda centre: int((ball(centre) & tissue).sum())))
 
 
-def test_a_lesion_has_its_own_values() -> None:
-    lesion, white, found = _with_lesion()
-    for name, voxels in {"PD": found.maps.pd, "T1": found.maps.t1, "T2": found.maps.t2}.items():
+def test_a_lesion_has_its_own_values(found: Found) -> None:
+    lesion, white, estimate = found
+    for name, voxels in {"PD": estimate.maps.pd, "T1": estimate.maps.t1, "T2": estimate.maps.t2}.items():
         inside, around = float(np.median(voxels[lesion])), float(np.median(voxels[white]))
         print(f"{name}: {inside:.4g} in the lesion, truth {LESION[name]:g}; {around:.4g} in white matter")
         assert abs(inside / LESION[name] - 1.0) < 0.15
         assert abs(inside - LESION[name]) < 0.5 * abs(around - LESION[name])
 
 
-def test_a_lesion_is_less_certain_than_healthy_tissue() -> None:
-    lesion, white, found = _with_lesion()
-    for name, voxels in {"T1": found.maps.t1, "T2": found.maps.t2}.items():
-        relative = found.maps.sd[name] / np.maximum(voxels, 1.0)
+def test_a_lesion_is_less_certain_than_healthy_tissue(found: Found) -> None:
+    lesion, white, estimate = found
+    for name, voxels in {"T1": estimate.maps.t1, "T2": estimate.maps.t2}.items():
+        relative = estimate.maps.sd[name] / np.maximum(voxels, 1.0)
         assert np.median(relative[lesion]) > np.median(relative[white])
 
 
-def test_a_lesion_does_not_move_the_tissues_around_it() -> None:
-    _, _, found = _with_lesion()
-    healthy = found.medians["white_matter"]
+def test_a_lesion_does_not_move_the_tissues_around_it(found: Found) -> None:
+    healthy = found[2].medians["white_matter"]
     assert 0.9 < healthy["T1"] / float(np.exp(tissue_table()[0].theta[1])) < 1.1

@@ -80,6 +80,11 @@ class LivePreview:
             self._windowed = ""
         self._rest()
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing that was asked for is still to be rendered."""
+        return not (self._moveTimer.active or self._restTimer.active or self._stepTimer.active)
+
     def stop(self) -> None:
         """Forget what was wanted."""
         self._moveTimer.stop()
