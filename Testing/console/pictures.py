@@ -28,6 +28,8 @@ from PhysMRISynthLib.workflow.rendering.rendered import rendered
 from PhysMRISynthLib.workflow.rendering.scanner_effects import ScannerEffects
 from PhysMRISynthLib.workflow.results.map_set import MapSet
 from PhysMRISynthLib.workflow.results.regions import measure_regions
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import installed_sampler
 from Testing.workflow.map_folders import shared
 
 FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "docs"
@@ -186,6 +188,24 @@ def posterior(found: MapSet) -> None:
     save(figure, "posterior")
 
 
+def virtual_heads() -> None:
+    """A synthetic head as a data set has it: with noise and scanner effects, and its labels."""
+    sampled = installed_sampler().head(SampleOrder(7, steps=10))
+    labels = sampled.structures()
+    effects = ScannerEffects(receive_field=20.0, ringing=20.0, motion=0.2)
+    images = [rendered(sampled.maps, RenderOrder(spec, snr=40.0, effects=effects)).voxels for spec in ("oasis3-t1w", "oasis3-flair")]
+    colours = np.random.default_rng(3).uniform(0.2, 1.0, (256, 3)) * (np.arange(256) > 0)[:, None]
+    figure = Figure(figsize=(9.0, 3.2))
+    for ax, picture, title in zip(
+        figure.subplots(1, 4), (*(image[118] for image in images), colours[labels[118]], colours[labels[::-1, :, 85]]),
+        ("T1w", "FLAIR", "labels", "labels"), strict=True,
+    ):  # fmt: skip
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=np.percentile(picture, 99.3))
+        ax.set_title(title, fontsize=8)
+        ax.set_axis_off()
+    save(figure, "virtual-heads")
+
+
 def main(*wanted: str) -> None:
     """Make the pictures of these pages, or of all."""
     found = head()
@@ -196,8 +216,9 @@ def main(*wanted: str) -> None:
     for name, make in makers.items():
         if name in wanted or not wanted:
             make(found)
-    if "two-visits" in wanted or not wanted:
-        visits()
+    for name, make_alone in {"two-visits": visits, "virtual-heads": virtual_heads}.items():
+        if name in wanted or not wanted:
+            make_alone()
 
 
 if __name__ == "__main__":

@@ -118,27 +118,26 @@ DRAWS = int(os.environ.get("PHYSMRISYNTH_POSTERIOR_DRAWS", "0"))
 """Draws of values and noise for each of these heads."""
 HELD = (0.5, 0.95)
 """Share of tissue means and contrasts within the samples' central 68 %. Those of a head share errors, so that shares scatter."""
-CHANGE = 0.03
-"""Relative change of a rendered input with its gain fitted: two to three equation errors."""
+CHANGE = 0.017
+"""Relative change of tissues' means in rendered inputs, root mean square without a common gain: the error that the equations are trusted to."""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DRAWS, reason="minutes a head: set PHYSMRISYNTH_POSTERIOR_DRAWS to the number of draws")
 def test_samples_hold_the_truth_as_often_as_they_say_and_explain_the_images(data: Callable[[str], Path]) -> None:
-    held, misfits = [], []
+    held, changes = [], []
     for number, draw in product(HEADS, range(DRAWS)):
-        truth, found, explained = _calibrated(data(f"head_labels/head_{number}.nii.gz"), number, draw)
+        truth, found, changed = _calibrated(data(f"head_labels/head_{number}.nii.gz"), number, draw)
         held.append([low <= true <= high for true, (low, high) in zip(truth, found, strict=True)])
-        misfits.append(explained)
-        print(f"head {number}, draw {draw}: {np.mean(held[-1]):.2f} within 68 %; change of the images {np.round(explained, 4)}", flush=True)
+        changes.append(changed)
+        print(f"head {number}, draw {draw}: {np.mean(held[-1]):.2f} within 68 %; change of the images {np.round(changed, 4)}", flush=True)
     print("held, by number (PD, T1, T2 of white matter, cortex, deep grey, thalamus; contrast):", np.mean(held, axis=0).round(2))
     assert HELD[0] <= np.mean(held) <= HELD[1]
-    assert np.median(misfits) < CHANGE
+    assert np.sqrt(np.mean(np.square(changes), axis=0)).max() < CHANGE
 
 
 def _calibrated(file: Path, number: int, draw: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """Of a head at 2 mm: true tissue means and contrasts, the central 68 % of them over samples, and the median relative change of each
-    rendered input over the brain, with its gain fitted."""
+    """Of a head at 2 mm: true tissue means and contrasts, the central 68 % of them over samples, and the change of each rendered input."""
     rng = np.random.default_rng(100 * number + draw)
     truth = known_head(sitk.ReadImage(str(file))[::2, ::2, ::2], rng)
     images = standard_acquisition(truth.maps, rng)
@@ -146,19 +145,20 @@ def _calibrated(file: Path, number: int, draw: int) -> tuple[np.ndarray, np.ndar
     estimate = estimate_tissue_maps(inputs, EstimateOrder(prior="literature"))
     maps = replace(estimate.maps, provenance=estimate_report(estimate))
     labels = sitk.GetArrayFromImage(estimated_labels(estimate))
-    where = {label: (truth.tissue == label - 1) & (labels == label) for label in (1, 2, 3, 4)}
+    where = [(truth.tissue == label - 1) & (labels == label) for label in (1, 2, 3, 4)]
 
-    def numbers(some: TissueMaps) -> list[float]:
-        means = [float(np.log(getattr(some, name)[mask]).mean()) for name in ("pd", "t1", "t2") for mask in where.values()]
-        flair = np.abs(render(some, PROTOCOLS["flair"]))
-        return [*means, float(np.log(flair[where[2]].mean() / flair[where[1]].mean()))]
+    def looks(some: TissueMaps) -> np.ndarray:
+        """Log mean signal of each tissue (inputs, tissues)."""
+        images = [np.abs(render(some, protocol)) for protocol in PROTOCOLS.values()]
+        return np.log([[image[mask].mean() for mask in where] for image in images])
 
-    samples = list(posterior_samples(MapSet(maps, labels), 40, seed=draw))
-    spread = np.percentile([numbers(one) for one in samples], [16.0, 84.0], axis=0).T
-    return np.array(numbers(truth.maps)), spread, [_change(protocol, maps, samples[0], estimate.brain) for protocol in PROTOCOLS.values()]
+    def numbers(some: TissueMaps, seen: np.ndarray) -> list[float]:
+        means = [float(np.log(getattr(some, name)[mask]).mean()) for name in ("pd", "t1", "t2") for mask in where]
+        return [*means, float(seen[-1, 1] - seen[-1, 0])]
 
-
-def _change(protocol: pms.Protocol, maps: TissueMaps, sample: TissueMaps, brain: np.ndarray) -> float:
-    one, other = (np.abs(render(some, protocol))[brain] for some in (maps, sample))
-    gain = float(one @ other / (other @ other))
-    return float(np.median(np.abs(gain * other - one) / np.maximum(one, 0.05 * one.max())))
+    samples = list(posterior_samples(MapSet(maps, labels), 24, seed=draw))
+    seen = np.array([looks(one) for one in samples])
+    spread = np.percentile([numbers(*pair) for pair in zip(samples, seen, strict=True)], [16.0, 84.0], axis=0).T
+    changed = seen - looks(maps)
+    changed -= changed.mean(axis=2, keepdims=True)  # a common gain
+    return np.array(numbers(truth.maps, looks(truth.maps))), spread, np.sqrt((changed**2).mean(axis=(0, 2))).tolist()

@@ -53,6 +53,7 @@ def test_a_data_set_has_images_labels_splits_and_a_card(tmp_path: Path) -> None:
     anat = out / "sub-000003" / "anat"
     images = {suffix: sitk.ReadImage(str(anat / f"sub-000003_desc-synthetic_{suffix}.nii.gz")) for suffix in ("T1w", "FLAIR")}
     labels = sitk.ReadImage(str(anat / "sub-000003_desc-labels_dseg.nii.gz"))
+    assert all(image.GetPixelID() == sitk.sitkInt16 for image in images.values())
     assert labels.GetSize() == images["T1w"].GetSize() == images["FLAIR"].GetSize()
     known = {
         int(line["index"]) for line in csv.DictReader((anat / "sub-000003_desc-labels_dseg.tsv").read_text().splitlines(), delimiter="\t")
@@ -67,7 +68,7 @@ def test_a_data_set_has_images_labels_splits_and_a_card(tmp_path: Path) -> None:
     assert all(line["split"] == split_of(int(line["seed"])) for line in people)
     card = (out / "README.md").read_text()
     described = json.loads((out / "dataset_description.json").read_text())
-    assert "2 heads" in card and "seeds 3 to 4" in card and described["SamplerSHA256"] in card and described["License"] in card
+    assert ": 2, of the seeds 3 to 4" in card and described["SamplerSHA256"] in card and described["License"] in card
     report = json.loads((anat / "sub-000003_report.json").read_text())
     assert report["sampled"]["seed"] == 3 and report["split"] in ("train", "validation", "test")
 

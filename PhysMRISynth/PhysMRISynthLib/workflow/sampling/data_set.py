@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from ... import __version__
 from ...errors import ImageError, Remedy
 from ...imaging.head.structures import structures_table
-from ...imaging.intake.volumes import write_image
+from ...imaging.intake.volumes import image_like, write_image
 from ..cohort.data_set import Batch, write_table
 from ..cohort.harmonise import suffix_of
 from ..cohort.processes import in_processes, on_cluster
@@ -24,7 +25,7 @@ from ..cohort.thumbnails import write_index, write_thumbnail
 from ..cohort.visit import ESTIMATED, Row, Task, Visit, estimate_visit
 from ..orders import Order, limited
 from ..rendering.order import RenderOrder
-from ..rendering.rendered import rendered
+from ..rendering.rendered import Rendering, rendered
 from ..rendering.scanner_effects import ScannerEffects
 from ..results.bids_derivatives import DESCRIPTION, write_text
 from ..results.outputs import is_taken, rendering_fields, write_json
@@ -43,7 +44,7 @@ _SNR, _MOTION_SHARE = (15.0, 60.0), 0.3
 _LIMITS = ScannerEffects(receive_field=30.0, ringing=30.0, motion=0.5)
 _CARD = """# Synthetic heads
 
-{count} heads sampled by PhysMRISynth {version}, seeds {first} to {last}; no head belongs to a person. Research only.
+Heads sampled by PhysMRISynth {version}: {count}, of the seeds {first} to {last}. None belongs to a person. Research only.
 
 - Images: {protocols}{effects}.
 - `*_desc-{labels}_dseg.nii.gz`: anatomical structures in FreeSurfer's numbers, as far as tissue and place tell them; `.tsv`: names.
@@ -131,12 +132,19 @@ def make_head(visit: Visit, order: DataSetOrder, root: Path, folder: Path) -> di
         render = RenderOrder(spec, seed=order.heads.seed)
         contrast = rendered(head.maps, _with_effects(render, number) if order.noise else render)
         name = f"{visit.name}_desc-synthetic_{suffix}"
-        write_image(contrast.image, folder / f"{name}.nii.gz")
+        write_image(_stored(contrast), folder / f"{name}.nii.gz")
         write_json(rendering_fields(contrast), folder / f"{name}.json")
         images[suffix] = contrast.image
     write_labels(labels, folder, f"{visit.name}_desc-{LABELS}_dseg", structures_table())
     write_thumbnail(images, head.maps.image(head.maps.mask.astype(np.uint8)), folder / f"{visit.name}_report.png")
     return {**head.report, "split": split_of(order.heads.seed)}
+
+
+def _stored(contrast: Rendering) -> sitk.Image:
+    """The image in whole numbers, as scanners store them, in a third of the space; ratios stay as they are."""
+    if not contrast.protocol.sequence.uses_pd:
+        return contrast.image
+    return image_like(np.rint(contrast.voxels).astype(np.int16), contrast.grid)
 
 
 def _with_effects(order: RenderOrder, number: int) -> RenderOrder:
