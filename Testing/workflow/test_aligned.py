@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import SimpleITK as sitk
 
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
-from PhysMRISynthLib.imaging.intake.volumes import Volume, image_like
+from PhysMRISynthLib.imaging.intake.volumes import Volume, image_like, read_volume
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.estimation.aligned import align_inputs
 from PhysMRISynthLib.workflow.estimation.verdict import Level, Reason
@@ -43,3 +46,13 @@ def test_a_mirrored_input_forbids_the_maps() -> None:
     _, (reason,) = aligned(mirrored)
     assert reason.level is Level.DO_NOT_USE and "Left and right are exchanged" in reason.text
     assert "Convert both again" in reason.text and aligned(head(ON, 1))[1] == ()  # the remedy works
+
+
+def test_what_is_measured_between_thick_slices_after_registration_is_no_motion(data: Callable[[str], Path]) -> None:
+    """By this measure the published registration of these scans leaves more (1.4 mm) than ours."""
+    folder = data("real/raw_patient12/visit1")
+    t1w, flair = (
+        Acquisition(role, read_volume(folder / f"{role}.nii.gz"), Protocol.of(kind)) for role, kind in (("t1w", "se"), ("flair", "flair"))
+    )
+    alignments, reasons = align_inputs([t1w, flair], t1w, None, t1w.volume.image)
+    assert alignments["flair"].method == "rigid registration" and not reasons

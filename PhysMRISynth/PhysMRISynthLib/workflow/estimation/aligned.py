@@ -51,7 +51,9 @@ def align_inputs(
         apart = misfit is not None and not misfit.mirrored and misfit.distance_mm > worst
         if misfit is not None and apart and register is None and alignments[a.name].method == SAME_GRID:
             misfit = _registered(a, chosen, grid, alignments, reasons, misfit)
-        reasons += _judged(a.name, chosen.name, misfit, worst, register)
+        reasons += _judged(
+            a.name, chosen.name, misfit, worst if alignments[a.name].method == SAME_GRID else _worst_registered(a, grid), register
+        )
     progress(1.0)
     return alignments, tuple(reasons)
 
@@ -80,6 +82,12 @@ def _misfit(moving: Alignment, fixed: Alignment) -> Misfit | None:
 def _worst_misfit(grid: sitk.Image) -> float:
     """The misfit (mm) that is tolerated on a grid."""
     return max(_LEAST_MISFIT_MM, _WORST_MISFIT_VOXELS * float(np.prod(grid.GetSpacing())) ** (1.0 / 3.0))
+
+
+def _worst_registered(a: Acquisition, grid: sitk.Image) -> float:
+    """The misfit (mm) that is tolerated after registration: half a slice of the image or of the grid, if that is more. Between thick slices
+    the measure itself errs by a millimetre, and finds as much where others registered the images."""
+    return max(_worst_misfit(grid), _WORST_MISFIT_VOXELS * max(*a.volume.image.GetSpacing(), *grid.GetSpacing()))
 
 
 def _judged(name: str, reference: str, misfit: Misfit | None, worst: float, register: bool | None) -> list[Reason]:

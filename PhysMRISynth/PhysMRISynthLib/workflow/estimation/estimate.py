@@ -12,15 +12,14 @@ import SimpleITK as sitk
 from threadpoolctl import threadpool_limits
 
 from ...errors import EstimationError
-from ...fitting.boundary import Boundary
 from ...fitting.check import FitCheck, check_fit
-from ...fitting.head import HeadModel, fit_head
+from ...fitting.head import HeadModel
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows
 from ...imaging.head.alignment import Alignment, grid_of_spacing
 from ...imaging.head.atlas import LEAST_LIKENESS, AtlasPlacement, brain_outside, place_atlas
 from ...imaging.head.masks import brain_mask, filled_in_slices, head_mask
-from ...imaging.head.slice_profile import SliceProfile, slice_profile
+from ...imaging.head.slice_profile import slice_profile
 from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.intensities import saturation
 from ...imaging.intake.noise_level import noise_level
@@ -32,8 +31,8 @@ from .aligned_head import AlignedHead, AlignedInputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
-from .even_voxels import boundary_voxels, brain_voxels, even_voxels
-from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
+from .head_level import fit_head_level
+from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
 from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
@@ -48,7 +47,6 @@ from .verdict import Level, Reason, Verdict, ordered
 if TYPE_CHECKING:
     from ...network.weights import Weights
 
-_LEAST_BRAIN = 1000
 _PREFERRED_REFERENCE = ("t1w", "t2w", "flair")
 Progress = Callable[[str, float], None]
 """Callback ``(stage, fraction_done)``."""
@@ -152,7 +150,7 @@ def estimate_tissue_maps(
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
         profiles = [slice_profile(a.volume.image, head.alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
-        model = _fit_head(head, observations, profiles, clock.fraction, compute)
+        model = fit_head_level(head, observations, profiles, clock.fraction, compute)
         clock.stage("fit voxels")
         fitted = fit_with_profiles(model, observations, profiles, head.voxels, head.grid, clock.fraction, compute)
     clock.stage("check the fit")
@@ -216,40 +214,6 @@ def observation_of(head: AlignedHead, acquisition: Acquisition) -> Observation:
     if not (covered & (signal != 0)).any():
         raise EstimationError(f"{acquisition.name} shows nothing inside the head. Check that the inputs are of the same patient.")
     return Observation(acquisition.name, acquisition.protocol, signal, noise_level(image, head.mask & alignment.covered), covered)
-
-
-def _fit_head(
-    head: AlignedHead,
-    observations: Sequence[Observation],
-    profiles: Sequence[SliceProfile | None],
-    progress: Callable[[float], None],
-    compute: Compute,
-) -> HeadModel:
-    """Fit the head level on voxels of the brain that every input shows to be even.
-
-    The atlas alone says which tissue is expected: a network's certainty takes voxels of several tissues in (in a phantom of blurred tissues
-    it doubled the misfit), and what it knows of single voxels serves those.
-    """
-    voxels = head.voxels
-    likely = brain_voxels(voxels)
-    if likely.size < _LEAST_BRAIN:
-        raise EstimationError("No brain was found in the images. Check that they show a head and that their orientation is right.")
-    for observation in observations:
-        if observation.covered[likely].sum() < min(_LEAST_BRAIN, likely.size // 2):
-            raise EstimationError(f"{observation.name} does not show the brain. Check that the inputs are of the same patient and region.")
-    sample = even_voxels(observations, voxels, [None if p is None else p.half_extent(head.grid) for p in profiles])
-    doubtful = {a.name: a.conventional_echo_time for a in head.acquisitions if a.conventional_echo_time is not None}
-    seen, positions, atlas = _sampled(observations, voxels, sample)
-    thick = any(p is not None for p in profiles)  # then the inputs do not show the same mixtures
-    boundary = None if thick else Boundary(*_sampled(observations, voxels, boundary_voxels(observations, voxels)))
-    return compute.at_once(lambda move: fit_head(seen, positions, atlas, head.field_strength, doubtful, progress, move, boundary))
-
-
-def _sampled(
-    observations: Sequence[Observation], voxels: HeadVoxels, sample: np.ndarray
-) -> tuple[list[Observation], np.ndarray, np.ndarray]:
-    """The inputs, the positions (n, 3) and the atlas's fractions (tissues, n) at some of the voxels."""
-    return [o.at(sample) for o in observations], voxels.positions(sample), voxels.atlas[:, sample] / np.float32(255.0)
 
 
 @dataclass(frozen=True)

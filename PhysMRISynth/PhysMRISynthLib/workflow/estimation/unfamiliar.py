@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,6 +12,7 @@ from ...fitting.head import HeadModel
 from ...fitting.mixture import responsibilities, squared_distances
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows, fluid_row
+from .even_voxels import brain_voxels
 from .head_voxels import HeadVoxels
 from .verdict import Cause, Level, Reason
 
@@ -26,6 +28,11 @@ _EXPECTED = 127
 """Of 255: ventricles and cisterns are thick, and fluid's signals the first that a wrong gain moves away from it."""
 _NO_EDGE_MM = 12.0
 """So thick is nothing that holds two tissues: what looks like a mixture throughout is neither of them."""
+_DOUBTED, _CUBE_MM, _MOST, _MARGIN_MM = 0.8, 11.0, 0.8, 16.0
+"""What a receive field may have been bent to explain: where most voxels of a cube are so many SDs from every tissue; in heads without a
+lesion at most 0.64 of them are. What lies around it goes with it, since an edge left in bends the field as its middle did."""
+_LARGEST_SHARE = 0.25
+"""Of the voxels: where more are far from every tissue, it is the fit that is wrong."""
 
 
 def unfamiliar_region(
@@ -36,33 +43,79 @@ def unfamiliar_region(
     Measured about every 2 mm. What looks like a mixture of two expected tissues counts only where it is too thick for an edge between
     them: a tumour looks like grey matter with fluid where no FLAIR tells them apart.
     """
-    steps = [max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing()[::-1]]
-    places = np.unravel_index(voxels.index, voxels.shape)
-    chosen = np.flatnonzero(np.logical_and.reduce([place % step == 0 for place, step in zip(places, steps, strict=True)]))
-    chosen = chosen[brain.reshape(-1)[voxels.index[chosen]]]
-    spacing = [step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True)]
+    lattice = _Lattice.over(voxels, grid, brain.reshape(-1)[voxels.index])
+    away, strange = _distance(head, observations, voxels, lattice.chosen)
+    core, whole = (_opened(lattice.image(strange & (away > least)), _OPENING_MM) for least in (_DISTANCE, _GROWN_TO))
+    grown = sitk.BinaryReconstructionByDilation(_large(core), whole, 1.0, 0.0)
+    thick = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _GROWN_TO))
+    return lattice.volume(grown | _large(_opened(thick, _NO_EDGE_MM))) & brain
 
-    def coarse(values: np.ndarray) -> sitk.Image:
-        volume = np.zeros([-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], dtype=np.float32)
-        volume[tuple(place[chosen] // step for place, step in zip(places, steps, strict=True))] = values
+
+def apart_from_fields(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, grid: sitk.Image) -> np.ndarray:
+    """True (z, y, x) in compact regions that no tissue explains well, and around them: what a receive field was fitted through may be
+    explained by a field that is not there. A tumour makes one input brighter as a coil does, and then looks like cortex."""
+    atlas_brain = np.zeros(voxels.index.size, dtype=bool)
+    atlas_brain[brain_voxels(voxels)] = True
+    lattice = _Lattice.over(voxels, grid, atlas_brain)
+    away, _ = _distance(head, observations, voxels, lattice.chosen)
+    doubted = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _DOUBTED))
+    share = sitk.Mean(sitk.Cast(doubted, sitk.sitkFloat32), _radius(doubted, 0.5 * _CUBE_MM))
+    return lattice.volume(sitk.BinaryDilate(share > _MOST, _radius(doubted, _MARGIN_MM)))
+
+
+def few_enough(left_out: np.ndarray) -> bool:
+    """Whether so many of the voxels (N,) can be left out of the fit of fields."""
+    return bool(0.0 < left_out.mean() < _LARGEST_SHARE)
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """Every ``steps``-th voxel of a volume of this ``shape``: its ``chosen`` voxels of the head lie at ``places`` (3 arrays)."""
+
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]
+    spacing: tuple[float, ...]
+    chosen: np.ndarray
+    places: tuple[np.ndarray, ...]
+
+    @classmethod
+    def over(cls, voxels: HeadVoxels, grid: sitk.Image, where: np.ndarray) -> _Lattice:
+        """About every 2 mm of the head's voxels (N,) ``where`` that is true."""
+        steps = tuple(max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing()[::-1])
+        places = np.unravel_index(voxels.index, voxels.shape)
+        on = np.logical_and.reduce([where, *(place % step == 0 for place, step in zip(places, steps, strict=True))])
+        chosen = np.flatnonzero(on)
+        spacing = tuple(step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True))
+        return cls(voxels.shape, steps, spacing, chosen, tuple(place[chosen] // step for place, step in zip(places, steps, strict=True)))
+
+    def image(self, mask: np.ndarray) -> sitk.Image:
+        """The mask (chosen,) as an image of the lattice."""
+        volume = np.zeros([-(-n // step) for n, step in zip(self.shape, self.steps, strict=True)], dtype=np.uint8)
+        volume[self.places] = mask
         image = sitk.GetImageFromArray(volume)
-        image.SetSpacing(spacing)
+        image.SetSpacing(self.spacing)
         return image
 
-    from_tissues, strange = _distance(head, observations, voxels, chosen)
-    fluid_expected = voxels.atlas[brain_rows()[fluid_row()], chosen] > _EXPECTED
-    away, anyhow = coarse(np.where(strange, from_tissues, 0.0)), coarse(np.where(fluid_expected, 0.0, from_tissues))
-    core, whole = (_opened(away > least, _OPENING_MM) for least in (_DISTANCE, _GROWN_TO))
-    grown = sitk.BinaryReconstructionByDilation(_large(core), whole, 1.0, 0.0)
-    kept = sitk.GetArrayFromImage(grown | _large(_opened(anyhow > _DISTANCE, _NO_EDGE_MM))) > 0
-    for axis, step in enumerate(steps):
-        kept = np.repeat(kept, step, axis=axis)
-    return kept[tuple(slice(0, n) for n in voxels.shape)] & brain
+    def volume(self, image: sitk.Image) -> np.ndarray:
+        """A mask on the lattice as one of the whole volume, bool (z, y, x)."""
+        mask = sitk.GetArrayFromImage(image) > 0
+        for axis, step in enumerate(self.steps):
+            mask = np.repeat(mask, step, axis=axis)
+        return mask[tuple(slice(0, n) for n in self.shape)]
+
+
+def _fluid_expected(voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
+    return voxels.atlas[brain_rows()[fluid_row()], chosen] > _EXPECTED
 
 
 def _opened(mask: sitk.Image, width_mm: float) -> sitk.Image:
     """What of a mask holds a ball of so many millimetres."""
-    return sitk.BinaryMorphologicalOpening(mask, [max(1, round(0.5 * width_mm / s)) for s in mask.GetSpacing()])
+    return sitk.BinaryMorphologicalOpening(mask, _radius(mask, 0.5 * width_mm))
+
+
+def _radius(image: sitk.Image, millimetres: float) -> list[int]:
+    """In voxels along each axis."""
+    return [max(1, round(millimetres / s)) for s in image.GetSpacing()]
 
 
 def _large(mask: sitk.Image) -> sitk.Image:
