@@ -119,7 +119,7 @@ DRAWS = int(os.environ.get("PHYSMRISYNTH_POSTERIOR_DRAWS", "0"))
 HELD = (0.5, 0.95)
 """Share of tissue means and contrasts within the samples' central 68 %. Those of a head share errors, so that shares scatter."""
 CHANGE = 0.017
-"""Relative change of tissues' means in rendered inputs, root mean square without a common gain: the equations' own error."""
+"""Relative change of tissues' means in rendered inputs, root mean square without a common gain: about the equations' own error."""
 
 
 @pytest.mark.slow
