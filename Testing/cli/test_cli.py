@@ -34,32 +34,21 @@ WRITTEN = {"PD", "T1", "T2", "PD_sd", "T1_sd", "T2_sd", "mask", "tissues", "flui
 
 @pytest.fixture(scope="module")
 def head() -> KnownHead:
-    """The embedded example at 2 mm."""
-    full = example_head(seed=3)
-    step = slice(None, None, 2)
-    half = (step, step, step)
-    maps = full.maps
-    return KnownHead(TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half])
+    """A head at 4 mm."""
+    return small_head()
 
 
 @pytest.fixture(scope="module")
 def scans(head: KnownHead, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("scans of a patient")
-    images = simulate(head.maps, {name: parse_protocol(spec) for name, spec in SPECS.items()}, snr=100, field=0.2, seed=4)
+    return scans_of(head, 0.1, tmp_path_factory.mktemp("scans of a patient"))
+
+
+def scans_of(head: KnownHead, field: float, folder: Path) -> dict[str, Path]:
+    images = simulate(head.maps, {name: parse_protocol(spec) for name, spec in SPECS.items()}, snr=100, field=field, seed=4)
     paths = {name: folder / f"{name}.nii.gz" for name in images}
     for name, voxels in images.items():
         write_image(head.maps.image(voxels), paths[name])
     return paths
-
-
-@pytest.fixture(scope="module")
-def small_scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A head at 4 mm, for what does not depend on the head."""
-    folder, maps = tmp_path_factory.mktemp("small scans"), small_head().maps
-    images = simulate(maps, {name: parse_protocol(spec) for name, spec in SPECS.items()}, snr=100, field=0.1, seed=4)
-    for name, voxels in images.items():
-        write_image(maps.image(voxels), folder / f"{name}.nii.gz")
-    return {name: folder / f"{name}.nii.gz" for name in images}
 
 
 def arguments(scans: dict[str, Path], names: tuple[str, ...], out: Path, prior: str = "literature") -> list[str]:
@@ -87,7 +76,7 @@ def test_estimate_writes_every_map_on_the_reference_grid(estimated: Path, scans:
 def test_estimate_is_near_the_truth(estimated: Path, head: KnownHead) -> None:
     errors = map_errors(read_tissue_maps(estimated), head)["brain"]
     assert errors["PD"] < 5
-    assert errors["T1"] < 8  # fluid and its edges fill much of this head at 2 mm
+    assert errors["T1"] < 8
     assert errors["T2"] < 7
 
 
@@ -122,10 +111,10 @@ def test_volumes_of_an_estimate_are_those_of_the_head(estimated: Path, head: Kno
     found = tmp_path / "volumes.tsv"
     assert main(["volumes", "--maps", str(estimated), "--out", str(found), "--probabilities", str(tmp_path / "parts")]) == 0
     volumes = {row["name"]: float(row["value"]) for row in rows_of(found)}
-    sure = [(head.tissue == row).sum() * 0.008 for row in (0, 1)]
+    sure = [(head.tissue == row).sum() * 0.064 for row in (0, 1)]
     assert volumes["white_matter"] > 0.95 * sure[0] and volumes["cortical_grey"] > 0.9 * sure[1]
     white = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "parts" / "white_matter.nii.gz")))
-    assert white.sum() * 0.008 == pytest.approx(volumes["white_matter"], rel=1e-3)
+    assert white.sum() * 0.064 == pytest.approx(volumes["white_matter"], rel=1e-3)
     assert white[head.tissue == 0].mean() > 0.95 and white[head.tissue == 1].mean() < 0.1
 
 
@@ -150,25 +139,23 @@ def test_any_subset_gives_maps_and_says_what_it_cannot_see(
     assert relative_sd(tmp_path / "maps") > relative_sd(estimated)
 
 
-def test_inputs_on_other_grids_are_registered(scans: dict[str, Path], tmp_path: Path, head: KnownHead) -> None:
+def test_inputs_on_other_grids_are_registered(scans: dict[str, Path], tmp_path: Path) -> None:
     moved = sitk.ReadImage(str(scans["t2w"]))
     motion = sitk.Euler3DTransform()
     motion.SetRotation(0.03, -0.02, 0.05)
     motion.SetTranslation((3.0, -2.0, 4.0))
-    other_grid = (moved.GetOrigin(), [2.0, 2.0, 3.0], moved.GetDirection())
-    write_image(sitk.Resample(moved, [100, 120, 60], motion, sitk.sitkLinear, *other_grid), tmp_path / "t2w.nii.gz")
+    other_grid = (moved.GetOrigin(), [4.0, 4.0, 6.0], moved.GetDirection())
+    write_image(sitk.Resample(moved, [50, 60, 34], motion, sitk.sitkLinear, *other_grid), tmp_path / "t2w.nii.gz")
     assert main(arguments({**scans, "t2w": tmp_path / "t2w.nii.gz"}, ("t1w", "t2w"), tmp_path / "maps")) == 0
     told = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))["inputs"]["t2w"]["alignment"]
     assert told["method"] == "rigid registration"
     assert told["rotation_degrees"] == pytest.approx(np.degrees(np.linalg.norm([0.03, -0.02, 0.05])), abs=1.0)
 
 
-def test_sidecar_is_used_and_defaults_are_announced(
-    small_scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "t2w.nii.gz").write_bytes(small_scans["t2w"].read_bytes())
+def test_sidecar_is_used_and_defaults_are_announced(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t2w.nii.gz").write_bytes(scans["t2w"].read_bytes())
     (tmp_path / "t2w.json").write_text(json.dumps({"RepetitionTime": 4.5, "EchoTime": 0.1}), encoding="utf-8")
-    given = ["--t2w", str(tmp_path / "t2w.nii.gz"), "--flair", str(small_scans["flair"]), "--prior", "literature"]
+    given = ["--t2w", str(tmp_path / "t2w.nii.gz"), "--flair", str(scans["flair"]), "--prior", "literature"]
     assert main(["estimate", *given, "--out", str(tmp_path / "maps")]) == 0
     inputs = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))["inputs"]
     assert inputs["t2w"]["protocol"]["parameters"]["TE"] == {"value": 100.0, "unit": "ms", "source": "sidecar t2w.json"}
@@ -258,12 +245,22 @@ def test_a_network_that_is_not_there_is_said(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_shipped_network_is_the_prior_unless_told_otherwise(scans: dict[str, Path], tmp_path: Path, head: KnownHead) -> None:
-    assert main(arguments(scans, ("t1w", "t2w", "flair"), tmp_path / "maps", "auto")) == 0
+def test_the_shipped_network_is_the_prior_unless_told_otherwise(scans: dict[str, Path], tmp_path: Path) -> None:
+    assert main(arguments(scans, ("t1w",), tmp_path / "maps", "auto")) == 0
     report = json.loads((tmp_path / "maps" / "report.json").read_text(encoding="utf-8"))
     assert report["prior"] == "network"
     assert report["network"]["sha256"] == manifest.shipped_weights()[1]
     assert {"latent_distance", "tissue_distance"} <= set(report["applicability"]["parts"])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("prior", ["literature", "network"])
+def test_an_estimate_of_a_finer_head_is_near_the_truth(prior: str, tmp_path: Path) -> None:
+    """The embedded example at 2 mm, much of which is fluid and its edges."""
+    full, half = example_head(seed=3), (slice(None, None, 2),) * 3
+    maps = full.maps
+    head = KnownHead(TissueMaps(maps.pd[half], maps.t1[half], maps.t2[half], maps.mask[half], maps.grid[::2, ::2, ::2]), full.tissue[half])
+    assert main(arguments(scans_of(head, 0.2, tmp_path), ("t1w", "t2w", "flair"), tmp_path / "maps", prior)) == 0
     errors = map_errors(read_tissue_maps(tmp_path / "maps"), head)["brain"]
     assert errors["PD"] < 5 and errors["T1"] < 8 and errors["T2"] < 7
 
@@ -275,29 +272,27 @@ def test_results_are_not_overwritten_unasked(estimated: Path, scans: dict[str, P
     assert before == {file: file.stat().st_mtime_ns for file in estimated.iterdir()}
 
 
-def test_overwriting_leaves_nothing_of_an_earlier_run(small_scans: dict[str, Path], tmp_path: Path) -> None:
+def test_overwriting_leaves_nothing_of_an_earlier_run(scans: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "maps"
     out.mkdir()
     (out / "truth_T1.nii.gz").write_bytes(b"of another patient")
     (out / "report.json").write_text(json.dumps({"files": ["truth_T1.nii.gz", "report.json"]}), encoding="utf-8")
     (out / "notes.txt").write_text("the user's own", encoding="utf-8")
     (out / "T1W.nii.gz").write_bytes(b"the user's own too")
-    assert main([*arguments(small_scans, ("t2w",), out), "--overwrite"]) == 0
+    assert main([*arguments(scans, ("t2w",), out), "--overwrite"]) == 0
     names = {file.name for file in out.iterdir()}
     assert "truth_T1.nii.gz" not in names
     assert {"notes.txt", "T1W.nii.gz", "T1.nii.gz", "fit_t2w.nii.gz"} <= names
     assert set(json.loads((out / "report.json").read_text(encoding="utf-8"))["files"]) == names - {"notes.txt", "T1W.nii.gz"}
 
 
-def test_an_input_is_never_overwritten_by_the_results(
-    small_scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_input_is_never_overwritten_by_the_results(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scan = tmp_path / "T2.nii.gz"
-    scan.write_bytes(small_scans["t2w"].read_bytes())
+    scan.write_bytes(scans["t2w"].read_bytes())
     given = ["--t2w", str(scan), "--t2w-protocol", SPECS["t2w"], "--prior", "literature"]
     assert main(["estimate", *given, "--out", str(tmp_path), "--overwrite"]) == 2
     assert "is an input and would be overwritten" in capsys.readouterr().err
-    assert scan.read_bytes() == small_scans["t2w"].read_bytes()
+    assert scan.read_bytes() == scans["t2w"].read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["T2.nii.gz"]
 
 

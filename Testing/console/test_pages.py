@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def test_the_readmes_snippet_and_its_rendering_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # as where torch is not installed: the network would take most of the time, and other tests use it
+    monkeypatch.setitem(sys.modules, "PhysMRISynthLib.network.weights", None)
     maps = small_head().maps
     specs = {"T1W": "mprage", "T2W": "tse", "FLAIR": "flair,L=150"}
     for name, image in simulate(maps, {name: protocol_from_spec(spec) for name, spec in specs.items()}, 100.0, 0.1, 1).items():

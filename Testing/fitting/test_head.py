@@ -51,7 +51,7 @@ def test_every_subset_of_inputs_gives_a_head_model(names: tuple[str, ...]) -> No
     assert model.adapted(observations)[0].protocol.spec == observations[0].protocol.spec  # no echo time was in doubt
 
 
-@pytest.mark.parametrize("echo_time", [80.0, 110.0])
+@pytest.mark.parametrize("echo_time", [80.0, pytest.param(110.0, marks=pytest.mark.nightly)])
 def test_an_echo_time_in_doubt_is_found(echo_time: float) -> None:
     """Over several heads: one whose every T2 lies on the same side of the literature looks like another echo time."""
     truth = {**PROTOCOLS, "t2w": PROTOCOLS["t2w"].changed("truth", TE=echo_time)}

@@ -234,3 +234,17 @@ def test_a_real_estimate_of_a_small_head(real: DrivenPanel) -> None:
     white = head().tissue == 1
     assert "White matter T1" in real.message("verdictLabel")
     assert abs(float(maps.t1[white & maps.mask].mean()) / float(head().maps.t1[white].mean()) - 1.0) < 0.15
+
+
+def test_weights_of_ones_own_training_are_chosen_and_used(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qt
+
+    answers = iter(("/runs/vae.safetensors", ""))
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *arguments: next(answers))
+    driven.click("weightsFileButton")
+    driven.click("weightsFileButton")  # cancelled: nothing changes
+    assert driven.ui.weightsFileEdit.text == driven.parameters.weights == "/runs/vae.safetensors"
+    addImages("t1w", "flair")
+    driven.enter()
+    driven.click("applyButton")
+    assert client.jobs[0].order.weights == "/runs/vae.safetensors"

@@ -123,3 +123,11 @@ def test_headers_state_less_than_was_run(head: KnownHead) -> None:
     shares = [scan.imperfections.magnetisation_transfer for scan in scans if scan.as_run.sequence.name == "space"]
     assert 0.05 < np.mean(shares) < 0.15
     assert all(0.93 <= scan.imperfections.inversion_efficiency <= 0.99 for scan in scans)
+
+
+def test_protocols_stated_slightly_wrong_are_those_of_the_same_images(head: KnownHead) -> None:
+    true, off = (inputs_of(head, np.random.default_rng(3), acquisition=name) for name in ("standard", "standard-off"))
+    for a, b in zip(true, off, strict=True):
+        np.testing.assert_array_equal(a.volume.voxels, b.volume.voxels)
+        changed = {name: b.protocol.values[name] / value for name, value in a.protocol.values.items() if b.protocol.values[name] != value}
+        assert {"TR", "TE"} <= set(changed) and all(0.4 < ratio < 2.5 for ratio in changed.values())

@@ -269,7 +269,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
 
 
 def test_without_label_maps_the_reason_is_said(data_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(PhysMRISynthError, match="has no folder head_labels"):
+    with pytest.raises(PhysMRISynthError, match="neither a folder head_labels, nor scans"):
         train_ldm(CONFIGURATION, Run(tmp_path, tmp_path / "out"), data_folder / "vae.safetensors")
 
 

@@ -31,7 +31,7 @@ def shared(sd: float = SHARED_SD) -> SharedErrors:
     """Errors that are half common to all tissues."""
     size = len(TISSUES) * len(PROPERTIES)
     same = np.kron(np.ones((len(TISSUES),) * 2), np.eye(len(PROPERTIES)))
-    return SharedErrors(TISSUES, sd**2 * (0.5 * same + 0.5 * np.eye(size)), 4.0 * sd**2 * np.eye(size))
+    return SharedErrors(TISSUES, sd**2 * (0.5 * same + 0.5 * np.eye(size)), 4.0 * sd**2 * np.eye(size), np.zeros((size, size)))
 
 
 @cache

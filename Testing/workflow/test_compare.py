@@ -114,16 +114,17 @@ def test_what_both_visits_share_is_taken_out() -> None:
     noise = [np.diag(rng.uniform(0.01, 0.05, size) ** 2) for _ in range(2)]
     covariances = [np.linalg.inv(np.linalg.inv(prior) + np.linalg.inv(n)) for n in noise]
     tissues = ("white_matter", "cortex", "deep_grey", "thalamus", "csf")
-    first, second = (SharedErrors(tissues, c, prior) for c in covariances)
+    fields = [np.diag(rng.uniform(0.002, 0.02, size) ** 2) for _ in range(2)]
+    first, second = (SharedErrors(tissues, c, prior, f) for c, f in zip(covariances, fields, strict=True))
     person = rng.multivariate_normal(np.zeros(size), prior, 20_000)
     estimates = []
-    for n, c in zip(noise, covariances, strict=True):
+    for n, c, f in zip(noise, covariances, fields, strict=True):
         seen = person + rng.multivariate_normal(np.zeros(size), n, 20_000)
-        estimates.append(seen @ (c @ np.linalg.inv(n)).T)
+        estimates.append(seen @ (c @ np.linalg.inv(n)).T + rng.multivariate_normal(np.zeros(size), f, 20_000))
     scatter = np.cov((estimates[1] - estimates[0]).T)
-    told = first.of_difference(second).covariance
+    told = first.of_difference(second).total
     assert np.diag(told) == pytest.approx(np.diag(scatter), rel=0.06)
-    ratio = np.diag(told) / np.diag(covariances[0] + covariances[1])
+    ratio = np.diag(told) / np.diag(first.total + second.total)
     assert ratio.max() <= 1.0 and ratio.mean() < 0.9
     rendered = first.of_difference(second).variance(np.array([1.0, 0, 0, 0, 0]), "T1")
     assert rendered == pytest.approx(told[1, 1])

@@ -102,8 +102,9 @@ def test_rendering_is_the_same_on_a_device() -> None:
             np.testing.assert_allclose(found, render(head, protocol, scale=1000.0), rtol=1e-4, atol=2e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_estimate_is_the_same_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of what is tested above and below by itself."""
     maps = small_head().maps
     images = simulate(maps, PROTOCOLS, snr=100, field=0.2, seed=9)
     inputs = [Acquisition(name, volume_from_image(image_like(v, maps.grid)), PROTOCOLS[name]) for name, v in images.items()]

@@ -140,9 +140,14 @@ def test_labels_on_another_grid_are_resampled_only_where_that_is_wanted(tmp_path
     assert [r.voxels for r in measure_file(maps, tmp_path / "other.nii.gz", resample=True)] == [r.voxels for r in same]
 
 
-@pytest.mark.parametrize("damage", [{}, {"log_covariance": [[1.0]]}, {"tissues": ["nobody"] * 5}, {"quantities": ["T1", "T2", "PD"]}])
+@pytest.mark.parametrize(
+    "damage",
+    [{}, {"log_covariance": [[1.0]]}, {"fields_log_covariance": "none"}, {"tissues": ["nobody"] * 5}, {"quantities": ["T1", "T2", "PD"]}],
+)
 def test_a_damaged_entry_is_refused(damage: dict[str, object]) -> None:
     entry = shared().report()
     assert isinstance(shared_errors_of({KEY: entry}), SharedErrors)
+    older = {name: value for name, value in entry.items() if name != "fields_log_covariance"}
+    assert isinstance(shared_errors_of({KEY: older}), SharedErrors)
     with pytest.raises(ImageError, match=f"{KEY} .* is damaged"):
         shared_errors_of({KEY: {**entry, **damage} if damage else "text"})

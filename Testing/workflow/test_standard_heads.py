@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ DRAWS = 3
 """Errors of gains and tissue means are shared by a whole head: one head's coverage is one throw, so several are pooled. The network is the
 prior of the first draw of each head, the literature that of the others, which take a quarter of the time."""
 HEADS = (16, 17)
+EVERY_TIME = (16, 0)
+"""The draw with which the first test, too, is made; the nightly job makes the others."""
 Labels = Callable[[int], Path]
 
 
@@ -50,11 +53,15 @@ def _simulated(labels: Path, seed: int) -> tuple[KnownHead, dict[str, sitk.Image
 
 
 @cache
-def _estimated(labels: Path, number: int, draw: int, names: tuple[str, ...] = tuple(PROTOCOLS)) -> tuple[KnownHead, Estimate]:
-    """A draw of a head, and the estimate from the named inputs."""
+def _estimated(labels: Path, number: int, draw: int) -> tuple[KnownHead, Estimate]:
+    """A draw of a head, and the estimate from its three inputs."""
     truth, images = _simulated(labels, 100 * number + draw)
-    inputs = [Acquisition(name, volume_from_image(images[name]), PROTOCOLS[name]) for name in names]
-    return truth, estimate_tissue_maps(inputs, EstimateOrder(prior="literature" if draw else "network"))
+    return truth, _of_inputs(images, "literature" if draw else "network")
+
+
+def _of_inputs(images: dict[str, sitk.Image], prior: str) -> Estimate:
+    inputs = [Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()]
+    return estimate_tissue_maps(inputs, EstimateOrder(prior=prior))
 
 
 def test_three_inputs_give_maps_to_trust(labels: Labels, record_property: Callable[[str, object], None]) -> None:
@@ -69,15 +76,18 @@ def test_three_inputs_give_maps_to_trust(labels: Labels, record_property: Callab
 
 
 def test_two_inputs_give_sane_maps_and_say_what_is_missing(labels: Labels) -> None:
-    truth, found = _estimated(labels(16), 16, 0, ("t1w", "t2w"))
+    truth, images = _simulated(labels(16), 1600)
+    found = _of_inputs({name: images[name] for name in ("t1w", "t2w")}, "literature")
     errors = map_errors(found.maps, truth)["brain"]
     print("two inputs, median absolute error, %:", {p: round(e, 1) for p, e in errors.items()})
     assert all(error <= 2.0 * LARGEST_ERROR[p] for p, error in errors.items()), errors
     assert any("2 of 3 contrasts" in warning for warning in found.warnings)
 
 
-@pytest.mark.parametrize("draw", range(DRAWS))
-@pytest.mark.parametrize("number", HEADS)
+@pytest.mark.parametrize(
+    ("number", "draw"),
+    [pytest.param(*pair, marks=() if pair == EVERY_TIME else pytest.mark.nightly) for pair in product(HEADS, range(DRAWS))],
+)
 def test_a_single_draw_is_not_far_off(number: int, draw: int, labels: Labels) -> None:
     truth, found = _estimated(labels(number), number, draw)
     errors = map_errors(found.maps, truth)["brain"]
@@ -85,6 +95,7 @@ def test_a_single_draw_is_not_far_off(number: int, draw: int, labels: Labels) ->
     assert all(error <= FARTHEST * POOLED_ERROR[p] for p, error in errors.items()), errors
 
 
+@pytest.mark.nightly
 def test_many_draws_have_small_errors_and_intervals_that_hold_the_truth(labels: Labels) -> None:
     """The draws are those of the test above, which took the time."""
     draws = [_estimated(labels(number), number, draw) for number in HEADS for draw in range(DRAWS)]

@@ -336,6 +336,22 @@ def test_weights_stay_warm_until_others_are_installed(monkeypatch: pytest.Monkey
     assert loaded == ["a", "b"]
 
 
+def test_a_users_own_weights_are_not_replaced_by_the_installed_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[object] = []
+    installed = _Weights("a")
+    monkeypatch.setattr("PhysMRISynthLib.workflow.estimation.network_prior.usable_weights", lambda prior: installed)
+    monkeypatch.setattr(
+        "PhysMRISynthLib.workflow.estimation.estimate.estimate_tissue_maps", lambda inputs, order, report, weights: given.append(weights)
+    )
+    monkeypatch.setattr("PhysMRISynthLib.workflow.worker.job_results.result_of", lambda estimate: None)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.worker.exchange.write_result", lambda result, folder: None)
+    handler = child_module.EstimateHandler()
+    for order in (EstimateOrder(), EstimateOrder(weights="mine.safetensors")):
+        monkeypatch.setattr("PhysMRISynthLib.workflow.worker.exchange.read_job", lambda folder, order=order: EstimateJob((), order))
+        handler(tmp_path, lambda *progress: None)
+    assert given == [installed, None]  # without weights an estimate reads those that its order names
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [

@@ -46,9 +46,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     ldm.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', to train on its codes")
     ldm.set_defaults(command=_train_ldm)
     for kind in (condenser, ldm):
-        kind.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
+        kind.add_argument("--data", type=Path, required=True, help="label maps, or real scans, as for vae")
         kind.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
         kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents shared by trainings (default: latents in --out)")
+    _add_simulation(kinds.add_parser("simulate-oasis3", help="simulated scans in the layout of OASIS-3, for trials without that data set"))
     for kind in (vae, condenser, ldm):
         kind.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
         kind.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the log")
@@ -60,8 +61,19 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--precision", default="auto", choices=PRECISIONS)
 
 
+def _add_simulation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="a folder with people and head_labels")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the sessions; those that are complete are left as they are")
+    parser.add_argument("--split", choices=("train", "test"), default="train", help="test: all contrasts, with the true maps (train)")
+    parser.add_argument("--sessions", type=positive, default=2, metavar="N", help="simulated sessions of each subject (2)")
+    parser.add_argument("--subjects", nargs="+", default=(), metavar="NAME", help="some subjects alone (person01 head02)")
+    parser.add_argument("--seed", type=natural, default=0)
+    parser.set_defaults(command=_simulate_oasis3)
+
+
 _SUITES = (
-    "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, samples"
+    "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, "
+    "samples, paper"
 )
 
 
@@ -70,7 +82,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", required=True, help=_SUITES)
     parser.add_argument("--data", type=Path, help="folder with head_labels and real (not needed for the example alone)")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
-    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suite measured, with BIDS names")
+    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suites measured and paper, with BIDS names")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="measured maps of the same people (…_T1map, …_R1map, …_T2map …)")
     parser.add_argument(
         "--register", action=argparse.BooleanOptionalAction, default=None, help="register maps to scans (default: if grids differ)"
@@ -80,7 +92,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="device of the network")
     parser.add_argument("--heads", nargs="+", metavar="HEAD", help="numbers of label maps, or example (16 17 example)")
     parser.add_argument(
-        "--acquisition", nargs="+", choices=("standard", "oasis3", "oasis3-headers"), default=["standard"],
+        "--acquisition", nargs="+", choices=("standard", "standard-off", "oasis3", "oasis3-headers"), default=["standard"],
         help="acquisition of suite maps (standard): oasis3 has that data set's protocols and scanner imperfections",
     )  # fmt: skip
     parser.add_argument("--noise", nargs="+", type=_noise, metavar="PERCENT", help="noise levels of suite maps (0.5 1 2)")
@@ -89,7 +101,16 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
     parser.add_argument("--samples", type=positive, default=20, metavar="N", help="number of heads in suite samples (20)")
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of its second stage, to compare heads from codes too")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder with a folder for each run of the 2D model, for suite paper")
+    parser.add_argument("--slices", type=positive, default=8, metavar="N", help="axial slices of each session in suite paper (8)")
     parser.set_defaults(command=_evaluate)
+
+
+def _simulate_oasis3(options: argparse.Namespace) -> None:
+    from .simulator.oasis3_folder import write_oasis3
+
+    count = write_oasis3(options.data, options.out, options.split, options.sessions, options.seed, options.subjects, _line)
+    print(f"\n{options.out} has {count} sessions.")
 
 
 def _train_vae(options: argparse.Namespace) -> None:
@@ -173,6 +194,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     plan = Plan(
         estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples,
         options.condenser, tuple(dict.fromkeys(options.acquisition)), options.scans, options.maps, options.register,
+        options.runs, options.slices,
     )  # fmt: skip
     evaluate(plan, suites, options.out)
     print(f"results.json, results.md and figures are in {options.out}.")

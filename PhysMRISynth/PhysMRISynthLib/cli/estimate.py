@@ -68,6 +68,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="register the inputs (default: only where grids differ or images moved)",
     )
     add_field(parser, EstimateOrder, "prior")
+    add_field(parser, EstimateOrder, "weights", metavar="FILE", help="weights of one's own training in place of the installed network")
     add_field(parser, EstimateOrder, "device", help="auto: the network on a GPU if one works, the rest on the CPU")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--strict", action="store_true", help=f"exit code {EXIT_DO_NOT_USE} if the verdict is 'do not use'")

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _GROUPS = 32
+SHARED = 2
+"""Size of a condition that is one scale and one shift for all layers."""
 
 
 def convolution(dims: int, inputs: int, outputs: int, size: int = 3, stride: int = 1, bias: bool = True) -> nn.Conv2d | nn.Conv3d:
@@ -24,7 +26,7 @@ class AdaptiveNorm(nn.Module):
 
     ``kind`` "voxel": over the channels of each voxel, so that a crop and a whole head agree. "group": over groups of channels and the
     whole image (Wu & He 2018), as in the paper, with at most ``groups`` groups. Without a condition (``condition_size`` 0) scale and shift
-    are learned constants.
+    are learned constants. A condition of size SHARED is itself added to them, to all channels alike.
     """
 
     def __init__(self, channels: int, kind: str, condition_size: int = 0, groups: int = _GROUPS) -> None:
@@ -32,7 +34,9 @@ class AdaptiveNorm(nn.Module):
         self.kind, self.channels, self.groups = kind, channels, math.gcd(groups, channels)
         self.scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
-        self.adapt = nn.Linear(condition_size, 2 * channels) if condition_size else None
+        self.adapt: nn.Module | None = None
+        if condition_size:
+            self.adapt = nn.Identity() if condition_size == SHARED else nn.Linear(condition_size, 2 * channels)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         if self.kind == "group" and (self.adapt is None or condition is None):

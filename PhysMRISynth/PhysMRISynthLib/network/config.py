@@ -39,12 +39,14 @@ def read_fields(config: type[Described], values: Mapping[str, Any], what: str) -
 class NetworkConfig:
     """Shape of the variational autoencoder.
 
-    The encoder folds blocks of ``stem`` voxels a side into channels, downsamples by 2 for each of ``down_widths``, then
-    has a pyramid of ``trunk_widths`` (one level of factor 2 each) with ``trunk_blocks`` residual blocks a level.
-    The decoder has the same pyramid, upsamples by 2 for each of ``up_widths`` and unfolds blocks of ``tail`` voxels.
+    The encoder folds blocks of ``stem`` voxels a side into channels, downsamples by 2 after ``level_blocks`` residual blocks for each of
+    ``down_widths``, then has a pyramid of ``trunk_widths`` (one level of factor 2 each) with ``trunk_blocks`` residual blocks a level.
+    The decoder has the same pyramid, upsamples by 2 for each of ``up_widths``, with as many blocks, and unfolds blocks of ``tail`` voxels.
     ``head``: "classes" (tissue probabilities and a correction of their values) or "exp" (PD, T1, T2 as in the paper).
     ``norm``: "voxel" (over channels, the same on a crop as on a whole head) or "group". ``adaptive``: conditioned on the
-    protocol. ``evidence``: the encoder also gets each voxel's closeness to the tissues' expected signals (needs ``adaptive``).
+    protocol, by a scale and a shift of each layer's every channel; or, ``shared_adaptation``, by one of both for all layers, as in the
+    paper. ``centred``: inputs are taken from −1 to 1 instead of 0 to 1. ``evidence``: the encoder also gets each voxel's closeness
+    to the tissues' expected signals (needs ``adaptive`` without ``shared_adaptation``).
     """
 
     spatial_dims: int
@@ -59,6 +61,9 @@ class NetworkConfig:
     norm: str = "voxel"
     adaptive: bool = True
     evidence: bool = False
+    level_blocks: int = 1
+    shared_adaptation: bool = False
+    centred: bool = False
 
     def __post_init__(self) -> None:
         if self.spatial_dims not in (2, 3) or self.head not in ("classes", "exp") or self.norm not in ("voxel", "group"):
@@ -66,11 +71,13 @@ class NetworkConfig:
                 "A network needs spatial_dims 2 or 3, head 'classes' or 'exp', norm 'voxel' or 'group'; "
                 f"not {self.spatial_dims}, '{self.head}', '{self.norm}'."
             )
-        widths = (self.stem, self.tail, self.latent_channels, *self.down_widths, *self.trunk_widths, *self.up_widths)
+        widths = (self.stem, self.tail, self.latent_channels, self.level_blocks, *self.down_widths, *self.trunk_widths, *self.up_widths)
         if not all(isinstance(width, int) and width > 0 for width in widths):
-            raise PhysMRISynthError("A network's stem, tail, latent_channels and widths must be whole numbers above 0.")
-        if self.evidence and not self.adaptive:
-            raise PhysMRISynthError("A network with evidence needs to be adaptive: the protocol gives the expected signals.")
+            raise PhysMRISynthError("A network's stem, tail, latent_channels, level_blocks and widths must be whole numbers above 0.")
+        if self.evidence and (not self.adaptive or self.shared_adaptation):
+            raise PhysMRISynthError(
+                "A network with evidence needs to be adaptive, without shared_adaptation: the protocol gives the expected signals."
+            )
         if self.stem * 2 ** len(self.down_widths) != self.tail * 2 ** len(self.up_widths):
             raise PhysMRISynthError("A network's way down (stem, down_widths) and up (tail, up_widths) must be of one factor.")
         if not self.trunk_widths or len(self.trunk_widths) != len(self.trunk_blocks):

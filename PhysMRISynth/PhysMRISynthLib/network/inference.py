@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import Remedy, WeightsError
 from ..physics.protocol import Protocol
 from .condition import protocol_condition
 from .device import autocast, fastest_precision, with_fallback
 from .head_view import Inference
+from .slices import infer_slices
 from .vae import Posterior, TissuePrediction, TissueVAE
 from .weights import Weights
 
@@ -40,13 +42,19 @@ def infer(
 ) -> Inference:
     """One pass over images (z, y, x; 1 mm, axes towards superior, posterior, left).
 
-    In one piece where memory allows, else in overlapping ``tiles``; on the CPU when the device fails, which is logged. Raises
-    EstimationError when there is not enough memory anywhere.
+    In one piece where memory allows, else in overlapping ``tiles``; on the CPU when the device fails, which is logged. A network of slices
+    with head "exp" passes them one by one. Raises EstimationError when there is not enough memory anywhere, WeightsError for a network in
+    3D with that head.
     """
+    maps = weights.config.head == "exp"
+    if maps and weights.config.spatial_dims == 3:
+        raise WeightsError("This network in 3D tells no tissues.", Remedy.DO(this="give weights of head 'classes', or of slices"))
     conditions = np.stack([protocol_condition(protocol, field_strength) for protocol in protocols])
     stack = np.stack([normalised(image) for image in images])
 
     def work(where: torch.device, tile: int) -> Inference:
+        if maps:
+            return infer_slices(weights.network, stack, conditions, field_strength, where, progress)
         return _tiled(weights, stack, conditions, where, tile, progress)
 
     return with_fallback(work, device, tiles)[0]

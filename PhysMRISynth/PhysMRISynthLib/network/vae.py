@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..physics.tissues import tissue_table
-from .blocks import AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
+from .blocks import SHARED, AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
 from .condition import CONDITION_SIZE, EVIDENCE, EVIDENCE_POSITIONS
 from .config import NetworkConfig
 
@@ -93,13 +93,15 @@ class Encoder(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        dims, size = config.spatial_dims, _CONDITION_WIDTH if config.adaptive else 0
+        dims, count = config.spatial_dims, config.level_blocks
+        size = (SHARED if config.shared_adaptation else _CONDITION_WIDTH) if config.adaptive else 0
         self.stem_factor = config.stem
         widths = [*config.down_widths, config.trunk_widths[0]]
         self.evidence = TissueEvidence() if config.evidence else None
         channels = TissueEvidence.channels if config.evidence else 1
         self.stem = convolution(dims, channels * config.stem**dims, widths[0], 1 if config.stem > 1 else 3)
-        self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm, size) for w in config.down_widths)
+        self.level_blocks = count
+        self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm, size) for w in config.down_widths for _ in range(count))
         self.down = nn.ModuleList(convolution(dims, a, b, 2, 2) for a, b in pairwise(widths))
         self.trunk = Trunk(dims, config.trunk_widths, config.trunk_blocks, config.norm, size)
         self.norm = AdaptiveNorm(config.trunk_widths[0], config.norm, size)
@@ -113,8 +115,10 @@ class Encoder(nn.Module):
             assert condition is not None
             x = self.evidence(x, protocol, condition)
         x = self.stem(x)
-        for block, down in zip(self.blocks, self.down, strict=True):
-            x = down(block(x, condition))
+        for level, down in enumerate(self.down):
+            for block in self.blocks[level * self.level_blocks : (level + 1) * self.level_blocks]:
+                x = block(x, condition)
+            x = down(x)
         x = self.out(functional.silu(self.norm(self.trunk(x, condition), condition)))
         mean, log_variance = x.float().chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
@@ -131,15 +135,18 @@ class Decoder(nn.Module):
         self.trunk = Trunk(dims, config.trunk_widths, config.trunk_blocks, config.norm)
         # unfolding channels into space keeps more detail than interpolation
         self.up = nn.ModuleList(convolution(dims, a, b * 2**dims, 1) for a, b in pairwise(widths))
-        self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm) for w in config.up_widths)
+        self.level_blocks = config.level_blocks
+        self.blocks = nn.ModuleList(ResidualBlock(dims, w, w, config.norm) for w in config.up_widths for _ in range(config.level_blocks))
         self.norm = AdaptiveNorm(widths[-1], config.norm)
         self.out = convolution(dims, widths[-1], outputs * config.tail**dims, 1)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(self.stem(latent), None)
         x = features
-        for up, block in zip(self.up, self.blocks, strict=True):
-            x = block(depth_to_space(up(x), 2).contiguous(memory_format=_channels_last(self.dims)), None)
+        for level, up in enumerate(self.up):
+            x = depth_to_space(up(x), 2).contiguous(memory_format=_channels_last(self.dims))
+            for block in self.blocks[level * self.level_blocks : (level + 1) * self.level_blocks]:
+                x = block(x, None)
         x = self.out(functional.silu(self.norm(x, None)))
         return features, depth_to_space(x, self.tail_factor)
 
@@ -155,7 +162,10 @@ class TissueVAE(nn.Module):
         super().__init__()
         self.config = config
         width = _CONDITION_WIDTH
-        self.condition = nn.Sequential(nn.Linear(CONDITION_SIZE, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        reading = [nn.Linear(CONDITION_SIZE, width), nn.SiLU()]
+        self.condition = nn.Sequential(
+            *reading, *([nn.Linear(width, SHARED)] if config.shared_adaptation else [nn.Linear(width, width), nn.SiLU()])
+        )
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, len(CLASSES) if config.head == "classes" else 3)
         self.offset = convolution(config.spatial_dims, config.trunk_widths[0], 3, 1) if config.head == "classes" else None
@@ -173,6 +183,8 @@ class TissueVAE(nn.Module):
         """
         memory = _channels_last(self.config.spatial_dims)
         picked = images[present][:, None].contiguous(memory_format=memory)
+        if self.config.centred:
+            picked = 2.0 * picked - 1.0
         adapted = self.condition(conditions[present]) if self.config.adaptive else None
         count, chosen = max(1, len(picked)), conditions[present]
         step = count if torch.is_grad_enabled() else 1

@@ -79,15 +79,16 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Pa
     return file_sha256(path)
 
 
-def load_weights(path: Path, sha256: str | None = None) -> Weights:
-    """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
-    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
+def load_weights(path: Path, sha256: str | None = None, remedies: Remedies = _REINSTALL) -> Weights:
+    """Read weights; the file must have this ``sha256``. Raises WeightsError, with the ``remedies``, when the file is missing, damaged or of
+    another kind."""
+    metadata, tensors, found = read_tensors(path, sha256, remedies)
     expected = {"format": _FORMAT, "classes": ",".join(CLASSES), "condition_size": str(CONDITION_SIZE)}
     if any(metadata.get(name) != value for name, value in expected.items()):
         raise WeightsError(f"{path.name} holds other weights than this version's. Use the weights of the same version.")
     check_finite(tensors, path)
     statistics = {name.removeprefix(_STATISTICS): tensors.pop(name).numpy() for name in list(tensors) if name.startswith(_STATISTICS)}
-    network, card = network_of(metadata, tensors, lambda config: TissueVAE(NetworkConfig.from_mapping(config)), path, _REINSTALL)
+    network, card = network_of(metadata, tensors, lambda config: TissueVAE(NetworkConfig.from_mapping(config)), path, remedies)
     return Weights(network, network.config, found, card, familiarity_from(statistics))
 
 

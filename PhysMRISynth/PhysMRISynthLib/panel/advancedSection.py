@@ -42,6 +42,7 @@ class AdvancedSection(Section):
             self.choices[name].fill(entries)
         ui.weightsFolderButton.connect("clicked(bool)", self.openFolder)
         ui.weightsDeleteButton.connect("clicked(bool)", self.deleteWeights)
+        ui.weightsFileButton.connect("clicked(bool)", self.chooseWeights)
         ui.logButton.connect("toggled(bool)", lambda pressed: setattr(ui.logTextEdit, "visible", pressed))
         ui.showLogButton.connect("clicked(bool)", lambda checked: self.showLog())
 
@@ -80,6 +81,13 @@ class AdvancedSection(Section):
         found = present_weights()
         if found is not None:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(found[0].parent)))
+
+    def chooseWeights(self) -> None:
+        """Ask for a file of one's own weights, which estimates then use."""
+        title = _("Network weights of your own training")
+        path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", "Weights (*.safetensors)")
+        if path and self.parameters:
+            self.parameters.weights = path
 
     def deleteWeights(self) -> None:
         """Delete the weights, after asking."""

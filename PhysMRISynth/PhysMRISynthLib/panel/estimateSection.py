@@ -21,7 +21,7 @@ from .verdictText import detailsCount, detailsHtml, levelOf, summary, verdictHtm
 _log = logging.getLogger(__name__)
 _POLL_MS = 100
 _REGISTER = {"when needed": None, "always": True, "never": False}
-_ORDERED = ("reference", "fieldStrength", "prior", "device", "spacing", "allowContrastAgent")
+_ORDERED = ("reference", "fieldStrength", "prior", "device", "spacing", "allowContrastAgent", "weights")
 """Parameters that an order has by the same names."""
 
 

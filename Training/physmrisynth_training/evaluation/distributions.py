@@ -24,7 +24,7 @@ TRUTH = "truth"
 _PROPERTIES = ("T1", "T2")
 _HIGHEST_SHOWN = {"T1": 5000.0, "T2": 400.0}
 _BINS = 100
-_PERCENTILES = (5, 25, 50, 75, 95)
+PERCENTILES = (5, 25, 50, 75, 95)
 _PUBLISHED = ("white_matter", "cortex")
 _NOTES = (
     "T1 and T2 (ms) of all voxels in the brain mask, fluid included. 'Without prior' is the fit of the same images in which every voxel "
@@ -86,7 +86,7 @@ def _distributions(plan: Plan, subject: Subject, bar: Any) -> list[Distribution]
 
 
 def _record(d: Distribution) -> Record:
-    percentiles = {p: dict(zip(map(str, _PERCENTILES), np.percentile(v, _PERCENTILES).tolist(), strict=True)) for p, v in d.values.items()}
+    percentiles = {p: dict(zip(map(str, PERCENTILES), np.percentile(v, PERCENTILES).tolist(), strict=True)) for p, v in d.values.items()}
     histograms = {
         p: {"upper_edge": _HIGHEST_SHOWN[p], "counts": np.histogram(v, _BINS, (0.0, _HIGHEST_SHOWN[p]))[0].tolist()}
         for p, v in d.values.items()
@@ -94,21 +94,21 @@ def _record(d: Distribution) -> Record:
     return {"subject": d.subject, "method": d.method, "percentiles": percentiles, "histograms": histograms}
 
 
-def _published(field_strength: float) -> dict[str, dict[str, float]]:
+def published_medians(field_strength: float) -> dict[str, dict[str, float]]:
     """T1 and T2 medians (ms) of white matter and cortex."""
     table = {tissue.name: np.exp(tissue.theta) for tissue in tissue_table(field_strength)}
     return {name: {"T1": float(table[name][1]), "T2": float(table[name][2])} for name in _PUBLISHED}
 
 
 def _table(records: Sequence[Record], strengths: Mapping[str, float]) -> Table:
-    columns = ("subject", "method", *(f"{p} at {q} %" for p in _PROPERTIES for q in _PERCENTILES))
+    columns = ("subject", "method", *(f"{p} at {q} %" for p in _PROPERTIES for q in PERCENTILES))
     rows = []
     for subject, strength in strengths.items():
         for record in (r for r in records if r["subject"] == subject):
-            values = [f"{record['percentiles'][p][str(q)]:.0f}" for p in _PROPERTIES for q in _PERCENTILES]
+            values = [f"{record['percentiles'][p][str(q)]:.0f}" for p in _PROPERTIES for q in PERCENTILES]
             rows.append((subject, record["method"], *values))
-        for tissue, medians in _published(strength).items():
-            values = [f"{medians[p]:.0f}" if q == 50 else "" for p in _PROPERTIES for q in _PERCENTILES]
+        for tissue, medians in published_medians(strength).items():
+            values = [f"{medians[p]:.0f}" if q == 50 else "" for p in _PROPERTIES for q in PERCENTILES]
             rows.append((subject, f"published: {tissue.replace('_', ' ')} at {strength:g} T", *values))
     return Table("Percentiles over the brain's voxels (ms)", columns, tuple(rows))
 
@@ -120,10 +120,10 @@ def _draw(found: Sequence[Distribution], strengths: Mapping[str, float], path: P
         for ax, p in zip(line, _PROPERTIES, strict=True):
             for d in (d for d in found if d.subject == subject):
                 ax.hist(
-                    d.values[p], _BINS, (0.0, _HIGHEST_SHOWN[p]), weights=np.full(d.values[p].size, 100.0 / d.values[p].size),
+                    d.values[p], _BINS, range=(0.0, _HIGHEST_SHOWN[p]), weights=np.full(d.values[p].size, 100.0 / d.values[p].size),
                     histtype="step", color=COLOURS.get(d.method), label=d.method, linestyle=":" if d.method == TRUTH else "-",
                 )  # fmt: skip
-            for tissue, medians in _published(strength).items():
+            for tissue, medians in published_medians(strength).items():
                 ax.axvline(medians[p], color="black", linewidth=0.8, linestyle="--")
                 side = "right" if tissue == _PUBLISHED[0] else "left"
                 ax.text(

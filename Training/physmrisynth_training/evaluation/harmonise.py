@@ -26,7 +26,7 @@ from .plan import Plan, progress_bar
 from .results import Findings, Table
 from .volumes import map_set
 
-PEOPLE = ("06", "12")
+PEOPLE = ("06", "12", "24", "30")
 FIELD_STRENGTHS = (1.5, 3.0)
 SCANNERS = 5
 """Sets of three protocols at each field strength."""
@@ -36,13 +36,16 @@ _VOLUMES = ("white_matter", "cortical_grey", "csf")
 _ROWS = {name: row for row, name in enumerate(tissue.name for tissue in tissue_table())}
 _METHODS = ("99th percentile", "z-score", "histogram matching", "rendered in one protocol")
 _NOTES = (
-    "Two test people (label maps at 2 mm), each scanned five times at 1.5 T and five times at 3 T with other T1w, T2w and FLAIR protocols, "
-    "gains, receive fields and noise. Of each scan's FLAIR the mean of each tissue, after one of four treatments: divided by the 99th "
-    "percentile; z-score in the brain; histogram matched to the person's first scan; or rendered from the scan's maps in one protocol. "
+    "Four test people (label maps at 2 mm), each scanned five times at 1.5 T and five times at 3 T with other T1w, T2w and FLAIR "
+    "protocols, gains, receive fields and noise. Of each scan's FLAIR the mean of each tissue, after one of four treatments: divided by "
+    "the 99th percentile; z-score in the brain; histogram matched to the person's first scan; or rendered from the scan's maps in one "
+    "protocol. "
     "Variation: SD over a person's scans, of intensities in % of the contrast between the brightest and the darkest of these tissues (a "
     "z-score has no zero to refer to), of volumes in % of the volume; mean over people. "
     "T1 differs between the field strengths, and with it the rendering.",
 )
+_COLOURS = {1.5: "#4477aa", 3.0: "#c98a2b"}
+"""By field strength."""
 Record = dict[str, Any]
 
 
@@ -135,8 +138,12 @@ def _draw(records: Sequence[Record], path: Path) -> None:
     for ax, method in zip(axes[0], _METHODS, strict=True):
         for record in records:
             contrast = np.mean([np.ptp([r["means"][method][t] for t in _TISSUES]) for r in records])
-            colour = "#4477aa" if record["field_strength"] < 2 else "#c98a2b"
-            ax.plot(range(len(_TISSUES)), [record["means"][method][t] / contrast for t in _TISSUES], color=colour, alpha=0.6)
+            strength = record["field_strength"]
+            means = [record["means"][method][t] / contrast for t in _TISSUES]
+            ax.plot(range(len(_TISSUES)), means, color=_COLOURS[strength], alpha=0.6, label=f"{strength:g} T")
         ax.set_xticks(range(len(_TISSUES)), [t.replace("_", "\n") for t in _TISSUES], fontsize=6)
         ax.set_title(method, fontsize=8)
+    lines = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    axes[0, 0].legend(lines.values(), lines.keys(), title="scanned at", title_fontsize=6, fontsize=6, frameon=False)
+    axes[0, 0].set_ylabel("mean of FLAIR / mean contrast", fontsize=7)
     save(figure, path)

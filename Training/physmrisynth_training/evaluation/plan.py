@@ -43,6 +43,7 @@ class Plan:
     ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people; ``register``: align them (None:
     if their grids differ).
     ``sampler`` loads the sampling model for ``samples`` heads; ``condenser`` is the checkpoint of its second stage.
+    ``runs`` is a folder of trained runs of the 2D model, compared on ``slices`` axial slices of each session.
     ``sha256`` identifies the network, if any, and ``notes`` are cautions for readers of the results.
     """
 
@@ -61,6 +62,8 @@ class Plan:
     scans: Path | None = None
     maps: Path | None = None
     register: bool | None = None
+    runs: Path | None = None
+    slices: int = 8
 
     def file(self, name: str) -> Path:
         """The file ``name`` of the data folder. Raises PhysMRISynthError when there is no such file."""

@@ -24,7 +24,7 @@ ALONE, FITTED, CEILING = "prior alone", "after the fit", "truth without noise"
 BRAIN, BOX = "brain", "head and air"
 PAPER = {"psnr": 32.70, "ms_ssim": 0.9632, "mae": 20.25, "mse": 996.0}
 """The paper's best row, prior and adaptive group normalisation (Lüpke et al., Table 1)."""
-_PAPER_RANGE = float(np.sqrt(PAPER["mse"] * 10.0 ** (PAPER["psnr"] / 10.0)))
+PAPER_RANGE = float(np.sqrt(PAPER["mse"] * 10.0 ** (PAPER["psnr"] / 10.0)))
 """The data range implied by the paper's MSE and PSNR, about 1362: MSE and MAE are stated for images of that range."""
 _ERROR_SHOWN = 0.2
 _NOTES = (
@@ -33,7 +33,7 @@ _NOTES = (
     f"one least-squares gain) and '{FITTED}'. The targets are the images as measured, with their noise: '{CEILING}' shows what it leaves "
     "to the right answer, and the last column compares with the image before noise was added. The paper's images hold the air around the "
     f"head, as '{BOX}' (the box around the head) does; '{BRAIN}' is the brain mask.",
-    f"{CONVENTION} MSE and MAE are those of images scaled to a range of {_PAPER_RANGE:.0f}, which the paper's own MSE and PSNR imply. The "
+    f"{CONVENTION} MSE and MAE are those of images scaled to a range of {PAPER_RANGE:.0f}, which the paper's own MSE and PSNR imply. The "
     f"paper's data and its definition of the range are others: its row is for orientation. {PROTOCOLS_DOUBTFUL}",
 )
 Record = dict[str, Any]
@@ -117,7 +117,7 @@ def _table(records: Sequence[Record]) -> Table:
         members = [r for r in records if (r["subject"], r["prior"], r["method"], r["region"]) == kind]
         means = {name: float(np.mean([r[name] for r in members])) for name in PAPER}
         clean = [r["psnr_to_noise_free"] for r in members]
-        rows.append((*kind, *_cells(means, _PAPER_RANGE), "" if None in clean else f"{np.mean(clean):.2f}"))
+        rows.append((*kind, *_cells(means, PAPER_RANGE), "" if None in clean else f"{np.mean(clean):.2f}"))
     columns = ("subject", "prior", "image", "region", "PSNR dB", "MS-SSIM", "MAE", "MSE", "PSNR dB to the image without noise")
     return Table("Inputs rendered again, mean over the inputs", columns, tuple(rows))
 

@@ -38,23 +38,37 @@ def fitted_protocol(acquisition: Acquisition, estimate: Estimate) -> Protocol:
     return estimate.head.level.adapt([observation])[0].protocol
 
 
-def expected_images(estimate: Estimate, acquisitions: Sequence[Acquisition]) -> dict[str, np.ndarray]:
-    """Each input rendered from the prior alone, (z, y, x) at unit gain: log PD, log T1 and log T2 are the sums of the tissues'
-    literature values weighted by their prior probabilities, rendered under the input's protocol and the fitted receive field.
+def expected_maps(estimate: Estimate) -> np.ndarray:
+    """PD (fraction), T1 and T2 (ms) of the prior alone, float32 (3, z, y, x), 0 outside the head: log PD, log T1 and log T2 are the sums of
+    the tissues' literature values weighted by their prior probabilities.
 
     The probabilities are the network's if it was the prior, else those of the aligned atlas.
     """
     voxels = np.flatnonzero(estimate.maps.mask)
     fractions = _expected_fractions(estimate, voxels)
     means = _class_means(estimate.head.field_strength, len(fractions))
+    maps = np.zeros((3, estimate.maps.mask.size), dtype=np.float32)
+
+    def work(piece: slice) -> None:
+        weights = fractions[:, piece].astype(np.float32)
+        maps[:, voxels[piece]] = np.exp(means.T @ (weights / np.maximum(weights.sum(axis=0), 1.0)))
+
+    for_each_chunk(voxels.size, _CHUNK, work)
+    return maps.reshape(3, *estimate.maps.mask.shape)
+
+
+def expected_images(estimate: Estimate, acquisitions: Sequence[Acquisition]) -> dict[str, np.ndarray]:
+    """Each input rendered from :func:`expected_maps`, (z, y, x) at unit gain, under its protocol and the fitted receive field."""
+    voxels = np.flatnonzero(estimate.maps.mask)
+    maps = expected_maps(estimate).reshape(3, -1)
     protocols = [fitted_protocol(a, estimate) for a in acquisitions]
     images = {a.name: np.zeros(estimate.maps.mask.size, dtype=np.float32) for a in acquisitions}
 
     def work(piece: slice) -> None:
-        weights = fractions[:, piece].astype(np.float32)
-        pd, t1, t2 = np.exp(means.T @ (weights / np.maximum(weights.sum(axis=0), 1.0)))
-        for image, protocol, field in zip(images.values(), protocols, fields_at(estimate, voxels[piece]), strict=True):
-            image[voxels[piece]] = protocol.signal(pd, t1, t2) * field
+        where = voxels[piece]
+        pd, t1, t2 = maps[:, where]
+        for image, protocol, field in zip(images.values(), protocols, fields_at(estimate, where), strict=True):
+            image[where] = protocol.signal(pd, t1, t2) * field
 
     for_each_chunk(voxels.size, _CHUNK, work)
     return {name: image.reshape(estimate.maps.mask.shape) for name, image in images.items()}

@@ -32,13 +32,15 @@ class Table:
 @dataclass(frozen=True)
 class Findings:
     """Results of a suite: ``records`` (JSON values, one per measurement), ``tables`` with baselines, ``notes`` on how to read
-    them, and ``draw``, which writes the figure to a PNG file; ``of`` identifies the measured weights by hashes if the plan does not."""
+    them, and ``draw``, which writes the figure to a PNG file; ``of`` identifies the measured weights by hashes if the plan does not;
+    ``figures`` are further ones by name."""
 
     records: Sequence[Mapping[str, Any]]
     tables: Sequence[Table]
     notes: Sequence[str]
     draw: Callable[[Path], None]
-    of: Mapping[str, str] = field(default_factory=dict)
+    of: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 def read_results(out: Path) -> dict[str, Any]:
@@ -72,10 +74,12 @@ def write_findings(out: Path, suite: str, findings: Findings, settings: Mapping[
         "notes": [*notes, *findings.notes],
         "tables": [{"title": table.title, "columns": table.columns, "rows": table.rows} for table in findings.tables],
         "records": list(findings.records),
+        **({"figures": list(findings.figures)} if findings.figures else {}),
     }
     out.mkdir(parents=True, exist_ok=True)
-    with whole_file(out / f"{suite}.png") as picture:
-        findings.draw(picture)
+    for name, draw in {suite: findings.draw, **{f"{suite}-{name}": draw for name, draw in findings.figures.items()}}.items():
+        with whole_file(out / f"{name}.png") as picture:
+            draw(picture)
     text = json.dumps({"format": _FORMAT, "suites": finite(suites)}, indent=1, ensure_ascii=False, allow_nan=False)
     for name, content in ((_JSON, text), (_MARKDOWN, _document(suites))):
         with whole_file(out / name) as temporary:
@@ -91,7 +95,8 @@ def _section(name: str, entry: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{key.replace('_', ' ')} {_words(value)}" for key, value in entry["settings"].items() if value is not None)
     tables = [f"**{table['title']}**\n\n{markdown_table(table['columns'], table['rows'])}" for table in entry["tables"]]
     version = entry["software"]["PhysMRISynth"]
-    return "\n\n".join([f"## {name}", f"PhysMRISynth {version}: {settings}.", *entry["notes"], *tables, f"![{name}]({name}.png)"])
+    figures = [f"![{figure}]({figure}.png)" for figure in (name, *(f"{name}-{further}" for further in entry.get("figures", ())))]
+    return "\n\n".join([f"## {name}", f"PhysMRISynth {version}: {settings}.", *entry["notes"], *tables, *figures])
 
 
 def _words(value: Any) -> str:

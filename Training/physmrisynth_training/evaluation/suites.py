@@ -37,6 +37,21 @@ def _measure_samples(plan: Plan) -> Findings:
     return samples.measure(plan)
 
 
+def _check_paper(plan: Plan) -> None:
+    """The 2D model needs torch, too."""
+    try:
+        from .paper import suite
+    except ImportError as error:
+        raise PhysMRISynthError(f"Evaluating the paper's model needs {error.name}. Install physmrisynth[training].") from None
+    suite.check(plan)
+
+
+def _measure_paper(plan: Plan) -> Findings:
+    from .paper import suite
+
+    return suite.measure(plan)
+
+
 SUITES = {
     "contrasts": Suite(contrasts.check, contrasts.measure),
     "retest": Suite(retest.check, retest.measure),
@@ -50,9 +65,10 @@ SUITES = {
     "series": Suite(series.check, series.measure),
     "measured": Suite(measured.check, measured.measure),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
+    "paper": Suite(_check_paper, _measure_paper, ("slices",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "series", "measured", "samples")
+ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "series", "measured", "samples", "paper")
 
 
 def suites_named(name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from PhysMRISynthLib.imaging.head.known_head import KnownHead
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
@@ -18,7 +19,6 @@ from PhysMRISynthLib.physics.tissues import tissue_table
 from PhysMRISynthLib.workflow.analysis.compare import Comparison, compare_visits
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate
 from PhysMRISynthLib.workflow.estimation.shared_errors import KEY, shared_errors
-from PhysMRISynthLib.workflow.examples.example import example_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
 from PhysMRISynthLib.workflow.results.map_set import MapSet
 
@@ -26,45 +26,52 @@ from ..simulator.standard_acquisition import PROTOCOLS
 from .drawing import COLOURS, page, save
 from .plan import Plan, progress_bar
 from .results import Findings, Table
-from .subjects import PATIENT_12, PROTOCOLS_DOUBTFUL, check_patient, patient_12
+from .subjects import PATIENT_12, PROTOCOLS_DOUBTFUL, check_heads, check_patient, head_notes, patient_12, simulated_head
 from .volumes import map_set
 
 RADII_MM = (2.5, 4.0, 6.0)
+_OF_EACH = 2
+"""New lesions of each radius in one pair of visits."""
+_APART_MM = 25.0
 _LESION = {"PD": 0.80, "T1": 1350.0, "T2": 130.0}
-_STEP = 2
 _NEAR_MM = 6.0
 _MOTION = ((0.05, -0.04, 0.08), (3.0, -2.0, 4.0))
 """Rotation (rad) and translation (mm) between the visits."""
 _NOTES = (
-    "Simulated: the embedded example at 2 mm, scanned twice by the standard protocols with other gains and noise (1 %), the second time "
-    "moved by 5.4 mm and 5.9° and with one new lesion in white matter (PD 80 %, T1 1350, T2 130 ms). Found: a spot of change within 6 mm "
-    "of it. False spots: all others, of one comparison. A radius of 0 mm is no lesion. Real: patient 12 at 1.5 T, two visits; z of each "
-    f"tissue. {PROTOCOLS_DOUBTFUL}",
+    "Simulated: a head with tissue values of its own, scanned twice by the standard protocols with other gains, receive fields and noise "
+    "(1 %), the second time moved by 5.4 mm and 5.9°: once unchanged, and once with new lesions in white matter (PD 80 %, T1 1350, T2 "
+    f"130 ms), {_OF_EACH} of each radius. Found: a spot of change within {_NEAR_MM:g} mm of its edge. False spots: all others, "
+    "of one comparison. z of tissue means: of PD, T1 and T2 of each tissue, all pairs without lesions. Real: patient 12 at 1.5 T, "
+    f"two visits; z of each tissue. {PROTOCOLS_DOUBTFUL}",
 )
 Record = dict[str, Any]
+Lesion = tuple[np.ndarray, float]
+"""Centre (LPS, mm) and radius (mm)."""
 
 
 def check(plan: Plan) -> None:
     """Raise PhysMRISynthError if one of the real visits is missing."""
+    check_heads(plan)
     for visit in (1, 2):
         check_patient(plan, f"{PATIENT_12}/visit{visit}")
 
 
 def measure(plan: Plan) -> Findings:
-    """Lesions found and false spots by radius, and z of a real patient's tissues."""
+    """Lesions found and false spots by radius, z of tissues that did not change, and z of a real patient's tissues."""
     records: list[Record] = []
-    with progress_bar(len(plan.estimators) * ((1 + (1 + len(RADII_MM)) * plan.seeds) + 1), "visits") as bar:
+    with progress_bar(len(plan.estimators) * (2 * plan.seeds + 1), "visits") as bar:
         for prior in plan.estimators:
-            for seed in range(plan.seeds):
-                for radius in (0.0, *RADII_MM):
-                    records.append({"prior": prior, **_simulated(plan, prior, seed, radius)})
+            for pair in range(plan.seeds):
+                for record in _simulated(plan, prior, pair):
+                    records.append({"prior": prior, **record})
                     bar.update()
             first, second = (_estimated(plan, prior, visit) for visit in (1, 2))
             found = compare_visits(first, second)
             records += [{"prior": prior, "real": True, **vars(change)} for change in found.changes]
             records.append({"prior": prior, "real": True, "spots": len(found.spots), "spots_ml": sum(s.volume_ml for s in found.spots)})
             bar.update()
-    return Findings(records, [_found_table(records), _real_table(records)], _NOTES, partial(_draw, records, list(plan.estimators)))
+    tables = [_found_table(records), _scores_table(records), _real_table(records)]
+    return Findings(records, tables, [*head_notes(plan), *_NOTES], partial(_draw, records, list(plan.estimators)))
 
 
 def _estimated(plan: Plan, prior: str, visit: int) -> MapSet:
@@ -79,33 +86,42 @@ def visit_of(estimate: Estimate) -> MapSet:
     return replace(head, maps=replace(head.maps, provenance=provenance))
 
 
-def _simulated(plan: Plan, prior: str, seed: int, radius_mm: float) -> Record:
-    """One pair of visits; the new lesion's centre lies deep in white matter."""
-    head = example_head(seed)
-    step = (slice(None, None, _STEP),) * 3
-    maps, tissue = head.maps, head.tissue[step]
-    grid = maps.grid[::_STEP, ::_STEP, ::_STEP]
-    known = TissueMaps(maps.pd[step], maps.t1[step], maps.t2[step], maps.mask[step], grid)
-    centre = _deep_in_white(tissue, grid, np.random.default_rng(seed))
-    lesion = _ball(grid, centre, radius_mm)
-    pd, t1, t2 = (np.where(lesion, np.float32(_LESION[n]), v) for n, v in zip(_LESION, (known.pd, known.t1, known.t2), strict=True))
-    visits = []
-    for number, head_maps in enumerate((known, replace(known, pd=pd, t1=t1, t2=t2))):
-        images = simulate(head_maps, PROTOCOLS, snr=100, field=0.2, seed=100 * seed + number)
-        acquisitions = [Acquisition(n, volume_from_image(_moved(known.image(v), number)), PROTOCOLS[n]) for n, v in images.items()]
-        visits.append(visit_of(plan.estimate(prior, acquisitions, 3.0, f"visit {number + 1}, draw {seed}")))
-    found = compare_visits(visits[0], visits[1])
-    return {"seed": seed, "radius_mm": radius_mm, **_judged(found, centre, radius_mm)}
+def _simulated(plan: Plan, prior: str, pair: int) -> Iterator[Record]:
+    """One pair of visits without a change, and one with new lesions."""
+    head = simulated_head(plan, plan.heads[pair % len(plan.heads)], pair)
+    known = head.truth.maps
+    first = _visit(plan, prior, known, pair, 0, f"{head.name}, visit 1, draw {pair}")
+    lesions = _lesions(head.truth, np.random.default_rng(pair))
+    for new in ([], lesions):
+        changed = _with_lesions(known, new)
+        found = compare_visits(first, _visit(plan, prior, changed, pair, 1, f"{head.name}, visit 2, draw {pair}, {len(new)} lesions"))
+        scores = {} if new else {"scores": {f"{change.region}, {change.quantity}": change.z for change in found.changes}}
+        yield {"pair": pair, "head": head.name, **_judged(found, new), **scores}
 
 
-def _judged(found: Comparison, centre: np.ndarray, radius_mm: float) -> Record:
-    """Whether a spot is at the lesion, and the number of false ones."""
-    at = np.array(found.registration.to_first.GetInverse().TransformPoint(centre.tolist())) * [-1.0, -1.0, 1.0]
-    near = [spot for spot in found.spots if np.linalg.norm(np.subtract(spot.centre_ras, at)) < _NEAR_MM + radius_mm]
-    rest = [spot for spot in found.spots if spot not in near] if radius_mm else found.spots
+def _visit(plan: Plan, prior: str, maps: TissueMaps, pair: int, number: int, case: str) -> MapSet:
+    images = simulate(maps, PROTOCOLS, snr=100, field=0.2, seed=100 * pair + number)
+    acquisitions = [Acquisition(n, volume_from_image(_moved(maps.image(v), number)), PROTOCOLS[n]) for n, v in images.items()]
+    return visit_of(plan.estimate(prior, acquisitions, 3.0, case))
+
+
+def _with_lesions(maps: TissueMaps, lesions: Sequence[Lesion]) -> TissueMaps:
+    where = np.any([_ball(maps.grid, *lesion) for lesion in lesions], axis=0) if lesions else np.zeros_like(maps.mask)
+    pd, t1, t2 = (np.where(where, np.float32(_LESION[n]), v) for n, v in zip(_LESION, (maps.pd, maps.t1, maps.t2), strict=True))
+    return replace(maps, pd=pd, t1=t1, t2=t2)
+
+
+def _judged(found: Comparison, lesions: Sequence[Lesion]) -> Record:
+    """Which lesions have a spot of change, and what other spots there are."""
+    back = found.registration.to_first.GetInverse()
+    places = [np.array(back.TransformPoint(centre.tolist())) * [-1.0, -1.0, 1.0] for centre, _ in lesions]
+    reach = [radius + _NEAR_MM for _, radius in lesions]
+    near = [[np.linalg.norm(np.subtract(spot.centre_ras, at)) < far for at, far in zip(places, reach, strict=True)] for spot in found.spots]
+    false = [spot for spot, at in zip(found.spots, near, strict=True) if not any(at)]
+    seen = [any(at[k] for at in near) for k in range(len(lesions))]
     return {
-        "found": bool(near) if radius_mm else None, "false_spots": len(rest), "false_ml": sum(spot.volume_ml for spot in rest),
-        "greatest_tissue_z": max(abs(change.z) for change in found.changes),
+        "lesions": [{"radius_mm": radius, "found": at} for (_, radius), at in zip(lesions, seen, strict=True)],
+        "false_spots": len(false), "false_ml": sum(spot.volume_ml for spot in false),
     }  # fmt: skip
 
 
@@ -123,14 +139,21 @@ def _moved(image: sitk.Image, visit: int) -> sitk.Image:
     return moved
 
 
-def _deep_in_white(tissue: np.ndarray, grid: sitk.Image, rng: np.random.Generator) -> np.ndarray:
-    """A random position (LPS, mm) in the deepest tenth of white matter."""
-    white = tissue == [t.name for t in tissue_table()].index("white_matter")
+def _lesions(head: KnownHead, rng: np.random.Generator) -> list[Lesion]:
+    """Centres (LPS, mm) in the deepest tenth of white matter, far from each other, and radii (mm)."""
+    grid = head.maps.grid
+    white = head.tissue == [t.name for t in tissue_table()].index("white_matter")
     depth = sitk.GetArrayFromImage(
         sitk.SignedMaurerDistanceMap(image_like(white.astype(np.uint8), grid), insideIsPositive=True, squaredDistance=False)
     )
-    deep = np.argwhere(depth > np.quantile(depth[white], 0.9))
-    return np.array(grid.TransformIndexToPhysicalPoint(deep[int(rng.integers(len(deep)))][::-1].tolist()))
+    deep = rng.permutation(np.argwhere(depth > np.quantile(depth[white], 0.9)))
+    centres: list[np.ndarray] = []
+    for index in deep:
+        at = np.array(grid.TransformIndexToPhysicalPoint(index[::-1].tolist()))
+        if all(np.linalg.norm(at - other) > _APART_MM for other in centres):
+            centres.append(at)
+    radii = [radius for radius in RADII_MM for _ in range(_OF_EACH)]
+    return list(zip(centres, radii, strict=False))
 
 
 def _ball(grid: sitk.Image, centre: np.ndarray, radius_mm: float) -> np.ndarray:
@@ -144,15 +167,30 @@ def _ball(grid: sitk.Image, centre: np.ndarray, radius_mm: float) -> np.ndarray:
 def _found_table(records: Sequence[Record]) -> Table:
     rows = []
     for prior in dict.fromkeys(r["prior"] for r in records):
-        for radius in (0.0, *RADII_MM):
-            of = [r for r in records if r["prior"] == prior and r.get("radius_mm") == radius]
-            found = f"{sum(bool(r['found']) for r in of)} of {len(of)}" if radius else ""
-            rows.append((
-                prior, f"{radius:g}", found, f"{np.mean([r['false_spots'] for r in of]):.1f}",
-                f"{np.mean([r['false_ml'] for r in of]):.2f}", f"{max(r['greatest_tissue_z'] for r in of):.1f}",
-            ))  # fmt: skip
-    columns = ("prior", "lesion's radius mm", "found", "false spots", "their ml", "greatest |z| of a tissue")
-    return Table("A new lesion between two simulated visits", columns, tuple(rows))
+        pairs = [r for r in records if r["prior"] == prior and "pair" in r]
+        none = [r for r in pairs if not r["lesions"]]
+        rows.append((prior, "no lesion", "", *_false(none)))
+        some = [r for r in pairs if r["lesions"]]
+        for radius in RADII_MM:
+            found = [lesion["found"] for r in some for lesion in r["lesions"] if lesion["radius_mm"] == radius]
+            rows.append((prior, f"{radius:g}", f"{sum(found)} of {len(found)}", *_false(some)))
+    columns = ("prior", "lesion's radius mm", "found", "false spots", "their ml")
+    return Table("New lesions between two simulated visits", columns, tuple(rows))
+
+
+def _false(pairs: Sequence[Record]) -> tuple[str, str]:
+    """Mean number and volume of false spots."""
+    return f"{np.mean([r['false_spots'] for r in pairs]):.1f}", f"{np.mean([r['false_ml'] for r in pairs]):.2f}"
+
+
+def _scores_table(records: Sequence[Record]) -> Table:
+    rows = []
+    for prior in dict.fromkeys(r["prior"] for r in records):
+        scores = np.abs([z for r in records if r["prior"] == prior for z in r.get("scores", {}).values()])
+        within = [f"{100 * np.mean(scores <= limit):.0f}" for limit in (1.0, 2.0)]
+        rows.append((prior, str(scores.size), *within, f"{scores.max():.1f}"))
+    columns = ("prior", "tissue means", "|z| ≤ 1, %", "|z| ≤ 2, % (95 if exact)", "greatest |z|")
+    return Table("Tissues that did not change between two simulated visits", columns, tuple(rows))
 
 
 def _real_table(records: Sequence[Record]) -> Table:

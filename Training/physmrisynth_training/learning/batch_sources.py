@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from .run_options import Run
 from .vae_config import VaeTrainingConfig
 
 _log = logging.getLogger(__name__)
-_LABELS, _CACHE = "head_labels", "scans"
+LABELS, SCANS = "head_labels", "scans"
 _VALIDATION_SEED, _VALIDATION_SAMPLES = 987_654, 3
 _HELD_OUT = 20
 """One subject in this many is held out for validation."""
@@ -71,8 +72,15 @@ class Source:
         if self.heads is not None:
             _log.warning("'epochs' counts passes over real scans alone. Label maps never end: give --steps or --minutes, or stop the run.")
             return None
+        return self._step_after(self.config.epochs, samples_per_step)
+
+    def first_adversarial_step(self, samples_per_step: int) -> int:
+        """The step after ``adversarial_after`` passes over the real scans; 0 with label maps, which never end."""
+        return 0 if self.heads is not None else self._step_after(self.config.adversarial_after, samples_per_step)
+
+    def _step_after(self, epochs: float, samples_per_step: int) -> int:
         pieces = len(self._real(self.scans, samples_per_step, self.config.seed, False).pieces)
-        return -(-self.config.epochs * pieces // samples_per_step)
+        return math.ceil(epochs * pieces / samples_per_step)
 
     def validation(self) -> list[Batch]:
         """Fixed batches of held-out heads and scans, with all inputs."""
@@ -97,13 +105,13 @@ def open_source(
 
     Raises PhysMRISynthError when a folder holds neither label maps nor scans, or nothing usable.
     """
-    labelled = (run.data / _LABELS).is_dir()
+    labelled = (run.data / LABELS).is_dir()
     if not labelled and run.scans is not None:
-        raise PhysMRISynthError(f"{run.data} has no folder {_LABELS}. Give label maps as --data, or the scans as --data without --scans.")
+        raise PhysMRISynthError(f"{run.data} has no folder {LABELS}. Give label maps as --data, or the scans as --data without --scans.")
     folder = run.scans if labelled else run.data
-    real = _sessions(folder, run.out / _CACHE, progress) if folder is not None else []
-    kept_back = set(sorted({session.subject for session in real})[_HELD_OUT - 1 :: _HELD_OUT])
-    if real and not kept_back:
+    real = read_sessions(folder, run.out / SCANS, progress) if folder is not None else []
+    aside = kept_back(real)
+    if real and not aside:
         _log.warning("Scans of fewer than %d subjects: none is held out for validation.", _HELD_OUT)
 
     def simulator(numbers: Sequence[int], seed: int) -> Simulator | None:
@@ -113,17 +121,23 @@ def open_source(
         config,
         simulator(heads, config.seed),
         simulator(selection, _VALIDATION_SEED),
-        tuple(session for session in real if session.subject not in kept_back),
-        tuple(session for session in real if session.subject in kept_back),
+        tuple(session for session in real if session.subject not in aside),
+        tuple(session for session in real if session.subject in aside),
         as_signals=shape.head == "exp",
     )
 
 
-def _sessions(folder: Path, cache: Path, progress: Callable[[str], None]) -> list[CachedScans]:
+def kept_back(sessions: Sequence[CachedScans]) -> set[str]:
+    """The subjects held out for validation."""
+    return set(sorted({session.subject for session in sessions})[_HELD_OUT - 1 :: _HELD_OUT])
+
+
+def read_sessions(folder: Path, cache: Path, progress: Callable[[str], None]) -> list[CachedScans]:
+    """All usable sessions of scans in a ``folder``, kept in the folder ``cache``. Raises PhysMRISynthError when there is none."""
     found = find_sessions(folder)
     if not found:
         raise PhysMRISynthError(
-            f"{folder} holds no training data: neither a folder {_LABELS}, nor scans as sub-*/ses-*/anat/*_T1w.nii.gz (_T2w, _FLAIR), "
+            f"{folder} holds no training data: neither a folder {LABELS}, nor scans as sub-*/ses-*/anat/*_T1w.nii.gz (_T2w, _FLAIR), "
             "nor folders with t1w.nii.gz, t2w.nii.gz or flair.nii.gz. Check the path."
         )
     return cached_scans(found, cache, progress)

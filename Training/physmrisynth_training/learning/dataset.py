@@ -91,10 +91,9 @@ class SimulatedHeads(Dataset[Batch]):
 class RealScans(Dataset[Batch]):
     """Pieces of real scans by number: in every epoch each axial slice once (2D), or a random crop of each session (3D), shuffled.
 
-    Inputs are scaled as everywhere (``normalised``: the 99.5th percentile becomes 1, and 0 stays 0), not to [−1, 1] as in the
-    paper: the first convolution's bias absorbs the difference, and all networks use the same inputs. Targets are unscaled, except
-    for one factor per session (see :class:`~.real_scans.CachedScans`). Those of one training step share a random shape of ``shapes``.
-    ``published``: they are rendered by the paper's equations.
+    Inputs are scaled as everywhere (``normalised``: the 99.5th percentile becomes 1, and 0 stays 0); a ``centred`` network takes them to
+    [−1, 1] as in the paper. Targets are unscaled, except for one factor per session (see :class:`~.real_scans.CachedScans`).
+    Those of one training step share a random shape of ``shapes``. ``published``: they are rendered by the paper's equations.
     """
 
     def __init__(
@@ -117,12 +116,16 @@ class RealScans(Dataset[Batch]):
         else:
             images = session.read(tuple(int(rng.integers(n)) for n in session.shape), shape)
         given = np.isfinite(images).any(axis=tuple(range(1, images.ndim)))
-        present = random_subset(given, rng) if self.dropout else given
-        levels = session.levels
-        if self.published:  # again one number for all images
-            first = next(protocol for protocol in session.protocols if protocol is not None)
-            levels = levels * published_gain(first, session.field_strength)
-        return signal_batch(images, levels, present, session.protocols, session.field_strength, self.published)
+        return scan_batch(session, images, random_subset(given, rng) if self.dropout else given, self.published)
+
+
+def scan_batch(session: CachedScans, images: np.ndarray, present: np.ndarray, published: bool) -> SignalBatch:
+    """Pieces of a session's ``images`` (M, *S) as a batch of one, of which the ``present`` (M) are inputs."""
+    levels = session.levels
+    if published:  # again one number for all images
+        first = next(protocol for protocol in session.protocols if protocol is not None)
+        levels = levels * published_gain(first, session.field_strength)
+    return signal_batch(images, levels, present, session.protocols, session.field_strength, published)
 
 
 class Mixture(Dataset[Batch]):

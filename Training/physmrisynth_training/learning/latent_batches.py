@@ -10,16 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.weights import Weights
 
+from .batch_sources import LABELS, SCANS
 from .latent_config import LatentTrainingConfig
-from .latents import HeadLatents, LatentHead, Latents, LatentShape, check_latents, compute_latents, simulated_shape, whole_heads
+from .latents import (
+    HeadLatents,
+    LatentHead,
+    Latents,
+    LatentShape,
+    StoredLatents,
+    check_latents,
+    check_network,
+    compute_latents,
+    description,
+    simulated_shape,
+    whole_heads,
+)
 from .run_options import Run
+from .scan_latents import open_scan_latents
 from .train_vae import SELECTION_HEADS, TRAINING_HEADS
 
-_LABELS, _CACHE = "head_labels", "latents"
+_CACHE = "latents"
 HELD_OUT_SEED = 987_654
 Conditioned = tuple[Tensor, Tensor]
 """Latents (B, channels, *S), and condition values of their heads (B, K), NaN if not given."""
@@ -71,7 +84,7 @@ class Source:
 class Codes:
     """Latents as codes of the second stage, kept in memory since they are few."""
 
-    def __init__(self, latents: Latents, codes: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, latents: StoredLatents, codes: Callable[[Tensor], Tensor]) -> None:
         self.heads = [self._condensed(latents[index], codes) for index in range(len(latents))]
 
     @staticmethod
@@ -92,16 +105,19 @@ class Codes:
 
 def open_latents(
     run: Run, shape: LatentShape, config: LatentTrainingConfig, weights: Weights, progress: Callable[[str], None]
-) -> tuple[Latents, Latents] | None:
-    """The training and held-out latents of a run, with missing ones computed; None if time ran out first.
+) -> tuple[StoredLatents, StoredLatents] | None:
+    """The training and held-out latents of a run's label maps, or else of its scans, with missing ones computed; None if time ran out
+    first.
 
     Raises PhysMRISynthError when the data are missing, or the folder holds other latents.
     """
-    if not (run.data / _LABELS).is_dir():
-        raise PhysMRISynthError(f"{run.data} has no folder {_LABELS}: sampling models learn from label maps. Check the path.")
     folder = run.out / _CACHE if run.latents is None else run.latents
-    check_latents(folder, weights, shape, config.seed)
     until = None if run.minutes is None else time.monotonic() + 60 * run.minutes
+    if not (run.data / LABELS).is_dir():
+        device = choose_device(run.accelerator)
+        return open_scan_latents(run.data, run.out / SCANS, folder, shape, config, weights, device, until, progress)
+    check_network(weights.config, shape)
+    check_latents(folder, description(weights, shape, config.seed))
     found = []
     for name, heads, count, seed in (
         ("held_out", SELECTION_HEADS, config.held_out, HELD_OUT_SEED), ("learned", TRAINING_HEADS, config.heads, config.seed)

@@ -64,7 +64,7 @@ class LatentTrainer(Trainer, Generic[Network]):
             torch.manual_seed(HELD_OUT_SEED + number)
             with self.fabric.autocast():
                 losses.append(float(self.score(latent.to(self.fabric.device), condition.to(self.fabric.device))))
-        return {"loss_held_out": float(np.mean(losses))}
+        return {"loss_held_out": float(np.mean(losses))} if losses else {}
 
     def batches(self) -> Iterator[Conditioned]:
         """Batches from this step on."""

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
@@ -21,6 +20,7 @@ from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.headers.roles import ROLES
 from PhysMRISynthLib.imaging.head.head_volumes import head_volumes
 from PhysMRISynthLib.network.condition import protocol_condition
+from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.device import autocast, fastest_precision
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS
 from PhysMRISynthLib.network.weights import Weights
@@ -127,11 +127,11 @@ def simulated_shape(config: LatentShape) -> tuple[int, int, int]:
     return depth, height, width
 
 
-class Latents:
-    """The latents of ``count`` of a simulator's heads in a ``folder``, by number; ``sliced``: those of their axial slices."""
+class StoredLatents:
+    """The latents of ``count`` heads in a ``folder``, by number; ``sliced``: those of their axial slices."""
 
-    def __init__(self, folder: Path, simulator: Simulator, count: int, sliced: bool = False) -> None:
-        self.folder, self.simulator, self.count, self.sliced = folder, simulator, count, sliced
+    def __init__(self, folder: Path, count: int, sliced: bool = False) -> None:
+        self.folder, self.count, self.sliced = folder, count, sliced
 
     def __len__(self) -> int:
         return self.count
@@ -166,10 +166,16 @@ class Latents:
             save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=metadata)
 
 
-def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int) -> None:
-    """Write a description of the latents in ``folder``. Raises PhysMRISynthError when it holds others, or when the network's latents do
-    not match the sampling model."""
-    network = weights.config
+class Latents(StoredLatents):
+    """Those of a ``simulator``'s heads."""
+
+    def __init__(self, folder: Path, simulator: Simulator, count: int, sliced: bool = False) -> None:
+        super().__init__(folder, count, sliced)
+        self.simulator = simulator
+
+
+def check_network(network: NetworkConfig, config: LatentShape) -> None:
+    """Raise PhysMRISynthError when the network's latents do not match the sampling model."""
     if (network.spatial_dims, network.latent_channels, network.factor) != (config.spatial_dims, config.latent_channels, config.factor):
         raise PhysMRISynthError(
             f"The network gives {network.latent_channels} channels for {network.factor} voxels in {network.spatial_dims}D, the "
@@ -178,8 +184,16 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
         )
     if any(side % network.multiple for side in config.shape):
         raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")
+
+
+def description(weights: Weights, config: LatentShape, seed: int) -> dict[str, Any]:
+    """What identifies the latents of simulated heads."""
     placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, "halves": JOINING}
-    wanted = {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
+    return {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
+
+
+def check_latents(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """Write the description ``wanted`` of the latents in ``folder``. Raises PhysMRISynthError when it holds others."""
     path = folder / _DESCRIPTION
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
@@ -193,7 +207,7 @@ def check_latents(folder: Path, weights: Weights, config: LatentShape, seed: int
         return
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(wanted), encoding="utf-8")
+        temporary.write_text(json.dumps(dict(wanted)), encoding="utf-8")
 
 
 def _as_json(values: Mapping[str, Any]) -> Any:
@@ -246,20 +260,24 @@ def latent_of(sample: Sample, weights: Weights, device: torch.device, precision:
     """Encode a session by all its inputs: the mean of their product of experts."""
     conditions = np.stack([protocol_condition(sample.protocols[role], sample.field_strength) for role in ROLES])
     images = np.stack([sample.images[role] for role in ROLES]).astype(np.float32)
-    encoded = partial(_encoded, weights, conditions, device, precision)
-    if weights.config.spatial_dims == 3:
-        latent = encoded(images[None])
+    if weights.config.spatial_dims == 2:
+        images = images[:, np.isin(sample.tissue, (*BRAIN, LESION)).any(axis=(1, 2))].swapaxes(0, 1)
     else:
-        planes = images[:, np.isin(sample.tissue, (*BRAIN, LESION)).any(axis=(1, 2))].swapaxes(0, 1)
-        latent = np.concatenate([encoded(planes[start : start + _PLANES]) for start in range(0, len(planes), _PLANES)])
+        images = images[None]
+    latent = encoded(images, conditions, np.ones(len(ROLES), dtype=bool), weights, device, precision)
     return LatentHead(latent, str(sample.record["PlaceHead"]["head"]), head_volumes(sample.tissue).conditions())
 
 
 @torch.inference_mode()
-def _encoded(weights: Weights, conditions: np.ndarray, device: torch.device, precision: str, images: np.ndarray) -> np.ndarray:
-    """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K)."""
-    expanded = torch.from_numpy(conditions)[None].expand(len(images), -1, -1).to(device)
-    present = torch.ones(images.shape[:2], dtype=torch.bool, device=device)
-    with autocast(device, precision):
-        posterior = weights.network.to(device).encode(torch.from_numpy(np.ascontiguousarray(images)).to(device), expanded, present)
-    return posterior.mean.float().cpu().numpy()
+def encoded(
+    images: np.ndarray, conditions: np.ndarray, present: np.ndarray, weights: Weights, device: torch.device, precision: str
+) -> np.ndarray:
+    """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K), by the inputs that are ``present`` (M)."""
+    network, found = weights.network.to(device), []
+    for start in range(0, len(images), _PLANES):
+        piece = torch.from_numpy(np.ascontiguousarray(images[start : start + _PLANES], dtype=np.float32)).to(device)
+        known = torch.from_numpy(conditions)[None].expand(len(piece), -1, -1).to(device)
+        there = torch.from_numpy(present)[None].expand(len(piece), -1).to(device)
+        with autocast(device, precision):
+            found.append(network.encode(piece, known, there).mean.float().cpu().numpy())
+    return np.concatenate(found)

@@ -32,6 +32,8 @@ class Objective:
     weights: dict[str, float]
     also_logged: tuple[str, ...] = ()
     """Names of what :meth:`follow_up` returns."""
+    warm: bool = False
+    """Whether the training is in the warm-up without the adversarial loss."""
 
     def losses(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
         """Losses of a ``model`` (called as :class:`~.generator.Generator`) by name, each a scalar without its weight."""
@@ -144,7 +146,8 @@ class SignalObjective(ImageObjective):
         if self.perceptual is not None:
             with self.fabric.autocast():
                 losses["perceptual"] = self.perceptual(shown, acquired)
-        if self.adversary is not None:
+        self.pair = None
+        if self.adversary is not None and not self.warm:
             losses["adversarial"] = self.adversary.loss(shown)
             self.pair = acquired, shown.detach()
         if "prior" in self.weights:

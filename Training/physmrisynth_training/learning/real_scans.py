@@ -32,7 +32,7 @@ from ..simulator.anatomy import ORIENTATION
 from ..simulator.paper_equations import brightest_tissue
 
 _log = logging.getLogger(__name__)
-_FORMAT = "physmrisynth-scans-1"
+_FORMAT = "physmrisynth-scans-2"
 _MARGIN = 8
 _HEAD_MM = 160
 """Axial slices are taken from the uppermost 160 mm of a head, as in the paper; below lies the neck."""
@@ -45,7 +45,8 @@ class CachedScans:
     The file holds the network's inputs; times ``levels`` (M) they are the raw images, except for one factor per session, which keeps the
     ratios of contrasts: it gives the first image's bright tissue the signal of the literature's brightest brain tissue, so that PD, which
     absorbs the scanner's gain, starts near a fraction of water. Axial ``planes`` (first, end) show the head; ``centre`` is its middle.
-    ``protocols`` (M) are None if the session lacks an input. ``field_strength`` is in tesla.
+    ``protocols`` (M) are None if the session lacks an input. ``field_strength`` is in tesla. ``unit`` is that factor: the raw image's
+    number for 1. ``corner`` is the first voxel's place in the first input, oriented and at 1 mm.
     """
 
     path: Path
@@ -56,6 +57,8 @@ class CachedScans:
     levels: np.ndarray
     protocols: tuple[Protocol | None, ...]
     field_strength: float
+    unit: float
+    corner: tuple[int, int, int]
 
     def read(self, middle: Sequence[int], shape: Sequence[int]) -> np.ndarray:
         """Inputs (M, *shape) around a voxel, float32; NaN without data. Outside the cached box images are continued as air."""
@@ -106,7 +109,7 @@ def _opened(path: Path) -> CachedScans | None:
     protocols = tuple(parse_protocol(text, "scans") if text else None for text in metadata["protocols"])
     return CachedScans(
         path, metadata["subject"], shape, tuple(metadata["centre"]), tuple(metadata["planes"]),
-        np.array(metadata["levels"], dtype=np.float32), protocols, metadata["field_strength"],
+        np.array(metadata["levels"], dtype=np.float32), protocols, metadata["field_strength"], metadata["unit"], tuple(metadata["corner"]),
     )  # fmt: skip
 
 
@@ -130,7 +133,7 @@ def _read(session: Session) -> tuple[np.ndarray, dict[str, object]]:
         for note in (*a.protocol.notes, *a.volume.notes):
             _log.warning("%s: %s", a.volume.path, note)
     strength = _field_strength(acquisitions)
-    stack, head = _aligned(acquisitions)
+    stack, head, corner = _aligned(acquisitions)
     images = np.full((len(ROLES), *stack.shape[1:]), np.nan, dtype=np.float16)
     levels, protocols = np.ones(len(ROLES)), [""] * len(ROLES)
     for a, voxels in zip(acquisitions, stack, strict=True):
@@ -142,7 +145,7 @@ def _read(session: Session) -> tuple[np.ndarray, dict[str, object]]:
     return images, {
         "subject": session.subject, "planes": (max(head[0].start, head[0].stop - _HEAD_MM), head[0].stop),
         "centre": [(side.start + side.stop) // 2 for side in head], "levels": (levels / unit).tolist(), "protocols": protocols,
-        "field_strength": strength,
+        "field_strength": strength, "unit": float(unit), "corner": corner,
     }  # fmt: skip
 
 
@@ -164,8 +167,8 @@ def _field_strength(acquisitions: Sequence[Acquisition]) -> float:
     return strength
 
 
-def _aligned(acquisitions: Sequence[Acquisition]) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """Images (M, z, y, x) on the first one's grid at 1 mm, NaN without data, cropped to the head; and the head's box in them.
+def _aligned(acquisitions: Sequence[Acquisition]) -> tuple[np.ndarray, tuple[slice, ...], list[int]]:
+    """Images (M, z, y, x) on the first one's grid at 1 mm, NaN without data, cropped to the head; the head's box in them; their corner.
 
     Images on the first one's grid are assumed to be aligned; others are registered.
     """
@@ -182,4 +185,5 @@ def _aligned(acquisitions: Sequence[Acquisition]) -> tuple[np.ndarray, tuple[sli
     for image, (_, covered) in zip(stack, found, strict=True):
         if covered is not None:
             image[~covered[cut]] = np.nan
-    return stack, tuple(slice(side.start - c.start, side.stop - c.start) for side, c in zip(head, cut, strict=True))
+    inside = tuple(slice(side.start - c.start, side.stop - c.start) for side, c in zip(head, cut, strict=True))
+    return stack, inside, [side.start for side in cut]

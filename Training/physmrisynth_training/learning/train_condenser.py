@@ -23,7 +23,7 @@ from .latent_batches import Source, open_latents
 from .latent_config import CondenserTrainingConfig
 from .latent_moments import latent_moments
 from .latent_trainer import COLUMNS, LatentTrainer
-from .latents import Latents
+from .latents import StoredLatents
 from .loop import train
 from .run_options import Run
 from .texture_loss import texture_error
@@ -87,7 +87,7 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     return run.checkpoint
 
 
-def emphasis(latents: Latents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
+def emphasis(latents: StoredLatents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:
     """Weight of each position (1, *S of the encoder's input), by the frequency of brain, fluid or lesion there, and its distance from the
     midline."""
     device = choose_device(run.accelerator)

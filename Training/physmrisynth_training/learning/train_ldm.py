@@ -16,6 +16,7 @@ from PhysMRISynthLib.network.condenser_weights import CODES_SHA256, codes_sha256
 from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.diffusion import LatentDiffusion
 from PhysMRISynthLib.network.diffusion_config import DiffusionConfig
+from PhysMRISynthLib.network.diffusion_weights import save_sampler
 from PhysMRISynthLib.network.weights import load_weights
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
@@ -23,12 +24,13 @@ from .latent_batches import Codes, Source, open_latents
 from .latent_config import LdmTrainingConfig
 from .latent_moments import latent_moments, number_moments
 from .latent_trainer import COLUMNS, LatentTrainer
-from .latents import Latents
+from .latents import StoredLatents
 from .loop import train
 from .novelty import Novelty
 from .run_options import Run
 from .train_condenser import trained_condenser
 
+WEIGHTS = "sampler.safetensors"
 _DRAWN, _STEPS = 8, 20
 """Number of heads sampled now and then to measure novelty, and of their steps, fewer than for users."""
 
@@ -69,8 +71,8 @@ def train_ldm(
     condenser: Path | None = None,
 ) -> Path | None:
     """Train a configuration on latents of the network in the file ``vae``, or on their codes by the ``condenser`` of that checkpoint;
-    returns the checkpoint, or None when ``run.minutes`` were over before all latents were computed (the next run continues).
-    ``progress`` gets a line now and then.
+    returns the checkpoint, beside which the averaged weights are in WEIGHTS, or None when ``run.minutes`` were over before all latents
+    were computed (the next run continues). ``progress`` gets a line now and then.
 
     Raises PhysMRISynthError when checkpoint and ``run.resume`` contradict each other, or the configuration, the networks or the data are
     not usable.
@@ -98,7 +100,11 @@ def train_ldm(
     def moments(model: LatentDiffusion) -> None:
         model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition))
 
-    train(LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), moments, of), progress)
+    trainer = LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), moments, of)
+    train(trainer, progress)
+    if trainer.fabric.is_global_zero:
+        card = {"steps": trainer.step, "hours": round(trainer.seconds / 3600.0, 1), "configuration": configuration}
+        save_sampler(trainer.average, weights.sha256, card, run.out / WEIGHTS, of[CODES_SHA256])
     return run.checkpoint
 
 
@@ -112,7 +118,7 @@ def _check_codes(network: Condenser, shape: DiffusionConfig) -> None:
         )
 
 
-def _condensed(latents: tuple[Latents, Latents], network: Condenser, run: Run) -> tuple[Codes, Codes]:
+def _condensed(latents: tuple[StoredLatents, StoredLatents], network: Condenser, run: Run) -> tuple[Codes, Codes]:
     """Their codes, in full precision, so that a run resumed elsewhere learns the same."""
     device = choose_device(run.accelerator)
     network = network.to(device)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.config import NetworkConfig
 from PhysMRISynthLib.network.vae import TissueVAE
-from PhysMRISynthLib.network.weights import load_weights
+from PhysMRISynthLib.network.weights import load_weights, save_weights
 
 from .batch import Batch, SignalBatch, collate
 from .batch_sources import Source, open_source
@@ -27,6 +27,7 @@ from .trainer import Trainer
 from .vae_config import VaeTrainingConfig
 from .vae_with_gains import GainNetwork, Generator
 
+WEIGHTS = "vae.safetensors"
 TRAINING_HEADS, SELECTION_HEADS = tuple(range(1, 15)), (15,)
 """Training heads, and one for model selection. Heads 16 and 17 are for the final test only."""
 
@@ -63,6 +64,7 @@ class VaeTrainer(Trainer):
         torch.manual_seed(self.config.seed)
         self.objectives = objectives_for(self.source.kinds, self.shape, self.fabric, self.config, state.get("adversary", {}))
         self.columns = _columns(self.objectives.values())
+        self.first_adversarial_step = self.source.first_adversarial_step(self.config.batch * self.fabric.world_size)
 
     def also_saved(self) -> dict[str, Any]:
         state = {} if self.learner.gain is None else {"gain": self.learner.gain.state_dict()}
@@ -72,8 +74,10 @@ class VaeTrainer(Trainer):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         objective = self.objectives[type(batch)]
+        objective.warm = self.step < self.first_adversarial_step
         losses = objective.losses(self.model, batch.to(self.fabric.device))
-        return {"loss": torch.stack([weight * losses[name] for name, weight in objective.weights.items()]).sum(), **losses}
+        weighted = [weight * losses[name] for name, weight in objective.weights.items() if name in losses]
+        return {"loss": torch.stack(weighted).sum(), **losses}
 
     def follow_up(self, batch: Batch) -> dict[str, float]:
         return self.objectives[type(batch)].follow_up()
@@ -108,7 +112,8 @@ class VaeTrainer(Trainer):
 
 
 def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str], None] = lambda line: None) -> Path:
-    """Train a configuration; returns the checkpoint. ``progress`` gets a line now and then, in the first process only.
+    """Train a configuration; returns the checkpoint, beside which the averaged weights are in WEIGHTS, to be used at once.
+    ``progress`` gets a line now and then, in the first process only.
 
     Raises PhysMRISynthError when checkpoint and ``run.resume`` contradict each other, or the configuration or the data are not usable.
     """
@@ -118,7 +123,11 @@ def train_vae(configuration: dict[str, Any], run: Run, progress: Callable[[str],
     config.check(shape)
     # before other processes start: they find what has been read
     source = open_source(run, shape, config, TRAINING_HEADS, SELECTION_HEADS, progress)
-    train(VaeTrainer(configuration, run, source), progress)
+    trainer = VaeTrainer(configuration, run, source)
+    train(trainer, progress)
+    if trainer.fabric.is_global_zero:
+        card = {"steps": trainer.step, "hours": round(trainer.seconds / 3600.0, 1), "configuration": configuration}
+        save_weights(trainer.average, card, run.out / WEIGHTS)
     return run.checkpoint
 
 

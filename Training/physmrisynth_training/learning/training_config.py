@@ -15,7 +15,8 @@ class TrainingConfig:
     """Configuration common to all trainings; see the shipped configurations.
 
     A training ends after ``epochs`` passes over the data (0: unlimited). ``workers`` processes make the data.
-    ``average_decay`` is that of the moving average of the weights, which is released.
+    ``gradient_clip`` is the gradient's greatest norm (0: any). ``average_decay`` is that of the moving average of the weights, which is
+    released.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = ("batch", "log_every", "validate_every")

@@ -20,8 +20,8 @@ class VaeTrainingConfig(TrainingConfig):
     ``signal_weight`` to ``tissue_prior`` are for images (0: that term is omitted, except the signal's). ``gain_regression``: a CNN
     predicts the gain of every image, which is 1 otherwise. ``published_equations``: images are rendered by the paper's own equations, with
     similar brightness for all contrasts, as scanners' images have at that gain. ``modality_dropout``: use a random subset of a session's
-    inputs. ``scan_share`` of the steps use real scans if there are label maps too; ``epochs`` count passes over the
-    real scans.
+    inputs. ``adversarial_after`` passes over the real scans the adversarial loss begins (with label maps: at once). ``scan_share`` of the
+    steps use real scans if there are label maps too; ``epochs`` count passes over the real scans.
     """
 
     at_least_one: ClassVar[tuple[str, ...]] = (*TrainingConfig.at_least_one, "workers", "discriminator_channels", "discriminator_layers")
@@ -32,6 +32,7 @@ class VaeTrainingConfig(TrainingConfig):
     signal_weight: float = 10.0
     perceptual_weight: float = 0.0
     adversarial_weight: float = 0.0
+    adversarial_after: float = 0.0
     tissue_prior: float = 0.0
     gain_regression: bool = False
     published_equations: bool = False

@@ -29,7 +29,7 @@ def measurements() -> dict[str, Any]:
 def sd_factors(inputs: int) -> np.ndarray:
     """What the fit's SDs of PD, T1 and T2 are multiplied by, (3,), with this number of inputs (3 stands for more).
 
-    Two thirds of the voxels then lie within one SD, over heads; in a single head errors are shared by many voxels, so that its share
+    About 70 % of the voxels then lie within one SD, over heads; in a single head errors are shared by many voxels, so that its share
     scatters widely. Made by ``shipping/calibrate.py``.
     """
     by_count = _described()["factors"]

@@ -135,7 +135,7 @@ def estimate_tissue_maps(
     field_strength, _ = field_strength_of(acquisitions, order.field_strength)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
     if weights is None or order.prior == "literature":
-        weights = usable_weights(order.prior)
+        weights = usable_weights(order.prior, order.weights)
     inputs, misplaced = _aligned(acquisitions, chosen, field_strength, order, clock)
     clock.stage("place the atlas")
     head = _placed(inputs, clock.fraction)

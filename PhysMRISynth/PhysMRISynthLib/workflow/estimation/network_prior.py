@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +42,9 @@ class NetworkPrior:
     distances: Distances | None = None
 
 
-def usable_weights(prior: str) -> Weights | None:
-    """The network that ``prior`` ("auto", "network", "literature") asks for, or None for the literature.
+def usable_weights(prior: str, file: str = "") -> Weights | None:
+    """The network that ``prior`` ("auto", "network", "literature") asks for, or None for the literature; that of a ``file`` if given, else
+    the installed one.
 
     "auto" takes the network where torch and weights are there, else the literature prior. Weights that are there but
     damaged are refused under "auto" too: maps that silently came from another prior than yesterday's would be worse than none.
@@ -54,13 +56,15 @@ def usable_weights(prior: str) -> Weights | None:
         from ...network.manifest import shipped_weights
         from ...network.weights import load_weights
     except ImportError:
-        if prior == "auto":
+        if prior == "auto" and not file:
             return None
         raise WeightsError(
             "The network needs torch and safetensors.",
             Remedy.INSTALL(packages="torch and safetensors", extra="inference"),
             Remedy.USE_LITERATURE_PRIOR,
         ) from None
+    if file:
+        return load_weights(Path(file), remedies=(Remedy.DO(this="choose another file of weights"), Remedy.USE_LITERATURE_PRIOR))
     shipped = shipped_weights()
     if shipped is None:
         if prior == "auto":

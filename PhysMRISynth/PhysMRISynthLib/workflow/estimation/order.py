@@ -32,6 +32,8 @@ class EstimateOrder(Order):
         Edge of isotropic voxels along the reference's axes and over its extent; None: the reference's own grid.
     allow_contrast_agent
         Take a T1w image that was acquired after a contrast agent, with a warning.
+    weights
+        A file that 'train vae' wrote, to use in place of the installed network; "": none.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class EstimateOrder(Order):
     device: str = limited("auto", "device", choices=DEVICES)
     spacing_mm: float | None = limited(None, "spacing of the maps", low=0.5, high=5.0, unit="mm")
     allow_contrast_agent: bool = limited(False, "permission of a contrast agent", choices=(True, False))
+    weights: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,8 @@
 Gains and a head's own tissue values are fitted once for the whole head. Their errors do not average out over a region, so that the mean of
 a thousand voxels is hardly better known than one of them. A voxel errs by (I − K·J)·δθ − K·m·δlog g with its tissue's value error δθ and
 the gains' errors δlog g. Tissue means are measured over so many voxels that J·δθ + m·δlog g = 0 but for their own noise, and what is left
-is δθ: a voxel shares the error of its tissue's value. So the covariance of the head's tissue values is all that a user of the maps needs.
+is δθ: a voxel shares the error of its tissue's value. To the covariance of the head's tissue values comes what the receive fields leave,
+which is alike over centimetres and not the same at two visits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ImageError
-from ...fitting.tissue_level import literature_level
+from ...fitting.tissue_level import brain_rows, literature_level
 from ...physics.tissues import PROPERTIES, tissue_table
 from .calibration import sd_factors
 
@@ -24,16 +25,24 @@ if TYPE_CHECKING:
 
 KEY = "shared_errors"
 """Of the entry in a report."""
+_FIELDS = "fields_log_covariance"
 
 
 @dataclass(frozen=True)
 class SharedErrors:
     """``covariance`` (3·tissues, 3·tissues) of the errors of log PD, log T1 and log T2, tissue after tissue, that all voxels of a head
-    share; ``prior`` (alike) is that of the literature's values before any image was seen."""
+    share with their tissue's values; ``prior`` (alike) is that of the literature's values before any image was seen, and ``fields`` (alike)
+    that of the errors that the receive fields leave."""
 
     tissues: tuple[str, ...]
     covariance: np.ndarray
     prior: np.ndarray
+    fields: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """Covariance of all that a tissue's voxels share."""
+        return self.covariance + self.fields
 
     def variance(self, shares: np.ndarray, quantity: str) -> float:
         """Of the log mean of a quantity ("PD", "T1", "T2") over voxels of which ``shares`` (tissues,) belong to each tissue.
@@ -41,17 +50,17 @@ class SharedErrors:
         Shares may be negative: those of one region minus those of another give the variance of the difference.
         """
         rows = np.arange(len(self.tissues)) * len(PROPERTIES) + PROPERTIES.index(quantity)
-        return float(max(0.0, shares @ self.covariance[np.ix_(rows, rows)] @ shares))
+        return float(max(0.0, shares @ self.total[np.ix_(rows, rows)] @ shares))
 
     def deviation(self, quantity: str) -> np.ndarray:
         """Log-SD of the shared error of a quantity in each tissue (tissues,)."""
-        return np.sqrt(np.diag(self.covariance)[PROPERTIES.index(quantity) :: len(PROPERTIES)])
+        return np.sqrt(np.diag(self.total)[PROPERTIES.index(quantity) :: len(PROPERTIES)])
 
     def of_difference(self, other: SharedErrors) -> SharedErrors:
         """What is left in the difference of two estimates of one person.
 
         Both are pulled to the same literature values by K = covariance · prior⁻¹ of this person's distance from them, which is the same
-        at both visits; only what the images' noise adds is each visit's own.
+        at both visits; what the images' noise adds and what the receive fields leave is each visit's own.
         """
         if other.tissues != self.tissues:
             raise ImageError("The maps of the two visits have different tissues. Estimate both with one version.")
@@ -60,7 +69,7 @@ class SharedErrors:
         apart = pulls[0] - pulls[1]
         left = own + apart @ ((self.prior + other.prior) / 2.0) @ apart.T
         values, vectors = np.linalg.eigh((left + left.T) / 2.0)
-        return SharedErrors(self.tissues, (vectors * np.maximum(values, 0.0)) @ vectors.T, self.prior)
+        return SharedErrors(self.tissues, (vectors * np.maximum(values, 0.0)) @ vectors.T, self.prior, self.fields + other.fields)
 
     def report(self) -> dict[str, Any]:
         """As JSON values, which :func:`shared_errors_of` reads back."""
@@ -68,7 +77,7 @@ class SharedErrors:
             tissue: {name: round(100.0 * float(self.deviation(name)[row]), 2) for name in PROPERTIES}
             for row, tissue in enumerate(self.tissues)
         }
-        matrices = {"log_covariance": self.covariance, "prior_log_covariance": self.prior}
+        matrices = {"log_covariance": self.covariance, "prior_log_covariance": self.prior, _FIELDS: self.fields}
         rounded = {name: [[float(f"{value:.5g}") for value in row] for row in matrix] for name, matrix in matrices.items()}
         return {"sd_percent": percent, "tissues": list(self.tissues), "quantities": list(PROPERTIES), **rounded}
 
@@ -81,7 +90,11 @@ def shared_errors(estimate: Estimate) -> SharedErrors:
     covariance = np.asarray(estimate.head.level.covariance, dtype=float)[:size, :size]
     prior = literature_level(np.zeros(0), (), {}, estimate.head.field_strength).covariance
     scale = np.outer(factors, factors)
-    return SharedErrors(tuple(tissue.name for tissue in brain), covariance * scale, prior * scale)
+    fields = np.zeros_like(covariance)
+    for place, row in enumerate(brain_rows()):
+        own = slice(len(PROPERTIES) * place, len(PROPERTIES) * (place + 1))
+        fields[own, own] = estimate.head.classes.extra[row] - covariance[own, own]
+    return SharedErrors(tuple(tissue.name for tissue in brain), covariance * scale, prior * scale, fields * scale)
 
 
 def shared_errors_of(report: Mapping[str, Any]) -> SharedErrors | None:
@@ -92,6 +105,7 @@ def shared_errors_of(report: Mapping[str, Any]) -> SharedErrors | None:
         entry = report[KEY]
         tissues = tuple(str(name) for name in entry["tissues"])
         matrices = [np.array(entry[name], dtype=float) for name in ("log_covariance", "prior_log_covariance")]
+        matrices.append(np.array(entry[_FIELDS], dtype=float) if _FIELDS in entry else np.zeros_like(matrices[0]))
         usable = entry["quantities"] == list(PROPERTIES) and all(_is_covariance(matrix, tissues) for matrix in matrices)
     except (LookupError, TypeError, ValueError):
         usable = False

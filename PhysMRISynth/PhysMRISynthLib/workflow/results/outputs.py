@@ -7,9 +7,10 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,7 @@ def check_free(out: Path, overwrite: bool) -> None:
 def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> None:
     """Write maps, SDs, mask, fits, and the report (JSON, HTML, PDF, PNG) into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
-        with writing(_volumes(estimate), folder):
-            write_labels(estimated_labels(estimate), folder)
+        with _meanwhile([partial(_write_estimated_labels, estimate, folder), *_writers(_volumes(estimate), folder)]):
             report = estimate_report(estimate)
             write_pages(estimate, report, folder)
         _write_report(report, estimate.acquisitions, folder, out)
@@ -177,7 +177,11 @@ def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> No
 def save_estimate(estimate: Estimate, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
     with writing(_volumes(estimate), folder):
-        write_labels(estimated_labels(estimate), folder)
+        _write_estimated_labels(estimate, folder)
+
+
+def _write_estimated_labels(estimate: Estimate, folder: Path) -> None:
+    write_labels(estimated_labels(estimate), folder)
 
 
 def _volumes(estimate: Estimate) -> dict[str, sitk.Image]:
@@ -194,10 +198,21 @@ def writing(images: Mapping[str, sitk.Image], folder: Path) -> Iterator[None]:
 
     Raises ImageError at the end of the block when one could not be written.
     """
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        written = [pool.submit(write_image, image, folder / name) for name, image in images.items()]
+    with _meanwhile(_writers(images, folder)):
         yield
-        for one in written:
+
+
+def _writers(images: Mapping[str, sitk.Image], folder: Path) -> list[Callable[[], None]]:
+    return [partial(write_image, image, folder / name) for name, image in images.items()]
+
+
+@contextmanager
+def _meanwhile(works: Iterable[Callable[[], None]]) -> Iterator[None]:
+    """Do the ``works`` on other threads while the block works; their errors reach its end."""
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        begun = [pool.submit(work) for work in works]
+        yield
+        for one in begun:
             one.result()
 
 

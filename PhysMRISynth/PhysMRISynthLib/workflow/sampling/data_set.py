@@ -49,7 +49,7 @@ Heads sampled by PhysMRISynth {version}: {count}, of the seeds {first} to {last}
 - Images: {protocols}{effects}.
 - `*_desc-{labels}_dseg.nii.gz`: anatomical structures in FreeSurfer's numbers, as far as tissue and place tell them; `.tsv`: names.
 - `participants.tsv`: seed and split of each head. The test heads come from the same model: they measure nothing about people.
-- `*_report.json`: tissue values, midline check, and what determines a head, from which PhysMRISynth samples its maps again.
+- `*_report.json`: tissue values, midline check, and what determines a head: sampled again with its seed, it has the same maps.
 - Sampling model (SHA-256): {sampler}; decoder: {decoder}. Licence: Apache-2.0, as the model.
 """
 

@@ -63,7 +63,8 @@ class EstimateHandler:
         job = read_job(folder)
         assert isinstance(job, EstimateJob)
         report("load the network", 0.0)
-        estimate = estimate_tissue_maps(job.acquisitions, job.order, report, self._usable_weights(job.order.prior))
+        installed = None if job.order.weights else self._usable_weights(job.order.prior)  # a user's own file is read for each estimate
+        estimate = estimate_tissue_maps(job.acquisitions, job.order, report, installed)
         report("hand over the maps", 0.0)
         write_result(result_of(estimate), folder)
 

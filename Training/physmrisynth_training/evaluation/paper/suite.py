@@ -1,0 +1,140 @@
+"""Suite ``paper``: the 2D model's ablation as in Table 1 with errors of its maps, the 3D methods beside it, and its samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PhysMRISynthLib.errors import PhysMRISynthError
+from PhysMRISynthLib.headers.roles import ROLES
+from PhysMRISynthLib.whole_file import whole_file
+
+from ..maps import SUBSETS
+from ..plan import Plan, progress_bar
+from ..results import Findings
+from ..similarity import check_metrics
+from . import figures, tables
+from .runs import TrainedRun, read_diffusion, read_runs
+from .samples import Samples, compare_samples
+from .scores import image_records, map_errors
+from .slices import KnownSlices, known_slices
+from .whole_heads import Reconstruction, reconstructions
+
+Record = dict[str, Any]
+_SEED = 0
+_OTHER_SEED = 1
+_EVERY, _SUBSET_SUBJECTS = 3, 1
+"""Every so many subjects without a skull, which take less time, are estimated in 3D; so many of these from all subsets of inputs."""
+
+
+def check(plan: Plan) -> None:
+    """Raise PhysMRISynthError if MONAI, the scans or the runs are missing."""
+    check_metrics()
+    if plan.scans is None or plan.runs is None:
+        raise PhysMRISynthError(
+            "The suite 'paper' needs scans with true maps and runs of the 2D model. Give folders with --scans and --runs."
+        )
+    read_runs(plan.runs)
+
+
+def measure(plan: Plan) -> Findings:
+    """Everything that the runs allow; what takes long is kept in a folder ``evaluated`` beside the runs: a stopped suite resumes."""
+    assert plan.scans is not None and plan.runs is not None
+    cache = plan.runs / "evaluated"
+    slices = known_slices(plan.scans, cache / "scans", plan.slices, _SEED)
+    runs = {run.name: run for run in read_runs(plan.runs)}
+    records = _ablation(list(runs.values()), slices, cache / "scores")
+    best = tables.best_run(records)
+    records += _beside(plan, slices, cache / "estimates")
+    shown = {
+        name: [runs[name].reconstruct(those)[ROLES] for those in slices] for name in filter(None, (best, _without_prior(runs[best], runs)))
+    }
+    samples = _samples(plan, slices, shown[best], cache)
+    maps = _maps_by_method(shown, slices, samples)
+    made = [
+        tables.ablation(records, list(runs.values())), *tables.map_errors(records, list(runs.values())), *tables.beside(records, best),
+        tables.distributions(maps), *([tables.bright(samples), tables.frechet(samples)] if samples else []),
+        tables.cost(list(runs.values()), read_diffusion(plan.runs)),
+    ]  # fmt: skip
+    return Findings(
+        [*(run.description() | {"kind": "run"} for run in runs.values()), *records, *(samples.records() if samples else [])],
+        made, tables.notes(slices, best, samples), partial(figures.draw_errors, records, best),
+        of={"runs_sha256": " ".join(f"{name}: {run.sha256[:12]}" for name, run in runs.items())},
+        figures={
+            **({"maps": partial(figures.draw_maps, samples), "contrasts": partial(figures.draw_contrasts, samples)} if samples else {}),
+            "distributions": partial(figures.draw_distributions, maps),
+            "reconstructions": partial(figures.draw_reconstructions, slices, shown[best]),
+        },
+    )  # fmt: skip
+
+
+def _ablation(runs: Sequence[TrainedRun], slices: Sequence[KnownSlices], cache: Path) -> list[Record]:
+    """The scores of all runs on all slices, kept in the folder ``cache``: images from all inputs, maps from every subset."""
+    records: list[Record] = []
+    planes = hashlib.sha256(json.dumps([[those.scans.path.name, those.planes.tolist()] for those in slices]).encode()).hexdigest()
+    with progress_bar(len(runs) * len(slices), "paper") as bar:
+        for run in runs:
+            path = cache / f"{run.name}-{run.sha256[:12]}-{planes[:12]}.json"
+            if not path.exists():
+                found = []
+                for those in slices:
+                    for names, made in run.reconstruct(those, SUBSETS).items():
+                        found += _scores(run.name, names, made, those)
+                    bar.update()
+                cache.mkdir(parents=True, exist_ok=True)
+                with whole_file(path) as temporary:
+                    temporary.write_text(json.dumps(found), encoding="utf-8")
+            records += json.loads(path.read_text(encoding="utf-8"))
+    return records
+
+
+def _scores(method: str, names: Sequence[str], found: Reconstruction, slices: KnownSlices) -> list[Record]:
+    """Errors of the maps, and, from all inputs, similarity of the images."""
+    of = {"method": method, "inputs": list(names)}
+    errors = {"kind": "maps", **of, "subject": slices.name, "error_percent": map_errors(found.maps, slices)}
+    images = image_records(found, slices) if tuple(names) == ROLES else []
+    return [errors, *({"kind": "images", **of, **record} for record in images)]
+
+
+def _beside(plan: Plan, slices: Sequence[KnownSlices], cache: Path) -> list[Record]:
+    """Scores of the 3D methods on some of the subjects."""
+    records: list[Record] = []
+    chosen = [those for those in slices if those.stripped][::_EVERY] or list(slices[::_EVERY])
+    with progress_bar(len(chosen), "paper, 3D") as bar:
+        for number, those in enumerate(chosen):
+            for names in SUBSETS if number < _SUBSET_SUBJECTS else SUBSETS[:1]:
+                priors = plan.estimators if names == ROLES else [prior for prior in plan.estimators if prior == "network"]
+                for method, found in reconstructions(plan, priors, those, names, cache):
+                    records += _scores(method, names, found, those)
+            bar.update()
+    return records
+
+
+def _samples(plan: Plan, slices: Sequence[KnownSlices], best: Sequence[Reconstruction], cache: Path) -> Samples | None:
+    assert plan.scans is not None and plan.runs is not None
+    diffusion = read_diffusion(plan.runs)
+    if diffusion is None:
+        return None
+    others = known_slices(plan.scans, cache / "scans", plan.slices, _OTHER_SEED)
+    return compare_samples(plan, diffusion, slices, others, best, cache / "virtual")
+
+
+def _without_prior(best: TrainedRun, runs: Mapping[str, TrainedRun]) -> str | None:
+    """The run without the prior that is most like the best one; None if there is none."""
+    others = [run for run in runs.values() if not run.prior and run is not best]
+    return min(others, key=lambda run: run.adaptive != best.adaptive).name if others else None
+
+
+def _maps_by_method(
+    shown: Mapping[str, Sequence[Reconstruction]], slices: Sequence[KnownSlices], samples: Samples | None
+) -> dict[str, np.ndarray]:
+    """PD, T1 and T2 (3, N, y, x) whose distributions are compared."""
+    found = {f"reconstructions, {name}": np.concatenate([r.maps for r in those], axis=1) for name, those in shown.items()}
+    found["truth"] = np.concatenate([those.truth for those in slices], axis=1)
+    return ({"samples": samples.maps} if samples else {}) | found
