@@ -195,7 +195,7 @@ def virtual_heads() -> None:
     effects = ScannerEffects(receive_field=20.0, ringing=20.0, motion=0.2)
     images = [rendered(sampled.maps, RenderOrder(spec, snr=40.0, effects=effects)).voxels for spec in ("oasis3-t1w", "oasis3-flair")]
     colours = np.random.default_rng(3).uniform(0.2, 1.0, (256, 3)) * (np.arange(256) > 0)[:, None]
-    figure = Figure(figsize=(9.0, 3.2))
+    figure = Figure(figsize=(9.0, 3.6))
     for ax, picture, title in zip(
         figure.subplots(1, 4), (*(image[118] for image in images), colours[labels[118]], colours[labels[::-1, :, 85]]),
         ("T1w", "FLAIR", "labels", "labels"), strict=True,

@@ -168,7 +168,7 @@ def _sampler() -> Sampler:
 def _done(tasks: Sequence[Task], batch: Batch) -> Iterator[Row]:
     """The rows as heads are done: in this process, in others, or on a cluster."""
     if batch.scheduler is not None:
-        return on_cluster(tasks, batch.scheduler, batch.patience)
+        return on_cluster(tasks, batch.scheduler)
     return in_processes(tasks, batch.jobs) if batch.jobs > 1 else map(estimate_visit, tasks)
 
 
