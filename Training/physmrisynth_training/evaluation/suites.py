@@ -61,7 +61,7 @@ SUITES = {
     "volumes": Suite(volumes.check, volumes.measure, ("heads",)),
     "harmonise": Suite(harmonise.check, harmonise.measure),
     "inputs": Suite(inputs.check, inputs.measure, ("heads", "seeds", "step")),
-    "visits": Suite(visits.check, visits.measure, ("seeds",)),
+    "visits": Suite(visits.check, visits.measure, ("heads", "seeds", "step")),
     "series": Suite(series.check, series.measure),
     "measured": Suite(measured.check, measured.measure),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
