@@ -12,10 +12,14 @@ import pytest
 import SimpleITK as sitk
 
 from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.errors import EstimationError
 from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement
 from PhysMRISynthLib.imaging.head.midline import Midline
+from PhysMRISynthLib.workflow.cohort.data_set import Batch
+from PhysMRISynthLib.workflow.cohort.processes import Patience
 from PhysMRISynthLib.workflow.sampling import data_set
-from PhysMRISynthLib.workflow.sampling.data_set import split_of
+from PhysMRISynthLib.workflow.sampling.data_set import DataSetOrder, split_of
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from Testing.network.tiny_sampler import installed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,6 +112,12 @@ def test_more_heads_are_added_and_other_options_refused(tmp_path: Path, capsys: 
     before = contents(out)
     assert sample(out, "--noise", "--overwrite", count=1) == 2
     assert "sampled with other options. Choose another folder" in capsys.readouterr().err and contents(out) == before
+
+
+def test_a_cluster_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    batch = Batch(scheduler="tcp://127.0.0.1:1", patience=Patience(connect=0.3))
+    with pytest.raises(EstimationError, match="No dask scheduler answers at tcp://127"):
+        data_set.write_data_set(DataSetOrder(SampleOrder(3, count=1), ("oasis3-t1w",)), tmp_path / "out", batch)
 
 
 def test_a_brain_alone_has_nothing_around_it(tmp_path: Path) -> None:

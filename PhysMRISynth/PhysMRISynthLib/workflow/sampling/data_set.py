@@ -109,7 +109,7 @@ def write_data_set(order: DataSetOrder, out: Path, batch: Batch) -> list[Row]:
         rows.append(replace(row, status=SAMPLED) if row.status == ESTIMATED else row)
         batch.done(rows[-1], len(rows), len(tasks))
     rows.sort(key=lambda row: row.participant)
-    write_table(rows, out, keep=True)
+    write_table(rows, out, keep=True, patience=batch.patience)
     write_index(out, rows, "Synthetic heads")
     return rows
 
@@ -168,7 +168,7 @@ def _sampler() -> Sampler:
 def _done(tasks: Sequence[Task], batch: Batch) -> Iterator[Row]:
     """The rows as heads are done: in this process, in others, or on a cluster."""
     if batch.scheduler is not None:
-        return on_cluster(tasks, batch.scheduler)
+        return on_cluster(tasks, batch.scheduler, batch.patience)
     return in_processes(tasks, batch.jobs) if batch.jobs > 1 else map(estimate_visit, tasks)
 
 
