@@ -172,7 +172,7 @@ def test_a_tiny_model_through_the_suite(scans: Path, runs: Path, tmp_path: Path)
     )
     evaluate(plan, ["paper"], tmp_path)
     assert asked == [tuple(ROLES)]
-    (those,) = known_slices(scans, runs / "evaluated" / "scans", plan.slices)
+    those, _ = known_slices(scans, runs / "evaluated" / "scans", 2 * plan.slices)[0].alternate()
     resumed = reconstructions(replace(plan, estimators={}), ["literature"], those, ROLES, runs / "evaluated" / "estimates")
     assert [method for method, _ in resumed] == [LITERATURE_FIT]  # from what was kept
     written = (tmp_path / "results.md").read_text(encoding="utf-8")

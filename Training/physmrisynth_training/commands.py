@@ -102,7 +102,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=positive, default=20, metavar="N", help="number of heads in suite samples (20)")
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of its second stage, to compare heads from codes too")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder with a folder for each run of the 2D model, for suite paper")
-    parser.add_argument("--slices", type=positive, default=8, metavar="N", help="axial slices of each session in suite paper (8)")
+    parser.add_argument("--slices", type=positive, default=4, metavar="N", help="axial slices of each session in suite paper (4)")
     parser.set_defaults(command=_evaluate)
 
 

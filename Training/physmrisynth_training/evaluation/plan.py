@@ -63,7 +63,7 @@ class Plan:
     maps: Path | None = None
     register: bool | None = None
     runs: Path | None = None
-    slices: int = 8
+    slices: int = 4
 
     def file(self, name: str) -> Path:
         """The file ``name`` of the data folder. Raises PhysMRISynthError when there is no such file."""

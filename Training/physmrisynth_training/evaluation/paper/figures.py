@@ -14,7 +14,7 @@ from PhysMRISynthLib.physics.tissues import PROPERTIES
 from ..distributions import published_medians
 from ..drawing import Picture, draw_pictures, page, save
 from ..maps import SUBSETS
-from .contrasts import COMMON, UNSEEN
+from .contrasts import COMMON, UNSEEN, background_ratios
 from .samples import Samples
 from .slices import KnownSlices
 from .tables import signal_values
@@ -42,14 +42,16 @@ def draw_maps(samples: Samples, path: Path) -> None:
 
 
 def draw_contrasts(samples: Samples, path: Path) -> None:
-    """Figure 3: one sample by three signal models; first the usual protocol, then three that no training image had."""
-    one = samples.maps[:, :1]
+    """Figure 3: the sample with the darkest background by three signal models; first the usual protocol, then three that no training
+    image had."""
+    darkest = int(background_ratios(COMMON[0].image(samples.maps)).argmin())
+    one = samples.maps[:, darkest : darkest + 1]
     rows = []
     for usual in COMMON:
         pictures = []
         for contrast in (usual, *(c for c in UNSEEN if c.family == usual.family)):
             image = contrast.image(one)[0]
-            pictures.append(Picture(f"{contrast.family} {contrast.title}", image, 0.0, _bright_level(image)))
+            pictures.append(Picture(f"{contrast.family} {contrast.title}\nseed {darkest}", image, 0.0, _bright_level(image)))
         rows.append(pictures)
     draw_pictures(rows, path)
 
@@ -94,11 +96,11 @@ def draw_distributions(by_method: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def draw_errors(records: Sequence[Mapping[str, Any]], best: str, path: Path) -> None:
-    """Errors of PD, T1 and T2 by inputs: the 2D model and the 3D methods on the same subjects."""
+    """Errors of PD, T1 and T2 by inputs: the 2D model and the 3D methods, where they were run, on the same subjects."""
     figure, axes = page(1, len(PROPERTIES), 4.4, 3.0)
     methods = (best, ALONE, NETWORK_FIT)
-    few = {r["subject"] for r in records if r["kind"] == "maps" and r["method"] == NETWORK_FIT and len(r["inputs"]) == 1}
-    maps = [r for r in records if r["kind"] == "maps" and (not few or r["subject"] in few)]
+    same = {r["subject"] for r in records if r["kind"] == "maps" and r["method"] in _COLOURS}
+    maps = [r for r in records if r["kind"] == "maps" and (not same or r["subject"] in same)]
     for ax, name in zip(axes[0], PROPERTIES, strict=True):
         for place, method in enumerate(methods):
             of = {
@@ -111,5 +113,5 @@ def draw_errors(records: Sequence[Mapping[str, Any]], best: str, path: Path) -> 
         ax.set_xticks(range(len(SUBSETS)), ["\n".join(names) for names in SUBSETS], fontsize=6)
         ax.set_title(f"{name}: median absolute error (%)", fontsize=9)
         ax.tick_params(labelsize=7)
-    axes[0, 0].legend(fontsize=7, frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(methods), fontsize=8, frameon=False)
     save(figure, path)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...learning.perceptual import imagenet_stages
 
-DIMENSIONS = 80
-"""Channels at a sixteenth of the resolution: the deepest that are no more than about the slices of a comparison."""
-_BLOCKS = 8
+DIMENSIONS = 40
+"""Channels at an eighth of the resolution: no more than the slices of a comparison."""
+_BLOCKS = 5
 """Up to the last one of that resolution and width."""
 _BATCH = 16
 _BRIGHT = 99.5

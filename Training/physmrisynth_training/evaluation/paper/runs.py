@@ -129,12 +129,13 @@ def _run(path: Path, state: dict[str, Any]) -> TrainedRun:
 
 @dataclass(frozen=True)
 class TrainedDiffusion:
-    """The latent diffusion of a run of 'train ldm', with the 2D network that decodes its latents."""
+    """The latent diffusion of a run of 'train ldm', with the 2D network that decodes its latents, and its checkpoint's ``sha256``."""
 
     model: LatentDiffusion
     decoder: TissueVAE
     step: int
     seconds: float
+    sha256: str
 
     @torch.inference_mode()
     def maps(self, seed: int, steps: int) -> np.ndarray:
@@ -153,7 +154,7 @@ def read_diffusion(folder: Path) -> TrainedDiffusion | None:
         model = LatentDiffusion(DiffusionConfig.from_mapping(state["configuration"]["network"]))
         model.load_state_dict(state["average"])
         decoder = _decoder(folder, state["vae_sha256"])
-        return TrainedDiffusion(model.eval().requires_grad_(False), decoder, int(state["step"]), float(state["seconds"]))
+        return TrainedDiffusion(model.eval().requires_grad_(False), decoder, int(state["step"]), float(state["seconds"]), file_sha256(path))
     return None
 
 

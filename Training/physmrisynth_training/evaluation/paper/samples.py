@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plan import Plan, progress_bar
+from ..plan import Plan
 from .contrasts import COMMON, Contrast, bright_backgrounds
 from .frechet import features, frechet_distance
 from .runs import TrainedDiffusion
@@ -57,8 +57,7 @@ def compare_samples(
     """As many samples of each kind as there are test ``slices``; ``others`` are further slices of the same heads."""
     truth = np.concatenate([those.truth for those in slices], axis=1)
     count = truth.shape[1]
-    with progress_bar(count, "paper, samples") as bar:
-        maps = sampled_maps(model, count, bar)
+    maps = sampled_maps(model, count, cache)
     groups = {
         SAMPLES: maps,
         RECONSTRUCTED: np.concatenate([r.maps for r in reconstructed], axis=1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -81,6 +81,14 @@ class KnownSlices:
         """The slices as the network's batch of N, with all inputs; ``published``: for the paper's equations."""
         given = np.isfinite(self.inputs).any(axis=(1, 2, 3))
         return collate([scan_batch(self.scans, self.inputs[:, n], given, published) for n in range(len(self.planes))])
+
+    def alternate(self) -> tuple[KnownSlices, KnownSlices]:
+        """Every second slice, and the others."""
+        first, second = (
+            replace(self, planes=self.planes[part], truth=self.truth[:, part], tissue=self.tissue[part])
+            for part in (slice(0, None, 2), slice(1, None, 2))
+        )
+        return first, second
 
     def acquisitions(self) -> tuple[Acquisition, ...]:
         """The whole images, from the session's files."""

@@ -28,9 +28,8 @@ from .whole_heads import Reconstruction, reconstructions
 
 Record = dict[str, Any]
 _SEED = 0
-_OTHER_SEED = 1
-_EVERY, _SUBSET_SUBJECTS = 3, 1
-"""Every so many subjects without a skull, which take less time, are estimated in 3D; so many of these from all subsets of inputs."""
+_SUBJECTS_3D, _SUBSET_SUBJECTS = 1, 0
+"""So many subjects without a skull, which take less time, are estimated in 3D; so many of these from all subsets of inputs."""
 
 
 def check(plan: Plan) -> None:
@@ -47,7 +46,8 @@ def measure(plan: Plan) -> Findings:
     """Everything that the runs allow; what takes long is kept in a folder ``evaluated`` beside the runs: a stopped suite resumes."""
     assert plan.scans is not None and plan.runs is not None
     cache = plan.runs / "evaluated"
-    slices = known_slices(plan.scans, cache / "scans", plan.slices, _SEED)
+    chosen = known_slices(plan.scans, cache / "scans", 2 * plan.slices, _SEED)
+    slices, others = zip(*(those.alternate() for those in chosen), strict=True)
     runs = {run.name: run for run in read_runs(plan.runs)}
     records = _ablation(list(runs.values()), slices, cache / "scores")
     best = tables.best_run(records)
@@ -55,7 +55,7 @@ def measure(plan: Plan) -> Findings:
     shown = {
         name: [runs[name].reconstruct(those)[ROLES] for those in slices] for name in filter(None, (best, _without_prior(runs[best], runs)))
     }
-    samples = _samples(plan, slices, shown[best], cache)
+    samples = _samples(plan, slices, others, shown[best], cache)
     maps = _maps_by_method(shown, slices, samples)
     made = [
         tables.ablation(records, list(runs.values())), *tables.map_errors(records, list(runs.values())), *tables.beside(records, best),
@@ -105,7 +105,7 @@ def _scores(method: str, names: Sequence[str], found: Reconstruction, slices: Kn
 def _beside(plan: Plan, slices: Sequence[KnownSlices], cache: Path) -> list[Record]:
     """Scores of the 3D methods on some of the subjects."""
     records: list[Record] = []
-    chosen = [those for those in slices if those.stripped][::_EVERY] or list(slices[::_EVERY])
+    chosen = ([those for those in slices if those.stripped] or list(slices))[:_SUBJECTS_3D]
     with progress_bar(len(chosen), "paper, 3D") as bar:
         for number, those in enumerate(chosen):
             for names in SUBSETS if number < _SUBSET_SUBJECTS else SUBSETS[:1]:
@@ -116,12 +116,13 @@ def _beside(plan: Plan, slices: Sequence[KnownSlices], cache: Path) -> list[Reco
     return records
 
 
-def _samples(plan: Plan, slices: Sequence[KnownSlices], best: Sequence[Reconstruction], cache: Path) -> Samples | None:
-    assert plan.scans is not None and plan.runs is not None
+def _samples(
+    plan: Plan, slices: Sequence[KnownSlices], others: Sequence[KnownSlices], best: Sequence[Reconstruction], cache: Path
+) -> Samples | None:
+    assert plan.runs is not None
     diffusion = read_diffusion(plan.runs)
     if diffusion is None:
         return None
-    others = known_slices(plan.scans, cache / "scans", plan.slices, _OTHER_SEED)
     return compare_samples(plan, diffusion, slices, others, best, cache / "virtual")
 
 

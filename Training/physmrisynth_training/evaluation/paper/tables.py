@@ -169,7 +169,7 @@ def notes(slices: Sequence[KnownSlices], best: str, samples: Samples | None) -> 
         f"subject, for all methods, since the paper's PD absorbs the scanner's gain. '{best}' has the highest PSNR.",
         f"3D methods estimate whole heads at 1 mm from the same files. '{ALONE}' are the expected maps of the network's tissue "
         "probabilities and the tissues' literature values, rendered with one least-squares gain and the fitted receive field, which the 2D "
-        "model does not have. They were run on heads without a skull, from fewer than three inputs with the network's prior only.",
+        "model does not have. They were run on heads without a skull.",
     ]
     if samples is None:
         return [*found, "No latent diffusion of the 2D model was trained: its samples are missing."]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from PhysMRISynthLib.whole_file import whole_file
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.sampling.sample import SampledHead, Sampler
 
-from ..plan import Plan
+from ..plan import Plan, progress_bar
 from .runs import TrainedDiffusion
 from .slices import SHAPE
 
@@ -24,13 +23,18 @@ _KEPT = 24
 _LEAST_BRAIN = 2000
 
 
-def sampled_maps(model: TrainedDiffusion, count: int, bar: Any) -> np.ndarray:
-    """PD, T1 and T2 (ms) of sampled slices of seeds 0, 1, …: (3, count, *SHAPE)."""
-    found = []
-    for seed in range(count):
-        found.append(model.maps(seed, STEPS))
-        bar.update()
-    return np.stack(found, axis=1)
+def sampled_maps(model: TrainedDiffusion, count: int, cache: Path) -> np.ndarray:
+    """PD, T1 and T2 (ms) of sampled slices of seeds 0, 1, …: (3, count, *SHAPE), kept in ``cache``."""
+    path = cache / f"slices-{count}-{STEPS}-{model.sha256[:12]}.npz"
+    if not path.exists():
+        with progress_bar(count, "paper, samples") as bar:
+            found = []
+            for seed in range(count):
+                found.append(model.maps(seed, STEPS))
+                bar.update()
+        _keep(path, np.stack(found, axis=1))
+    with np.load(path) as file:
+        return file["maps"]
 
 
 def sampled_heads_maps(plan: Plan, count: int, cache: Path) -> np.ndarray:
