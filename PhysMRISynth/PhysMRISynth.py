@@ -1,15 +1,14 @@
-"""The Slicer module PhysMRISynth: metadata, parameter node, panel, logic and self-test. The package PhysMRISynthLib does the work."""
+"""The Slicer module PhysMRISynth: metadata, panel, logic and self-test. The package PhysMRISynthLib does the work."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTextNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -66,68 +65,6 @@ def registerStatistics() -> None:
         from PhysMRISynthLib.mrml.segmentStatistics import registerStatistics as register
 
         register()
-
-
-@parameterNodeWrapper
-class PhysMRISynthParameterNode:
-    """Everything that the user chose, so that a saved scene comes back as it was left.
-
-    t1w, t2w, flair - the input images
-    t1wProtocol, t2wProtocol, flairProtocol - a preset or a typed protocol; "" reads the header
-    reference - the input whose grid the maps get; "" chooses
-    register - "when needed", "always" or "never"
-    fieldStrength - tesla; 0 reads the headers
-    prior, device - as an EstimateOrder has them
-    spacing - voxel size of the maps (mm); 0: the reference's
-    allowContrastAgent - take a T1w image after a contrast agent, with a warning
-    weights - a file of network weights in place of the installed ones; "": none
-    maps - the tissue maps that are shown
-    sequence, preset, values - the protocol under the sliders; values is JSON of the parameters by name (ms, degrees)
-    previous, protocolB, compareWith - contrasts to compare with, and what B is ("previous", "b", "acquired:ROLE", "visit:ID", "volume:ID")
-    noisy, snr, noiseSeed - noise in the rendered image
-    live - render while a slider moves
-    sampleSeed, sampleCount - for new heads; sampleAttempt - the one attempt to make; 0: attempts until the midline check passes
-    quantity - the map that is shown
-    regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
-    measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
-    """
-
-    t1w: vtkMRMLScalarVolumeNode
-    t2w: vtkMRMLScalarVolumeNode
-    flair: vtkMRMLScalarVolumeNode
-    t1wProtocol: str = ""
-    t2wProtocol: str = ""
-    flairProtocol: str = ""
-    reference: str = ""
-    register: str = "when needed"
-    fieldStrength: Annotated[float, WithinRange(0, 4)] = 0.0
-    prior: str = "auto"
-    device: str = "auto"
-    spacing: Annotated[float, WithinRange(0, 5)] = 0.0
-    allowContrastAgent: bool = False
-    weights: str = ""
-    maps: vtkMRMLTextNode
-    sequence: str = ""
-    preset: str = "synthetic-flair"
-    values: str = ""
-    previous: str = ""
-    protocolB: str = ""
-    compareWith: str = "previous"
-    noisy: bool = False
-    snr: Annotated[float, WithinRange(2, 200)] = 30.0
-    noiseSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
-    live: bool = True
-    sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
-    sampleCount: Annotated[int, WithinRange(1, 100)] = 1
-    sampleAttempt: Annotated[int, WithinRange(0, 1000)] = 0
-    quantity: str = ""
-    regions: vtkMRMLSegmentationNode
-    earlierMaps: vtkMRMLTextNode
-    laterMaps: vtkMRMLTextNode
-    measuredPD: vtkMRMLScalarVolumeNode
-    measuredT1: vtkMRMLScalarVolumeNode
-    measuredT2: vtkMRMLScalarVolumeNode
-    contrasts: str = ""
 
 
 class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -204,17 +141,24 @@ class PhysMRISynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
-    """Everything that the panel does, on nodes and without any window. Errors are PhysMRISynthErrors with cause and next step."""
+    """Everything that the panel does, on nodes and without any window. Errors are PhysMRISynthErrors with cause and next step.
 
-    def __init__(self) -> None:
+    :param client: the link to a worker, made when first needed if None; it ends with the logic
+    """
+
+    def __init__(self, client: Client | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self.sessionNotes: tuple[str, ...] = ()
         """What loadSession chose among several runs."""
         self._client: Client | None = None
         self._run: Any = None
+        if client is not None:
+            self._take(client)
 
     def getParameterNode(self) -> Any:
         """The scene's PhysMRISynthParameterNode."""
+        from PhysMRISynthLib.mrml.parameterNode import PhysMRISynthParameterNode
+
         return PhysMRISynthParameterNode(super().getParameterNode())
 
     def estimateTissueMaps(
@@ -343,13 +287,14 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
     def client(self) -> Client:
         """The link to the worker, whose process starts with its first job."""
         if self._client is None:
-            import weakref
-
             from PhysMRISynthLib.mrml.estimation import newClient
 
-            self._client = newClient()
-            weakref.finalize(self, self._client.close)  # scripts forget to: no worker outlives its logic
+            self._take(newClient())
         return self._client
+
+    def _take(self, client: Client) -> None:
+        self._client = client
+        weakref.finalize(self, client.close)  # scripts forget to: no worker outlives its logic
 
     @property
     def busy(self) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .imaging.tissue_maps import TissueMaps
     from .physics.protocol import Protocol
     from .workflow.estimation.estimate import Estimate
+    from .workflow.rendering.scanner_effects import ScannerEffects
     from .workflow.sampling.sample import SampledHead
 
 _HOMES = {
@@ -23,12 +24,13 @@ _HOMES = {
     "PhysMRISynthError": "errors",
     "Protocol": "physics.protocol",
     "SampledHead": "workflow.sampling.sample",
+    "ScannerEffects": "workflow.rendering.scanner_effects",
     "TissueMaps": "imaging.tissue_maps",
 }
 """The modules of the public names that are not functions of ``api``."""
 
 __all__ = [
-    "Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "TissueMaps",
+    "Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "ScannerEffects", "TissueMaps",
     "estimate", "export_dicom", "load_maps", "presets", "render", "sample", "save_maps",
 ]  # fmt: skip
 

@@ -19,6 +19,7 @@ from .workflow.estimation.inputs import read_acquisitions
 from .workflow.estimation.order import EstimateOrder
 from .workflow.rendering.order import RenderOrder
 from .workflow.rendering.rendered import rendered
+from .workflow.rendering.scanner_effects import NO_EFFECTS, ScannerEffects
 from .workflow.results.export import Export
 from .workflow.results.export import export_dicom as write_dicom
 from .workflow.results.export_order import ExportOrder
@@ -166,6 +167,7 @@ def render(
     *,
     snr: float | None = RenderOrder.snr,
     seed: int = RenderOrder.seed,
+    effects: ScannerEffects | None = None,
     out: File | None = None,
     overwrite: bool = False,
 ) -> sitk.Image:
@@ -181,7 +183,9 @@ def render(
     snr
         Mean signal of the head over the noise SD (Rician noise; Gaussian in images that keep the sign); by default no noise.
     seed
-        Makes the noise repeatable.
+        Makes noise and scanner effects repeatable.
+    effects
+        Receive field, thick slices, ringing and motion (:class:`ScannerEffects`); none by default.
     out
         An image file (.nii.gz, .nii, .nrrd, .mha), which gets a JSON sidecar with the protocol (BIDS, seconds).
     overwrite
@@ -190,22 +194,22 @@ def render(
     Returns
     -------
     SimpleITK.Image
-        float32 on the maps' grid; 1000 is fully relaxed pure water (MP2RAGE's uniform image: −0.5 to 0.5).
+        float32 on the maps' grid, or that of thick slices; 1000 is fully relaxed pure water (MP2RAGE's uniform image: −0.5 to 0.5).
 
     Raises
     ------
     ProtocolError
-        For an unknown name, a value out of bounds, or tissues that cannot be nulled.
+        For an unknown name, a value out of bounds, tissues that cannot be nulled, or effects that do not fit the maps.
     ImageError
         When ``out`` is taken or cannot be written.
     """
-    order = RenderOrder(protocol, snr=snr, seed=seed)
+    order = RenderOrder(protocol, snr=snr, seed=seed, effects=effects or NO_EFFECTS)
     if out is not None:
         check_rendering(None, Path(out), overwrite)
     image = rendered(maps, order, _SOURCE)
     if out is not None:
-        write_rendering(maps, image, Path(out))
-    return maps.image(image.voxels)
+        write_rendering(image, Path(out))
+    return image.image
 
 
 @speaking(_WORDS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 from PhysMRISynthLib.imaging.intake.volumes import write_image
@@ -25,12 +26,11 @@ NAMES = " --names {here}/names.tsv"
 
 @contextmanager
 def no_programs() -> Iterator[None]:
-    """The system finds no program."""
-    before, os.environ["PATH"] = os.environ.get("PATH", ""), ""
-    try:
+    """Neither the system nor a package has a program."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "")
+        patch.setitem(sys.modules, "imageio_ffmpeg", None)
         yield
-    finally:
-        os.environ["PATH"] = before
 
 
 def labels(change: object = None) -> Make:
@@ -256,7 +256,7 @@ MORE = (
         r"Two images are given as pdw\. Give each",
     ),
     Fault("a further input that is gone", scan("t1w"), ALSO + "pdw {here}/pd.nii.gz se", r"pd\.nii\.gz does not exist"),
-    Fault("a T2* weighted input", scan("t1w"), ALSO + "t2starw {here}/t1w.nii.gz spgr", r"maps would get worse\. Leave the image out"),
+    Fault("a spin echo as T2* weighted input", scan("t1w"), ALSO + "t2starw {here}/t1w.nii.gz se", r"its sequence is spgr, not se"),
     Fault(
         "an inversion image as uniform image", scan("t1w"), ALSO + "inv1 {here}/t1w.nii.gz mp2rage", r"its sequence is mp2rage_inv1, not"
     ),
@@ -274,7 +274,13 @@ SWEEP = "sweep --maps {here}/maps --protocol ir --parameter TI --from 100 --to 9
 FILMS = (
     Fault("a film of no maps", nothing, SWEEP, r"is not a folder\. Give the folder that"),
     Fault("a film of an unknown kind", maps(), SWEEP.replace(".gif", ".avi"), r"ends in \.gif or \.mp4"),
-    Fault("an MP4 without ffmpeg", maps(), SWEEP.replace(".gif", ".mp4"), r"needs the program ffmpeg.*ends in \.gif", during=no_programs),
+    Fault(
+        "an MP4 without ffmpeg",
+        maps(),
+        SWEEP.replace(".gif", ".mp4"),
+        r"needs the program ffmpeg.*Install physmrisynth\[film\].*ends in \.gif",
+        during=no_programs,
+    ),
     Fault("a film of an unknown parameter", maps(), SWEEP.replace("TI ", "XY "), r"no parameter 'XY': it takes TR, TE, TI"),
     Fault("a film beyond what the sequence allows", maps(), SWEEP.replace("900", "90000"), r"out of bounds"),
     Fault("a film of one frame", maps(), SWEEP.replace("frames 3", "frames 1"), r"has 2 to 500 frames"),

@@ -79,7 +79,7 @@ def test_what_the_user_chose_survives_a_saved_scene(entry: Any, headless: Headle
     assert found.t1w.GetName() == "T1w" and found.maps.GetName() == "Maps" and found.t2w is None
 
 
-@pytest.mark.parametrize(("name", "wrong"), [("fieldStrength", 7.0), ("snr", 0.5), ("noiseSeed", -1), ("sampleCount", 0)])
+@pytest.mark.parametrize(("name", "wrong"), [("fieldStrength", 7.0), ("spacing", 5.5), ("snr", 0.5), ("noiseSeed", -1), ("sampleCount", 0)])
 def test_values_that_cannot_be_are_refused(entry: Any, name: str, wrong: float) -> None:
     node = entry.PhysMRISynthLogic().getParameterNode()
     before = getattr(node, name)

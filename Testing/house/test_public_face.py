@@ -18,12 +18,12 @@ FUNCTIONS = {
     "prior='auto', device='auto', allow_contrast_agent=False, out=None, overwrite=False, progress",
     "load_maps": "folder",
     "save_maps": "maps, folder, *, overwrite=False",
-    "render": "maps, protocol, *, snr=None, seed=0, out=None, overwrite=False",
+    "render": "maps, protocol, *, snr=None, seed=0, effects=None, out=None, overwrite=False",
     "sample": "seed=0, *, condition=None, field_strength=3.0, steps=30, attempts=6, attempt=1, device='auto', progress",
     "export_dicom": "maps, folder, *, protocols=(), source=None, overwrite=False",
     "presets": "",
 }
-CLASSES = ("Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "TissueMaps")
+CLASSES = ("Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "ScannerEffects", "TissueMaps")
 LONGEST_IMPORT_S = 0.05
 """Of processor time, which other jobs on the machine do not lengthen."""
 HEAVY = ("numpy", "SimpleITK", "torch", "scipy", "PhysMRISynthLib.api")

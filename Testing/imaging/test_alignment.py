@@ -172,7 +172,7 @@ def test_motion_of_a_rotation_about_the_centre_is_its_angle(reference: sitk.Imag
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("visit", ("visit1", "visit2"))
+@pytest.mark.parametrize("visit", ("visit1", pytest.param("visit2", marks=pytest.mark.nightly)))
 @pytest.mark.parametrize("name", ("t1w", "t2w"))
 def test_a_real_patients_registration_agrees_with_the_published_one(data: Callable[[str], Path], visit: str, name: str) -> None:
     folder = data("real/raw_patient12") / visit

@@ -9,7 +9,6 @@ import pytest
 import SimpleITK as sitk
 
 from PhysMRISynthLib.errors import ImageError
-from PhysMRISynthLib.imaging.intake import sessions as module
 from PhysMRISynthLib.imaging.intake.sessions import find_session, find_sessions
 from PhysMRISynthLib.imaging.intake.sidecar import fields_beside
 
@@ -79,12 +78,11 @@ def test_folders_without_a_visit_say_what_is_expected(tmp_path: Path) -> None:
         find_session(tmp_path / "CT.nii.gz")
 
 
-def test_a_folder_of_too_many_files_is_refused_before_it_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_too_many_files_is_refused_before_it_is_searched(tmp_path: Path) -> None:
     touch(tmp_path, "T1w.nii.gz", *(f"dicom/{n}.dcm" for n in range(30)))
     assert files_of(tmp_path) == {"t1w": "T1w.nii.gz"}
-    monkeypatch.setattr(module, "_MOST", 20)
     with pytest.raises(ImageError, match=r"more than 20 files and folders\. Choose the folder of one visit"):
-        find_session(tmp_path)
+        find_session(tmp_path, most=20)
 
 
 def test_folders_too_deep_are_not_searched(tmp_path: Path) -> None:

@@ -64,17 +64,14 @@ def client() -> FakeClient:
 
 
 @pytest.fixture
-def logic(standins: Standins, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation.newClient", lambda: client)
-    return importlib.import_module("PhysMRISynth").PhysMRISynthLogic()
+def logic(standins: Standins, client: FakeClient) -> Any:
+    return importlib.import_module("PhysMRISynth").PhysMRISynthLogic(client)
 
 
-def waiting(logic: Any, monkeypatch: pytest.MonkeyPatch, *events: Any) -> SlowClient:
-    """Let the logic meet a worker that tells these events."""
+def waiting(*events: Any) -> tuple[Any, SlowClient]:
+    """A logic with a worker that tells these events, and that worker."""
     slow = SlowClient(*events)
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation.newClient", lambda: slow)
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._POLL_SECONDS", 0.001)
-    return slow
+    return importlib.import_module("PhysMRISynth").PhysMRISynthLogic(slow), slow
 
 
 def ended(logic: Any) -> list[Any]:
@@ -92,8 +89,8 @@ def volumes() -> list[str]:
 # --- estimating -----------------------------------------------------------------------------------------------------------------
 
 
-def test_waiting_returns_the_maps_and_keeps_slicer_responsive(logic: Any, standins: Standins, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None), Progress("fit voxels", 0.5, 0.9, 3.0), Finished(result()))
+def test_waiting_returns_the_maps_and_keeps_slicer_responsive(standins: Standins) -> None:
+    logic, _slow = waiting(Progress("align", 0.5, 0.1, None), Progress("fit voxels", 0.5, 0.9, 3.0), Finished(result()))
     told: list[tuple[str, float]] = []
     node = logic.estimateTissueMaps(**addImages("t1w", "flair"), progress=lambda stage, done: told.append((stage, done)))
     maps = TissueMapNodes.wrap(node)
@@ -206,15 +203,15 @@ def test_one_estimate_at_a_time(logic: Any, client: FakeClient) -> None:
     assert len(client.jobs) == 1
 
 
-def test_a_worker_that_fails_says_why(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(logic, monkeypatch, Failed("No network weights are installed.", "missing", (Step(Remedy.USE_LITERATURE_PRIOR),)))
+def test_a_worker_that_fails_says_why(standins: Standins) -> None:
+    logic, _slow = waiting(Failed("No network weights are installed.", "missing", (Step(Remedy.USE_LITERATURE_PRIOR),)))
     with pytest.raises(PhysMRISynthError, match=r"installed\. Use prior='literature'"):
         logic.estimateTissueMaps(**addImages("t1w"), prior="network")
     assert volumes() == ["sub-01_T1w"] and not logic.busy
 
 
-def test_cancelling_leaves_the_scene_as_it_was(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None))
+def test_cancelling_leaves_the_scene_as_it_was(standins: Standins) -> None:
+    logic, slow = waiting(Progress("align", 0.5, 0.1, None))
     slow.between = lambda: None if slow.events or slow.cancels else logic.cancel()  # a click while the script waits
     nodes = addImages("t1w")
     before = slicer.mrmlScene.GetNumberOfNodes()
@@ -222,8 +219,8 @@ def test_cancelling_leaves_the_scene_as_it_was(logic: Any, monkeypatch: pytest.M
     assert slicer.mrmlScene.GetNumberOfNodes() == before and not logic.busy
 
 
-def test_sampling_is_the_workers_word(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = waiting(logic, monkeypatch, Failed("New heads cannot be drawn.", "missing"))
+def test_sampling_is_the_workers_word(standins: Standins) -> None:
+    logic, slow = waiting(Failed("New heads cannot be drawn.", "missing"))
     with pytest.raises(PhysMRISynthError, match="cannot be drawn"):
         logic.sampleTissueMaps(seed=4, count=2, steps=7, condition={"lesion_load": 3.0})
     assert slow.jobs == [SampleOrder(4, count=2, steps=7, condition={"lesion_load": 3.0})]
@@ -289,8 +286,8 @@ def test_closing_the_scene_meanwhile_drops_the_result_and_says_so(logic: Any, cl
     assert logic.busy
 
 
-def test_closing_the_scene_under_a_waiting_script_ends_it(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None))
+def test_closing_the_scene_under_a_waiting_script_ends_it(standins: Standins) -> None:
+    logic, slow = waiting(Progress("align", 0.5, 0.1, None))
     slow.between = lambda: None if slow.events or slow.cancels else slicer.mrmlScene.Clear()
     with pytest.raises(PhysMRISynthError, match="scene was closed"):
         logic.estimateTissueMaps(**addImages("t1w"))
@@ -304,8 +301,8 @@ def test_closing_the_logic_ends_the_run_for_good(logic: Any, client: FakeClient)
     logic.close()
 
 
-def test_closing_the_logic_under_a_waiting_script_ends_it(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = waiting(logic, monkeypatch, Progress("align", 0.5, 0.1, None))
+def test_closing_the_logic_under_a_waiting_script_ends_it(standins: Standins) -> None:
+    logic, slow = waiting(Progress("align", 0.5, 0.1, None))
 
     def reload() -> None:  # the user reloads the module
         if not slow.events and not slow.closed:
@@ -425,11 +422,8 @@ def test_cancelling_at_a_second_head_leaves_not_even_the_first(logic: Any, clien
     assert [type(event) for event in ended(logic)] == [Cancelled] and not volumes() and not TissueMapNodes.all(slicer.mrmlScene)
 
 
-def test_a_logic_that_a_script_forgets_takes_its_worker_along(
-    standins: Standins, client: FakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation.newClient", lambda: client)
-    forgotten = importlib.import_module("PhysMRISynth").PhysMRISynthLogic()
+def test_a_logic_that_a_script_forgets_takes_its_worker_along(standins: Standins, client: FakeClient) -> None:
+    forgotten = importlib.import_module("PhysMRISynth").PhysMRISynthLogic(client)
     forgotten.estimateTissueMaps(**addImages("t1w"), waitForCompletion=False)
     client.told = [Finished(result(("t1w",)))]
     ended(forgotten)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import slicer
@@ -10,9 +12,13 @@ from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.mrml.regions import measureRegions, regionsOf
 from PhysMRISynthLib.mrml.segmentation import tissueSegmentation
 from PhysMRISynthLib.mrml.sweep import renderContrasts, sweepParameter
+from PhysMRISynthLib.mrml.uses import MapUses
 from PhysMRISynthLib.mrml.volumes import arrayOf, newVolume
 from PhysMRISynthLib.physics.presets import protocol_from_spec
+from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 from PhysMRISynthLib.workflow.rendering.render import render
+from PhysMRISynthLib.workflow.rendering.rendered import rendered
+from PhysMRISynthLib.workflow.rendering.scanner_effects import ScannerEffects
 from Testing.mrml.results import map_nodes, small_result
 from Testing.mrml.scene import HeadlessSlicer
 
@@ -80,6 +86,20 @@ def test_several_contrasts_at_once_or_none(headless: HeadlessSlicer) -> None:
     count = headless.node_count()
     with pytest.raises(ProtocolError):
         renderContrasts(maps, ["mprage", "epi"])
+    assert headless.node_count() == count
+
+
+def test_scans_have_their_own_slices_and_say_what_was_added(headless: HeadlessSlicer) -> None:
+    maps = map_nodes(headless.scene)
+    (scan,) = MapUses(maps.node).renderContrasts(["se,TR=500,TE=15"], snr=20.0, seed=2, sliceThickness=6.0, ringing=30.0)
+    effects = ScannerEffects(slice_thickness=6.0, ringing=30.0)
+    expected = rendered(maps.tissueMaps(), RenderOrder("se,TR=500,TE=15", snr=20.0, seed=2, effects=effects))
+    np.testing.assert_allclose(arrayOf(scan), expected.voxels, rtol=1e-3, atol=0.1)
+    assert scan.GetSpacing()[2] == 6.0 and "synthetic" in scan.GetName() and "slices 6 mm axial, ringing 30 %" in scan.GetName()
+    assert json.loads(scan.GetAttribute("PhysMRISynth.ScannerEffects"))["ringing"] == 30.0
+    count = headless.node_count()
+    with pytest.raises(ProtocolError, match="ratio of two images"):
+        MapUses(maps.node).renderContrasts(["se,TR=500,TE=15", "mp2rage"], ringing=30.0)
     assert headless.node_count() == count
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from PhysMRISynthLib.errors import EstimationError
-from PhysMRISynthLib.network import inference as module
 from PhysMRISynthLib.network.config import NetworkConfig
-from PhysMRISynthLib.network.head_view import Inference
+from PhysMRISynthLib.network.device import with_fallback
 from PhysMRISynthLib.network.inference import TILES, infer, normalised
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import Weights, load_weights, save_weights
@@ -67,18 +65,20 @@ def test_latents_are_of_each_input_alone_then_of_all(weights: Weights) -> None:
     assert ((found.latents[2] > low - 0.02) & (found.latents[2] < high + 0.02)).all()
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, when: Callable[[torch.device, int], bool]) -> list[tuple[str, int]]:
-    """Let the pass over the head fail for some devices and tiles; returns what is tried. Any device is the CPU in truth."""
-    original, tried = module._tiled, []
+Pass = Callable[[torch.device, int], int]
 
-    def fragile(given: Weights, stack: np.ndarray, conditions: np.ndarray, device: torch.device, tile: int, *rest: Any) -> Inference:
+
+def failing(error: BaseException, when: Callable[[torch.device, int], bool]) -> tuple[Pass, list[tuple[str, int]]]:
+    """A pass over the head that fails on some devices and for some tiles, and what is tried."""
+    tried: list[tuple[str, int]] = []
+
+    def work(device: torch.device, tile: int) -> int:
         tried.append((device.type, tile))
         if when(device, tile):
             raise error
-        return original(given, stack, conditions, CPU, tile, *rest)
+        return tile
 
-    monkeypatch.setattr(module, "_tiled", fragile)
-    return tried
+    return work, tried
 
 
 @pytest.mark.parametrize(
@@ -86,31 +86,26 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, when: Callabl
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), MemoryError(), RuntimeError("CPUAllocator: out of memory")),
     ids=repr,
 )
-def test_too_little_memory_ends_in_smaller_tiles(
-    error: BaseException, weights: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    tried = failing(monkeypatch, error, lambda device, tile: tile > 64)
-    found = infer(weights, images(32, 32, 72), PROTOCOLS, 3.0, torch.device("cuda"))
+def test_too_little_memory_ends_in_smaller_tiles(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    work, tried = failing(error, lambda device, tile: tile > 64)
+    assert with_fallback(work, torch.device("cuda"), TILES) == (64, torch.device("cuda"))
     assert tried == [("cuda", tile) for tile in TILES]
-    assert np.isfinite(found.probabilities).all() and np.isfinite(found.latents).all()
     assert "Not enough memory on cuda for tiles of 96 voxels" in caplog.text
 
 
-def test_a_gpu_that_this_torch_does_not_know_is_left_for_the_cpu(
-    weights: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    seen = images(32, 32, 32)
-    expected = infer(weights, seen, PROTOCOLS, 3.0, CPU)
+def test_a_gpu_that_this_torch_does_not_know_is_left_for_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
     unknown = RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
-    tried = failing(monkeypatch, unknown, lambda device, tile: device.type == "cuda")
-    found = infer(weights, seen, PROTOCOLS, 3.0, torch.device("cuda"))
+    work, tried = failing(unknown, lambda device, tile: device.type == "cuda")
+    assert with_fallback(work, torch.device("cuda"), TILES) == (TILES[0], CPU)
     assert tried == [("cuda", TILES[0]), ("cpu", TILES[0])]
-    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     assert "no kernel image is available for execution on the device): going on with the CPU" in caplog.text
 
 
 def test_memory_that_is_nowhere_to_be_had_is_said(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, MemoryError(), lambda device, tile: True)
+    def full(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(weights.network, "forward", full)
     with refused(EstimationError, r"Not enough memory for the network.*--prior literature"):
         infer(weights, images(32, 32, 32), PROTOCOLS, 3.0, CPU)
 

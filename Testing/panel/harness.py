@@ -26,7 +26,13 @@ from .pythonqt import CtkModule, Loader, QtModule
 
 _QMRML = ("qMRMLWidget", "qMRMLNodeComboBox", "qSlicerScriptedLoadableModuleWidget")
 _FOR_COMPARING = ("qMRMLSliderWidget", "qMRMLSpinBox", "qMRMLRangeWidget")
-_USE_QT = ("PhysMRISynthLib.panel", "slicer.parameterNodeWrapper", "slicer.ScriptedLoadableModule", "standins.connectors")
+_USE_QT = (
+    "PhysMRISynthLib.panel",
+    "PhysMRISynthLib.mrml.parameterNode",
+    "slicer.parameterNodeWrapper",
+    "slicer.ScriptedLoadableModule",
+    "standins.connectors",
+)
 WIDTH, NARROWEST = 420, 300
 
 

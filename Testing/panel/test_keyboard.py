@@ -45,20 +45,20 @@ def scroll(driven: DrivenPanel, widget: QtWidgets.QWidget) -> bool:
     return event.isAccepted()
 
 
-@pytest.mark.parametrize("name", SEQUENCES)
-def test_one_key_is_one_step_on_every_slider_and_back(ready: DrivenPanel, name: str) -> None:
-    ready.choose("sequenceComboBox", SEQUENCES[name].title)
+def test_one_key_is_one_step_on_every_slider_and_back(ready: DrivenPanel) -> None:
     ready.click("moreButton")
-    for parameter in SEQUENCES[name].parameters:
-        row = ready.panel.protocol.rows.row(name, parameter.name)
-        start = row.slider.value
-        forth, back = (KEYS.Key_Right, KEYS.Key_Left) if start < row.slider.maximum else (KEYS.Key_Left, KEYS.Key_Right)
-        before = ready.panel.protocol.state.values.get(parameter.name, parameter.minimum)
-        press(ready, row.slider, forth)
-        assert abs(row.slider.value - start) == 1, parameter.name
-        assert ready.panel.protocol.state.values[parameter.name] != before, parameter.name
-        press(ready, row.slider, back)
-        assert row.slider.value == start, parameter.name
+    for name, sequence in SEQUENCES.items():
+        ready.choose("sequenceComboBox", sequence.title)
+        for parameter in sequence.parameters:
+            row = ready.panel.protocol.rows.row(name, parameter.name)
+            start = row.slider.value
+            forth, back = (KEYS.Key_Right, KEYS.Key_Left) if start < row.slider.maximum else (KEYS.Key_Left, KEYS.Key_Right)
+            before = ready.panel.protocol.state.values.get(parameter.name, parameter.minimum)
+            press(ready, row.slider, forth)
+            assert abs(row.slider.value - start) == 1, (name, parameter.name)
+            assert ready.panel.protocol.state.values[parameter.name] != before, (name, parameter.name)
+            press(ready, row.slider, back)
+            assert row.slider.value == start, (name, parameter.name)
 
 
 def test_the_wheel_changes_nothing_that_has_no_focus(ready: DrivenPanel) -> None:

@@ -95,6 +95,21 @@ def test_ticked_contrasts_are_made_together(ready: DrivenPanel) -> None:
     assert "DICOM database is not open" in ready.message("contrastsMessageLabel")
 
 
+def test_contrasts_are_made_with_scanner_effects_which_the_scene_keeps(ready: DrivenPanel) -> None:
+    tick(ready, "FLAIR")
+    assert ready.ui.effectsCollapsibleButton.collapsed and ready.ui.effectsCollapsibleButton.text == "Scanner effects"
+    ready.ui.sliceThicknessSpinBox.value, ready.ui.motionSpinBox.value = 6.0, 0.5
+    ready.settle()
+    assert (ready.parameters.sliceThickness, ready.parameters.motion) == (6.0, 0.5)
+    assert ready.ui.effectsCollapsibleButton.text == "Scanner effects: slices 6 mm axial, motion 0.5 mm"
+    ready.click("makeContrastsButton")
+    assert "slices 6 mm axial, motion 0.5 mm" in ready.message("contrastsMessageLabel")
+    ready.ui.sliceThicknessSpinBox.value = 0.5
+    ready.settle()
+    ready.click("makeContrastsButton")
+    assert "thinner than the voxels of the maps" in ready.message("contrastsMessageLabel")
+
+
 def test_a_parameter_is_swept_played_and_saved(ready: DrivenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slicer.mrmlScene.RegisterNodeClass(slicer.vtkMRMLSequenceBrowserNode())
     ready.choose("sweepParameterComboBox", "TE")

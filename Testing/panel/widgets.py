@@ -81,6 +81,7 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
         self._types: list[str] = []
         self._attributes: dict[str, tuple[str, str | None]] = {}
         self._nodeTags: dict[Any, int] = {}
+        self._entries: list[tuple[str | None, str]] = []
         self._ids: list[str | None] = []
         self._observed: Any = None
         self._tags: list[int] = []
@@ -124,12 +125,14 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
     def _nodes(self) -> list[Any]:
         if self._observed is None:
             return []
-        return [node for kind in self._types for node in _nodesOfClass(self._observed, kind) if self._isListed(node, kind)]
+        children, hidden = self.showChildNodeTypes, self.showHidden
+        pairs = [(node, kind) for kind in self._types for node in _nodesOfClass(self._observed, kind)]
+        return [node for node, kind in pairs if self._isListed(node, kind, children, hidden)]
 
-    def _isListed(self, node: Any, kind: str) -> bool:
+    def _isListed(self, node: Any, kind: str, children: bool, hidden: bool) -> bool:
         wanted = [self._attributes[kind]] if kind in self._attributes else []
-        exact = self.showChildNodeTypes or node.GetClassName() == kind
-        shown = self.showHidden or not node.GetHideFromEditors()
+        exact = children or node.GetClassName() == kind
+        shown = hidden or not node.GetHideFromEditors()
         return exact and shown and all((a := node.GetAttribute(n)) is not None and v in (None, a) for n, v in wanted)
 
     def _observeNodes(self) -> None:
@@ -144,12 +147,15 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
             return
         self._observeNodes()
         nodes = self._nodes()
+        entries: list[tuple[str | None, str]] = [(None, self.noneDisplay)] if self.noneEnabled or not nodes else []
+        entries += [(node.GetID(), node.GetName() or node.GetID()) for node in nodes]
+        if entries == self._entries:  # most changes of the scene are none of the list
+            return
+        self._entries, self._ids = entries, [identifier for identifier, _ in entries]
         _widget.blockSignals(self, True)
         QtWidgets.QComboBox.clear(self)
-        self._ids = [None] if self.noneEnabled or not nodes else []
-        for text in [self.noneDisplay] * len(self._ids) + [node.GetName() or node.GetID() for node in nodes]:
+        for _, text in entries:
             QtWidgets.QComboBox.addItem(self, text)
-        self._ids += [node.GetID() for node in nodes]
         QtWidgets.QComboBox.setCurrentIndex(self, self._ids.index(self._last) if self._last in self._ids else 0)
         _widget.blockSignals(self, False)
         self._indexChanged()

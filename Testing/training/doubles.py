@@ -54,7 +54,7 @@ def head_model(maps: TissueMaps, gains: Sequence[float], echo_times: dict[str, f
     classes = literature_classes(3.0)
     looks = ClassSignals(*(np.zeros((len(classes.names), *(len(gains),) * dims)) for dims in (1, 2, 2)))
     coefficients, corrections = np.zeros((len(gains), len(basis.orders))), np.zeros((len(classes.names), len(gains)))
-    return HeadModel(basis, coefficients, level, classes, 3.0, looks, corrections, (0.0,))
+    return HeadModel(basis, coefficients, level, classes, 3.0, looks, corrections, 1.0, (0.0,))
 
 
 def estimate_of(maps: TissueMaps, inputs: Sequence[Acquisition], gains: Sequence[float] = (1.0, 2.0, 3.0), **others: Any) -> Estimate:

@@ -120,7 +120,7 @@ def trained(sessions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     vae, ldm = read_configuration("paper_2d_small"), read_configuration("paper_2d_small", SAMPLER_CONFIGURATIONS)
     vae["network"] |= NARROW
-    vae["training"] |= {"crops": [[64, 64]], "discriminator_channels": 4, "adversarial_after": 0.02, "log_every": 1, "validate_every": 2}
+    vae["training"] |= {"crops": [[64, 64]], "discriminator_channels": 4, "adversarial_after": 0.01, "log_every": 1, "validate_every": 2}
     ldm["network"] |= {"shape": [64, 64], "widths": [8, 8], "attention": [False, True], "head_channels": 8}
     ldm["training"] |= {"batch": 2, "heads": 4, "log_every": 1}
     for kind, configuration in (("vae", vae), ("ldm", ldm)):

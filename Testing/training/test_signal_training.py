@@ -243,7 +243,7 @@ def test_two_processes_learn_the_same_and_stop_together(labels: Path, tmp_path: 
     assert trained(EXP, tmp_path / "out", 4, data=labels, resume=True)["step"] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_mix_label_maps_and_scans(labels: Path, scans: Path, tmp_path: Path) -> None:
     """Those weights that tell the uncertainty have no part in the steps with scans."""
     arguments = command(MIXED, tmp_path, "--data", labels, "--scans", scans, "--steps", "6")

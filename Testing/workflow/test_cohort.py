@@ -24,10 +24,11 @@ from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import EstimationError, ImageError
 from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.workflow.cohort import data_set, processes
+from PhysMRISynthLib.workflow.cohort import data_set
 from PhysMRISynthLib.workflow.cohort import visit as cohort_visit
 from PhysMRISynthLib.workflow.cohort.data_set import TABLE, Batch, estimate_cohort, plan
 from PhysMRISynthLib.workflow.cohort.index_page import INDEX
+from PhysMRISynthLib.workflow.cohort.processes import Patience
 from PhysMRISynthLib.workflow.cohort.visit import ESTIMATED, FAILED, KEPT, Row
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.examples.small_head import small_head
@@ -38,7 +39,7 @@ from Testing.refusals import refused
 from Testing.workflow.cohorts import SUFFIXES, made, quick, small_visit, touch
 
 ROOT = Path(__file__).resolve().parents[2]
-TWENTY = [f"{number:02d}" for number in range(20)]
+TEN = [f"{number:02d}" for number in range(10)]
 DRIVER = """
 import sys
 from pathlib import Path
@@ -70,25 +71,25 @@ def lines(out: Path) -> dict[tuple[str, str], dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to kill")
-def test_twenty_visits_killed_in_the_middle_go_on_where_they_were(tmp_path: Path) -> None:
-    root, out = touch(tmp_path / "bids", *TWENTY), tmp_path / "out"
+def test_ten_visits_killed_in_the_middle_go_on_where_they_were(tmp_path: Path) -> None:
+    root, out = touch(tmp_path / "bids", *TEN), tmp_path / "out"
     (tmp_path / "driver.py").write_text(DRIVER, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in (ROOT / "PhysMRISynth", ROOT))}
     program = [sys.executable, str(tmp_path / "driver.py"), str(root), str(out)]
     with subprocess.Popen(program, env=environment, start_new_session=True) as process:
         end = time.monotonic() + 120
-        while len(complete(out)) < 6:
+        while len(complete(out)) < 3:
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
     before, worked = complete(out), made(root)
-    assert 6 <= len(before) < 20
+    assert 3 <= len(before) < 10
     rows = estimate_cohort(root, out, EstimateOrder(), Batch(jobs=2), make=quick)
-    assert statuses(rows) == {f"sub-{n}": KEPT if f"sub-{n}" in before else ESTIMATED for n in TWENTY}
+    assert statuses(rows) == {f"sub-{n}": KEPT if f"sub-{n}" in before else ESTIMATED for n in TEN}
     after = complete(out)
     assert {name: after[name] for name in before} == before
     assert sorted(made(root)[len(worked) :]) == sorted(set(after) - set(before))
-    assert {path.name for path in out.iterdir()} == {f"sub-{n}" for n in TWENTY} | {TABLE, INDEX, "dataset_description.json", ".bidsignore"}
+    assert {path.name for path in out.iterdir()} == {f"sub-{n}" for n in TEN} | {TABLE, INDEX, "dataset_description.json", ".bidsignore"}
     files = {f"sub-07_{suffix}.nii.gz" for suffix in SUFFIXES} | {"sub-07_report.json"}
     assert {path.name for path in (out / "sub-07" / "anat").iterdir()} == files
 
@@ -311,8 +312,7 @@ def test_runs_that_end_in_the_same_moment_lose_no_row(tmp_path: Path, monkeypatc
         list(pool.map(lambda visit: estimate_cohort(root, out, EstimateOrder(), Batch(participants=[visit]), make=quick), visits))
     assert [participant for participant, _session in lines(out)] == [f"sub-{visit}" for visit in visits]
     (out / ".writing-cohort.tsv").mkdir()  # left by a run that was killed
-    monkeypatch.setattr(data_set, "_LOCK_SECONDS", 0.1)
-    estimate_cohort(root, out, EstimateOrder(), Batch(participants=["03"]), make=quick)
+    estimate_cohort(root, out, EstimateOrder(), Batch(participants=["03"], patience=Patience(table=0.1)), make=quick)
     assert len(lines(out)) == 12 and not list(out.glob(".writing-*"))
 
 
@@ -379,26 +379,23 @@ def test_a_cluster_does_every_visit_and_tells_of_those_whose_workers_die(cluster
     assert not list(out.glob("*killed*")) and not list(out.glob(".writing*")) and len(complete(out)) == 4
 
 
-def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr(processes, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(processes, "_PATIENCE_SECONDS", 0.3)
     with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
-        rows = estimate_cohort(
-            touch(tmp_path / "bids", "01"), tmp_path / "out", EstimateOrder(), Batch(scheduler=empty.scheduler_address), make=quick
-        )
+        batch = Batch(scheduler=empty.scheduler_address, patience=Patience(look=0.1, workers=0.3))
+        rows = estimate_cohort(touch(tmp_path / "bids", "01"), tmp_path / "out", EstimateOrder(), batch, make=quick)
     assert [row.status for row in rows] == [FAILED] and "No worker" in rows[0].reason
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
-    monkeypatch.setattr(processes, "_CONNECT_SECONDS", 0.3)
+    batch = Batch(scheduler="tcp://127.0.0.1:1", patience=Patience(connect=0.3))
     with pytest.raises(EstimationError, match="No dask scheduler answers at tcp://127"):
-        estimate_cohort(root, out, EstimateOrder(), Batch(scheduler="tcp://127.0.0.1:1"), make=quick)
+        estimate_cohort(root, out, EstimateOrder(), batch, make=quick)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with refused(EstimationError, r"physmrisynth\[cluster\]"):
-        estimate_cohort(root, out, EstimateOrder(), Batch(scheduler="tcp://127.0.0.1:1"), make=quick)
+        estimate_cohort(root, out, EstimateOrder(), batch, make=quick)
 
 
 # --- true estimates ----------------------------------------------------------------------------------------------------------------

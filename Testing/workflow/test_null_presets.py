@@ -90,7 +90,7 @@ def test_a_preset_that_nulls_nothing_is_the_same_for_every_head() -> None:
     assert adapted(preset, {}) is preset.protocol
 
 
-@pytest.mark.parametrize("patient", PATIENTS)
+@pytest.mark.parametrize("patient", ["raw_patient12/visit1", pytest.param("mni_patient07", marks=pytest.mark.nightly)])
 def test_null_presets_null_in_the_sample_patients(patient: str, data: Callable[[str], Path]) -> None:
     strength, spacing, specs = PATIENTS[patient]
     folder = data(f"real/{patient}")

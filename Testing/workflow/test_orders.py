@@ -17,10 +17,11 @@ from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.orders import Limits, Order
 from PhysMRISynthLib.workflow.rendering.order import RenderOrder
+from PhysMRISynthLib.workflow.rendering.scanner_effects import ScannerEffects
 from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
-ORDERS: tuple[type[Order], ...] = (EstimateOrder, SampleOrder, RenderOrder, ExportOrder)
+ORDERS: tuple[type[Order], ...] = (EstimateOrder, SampleOrder, RenderOrder, ExportOrder, ScannerEffects)
 PROTOCOLS = st.sampled_from(("synthetic-dir", "se,TR=500,TE=15", Protocol.of("flair", TR=9000.1).changed("typed", "A note.", TE=91 / 3)))
 FREE: dict[str, st.SearchStrategy[Any]] = {
     "field_strength": st.floats(1.0, 4.0),
@@ -30,6 +31,9 @@ FREE: dict[str, st.SearchStrategy[Any]] = {
     "null": st.lists(st.sampled_from(("white_matter", "csf")), max_size=2).map(tuple),
     "source": st.just(Path("/data/dicom of é")),
     "title": st.text(max_size=9),
+    "effects": st.builds(
+        ScannerEffects, st.floats(0.0, 100.0), slice_plane=st.sampled_from(("axial", "coronal")), motion=st.floats(0.0, 5.0)
+    ),
     "condition": st.dictionaries(st.sampled_from(("brain_volume", "lesion_load")), st.floats(0.0, 2000.0)),
 }
 """Values of the fields that have no limits of their own."""

@@ -64,6 +64,7 @@ def test_the_same_seed_and_attempt_give_the_same_head(again: Anatomy, head: Samp
     assert again.volumes.brain == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)
 
 
+@pytest.mark.nightly
 def test_its_halves_mirror_each_other_and_seeds_do_not(again: Anatomy, other: Anatomy) -> None:
     """A brain is more like its own mirror image than like another head, and both are found where the atlas has brain."""
     assert again.aligned is not None and other.aligned is not None
@@ -72,7 +73,7 @@ def test_its_halves_mirror_each_other_and_seeds_do_not(again: Anatomy, other: An
     assert mirrored > 0.8 and distance(again.aligned, other.aligned) > 0.03
 
 
-@pytest.mark.parametrize("wanted", [950.0, 1350.0])
+@pytest.mark.parametrize("wanted", [pytest.param(950.0, marks=pytest.mark.nightly), 1350.0])
 def test_a_head_has_the_volumes_that_were_asked_for(wanted: float, sampler: Sampler) -> None:
     drawn = sampler.drawn(SampleOrder(3, STEPS, {"brain_volume": wanted}, attempts=1))
     assert head_volumes(drawn.fractions.argmax(axis=0).astype(np.uint8)).brain == pytest.approx(wanted, rel=0.12)

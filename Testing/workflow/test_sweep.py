@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +47,19 @@ def test_fluid_in_a_voxel_is_rendered_apart(tmp_path: Path) -> None:
     assert np.abs(one - two).mean() > 5
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="an MP4 needs ffmpeg")
-def test_an_mp4_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("system", [True, False], ids=["of the system", "of the package"])
+def test_an_mp4_shows_every_frame(system: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("imageio_ffmpeg")
+    program = package.get_ffmpeg_exe()
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    if system:
+        shutil.copy(program, tmp_path / "bin" / "ffmpeg")
+        monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     write_film(small_head().maps, PROTOCOLS, "TI", tmp_path / "ti.mp4")
-    assert b"ftyp" in (tmp_path / "ti.mp4").read_bytes()[:16]
+    subprocess.run([program, "-v", "error", "-i", str(tmp_path / "ti.mp4"), str(tmp_path / "frame%d.png")], check=True)
+    pictures = [np.array(Image.open(tmp_path / f"frame{n}.png").convert("L"), dtype=float) for n in (1, 2, 3)]
+    fluid = pictures[0][len(pictures[0]) // 8 :] > 240
+    bright = [picture[len(picture) // 8 :][fluid].mean() for picture in pictures]
+    assert bright[0] > bright[1] + 30 > bright[2] + 30
+    assert not (tmp_path / "frame4.png").exists()

@@ -46,7 +46,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     ldm.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', to train on its codes")
     ldm.set_defaults(command=_train_ldm)
     for kind in (condenser, ldm):
-        kind.add_argument("--data", type=Path, required=True, help="a folder with head_labels and, optionally, ms_lesion_masks")
+        kind.add_argument("--data", type=Path, required=True, help="label maps, or real scans, as for vae")
         kind.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
         kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents shared by trainings (default: latents in --out)")
     _add_simulation(kinds.add_parser("simulate-oasis3", help="simulated scans in the layout of OASIS-3, for trials without that data set"))

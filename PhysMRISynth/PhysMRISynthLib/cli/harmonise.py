@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import EstimationError, ProtocolError
 from ..headers.roles import ROLES
 from ..workflow.rendering.order import RenderOrder
+from ..workflow.rendering.scanner_effects import ScannerEffects
 from .arguments import positive
 from .orders import order_from
 from .progress import progress_bar
@@ -59,6 +60,8 @@ def render_data_set(options: argparse.Namespace) -> None:
 
     if options.snr is not None:
         raise ProtocolError("--snr is for one image. Leave it out with --bids.")
+    if order_from(options, ScannerEffects).any:
+        raise ProtocolError("Scanner effects are for one image. Leave them out with --bids.")
     if options.protocol is None or options.null:
         raise ProtocolError("A data set is rendered in one protocol for all visits. Give it with --protocol, and leave out --null.")
     _told(options, lambda batch: render_cohort(options.bids, options.out, [order_from(options, RenderOrder, null=())], batch))

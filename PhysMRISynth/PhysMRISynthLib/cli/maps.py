@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from ..errors import ImageError, ProtocolError
 from ..headers.roles import ROLES
 from ..workflow.rendering.order import RenderOrder
+from ..workflow.rendering.scanner_effects import ScannerEffects
 from .arguments import natural
 from .harmonise import add_cohort_options, render_data_set
 from .orders import add_field, order_from
 from .progress import progress_bar
+
+_RINGING = 30.0
+"""Per cent of k-space that ``--ringing`` leaves out if it has no value."""
 
 
 def add_render(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +31,29 @@ def add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--null", type=tissue_names, default=(), metavar="TISSUE[,TISSUE]", help="solve the inversion times to null these")
     add_presets_option(parser)
     add_field(parser, RenderOrder, "snr", help="add noise: mean signal of the head over noise SD")
-    add_field(parser, RenderOrder, "seed", help="makes the noise repeatable")
+    add_field(parser, RenderOrder, "seed", help="makes noise and scanner effects repeatable")
     add_field(parser, RenderOrder, "device", help="device to render on (auto: the CPU)")
     parser.add_argument("--out", type=Path, required=True, help="image file (.nii.gz, .nrrd, .mha), or a data set with --bids")
     parser.add_argument("--overwrite", action="store_true")
+    add_effects(parser)
     add_cohort_options(parser)
     parser.set_defaults(command=_render)
+
+
+def add_effects(parser: argparse.ArgumentParser) -> None:
+    """What a scanner adds to an ideal image, as :func:`effects_of` takes it."""
+    group = parser.add_argument_group("scanner effects (noise: --snr)")
+    add = partial(add_field, group, ScannerEffects)
+    add("receive_field", metavar="PERCENT", help="largest deviation of a smooth receive field")
+    add("slice_thickness", metavar="MM", help="average over adjacent slices; the image gets their grid")
+    add("slice_plane", help="of these slices (axial)")
+    add("ringing", nargs="?", const=_RINGING, metavar="PERCENT", help=f"share of k-space that is missing; without a value {_RINGING:g}")
+    add("motion", metavar="MM", help="displacement of the head during the scan, root mean square")
+
+
+def effects_of(options: argparse.Namespace) -> ScannerEffects:
+    """The scanner effects that the options ask for."""
+    return order_from(options, ScannerEffects)
 
 
 def add_presets_option(parser: argparse.ArgumentParser) -> None:
@@ -91,14 +113,15 @@ def _render(options: argparse.Namespace) -> None:
         return
     if options.participants or options.scheduler or options.jobs > 1:
         raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
-    order = order_from(options, RenderOrder)
+    order = order_from(options, RenderOrder, effects=effects_of(options))
     check_rendering(options.maps, options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
     with progress_bar() as bar:
         bar("render and write", 0.0)
         image = rendered(maps, order)
-        write_rendering(maps, image, options.out)
-    print(f"{options.out}: {image.protocol.spec}", *image.protocol.notes, sep="\n")
+        write_rendering(image, options.out)
+    effects = f" with {order.effects.title}" if order.effects.any else ""
+    print(f"{options.out}: {image.protocol.spec}{effects}", *image.protocol.notes, sep="\n")
 
 
 def _export(options: argparse.Namespace) -> None:

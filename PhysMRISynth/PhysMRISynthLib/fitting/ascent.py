@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .objective import SHARE_STRENGTH, SPREAD_STRENGTH, Looks, Objective, SharedState, Statistics
-from .tissue_level import EquationErrors, predicted_means
+from .tissue_level import predicted_means
 
 TOLERANCE = 0.005
 """A climb ends when a step gains less than this in J (log probability)."""
@@ -129,7 +129,7 @@ def _proposal(
     moved = np.clip(step[size:], -_LONGEST, _LONGEST)
     level = state.level.at(state.level.vector + moved)
     predicted, _ = predicted_means(level, objective.observations)
-    level = replace(level, equation_errors=EquationErrors.of(means, predicted, objective.shares).sd)
+    level = replace(level, equation_errors=objective.equation_errors(means, predicted).sd)
     coefficients = state.coefficients.copy()
     if inverse is not None:
         slope = statistics.field_slope - coefficients / objective.basis.prior_sd**2
@@ -168,7 +168,7 @@ def _shared_step(objective: Objective, state: SharedState, statistics: Statistic
     gradient[:means] = np.einsum("kip,ki->p", by_means, statistics.pull)
     curvature[:means, :means] = np.einsum("kip,kij,kjq->pq", by_means, statistics.weight, by_means, optimize=True)
     predicted, slopes = predicted_means(level, objective.observations)
-    errors = EquationErrors.of(state.means, predicted, objective.shares)
+    errors = objective.equation_errors(state.means, predicted)
     precision = errors.precision.ravel()
     by_error = np.concatenate([np.eye(means), -slopes.reshape(means, unknowns)], axis=1)
     gradient -= by_error.T @ (precision * (state.means - predicted).ravel())

@@ -20,7 +20,7 @@ from .fields import PolynomialBasis
 from .mixture import ClassSignals, TissueClasses, literature_classes
 from .objective import TAIL, Objective, SharedState
 from .observation import MODEL_ERROR, Observation
-from .tissue_level import EQUATION_ERROR, LARGEST_EQUATION_ERROR, TissueLevel, brain_rows, fluid_row, literature_level, predicted_means
+from .tissue_level import LARGEST_EQUATION_ERROR, TissueLevel, brain_rows, fluid_row, literature_level, predicted_means
 from .uncertainty import level_uncertainty
 
 FIELD_DEGREE = 6
@@ -47,7 +47,8 @@ class HeadModel:
     ``level`` of gains, nuisances and tissue values, the ``classes`` at those values with their uncertainty, their ``looks`` at unit field,
     and the log ``corrections`` (K, n) of the equations for each class.
 
-    ``values`` are the objective's along the last climb."""
+    ``equation_error`` is how many times worse than expected the equations explain the tissues, in the worst input (1: as well as
+    expected). ``values`` are the objective's along the last climb."""
 
     basis: PolynomialBasis
     coefficients: np.ndarray
@@ -56,12 +57,8 @@ class HeadModel:
     field_strength: float
     looks: ClassSignals
     corrections: np.ndarray
+    equation_error: float
     values: tuple[float, ...]
-
-    @property
-    def equation_error(self) -> float:
-        """How many times worse than expected the equations explain the tissues, in the worst input (1: as well as expected)."""
-        return float(self.level.equation_errors.max() / EQUATION_ERROR)
 
     @property
     def gains(self) -> np.ndarray:
@@ -195,7 +192,8 @@ def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, fie
     level = replace(level, log_gains=gains)
     return HeadModel(
         objective.basis, best.state.coefficients, level, classes, field_strength,
-        ClassSignals(looks.means, covariances, np.zeros_like(covariances)), corrections, best.values,
+        ClassSignals(looks.means, covariances, np.zeros_like(covariances)), corrections,
+        float((level.equation_errors / objective.expected_errors).max()), best.values,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ that are not the brain's like Gaussians that follow from these and from the equa
 
     J = w Σ_v [ log Σ_k π_kv p_k(z_v; μ, Σ, θ, g) − Σ_i log F_iv ]          voxels; w: neighbours err together
       + m Σ_k log γ_k                          π_kv ∝ γ_k atlas_kv: voxels that were chosen are not as frequent as the atlas's
-      + Σ_ki log h(δ_ki; EQUATION_ERROR)      h: pseudo-Huber; δ_ki = (μ_ki − g_i f_i(θ_k))/a_ki, the relative errors of the equations
+      + Σ_ki log h(δ_ki; e_i)      h: pseudo-Huber; e_i: expected_errors; δ_ki = (μ_ki − g_i f_i(θ_k))/a_ki, the errors of the equations
       − ½ (x − x₀)ᵀ C⁻¹ (x − x₀)               x = (θ, log g, echo times in doubt), the literature's values and spread
       − ν/2 Σ_k [ tr(Ψ_k Σ_k⁻¹) − log|Ψ_k Σ_k⁻¹| ]    Ψ_k: the spread inside a tissue as the literature and the noise have it
       − ½ Σ_ij (c_ij/s_j)²                    receive fields are smooth
@@ -27,7 +27,7 @@ from ..physics.arrays import Array, Move, like, namespace, on_host, stay, total
 from .fields import PolynomialBasis
 from .mixture import ClassSignals, TissueClasses, class_signals, put_mixtures, squared_distances, tissue_signals
 from .observation import MODEL_ERROR, Observation, coverage_patterns
-from .tissue_level import EquationErrors, TissueLevel, brain_rows, predicted_means
+from .tissue_level import EquationErrors, TissueLevel, brain_rows, expected_errors, predicted_means
 from .voxelwise import signed_signal
 
 TAIL = 4.0
@@ -108,6 +108,7 @@ class Objective:
         self.seen = move(np.asarray(covered.any(axis=0), dtype=np.float32))
         self.rows = np.array(brain_rows())
         self.shares = weights[self.rows].mean(axis=1) / weights[self.rows].mean(axis=1).sum()
+        self.expected_errors = expected_errors(observations)
         self.prior_precision = np.linalg.inv(prior.covariance)
 
     def looks(self, state: SharedState, slack: float = 0.0) -> Looks:
@@ -175,10 +176,14 @@ class Objective:
         signals = tissue_signals(level.theta, self.classes.covariances[self.rows], seen, gains)
         return signals.spreads, signals.covariances - signals.spreads
 
+    def equation_errors(self, means: np.ndarray, predicted: np.ndarray) -> EquationErrors:
+        """Of the brain's tissues at these ``means`` and ``predicted`` means, both (B, n)."""
+        return EquationErrors.of(means, predicted, self.shares, self.expected_errors)
+
     def penalty(self, state: SharedState) -> float:
         """All of J but the voxels."""
         predicted, _ = predicted_means(state.level, self.observations)
-        errors = EquationErrors.of(state.means, predicted, self.shares)
+        errors = self.equation_errors(state.means, predicted)
         away = state.level.vector - self.prior.vector
         ratio = self.expected_spread(state.level) @ np.linalg.inv(state.covariances)
         spread = np.trace(ratio, axis1=1, axis2=2) - np.linalg.slogdet(ratio)[1]

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from ..physics.nuisances import MAGNETIZATION_TRANSFER, bound_pool, nuisances_of
+from ..physics.nuisances import MAGNETIZATION_TRANSFER, bound_pool, contrast_doubt, nuisances_of
 from ..physics.tissues import PROPERTIES, tissue_table
 from .observation import Observation
 from .voxelwise import predict
@@ -45,6 +45,11 @@ def brain_rows() -> list[int]:
 def fluid_row() -> int:
     """Where cerebrospinal fluid stands among the brain's rows."""
     return [tissue_table()[row].name for row in brain_rows()].index("csf")
+
+
+def expected_errors(observations: Sequence[Observation]) -> np.ndarray:
+    """Relative error expected of each input's equation for a tissue's mean signal (n,)."""
+    return np.array([max(EQUATION_ERROR, contrast_doubt(o.protocol)) for o in observations])
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,8 @@ def literature_level(
         shared = np.zeros_like(sd)
         shared[solid, PROPERTIES.index(name)] = common
         covariance[: sd.size, : sd.size] += np.outer(shared, shared)
-    errors = np.full(len(log_gains), EQUATION_ERROR)
     means = {key: mean for key, (mean, _) in known.items()}
-    return TissueLevel(np.stack([tissue.theta for tissue in table]), log_gains, means, covariance, errors)
+    return TissueLevel(np.stack([tissue.theta for tissue in table]), log_gains, means, covariance, expected_errors(observations))
 
 
 def with_nuisances(observation: Observation, nuisances: Mapping[tuple[str, str], float]) -> Observation:
@@ -159,33 +163,39 @@ def predicted_means(level: TissueLevel, observations: Sequence[Observation]) -> 
 @dataclass(frozen=True)
 class EquationErrors:
     """Relative errors of the equations: ``relative`` (tissues, n) is (mean − prediction)/``scale``; a dark tissue's ``scale``
-    (tissues, n) is half the typical tissue's. ``sd`` (n,) is each input's error as the tissues together show it."""
+    (tissues, n) is half the typical tissue's; ``expected`` (n,) is their SD. ``sd`` (n,) is each input's error as the tissues together
+    show it."""
 
     relative: np.ndarray
     scale: np.ndarray
+    expected: np.ndarray
 
     @classmethod
-    def of(cls, means: np.ndarray, predicted: np.ndarray, shares: np.ndarray) -> EquationErrors:
+    def of(cls, means: np.ndarray, predicted: np.ndarray, shares: np.ndarray, expected: np.ndarray) -> EquationErrors:
         """Of tissues with these ``means`` and ``predicted`` means, both (tissues, n), and ``shares`` (tissues,) of the brain."""
         typical = shares @ np.abs(predicted)
         scale = (np.abs(predicted) + typical) / np.sqrt(2.0)
-        return cls((means - predicted) / scale, scale)
+        return cls((means - predicted) / scale, scale, expected)
 
     @property
     def sd(self) -> np.ndarray:
         """(n,): root mean square over the tissues, with what is expected of it."""
-        return np.sqrt(EQUATION_ERROR**2 + (self.relative**2).mean(axis=0))
+        return np.sqrt(self.expected**2 + (self.relative**2).mean(axis=0))
 
     @property
     def log_density(self) -> float:
         """Of every tissue in every input, up to a constant."""
-        return float(-(EQUATION_TAIL**2 * (self._bent - 1.0)).sum() - 0.5 * (self.relative**2).sum() / IMPLAUSIBLE_EQUATION_ERROR**2)
+        return float(-(EQUATION_TAIL**2 * (self._bent - 1.0)).sum() - 0.5 * ((self.relative / self._implausible) ** 2).sum())
 
     @property
     def precision(self) -> np.ndarray:
         """Inverse variance (tissues, n) of the means about their predictions, with which a Gauss–Newton step sees the density."""
-        return (1.0 / (self._bent * EQUATION_ERROR**2) + 1.0 / IMPLAUSIBLE_EQUATION_ERROR**2) / self.scale**2
+        return (1.0 / (self._bent * self.expected**2) + 1.0 / self._implausible**2) / self.scale**2
+
+    @property
+    def _implausible(self) -> np.ndarray:
+        return IMPLAUSIBLE_EQUATION_ERROR * (self.expected / EQUATION_ERROR)
 
     @property
     def _bent(self) -> np.ndarray:
-        return np.sqrt(1.0 + (self.relative / (EQUATION_TAIL * EQUATION_ERROR)) ** 2)
+        return np.sqrt(1.0 + (self.relative / (EQUATION_TAIL * self.expected)) ** 2)

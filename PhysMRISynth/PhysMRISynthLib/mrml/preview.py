@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,17 @@ from ..physics.presets import protocol_for
 from ..physics.protocol import Protocol, parse_protocol
 from ..workflow.rendering.head_points import head_points
 from ..workflow.rendering.live import LiveRenderer, Noise, Region
+from ..workflow.rendering.order import RenderOrder
 from ..workflow.rendering.render import scale_of
+from ..workflow.rendering.rendered import Rendering, rendered
+from ..workflow.rendering.scanner_effects import ScannerEffects
 from . import display
 from .headers import PROTOCOL, QUANTITY
 from .mapNodes import PREVIEW, TissueMapNodes
 from .views import shownRegion
-from .volumes import arrayOf, newVolume, titleOf, voxelsChanged
+from .volumes import arrayOf, newVolume, newVolumeOnGrid, titleOf, voxelsChanged
 
-SNR, SEED = "PhysMRISynth.SNR", "PhysMRISynth.Seed"
+SNR, SEED, EFFECTS = "PhysMRISynth.SNR", "PhysMRISynth.Seed", "PhysMRISynth.ScannerEffects"
 _QUANTITY = "rendering"
 
 
@@ -159,6 +163,26 @@ def renderContrast(maps: TissueMapNodes, protocol: Protocol, outputVolume: Any =
     _note(outputVolume, protocol, noise)
     maps.mark(outputVolume, _QUANTITY)
     return outputVolume
+
+
+def renderScans(maps: TissueMapNodes, protocols: Sequence[Protocol], effects: ScannerEffects, noise: Noise | None = None) -> list[Any]:
+    """Volume nodes of ``protocols`` as a scanner with these ``effects`` might have acquired them, all or none; thick slices have their own
+    geometry. Raises ProtocolError for effects that do not fit the maps or a protocol."""
+    snr, seed = (None, 0) if noise is None else (noise.snr, noise.seed)
+    shown = maps.shownMaps()
+    images = [rendered(shown, RenderOrder(protocol, snr=snr, seed=seed, effects=effects)) for protocol in protocols]
+    return [_scanNode(maps, image, noise) for image in images]
+
+
+def _scanNode(maps: TissueMapNodes, image: Rendering, noise: Noise | None) -> Any:
+    title = f"{_nameOf(maps, image.protocol)} with {image.order.effects.title}"
+    window = display.scanWindow(image.voxels[image.voxels != 0])
+    node = newVolumeOnGrid(title, image.voxels, image.grid, maps.node.GetScene(), window=window)
+    _note(node, image.protocol, noise)
+    node.SetAttribute(SEED, str(image.order.seed))
+    node.SetAttribute(EFFECTS, json.dumps(image.order.effects.as_json()))
+    maps.mark(node, _QUANTITY)
+    return node
 
 
 def protocolOf(maps: TissueMapNodes, spec: str | Protocol) -> Protocol:

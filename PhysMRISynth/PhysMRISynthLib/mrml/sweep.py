@@ -8,18 +8,25 @@ from typing import Any
 from ..physics.presets import protocol_from_spec
 from ..physics.protocol import Protocol
 from ..workflow.analysis.sweep import swept
+from ..workflow.rendering.live import Noise
+from ..workflow.rendering.scanner_effects import NO_EFFECTS, ScannerEffects
 from . import folder
 from .mapNodes import TissueMapNodes
-from .preview import renderContrast
+from .preview import renderContrast, renderScans
 
 
-def renderContrasts(maps: TissueMapNodes, protocols: Iterable[str | Protocol]) -> list[Any]:
-    """A volume node for each of ``protocols`` (presets, ``sequence,TR=…`` or Protocols), all or none.
+def renderContrasts(
+    maps: TissueMapNodes, protocols: Iterable[str | Protocol], effects: ScannerEffects = NO_EFFECTS, noise: Noise | None = None
+) -> list[Any]:
+    """A volume node for each of ``protocols`` (presets, ``sequence,TR=…`` or Protocols), all or none; ideal, or with scanner ``effects``
+    and ``noise``.
 
-    Raises ProtocolError, before anything is rendered, when one of them cannot be.
+    Raises ProtocolError, before there is a node, when one of them cannot be.
     """
     chosen = [protocol_from_spec(protocol, "script") if isinstance(protocol, str) else protocol for protocol in protocols]
-    return [renderContrast(maps, protocol) for protocol in chosen]
+    if effects.any:
+        return renderScans(maps, chosen, effects, noise)
+    return [renderContrast(maps, protocol, noise=noise) for protocol in chosen]
 
 
 def sweepParameter(maps: TissueMapNodes, protocol: str | Protocol, parameter: str, values: Sequence[float]) -> Any:

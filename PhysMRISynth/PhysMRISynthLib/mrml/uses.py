@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..physics.protocol import Protocol
+from ..workflow.rendering.live import Noise
+from ..workflow.rendering.scanner_effects import ScannerEffects
 from ..workflow.results.export import Export
 from .dicomDatabase import addToDatabase
 from .mapNodes import TissueMapNodes
+from .orders import orderOf
 from .regions import measureRegions, measureVolumes
 from .segmentation import tissueSegmentation
 from .sweep import renderContrasts, sweepParameter
@@ -40,9 +43,11 @@ class MapUses:
         """Compare with the maps of a later visit: later minus these. ``protocol`` is rendered of both visits."""
         return compareVisits(self._maps, TissueMapNodes.wrap(later), protocol, regions)
 
-    def renderContrasts(self, protocols: Iterable[str | Protocol]) -> list[Any]:
-        """A volume node for each protocol, all or none."""
-        return renderContrasts(self._maps, protocols)
+    def renderContrasts(self, protocols: Iterable[str | Protocol], snr: float | None = None, seed: int = 0, **effects: Any) -> list[Any]:
+        """A volume node for each protocol, all or none, with noise where ``snr`` says so, and scanner ``effects`` (receiveField in %,
+        sliceThickness in mm, slicePlane, ringing in %, motion in mm)."""
+        noise = None if snr is None else Noise(snr, seed)
+        return renderContrasts(self._maps, protocols, orderOf(ScannerEffects, **effects), noise)
 
     def sweepParameter(self, protocol: str | Protocol, parameter: str, values: Sequence[float]) -> Any:
         """A sequence browser that plays the protocol while its ``parameter`` takes the ``values`` (ms, degrees)."""

@@ -18,6 +18,7 @@ from ..physics.protocol import Protocol
 from ..workflow.analysis.sweep import swept, write_film
 from .choices import Choices
 from .host import Host
+from .protocolState import EFFECTS, effectsOf, noiseOf
 from .regionsSection import chosenMaps
 from .section import Section, showMessage, toldIn
 
@@ -30,7 +31,7 @@ _FILMS = "GIF (*.gif);;MP4 (*.mp4)"
 class ContrastsSection(Section):
     """The ticked presets live in the parameter node, by name."""
 
-    shows = frozenset(("maps", "sequence", "contrasts"))
+    shows = frozenset(("maps", "sequence", "contrasts", *EFFECTS))
 
     def __init__(self, ui: Any, panel: Host) -> None:
         super().__init__(ui, panel)
@@ -56,6 +57,8 @@ class ContrastsSection(Section):
             return
         self._fill()
         there = self.panel.maps is not None
+        title = effectsOf(self.parameters).title
+        self.ui.effectsCollapsibleButton.text = _("Scanner effects: {effects}").format(effects=title) if title else _("Scanner effects")
         self.ui.makeContrastsButton.enabled = there and bool(self.ticked)
         for button in (self.ui.contrastsDatabaseButton, self.ui.sweepButton, self.ui.sweepFilmButton):
             button.enabled = there
@@ -94,7 +97,9 @@ class ContrastsSection(Section):
     def make(self) -> None:
         """Compute the ticked contrasts as volumes."""
         with toldIn(self.ui.contrastsMessageLabel), slicer.util.WaitCursor():
-            made = renderContrasts(chosenMaps(self), self._protocols())
+            effects = effectsOf(self.parameters)
+            noise = noiseOf(self.parameters) if effects.any else None
+            made = renderContrasts(chosenMaps(self), self._protocols(), effects, noise)
             told = _("{count} volumes in the folder of the maps (Data module): {names}")
             showMessage(self.ui.contrastsMessageLabel, told.format(count=len(made), names=", ".join(node.GetName() for node in made)))
 

@@ -10,11 +10,13 @@ from typing import Any
 import slicer
 
 from ..errors import ProtocolError
+from ..mrml.orders import orderOf
 from ..physics.contrast import TissuePoint
 from ..physics.presets import Preset, adapted, all_presets
 from ..physics.protocol import Protocol, parse_protocol
 from ..physics.sequences import OWN_SEQUENCES, SEQUENCES, Sequence, sequence_named
 from ..workflow.rendering.live import Noise
+from ..workflow.rendering.scanner_effects import ScannerEffects
 
 FIRST_PRESET = "synthetic-flair"
 """What the panel starts with."""
@@ -82,6 +84,15 @@ class ProtocolState:
 def noiseOf(parameters: Any) -> Noise | None:
     """The noise that the parameter node asks for, or None."""
     return Noise(parameters.snr, parameters.noiseSeed) if parameters.noisy else None
+
+
+EFFECTS = ("receiveField", "sliceThickness", "ringing", "motion")
+"""The scanner effects in the parameter node; 0: none."""
+
+
+def effectsOf(parameters: Any) -> ScannerEffects:
+    """The scanner effects that the parameter node asks for."""
+    return orderOf(ScannerEffects, **{name: getattr(parameters, name) for name in EFFECTS})
 
 
 def _solved(preset: Preset, points: Mapping[str, TissuePoint]) -> Protocol:

@@ -19,6 +19,7 @@ from .protocol import Protocol
 _FILE = RESOURCES / "nuisances.json"
 MAGNETIZATION_TRANSFER = "magnetization_transfer"
 """The nuisance that is not an argument of an equation: it reduces each tissue's signal in proportion to its bound pool."""
+T2_STAR = "t2_star_ratio"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Nuisance:
 def nuisances_of(protocol: Protocol) -> tuple[Nuisance, ...]:
     """The nuisances of a protocol's sequence, without those whose value the protocol states."""
     return tuple(nuisance for nuisance in _nuisances(protocol.sequence.name) if nuisance.name not in protocol.values)
+
+
+def contrast_doubt(protocol: Protocol) -> float:
+    """Relative SD by which the signals of single tissues stray from a gradient echo's equation: T2*/T2 differs among tissues."""
+    if not any(nuisance.name == T2_STAR for nuisance in _nuisances(protocol.sequence.name)):
+        return 0.0
+    return protocol.values["TE"] * _knowledge()["t2_star_of_tissues"]["sd_per_s"] / 1000.0
 
 
 @cache

@@ -57,6 +57,11 @@ def limited(default: Any, title: str, **limits: Any) -> Any:
     return field(default=default, metadata={"limits": Limits(title, **limits)})
 
 
+def limits_of(order: type[Order], name: str) -> Limits:
+    """The limits of a field of an order. Raises LookupError for a field without any."""
+    return next(entry.metadata["limits"] for entry in fields(order) if entry.name == name)
+
+
 @dataclass(frozen=True)
 class Order:
     """The parameters of a job, the same object from the skin to the kernel.

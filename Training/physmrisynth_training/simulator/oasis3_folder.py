@@ -1,10 +1,10 @@
 """A stand-in for OASIS-3: simulated sessions of the data folder's people and heads, in that data set's layout.
 
 ``sub-*/ses-*/anat/*_T1w.nii.gz`` (``_T2w``, ``_FLAIR``) with sidecars as :mod:`.oasis3` draws them, at 1 mm. T2w and FLAIR are missing as
-often as in the parameter table. The gain of each image is that of its own
-99th percentile times a factor of SD 10 %: the model is to know it from the protocol, since its inputs are scaled, and published errors
-leave no room for more. Each person's own T1w, whose protocol is not stated, is one more session without a sidecar.
-Sessions for testing have all contrasts, and their true maps in ``truth``: PD (%), T1 and T2 (ms), and the rows of the tissue table.
+often as in the parameter table. Gains are nearly what the paper assumes, G = 1: in each image white matter is as bright as by the paper's
+equation, times one gain for the session and a factor of SD 10 % for the image. Each person's own T1w, whose protocol is not stated, is one
+more session without a sidecar. Sessions for testing have all contrasts, and their true maps in ``truth``: PD (%), T1 and T2 (ms), and the
+rows of the tissue table.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ import SimpleITK as sitk
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.headers.roles import ROLES
 from PhysMRISynthLib.imaging.head.known_head import KnownHead
+from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.physics.tissues import tissue_table
 
 from .oasis3 import Oasis3Scan, header_of, oasis3_rows, oasis3_scans
+from .paper_equations import as_published
 from .standard_acquisition import known_head
 
 SPLITS = ("train", "test")
@@ -33,8 +36,9 @@ _HEADS: Mapping[str, Sequence[int]] = {"train": range(1, 15), "test": (16, 17)}
 _EVERY = 6
 """People whose number is a multiple of it are for testing only."""
 _SUFFIX = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
-_BRIGHT, _GAIN_SPREAD = 300.0, 0.1
-"""The 99th percentile of an image, and the SD of its logarithm."""
+_UNIT, _SESSION_SPREAD, _GAIN_SPREAD = 1000.0, 0.2, 0.1
+"""Grey values of signal 1, and SDs of the logarithms of a session's gain and of each image's."""
+_WHITE = [tissue.name for tissue in tissue_table()].index("white_matter")
 _FASTEST = 1
 """Level of the compression."""
 
@@ -100,10 +104,10 @@ def _write_subject(anatomy: AnatomyFile, out: Path, split: str, sessions: int, s
         given = _given(rng) if split == "train" else set(ROLES)
         scans = oasis3_scans(head, rng)
         with _Whole(folder / name) as part:
-            for place, role in enumerate(ROLES):
+            for role, gain in zip(ROLES, gains([*code, number + 1]), strict=True):
                 if role in given:
-                    gain = np.random.default_rng([*code, number + 1, place]).normal(0.0, _GAIN_SPREAD)
-                    _write_scan(part / "anat" / f"sub-{anatomy.name}_{name}_{_SUFFIX[role]}", scans[role], head.maps.grid, gain)
+                    bright = gain * white_matter_signal(head, scans[role].as_run)
+                    _write_scan(part / "anat" / f"sub-{anatomy.name}_{name}_{_SUFFIX[role]}", scans[role], head, bright)
             if split == "test":
                 _write_truth(part / "truth", head)
 
@@ -125,11 +129,25 @@ def _cropped(labels: sitk.Image) -> sitk.Image:
     return labels[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]
 
 
-def _write_scan(stem: Path, scan: Oasis3Scan, grid: sitk.Image, log_gain: float) -> None:
+def gains(code: Sequence[int]) -> np.ndarray:
+    """The gain of each contrast of a session, from the numbers that identify it."""
+    session, *images = np.random.default_rng([*code, len(ROLES)]).normal(0.0, [_SESSION_SPREAD, *[_GAIN_SPREAD] * len(ROLES)])
+    return _UNIT * np.exp(session + np.array(images))
+
+
+def white_matter_signal(head: KnownHead, protocol: Protocol) -> float:
+    """Signal of a head's white matter by the paper's equation of a protocol."""
+    white = head.tissue == _WHITE
+    return float(
+        np.abs(as_published(protocol).signal(*(np.median(values[white]) for values in (head.maps.pd, head.maps.t1, head.maps.t2))))
+    )
+
+
+def _write_scan(stem: Path, scan: Oasis3Scan, head: KnownHead, bright: float) -> None:
+    """Write a scan with ``bright`` as the median of its white matter."""
     voxels = scan.input.volume.voxels
-    scaled = voxels * (_BRIGHT * np.exp(log_gain) / np.percentile(voxels, 99))
-    image = sitk.GetImageFromArray(np.round(scaled).astype(np.int16))
-    image.CopyInformation(grid)
+    image = sitk.GetImageFromArray(np.round(voxels * (bright / np.median(voxels[head.tissue == _WHITE]))).astype(np.int16))
+    image.CopyInformation(head.maps.grid)
     _write(image, stem.with_name(f"{stem.name}.nii.gz"))
     stem.with_name(f"{stem.name}.json").write_text(json.dumps(header_of(scan.row)), encoding="utf-8")
 

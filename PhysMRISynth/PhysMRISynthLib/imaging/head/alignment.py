@@ -14,6 +14,9 @@ from ..intake.volumes import image_like, same_grid
 
 _SEED = 20260101
 _WORKING_SPACING_MM = 2.0
+"""Of registration; images whose every axis is coarser are not interpolated to more voxels than they have."""
+_SHARE = 0.03
+"""Of the voxels, that the metric samples where they are not averaged."""
 _HEAD_RADIUS_MM = 50.0
 _GREATEST_ROTATION_DEGREES = 50.0
 """Patients rotate their head by less between two scans of a session."""
@@ -130,7 +133,8 @@ def register_rigid(image: sitk.Image, reference: sitk.Image) -> sitk.Transform:
     Starts from the files' coordinates and from the centres of mass; returns the better result.
     Raises RegistrationError when both starts fail.
     """
-    fixed, moving = isotropic(reference, _WORKING_SPACING_MM), isotropic(image, _WORKING_SPACING_MM)
+    spacing = max(_WORKING_SPACING_MM, min(*reference.GetSpacing(), *image.GetSpacing()))
+    fixed, moving = isotropic(reference, spacing), isotropic(image, spacing)
     for name, picture in (("reference", fixed), ("image", moving)):
         if not sitk.GetArrayViewFromImage(picture).any():
             raise RegistrationError(f"The {name} to be registered is empty: every voxel is 0. Check the files.")
@@ -138,14 +142,15 @@ def register_rigid(image: sitk.Image, reference: sitk.Image) -> sitk.Transform:
     own = sitk.Euler3DTransform()
     own.SetCenter(centre)
     moments = sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS)
-    results = [r for r in (_optimise(fixed, moving, start) for start in (own, sitk.Euler3DTransform(moments))) if r is not None]
+    share = _SHARE * (spacing / _WORKING_SPACING_MM) ** 2
+    results = [r for r in (_optimise(fixed, moving, start, share) for start in (own, sitk.Euler3DTransform(moments))) if r is not None]
     if not results:
         raise RegistrationError("The images could not be registered: no overlap. Check that they are of the same patient.")
     return min(results, key=lambda result: result[0])[1]
 
 
-def _optimise(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> tuple[float, sitk.Transform] | None:
-    method = mutual_information_method(shrink=(3, 2, 1), smooth_mm=(3, 2, 0))
+def _optimise(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform, share: float) -> tuple[float, sitk.Transform] | None:
+    method = mutual_information_method(shrink=(3, 2, 1), smooth_mm=(3, 2, 0), share=share)
     # a radian counts as its displacement at this radius: with scales from the grid's corners, rotations stop degrees too early
     method.SetOptimizerScales([_HEAD_RADIUS_MM**2] * 3 + [1.0] * 3)
     method.SetInitialTransform(start, inPlace=True)
@@ -156,12 +161,15 @@ def _optimise(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform) -> t
     return method.GetMetricValue(), start
 
 
-def mutual_information_method(shrink: tuple[int, ...], smooth_mm: tuple[float, ...], steps: int = 60) -> sitk.ImageRegistrationMethod:
-    """Mattes mutual information, seeded sampling, at most ``steps`` of regular-step descent a level, scaled by physical shift."""
+def mutual_information_method(
+    shrink: tuple[int, ...], smooth_mm: tuple[float, ...], steps: int = 60, share: float = _SHARE
+) -> sitk.ImageRegistrationMethod:
+    """Mattes mutual information, seeded sampling of a ``share`` of the voxels (the same number at every level), at most ``steps`` of
+    regular-step descent a level, scaled by physical shift."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(48)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentagePerLevel([min(1.0, 0.03 * s**3) for s in shrink], _SEED)
+    method.SetMetricSamplingPercentagePerLevel([min(1.0, share * s**3) for s in shrink], _SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(2.0, 0.01, steps, 0.6, 1e-6)
     method.SetOptimizerScalesFromPhysicalShift()

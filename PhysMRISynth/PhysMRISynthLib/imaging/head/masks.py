@@ -98,10 +98,18 @@ def filled_in_slices(mask: np.ndarray) -> np.ndarray:
 def brain_mask(probability: np.ndarray, grid: sitk.Image, radius_mm: float = 2.0) -> np.ndarray:
     """The brain with its fluid, bool (z, y, x), from each voxel's probability of brain: opened, one piece, holes filled."""
     radius = [max(0, round(radius_mm / s)) for s in grid.GetSpacing()]
-    likely = image_like((probability > 0.5).astype(np.uint8), grid)
-    opened = sitk.GetArrayFromImage(sitk.BinaryMorphologicalOpening(likely, radius)) > 0
+    likely = probability > 0.5
+    box = bounding_box(likely)
+    if box is None:
+        return likely
+    room = [2 * r + 1 for r in radius[::-1]]  # beyond it, nothing can change
+    box = tuple(slice(max(0, side.start - more), side.stop + more) for side, more in zip(box, room, strict=True))
+    piece = image_like(likely.astype(np.uint8), grid)[box[::-1]]
+    opened = sitk.GetArrayFromImage(sitk.BinaryMorphologicalOpening(piece, radius)) > 0
     if not opened.any():
-        return probability > 0.5
-    piece = image_like(largest_piece(opened, grid).astype(np.uint8), grid)
-    closed = sitk.BinaryMorphologicalClosing(piece, radius)
-    return sitk.GetArrayFromImage(sitk.BinaryFillhole(closed)) > 0
+        return likely
+    largest = image_like(largest_piece(opened, piece).astype(np.uint8), piece)
+    filled = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(largest, radius))
+    brain = np.zeros_like(likely)
+    brain[box] = sitk.GetArrayViewFromImage(filled) > 0
+    return brain

@@ -61,17 +61,17 @@ class Session:
     notes: tuple[str, ...] = ()
 
 
-def find_session(folder: Path) -> Session:
+def find_session(folder: Path, most: int = _MOST) -> Session:
     """The one visit in a folder: as :func:`find_sessions` finds it, else its DICOM series as ``choose_series`` chooses them.
 
-    Raises ImageError when there is none, or several, which it lists, or more files than a visit has.
+    Raises ImageError when there is none, or several, which it lists, or more than ``most`` files, as no visit has.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder} is not a folder. Choose the folder of one visit, in BIDS or with names such as T1w.nii.gz.")
     for count, _path in enumerate(_below(folder)):
-        if count == _MOST:
-            raise ImageError(f"{folder} holds more than {_MOST} files and folders. Choose the folder of one visit.")
+        if count == most:
+            raise ImageError(f"{folder} holds more than {most} files and folders. Choose the folder of one visit.")
     found = _sessions(folder) or _dicom_session(folder)
     if not found:
         raise ImageError(

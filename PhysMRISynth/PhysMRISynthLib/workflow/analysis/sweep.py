@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +37,10 @@ def swept(protocol: Protocol, parameter: str, values: Sequence[float]) -> list[P
 
 
 def write_film(maps: TissueMaps, protocols: Sequence[Protocol], parameter: str, out: Path) -> None:
-    """Write a GIF, or an MP4 where ffmpeg is installed, of the middle axial plane under each of the protocols, all in one window.
+    """Write a film of the middle axial plane under each of the protocols, all in one window.
 
-    ``out`` is the file. Raises ImageError."""
+    ``out`` is the file: a GIF, or an MP4 where ffmpeg or the package imageio-ffmpeg is installed. Raises ImageError."""
+    from matplotlib import rc_context
     from matplotlib.animation import FuncAnimation
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,7 +62,7 @@ def write_film(maps: TissueMaps, protocols: Sequence[Protocol], parameter: str, 
         title.set_text(f"SYNTHETIC {known.name} {protocols[number].values[known.name]:.4g} {known.unit}. Not for diagnosis.")
 
     film = FuncAnimation(figure, show, len(planes))
-    with whole_folder(out.parent, overwrite=True) as folder:
+    with rc_context({"animation.ffmpeg_path": _ffmpeg() or ""}), whole_folder(out.parent, overwrite=True) as folder:
         film.save(folder / out.name, writer)
 
 
@@ -72,11 +74,26 @@ def _writer(out: Path) -> AbstractMovieWriter:
         return PillowWriter(fps=_FRAMES_PER_SECOND)
     if out.suffix.lower() != ".mp4":
         raise ImageError(f"{out.name} is not the name of a film.", Remedy.NAME_OUTPUT(suffix=".gif or .mp4"))
-    if not FFMpegWriter.isAvailable():
+    if _ffmpeg() is None:
         raise ImageError(
-            "An MP4 film needs the program ffmpeg, which was not found.", Remedy.DO(this="install it"), Remedy.NAME_OUTPUT(suffix=".gif")
+            "An MP4 film needs the program ffmpeg, which was not found.",
+            Remedy.INSTALL(packages="imageio-ffmpeg", extra="film"),
+            Remedy.NAME_OUTPUT(suffix=".gif"),
         )
     return FFMpegWriter(fps=_FRAMES_PER_SECOND, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-vf", _EVEN])
+
+
+def _ffmpeg() -> str | None:
+    """The program on the path, else that of the package imageio-ffmpeg; None where there is neither."""
+    found = shutil.which("ffmpeg")
+    if found is not None:
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    except (ImportError, RuntimeError):  # the package holds no program for this system
+        return None
 
 
 def _planes(maps: TissueMaps, protocols: Sequence[Protocol]) -> np.ndarray:

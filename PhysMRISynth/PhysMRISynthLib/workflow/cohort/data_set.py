@@ -18,7 +18,7 @@ from ...whole_file import TEMPORARY
 from ..estimation.order import USUAL, EstimateOrder
 from ..results.bids_derivatives import begin_dataset, write_text
 from .index_page import INDEX, index_html
-from .processes import in_processes, on_cluster
+from .processes import PATIENT, Patience, in_processes, on_cluster
 from .visit import FAILED, Make, Row, Task, Visit, make_derivative
 
 TABLE = "cohort.tsv"
@@ -29,8 +29,6 @@ _COLUMNS = {
     "participant": "participant_id", "session": "session_id", "white_matter_t1": "white_matter_T1", "white_matter_t2": "white_matter_T2",
 }  # fmt: skip
 """Columns that are not called as the row's attributes are."""
-_LOCK_SECONDS = 10.0
-"""Longer than any run needs to write the table: a lock that is older was left by one that was killed."""
 Done = Callable[[Row, int, int], None]
 """Told each row, how many there are so far, and how many there will be."""
 
@@ -38,13 +36,15 @@ Done = Callable[[Row, int, int], None]
 @dataclass(frozen=True)
 class Batch:
     """Which visits of a data set, and how: those of some ``participants`` (labels) or all, ``jobs`` at a time in processes of their own or
-    on the workers of a dask ``scheduler``; ``overwrite`` earlier results; ``done`` is called with each row."""
+    on the workers of a dask ``scheduler``; ``overwrite`` earlier results; ``done`` is called with each row; how long it waits is its
+    ``patience``."""
 
     participants: Sequence[str] | None = None
     jobs: int = 1
     scheduler: str | None = None
     overwrite: bool = False
     done: Done = lambda row, count, total: None
+    patience: Patience = PATIENT
 
 
 ALL = Batch()
@@ -84,12 +84,13 @@ def run_visits(
     total = len(tasks) + len(rows)
     for count, row in enumerate(rows, start=1):
         batch.done(row, count, total)
-    for row in in_processes(tasks, batch.jobs) if batch.scheduler is None else on_cluster(tasks, batch.scheduler):
+    elsewhere = batch.scheduler
+    for row in in_processes(tasks, batch.jobs) if elsewhere is None else on_cluster(tasks, elsewhere, batch.patience):
         rows.append(row)
         batch.done(row, len(rows), total)
     rows.sort(key=lambda row: (row.participant, row.session or ""))
     try:
-        with _alone_at_table(out):
+        with _alone_at_table(out, batch.patience):
             text = table(rows, None if batch.participants is None else _earlier(out / TABLE))
             write_text(text, out / TABLE)
             write_text(index_html(text, out), out / INDEX)
@@ -161,9 +162,9 @@ def _earlier(path: Path) -> list[dict[str, str]]:
 
 
 @contextmanager
-def _alone_at_table(out: Path) -> Iterator[None]:
+def _alone_at_table(out: Path, patience: Patience) -> Iterator[None]:
     """Wait until no other run writes the table: those of a cluster's array of jobs may end in the same moment. Raises OSError."""
-    lock, end = out / f"{TEMPORARY}{TABLE}", time.monotonic() + _LOCK_SECONDS
+    lock, end = out / f"{TEMPORARY}{TABLE}", time.monotonic() + patience.table
     while True:
         try:
             lock.mkdir()

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import ImageError, Remedy
 from ...headers.roles import ROLES
-from ...imaging.intake.sidecar import sidecar_fields
 from ...imaging.intake.volumes import write_image
 from ...imaging.map_files import find_map_files
 from ...imaging.tissue_maps import read_tissue_maps
@@ -21,7 +22,7 @@ from ..compute import Compute
 from ..orders import Order
 from ..rendering.order import RenderOrder
 from ..rendering.rendered import rendered
-from ..results.outputs import SYNTHETIC, write_json
+from ..results.outputs import SYNTHETIC, rendering_fields, write_json
 from .data_set import ALL, Batch, plan, run_visits
 from .thumbnails import write_index, write_thumbnail
 from .visit import FAILED, Row, Task, Visit
@@ -167,10 +168,10 @@ def make_contrasts(visit: Visit, order: Contrasts, root: Path, folder: Path) -> 
     for suffix, one in order.orders.items():
         contrast = rendered(maps, replace(one, protocol=protocol_from_spec(str(one.protocol))))
         name = f"{visit.name}_desc-synthetic_{suffix}"
-        write_image(maps.image(contrast.voxels), folder / f"{name}.nii.gz")
-        told = {"Description": SYNTHETIC, "Sources": [path.relative_to(root).as_posix() for path in visit.files.values()]}
-        write_json({**told, **sidecar_fields(contrast.protocol)}, folder / f"{name}.json")
-        images[suffix] = contrast.voxels
-    write_thumbnail(images, maps, folder / f"{visit.name}_report.png")
+        write_image(contrast.image, folder / f"{name}.nii.gz")
+        sources = {"Sources": [path.relative_to(root).as_posix() for path in visit.files.values()]}
+        write_json({**rendering_fields(contrast), **sources}, folder / f"{name}.json")
+        images[suffix] = contrast.image
+    write_thumbnail(images, maps.image(maps.mask.astype(np.uint8)), folder / f"{visit.name}_report.png")
     medians = maps.provenance.get("tissue_medians", {})
     return {"contrasts": order.specs, "warnings": [], "tissue_medians": medians, "notice": SYNTHETIC}

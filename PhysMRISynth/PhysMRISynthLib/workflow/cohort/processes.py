@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -18,13 +19,35 @@ from threadpoolctl import threadpool_limits
 from ...errors import EstimationError, Remedy
 from .visit import FAILED, Row, Task, clear_unfinished, estimate_visit
 
-_CONNECT_SECONDS = 20.0
-_LOOK_SECONDS = 5.0
-_PATIENCE_SECONDS = 120.0
-"""How long a cluster may be without any worker: one that was lost comes back within seconds, if it does."""
 _JOIN_SECONDS = 10.0
 _DIED = "Its process was killed{}, perhaps for want of memory. Run fewer jobs at a time, or give it more memory, and start again."
 _NO_WORKER = "No worker of the cluster was left to do it. Start workers and run again."
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How many seconds a batch waits.
+
+    Attributes
+    ----------
+    connect
+        For a cluster's scheduler to answer.
+    look
+        Between two looks at the cluster.
+    workers
+        For a cluster without any worker: one that was lost comes back within seconds, if it does.
+    table
+        For another run to write the table, longer than any needs: a lock that is older was left by one that was killed.
+    """
+
+    connect: float = 20.0
+    look: float = 5.0
+    workers: float = 120.0
+    table: float = 10.0
+
+
+PATIENT = Patience()
+"""What a batch waits if nothing else is said."""
 
 
 def in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Row]:
@@ -89,7 +112,7 @@ def _limit_threads(count: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(count)
 
 
-def on_cluster(tasks: Sequence[Task], address: str) -> Iterator[Row]:
+def on_cluster(tasks: Sequence[Task], address: str, patience: Patience) -> Iterator[Row]:
     """The rows of the visits as the workers of the dask scheduler at ``address`` have done them; one thread for each visit.
 
     Raises EstimationError when dask is not installed or no scheduler answers.
@@ -103,16 +126,16 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Iterator[Row]:
             Remedy.LEAVE_SCHEDULER_OUT,
         ) from error
     try:
-        client = Client(address, timeout=_CONNECT_SECONDS)
+        client = Client(address, timeout=patience.connect)
     except (OSError, ValueError, ImportError) as error:
         raise EstimationError(
             f"No dask scheduler answers at {address} ({error}). Check the address, for example tcp://host:8786."
         ) from error
     with client:
-        yield from _collected(client, tasks)
+        yield from _collected(client, tasks, patience)
 
 
-def _collected(client: Any, tasks: Sequence[Task]) -> Iterator[Row]:
+def _collected(client: Any, tasks: Sequence[Task], patience: Patience) -> Iterator[Row]:
     """Rows in the order in which visits are done; those of the rest once the cluster is gone."""
     from distributed import CancelledError, wait
 
@@ -120,7 +143,7 @@ def _collected(client: Any, tasks: Sequence[Task]) -> Iterator[Row]:
     seen = time.monotonic()
     while waiting:
         try:
-            done = wait(list(waiting), timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+            done = wait(list(waiting), timeout=patience.look, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             done = set()
         except (CancelledError, OSError):  # the scheduler is gone
@@ -129,7 +152,7 @@ def _collected(client: Any, tasks: Sequence[Task]) -> Iterator[Row]:
             yield _result(future, waiting.pop(future))
         if done or _has_workers(client):
             seen = time.monotonic()
-        elif time.monotonic() - seen > _PATIENCE_SECONDS:
+        elif time.monotonic() - seen > patience.workers:
             break
     yield from (task.row(FAILED, _NO_WORKER) for task in waiting.values())
 

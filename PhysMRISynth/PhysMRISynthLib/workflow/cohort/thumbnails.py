@@ -11,7 +11,6 @@ import SimpleITK as sitk
 
 from ...errors import ImageError
 from ...imaging.head.masks import bounding_box
-from ...imaging.tissue_maps import TissueMaps
 from ..results.bids_derivatives import write_text
 from .visit import Row
 
@@ -20,13 +19,14 @@ _SPACING_MM = 2.0
 _STYLE = "body{font-family:sans-serif;margin:2em}figure{display:inline-block;margin:.5em}img{max-width:100%}.failed{color:#a00}"
 
 
-def write_thumbnail(images: Mapping[str, np.ndarray], maps: TissueMaps, path: Path) -> None:
-    """A PNG of the middle axial plane of each image (z, y, x) on the grid of ``maps``."""
+def write_thumbnail(images: Mapping[str, sitk.Image], head: sitk.Image, path: Path) -> None:
+    """A PNG of the middle axial plane of each image, of what lies in the mask ``head``."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 * len(images), 2.8))
-    for ax, (name, voxels) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items(), strict=True):
-        plane = axial_plane(maps.image(np.where(maps.mask, voxels, np.float32(0.0))))
+    for ax, (name, image) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items(), strict=True):
+        there = sitk.Resample(head, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        plane = axial_plane(sitk.Mask(image, there))
         bright = plane[plane != 0]
         low, high = np.percentile(bright, [1.0, 99.0]) if bright.size else (0.0, 1.0)
         ax.imshow(plane, cmap="gray", vmin=min(low, 0.0), vmax=high)

@@ -29,10 +29,9 @@ MORE_ROLES = {
     "flair_2": MoreRole("flair", "a second image after an inversion, such as STIR or DIR"),
     "inv1": MoreRole("t1w", "the first inversion image of an MP2RAGE, in magnitude", ("mp2rage_inv1",)),
     "inv2": MoreRole("t1w", "the second inversion image of an MP2RAGE, in magnitude", ("mp2rage_inv2",)),
+    "t2starw": MoreRole("t1w", "a T2* weighted gradient echo, in magnitude", ("spgr",)),
 }
 """The roles by name."""
-_T2_STAR = "t2starw"
-"""BIDS' name for what no role takes: T2*/T2 differs among tissues, and the maps got worse with such an image (docs/measured-maps.md)."""
 
 
 def read_more(given: Sequence[tuple[str, Path, str]], order: EstimateOrder = USUAL) -> list[Acquisition]:
@@ -40,10 +39,6 @@ def read_more(given: Sequence[tuple[str, Path, str]], order: EstimateOrder = USU
     also for a sequence that the role does not take."""
     found: dict[str, Acquisition] = {}
     for role, path, spec in given:
-        if role == _T2_STAR:
-            raise EstimationError(
-                "T2* weighted images are not used: T2*/T2 differs among tissues, and the maps would get worse. Leave the image out."
-            )
         if role not in MORE_ROLES:
             known = ", ".join(f"{name} ({more.title})" for name, more in MORE_ROLES.items())
             raise EstimationError(f"'{role}' is no further input. Use one of {known}.")

@@ -23,8 +23,6 @@ _FEW = 1 << 18
 """Voxels (three slices) that take less time than starting threads."""
 _SLAB = 1 << 20
 """Voxels per step of a whole image: about ten milliseconds."""
-_SAMPLE = SAMPLE
-"""Number of head voxels whose mean signal sets the noise level."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,15 @@ class LiveRenderer:
     stays fixed while a protocol changes, and an image is reproducible. Voxels whose PD, T1 or T2 is not a positive number are
     dark. If the maps have a fluid fraction, tissue and fluid are rendered separately, as there. Besides the maps it holds 20 bytes per
     tissue voxel (24 with fluid) once a whole image was rendered, and with noise 8 bytes per voxel.
+
+    The mean signal of a ``sample`` of the head's voxels sets the noise level.
     """
 
-    def __init__(self, maps: TissueMaps) -> None:
+    def __init__(self, maps: TissueMaps, sample: int = SAMPLE) -> None:
         self._maps = maps
         self._shape = maps.pd.shape
         self._slabs: dict[tuple[int, bool], _Tissue] = {}
-        self._sample = sampled_voxels(maps.mask, lambda values: values != 0, _SAMPLE)
+        self._sample = sampled_voxels(maps.mask, lambda values: values != 0, sample)
         self._samples: dict[bool, _Part] = {}
         self._shown: tuple[Region, bool, _Part] | None = None
         self._drawn: tuple[int, np.ndarray] | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ...physics.protocol import Protocol
 from ..orders import DEVICES, Order, limited
+from .scanner_effects import ScannerEffects
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,11 @@ class RenderOrder(Order):
     snr
         Mean signal of the head over the noise SD; None: no noise.
     seed
-        Makes the noise repeatable.
+        Makes noise and scanner effects repeatable.
     device
         auto, cpu, cuda or mps (auto: the CPU).
+    effects
+        Receive field, thick slices, ringing and motion; none by default.
 
     Raises
     ------
@@ -39,12 +42,14 @@ class RenderOrder(Order):
     snr: float | None = limited(None, "signal-to-noise ratio", above=0.0)
     seed: int = limited(0, "seed", low=0, whole=True)
     device: str = limited("auto", "device", choices=DEVICES)
+    effects: ScannerEffects = field(default_factory=ScannerEffects)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """As :meth:`Order.from_json`."""
         protocol, null = protocol_from_json(values.get("protocol")), tuple(values.get("null", ()))
-        return super().from_json({**values, "protocol": protocol, "null": null})
+        effects = ScannerEffects.from_json(values.get("effects", {}))
+        return super().from_json({**values, "protocol": protocol, "null": null, "effects": effects})
 
 
 def protocol_from_json(value: Any) -> Any:

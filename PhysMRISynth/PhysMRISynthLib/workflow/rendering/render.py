@@ -92,6 +92,12 @@ def _noise_free(maps: TissueMaps, protocol: Protocol, compute: Compute) -> np.nd
     return _in_chunks(compute, partial(_apart, protocol, maps.fluid), maps.pd, maps.t1, maps.t2, maps.fluid_fraction)
 
 
+def signed_signal(maps: TissueMaps, protocol: Protocol, scale: float = 1.0, compute: Compute = _NUMPY) -> np.ndarray:
+    """The noise-free image of ``maps`` as :func:`render` has it, but with the sign of the signal also where the protocol's image is a
+    magnitude: what adds up within thick slices and in k-space."""
+    return _noise_free(maps, with_sign(protocol), compute) * np.float32(scale)
+
+
 def scale_of(protocol: Protocol) -> float:
     """What the signal is multiplied by in a file or a node: 1000, so that integer formats keep it; ratio images stay as they are."""
     return 1000.0 if protocol.sequence.uses_pd else 1.0

@@ -14,7 +14,7 @@ from ...physics.protocol import Protocol
 from ...physics.tissues import acceptance_ranges, tissue_table
 from ..estimation.estimate import Estimate
 from ..rendering.contrast_choice import caption
-from .planes import PLANES, brain_centre, draw_sides, plane, tissue_window
+from .planes import PLANES, Point, brain_centre, draw_sides, plane, tissue_window
 from .report_text import LEVEL_COLOURS, header_lines, table_rows, verdict_line
 
 if TYPE_CHECKING:
@@ -50,14 +50,16 @@ def second_page(estimate: Estimate) -> Figure:
     edges = {"left": 0.02, "right": 0.97, "top": 1.0 - 0.55 / height, "bottom": 0.1 / height, "hspace": 0.32, "wspace": 0.1}
     axes = figure.subplots(rows, 3, gridspec_kw=edges)
     centre = brain_centre(estimate)
-    voxels = {"PD": estimate.maps.pd * PER_CENT, "T1": estimate.maps.t1, "T2": estimate.maps.t2}
+    voxels = {"PD": estimate.maps.pd, "T1": estimate.maps.t1, "T2": estimate.maps.t2}
+    tissues = _tissue_voxels(estimate)
     for column, (name, title, colours, low, high) in enumerate(_MAPS):
-        _show(axes[0, column], plane(voxels[name], estimate.maps.grid, centre), title, colours, low, high)
         scale = PER_CENT if name == "PD" else 1.0
-        relative = np.divide(estimate.maps.sd[name] * scale, voxels[name], where=voxels[name] > 0, out=np.zeros_like(voxels[name]))
-        shown = plane(100 * relative, estimate.maps.grid, centre)
-        _show(axes[1, column], shown, f"Voxel uncertainty of {name} (SD, % of value)", "magma", 0, 40)
-        _histogram(axes[2, column], estimate, name, voxels[name])
+        shown, sd = (plane(array, estimate.maps.grid, centre) for array in (voxels[name], estimate.maps.sd[name]))
+        _show(axes[0, column], scale * shown, title, colours, low, high)
+        relative = np.divide(100 * sd, shown, where=shown > 0, out=np.zeros_like(shown))
+        _show(axes[1, column], relative, f"Voxel uncertainty of {name} (SD, % of value)", "magma", 0, 40)
+        values = {tissue: scale * voxels[name][where] for tissue, where in tissues.items()}
+        _histogram(axes[2, column], values, name, estimate.field_strength)
     for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
         _input_row(axes[row], estimate, name, fit, centre)
     figure.suptitle("Research only, not for diagnosis: tissue maps from weighted images are estimates", fontsize=9, y=1.0 - 0.15 / height)
@@ -83,9 +85,8 @@ def draw_residuals(parent: Any, estimate: Estimate) -> None:
     axes = parent.subplots(1, len(estimate.fits), squeeze=False, gridspec_kw=edges)[0]
     centre = brain_centre(estimate)
     for ax, (name, fit) in zip(axes, estimate.fits.items(), strict=True):
-        residual = _residual(estimate, name, fit)
         title = f"{name}: residual (%)\nRMS {estimate.checks[name].rms_percent:.1f} %"
-        drawn = _picture(ax, plane(residual, estimate.maps.grid, centre), title, "RdBu_r", -10, 10)
+        drawn = _picture(ax, _residual(estimate, name, fit, centre), title, "RdBu_r", -10, 10)
         draw_sides(ax, "axial", "black")
     parent.colorbar(drawn, ax=list(axes), orientation="horizontal", fraction=0.06, pad=0.03)
 
@@ -140,33 +141,39 @@ def _show(ax: Axes, shown: np.ndarray, title: str, colours: str, low: float, hig
     ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
 
 
-def _residual(estimate: Estimate, name: str, fit: np.ndarray) -> np.ndarray:
-    """In % of the input's bright tissue, where the input was seen."""
+def _residual(estimate: Estimate, name: str, fit: np.ndarray, centre: Point) -> np.ndarray:
+    """The axial plane of what the maps leave unexplained, in % of the input's bright tissue, where the input was seen."""
     observed = estimate.inputs[name]
-    scale = float(np.percentile(observed[estimate.maps.mask], 99.5)) or 1.0
+    some = np.s_[::2, ::2, ::2]
+    scale = float(np.percentile(observed[some][estimate.maps.mask[some]], 99.5)) or 1.0
     seen = estimate.maps.mask & estimate.alignments[name].covered
-    return np.where(seen, observed - fit, 0.0) / scale * 100
+    shown, made, where = (plane(voxels, estimate.maps.grid, centre) for voxels in (observed, fit, seen.view(np.uint8)))
+    return np.where(where > 0.5, shown - made, 0.0) / scale * 100
 
 
-def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre: tuple[float, float, float]) -> None:
+def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre: Point) -> None:
     observed, check = estimate.inputs[name], estimate.checks[name]
     low, high = tissue_window(observed, estimate)
     _show(axes[0], plane(observed, estimate.maps.grid, centre), f"{name}: acquired", "gray", low, high)
     _show(axes[1], plane(fit, estimate.maps.grid, centre), f"{name}: from the maps (synthetic)", "gray", low, high)
-    residual = plane(_residual(estimate, name, fit), estimate.maps.grid, centre)
-    _show(axes[2], residual, f"residual (%), RMS {check.rms_percent:.1f} in the brain", "RdBu_r", -10, 10)
+    _show(axes[2], _residual(estimate, name, fit, centre), f"residual (%), RMS {check.rms_percent:.1f} in the brain", "RdBu_r", -10, 10)
 
 
-def _histogram(ax: Axes, estimate: Estimate, name: str, voxels: np.ndarray) -> None:
-    """Distribution of a map in white matter and cortex; bars on top mark the published ranges of group means."""
+def _tissue_voxels(estimate: Estimate) -> dict[str, tuple[np.ndarray, ...]]:
+    """Where in the brain the tissues of the histograms are."""
     names = [tissue.name for tissue in tissue_table()]
+    return {tissue: np.nonzero((estimate.tissue == names.index(tissue)) & estimate.brain) for tissue in _SHOWN_TISSUES}
+
+
+def _histogram(ax: Axes, values: Mapping[str, np.ndarray], name: str, field_strength: float) -> None:
+    """Distribution of a map's ``values`` in white matter and cortex; bars on top mark the published ranges of group means."""
     limit = {"PD": 110.0, "T1": 3000.0, "T2": 250.0}[name]
-    ranges = acceptance_ranges(estimate.field_strength)
-    for tissue in _SHOWN_TISSUES:
-        where = (estimate.tissue == names.index(tissue)) & estimate.brain & (voxels <= limit)
-        if where.any():
-            label, colour = tissue.replace("_", " "), _COLOURS[tissue]
-            ax.hist(voxels[where], bins=120, range=(0, limit), density=True, color=colour, alpha=0.7, label=label)
+    ranges = acceptance_ranges(field_strength)
+    for tissue, found in values.items():
+        counts, edges = np.histogram(found, bins=120, range=(0, limit))
+        if counts.any():
+            share = counts / (counts.sum() * (edges[1] - edges[0]))
+            ax.stairs(share, edges, fill=True, color=_COLOURS[tissue], alpha=0.7, label=tissue.replace("_", " "))
         low, high = ranges[tissue][name]
         ax.axvspan(low, high, ymin=0.94, color=_COLOURS[tissue])
     ax.set_yticks([])

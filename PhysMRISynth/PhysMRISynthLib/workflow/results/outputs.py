@@ -7,9 +7,10 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,7 @@ def check_free(out: Path, overwrite: bool) -> None:
 def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> None:
     """Write maps, SDs, mask, fits, and the report (JSON, HTML, PDF, PNG) into the folder ``out``, all or nothing."""
     with whole_folder(out, overwrite) as folder:
-        with writing(_volumes(estimate), folder):
-            write_labels(estimated_labels(estimate), folder)
+        with _meanwhile([partial(_write_estimated_labels, estimate, folder), *_writers(_volumes(estimate), folder)]):
             report = estimate_report(estimate)
             write_pages(estimate, report, folder)
         _write_report(report, estimate.acquisitions, folder, out)
@@ -177,7 +177,11 @@ def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> No
 def save_estimate(estimate: Estimate, folder: Path) -> None:
     """The files of :func:`write_estimate` into an existing folder, all but the report."""
     with writing(_volumes(estimate), folder):
-        write_labels(estimated_labels(estimate), folder)
+        _write_estimated_labels(estimate, folder)
+
+
+def _write_estimated_labels(estimate: Estimate, folder: Path) -> None:
+    write_labels(estimated_labels(estimate), folder)
 
 
 def _volumes(estimate: Estimate) -> dict[str, sitk.Image]:
@@ -194,10 +198,21 @@ def writing(images: Mapping[str, sitk.Image], folder: Path) -> Iterator[None]:
 
     Raises ImageError at the end of the block when one could not be written.
     """
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        written = [pool.submit(write_image, image, folder / name) for name, image in images.items()]
+    with _meanwhile(_writers(images, folder)):
         yield
-        for one in written:
+
+
+def _writers(images: Mapping[str, sitk.Image], folder: Path) -> list[Callable[[], None]]:
+    return [partial(write_image, image, folder / name) for name, image in images.items()]
+
+
+@contextmanager
+def _meanwhile(works: Iterable[Callable[[], None]]) -> Iterator[None]:
+    """Do the ``works`` on other threads while the block works; their errors reach its end."""
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        begun = [pool.submit(work) for work in works]
+        yield
+        for one in begun:
             one.result()
 
 
@@ -234,12 +249,20 @@ def check_rendering(maps: Path | None, out: Path, overwrite: bool) -> None:
         raise ImageError(f"The sidecar of {out.name} would be {REPORT}, which describes a folder of maps.", Remedy.CHOOSE_OUTPUT)
 
 
-def write_rendering(maps: TissueMaps, rendering: Rendering, out: Path) -> None:
-    """Write a ``rendering`` of maps and its sidecar: the protocol in BIDS' fields (seconds), that it is synthetic, and its noise."""
-    noise = {} if rendering.order.snr is None else {"SNR": rendering.order.snr, "Seed": rendering.order.seed}
+def write_rendering(rendering: Rendering, out: Path) -> None:
+    """Write a ``rendering`` of maps and its sidecar."""
     with whole_folder(out.parent, overwrite=True) as folder:
-        write_image(maps.image(rendering.voxels), folder / out.name)
-        write_json({"Description": SYNTHETIC, **sidecar_fields(rendering.protocol), **noise}, folder / sidecar_path(out).name)
+        write_image(rendering.image, folder / out.name)
+        write_json(rendering_fields(rendering), folder / sidecar_path(out).name)
+
+
+def rendering_fields(rendering: Rendering) -> dict[str, Any]:
+    """What a sidecar says of a rendering: that it is synthetic, the protocol in BIDS' fields (seconds), noise and scanner effects."""
+    order = rendering.order
+    noise = {} if order.snr is None else {"SNR": order.snr}
+    seed = {} if order.snr is None and not order.effects.any else {"Seed": order.seed}
+    effects = f" Simulated scanner effects: {order.effects.title}." if order.effects.any else ""
+    return {"Description": SYNTHETIC + effects, **sidecar_fields(rendering.protocol), **noise, **order.effects.sidecar(), **seed}
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...imaging.intake.volumes import image_like
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -30,26 +28,27 @@ _DARKER = 0.25
 
 def plane(voxels: np.ndarray, grid: sitk.Image, centre: Point, kind: str = "axial") -> np.ndarray:
     """The plane of a ``kind`` through a point (LPS, mm) at 1 mm, 220 mm wide and high, (rows, columns)."""
-    image = image_like(voxels.astype(np.float32), grid)
-    axes = np.array(_AXES[kind], dtype=float).T
-    origin = np.array(centre) - axes[:, 0] * _SIZE / 2 - axes[:, 1] * _SIZE / 2
-    size, spacing = (_SIZE, _SIZE, 1), (1.0, 1.0, 1.0)
-    found = sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, origin.tolist(), spacing, _direction(axes), 0.0, sitk.sitkFloat32)
-    return sitk.GetArrayFromImage(found)[0]
+    from scipy.ndimage import map_coordinates
 
-
-def _direction(axes: np.ndarray) -> list[float]:
-    """Row by row; a third axis that makes a right-handed frame serves a single plane as well."""
-    right = axes.copy()
-    right[:, 2] = np.cross(right[:, 0], right[:, 1])
-    return right.ravel().tolist()
+    rightwards, downwards = np.array(_AXES[kind], dtype=float)[:2]
+    from_centre = np.arange(_SIZE) - _SIZE / 2
+    points = np.array(centre) + from_centre[:, None, None] * downwards + from_centre[:, None] * rightwards
+    to_index = np.linalg.inv(np.reshape(grid.GetDirection(), (3, 3)) * grid.GetSpacing())
+    index = (points - grid.GetOrigin()) @ to_index.T
+    return map_coordinates(voxels, index.transpose(2, 0, 1)[::-1], np.float32, order=1)
 
 
 def brain_centre(estimate: Estimate) -> Point:
     """A point (LPS, mm) whose planes show the basal ganglia and the lateral ventricles."""
-    where = np.argwhere(estimate.brain if estimate.brain.any() else estimate.maps.mask)
-    x, y, z = estimate.maps.grid.TransformContinuousIndexToPhysicalPoint(np.median(where, axis=0)[::-1].tolist())
+    where = estimate.brain if estimate.brain.any() else estimate.maps.mask
+    middle = [_median(np.count_nonzero(where, axis=others)) for others in ((0, 1), (0, 2), (1, 2))]
+    x, y, z = estimate.maps.grid.TransformContinuousIndexToPhysicalPoint(middle)
     return x, y, z + 8.0
+
+
+def _median(counts: np.ndarray) -> float:
+    """The median position on an axis on which there are so many voxels at each."""
+    return float(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
 
 
 def tissue_window(voxels: np.ndarray, estimate: Estimate) -> tuple[float, float]:
