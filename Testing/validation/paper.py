@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, PICTURES = ROOT / "docs" / "validation" / "paper.md", ROOT / "Resources" / "docs"
 PLACE = re.compile(r"<!-- table: (?P<title>[^>]+) -->\n.*?<!-- end -->", re.DOTALL)
 """A place for the table whose title begins so."""
-PALETTE_COLOURS = 64
+PALETTE_COLOURS = 128
 MOST_PIXELS = 1000
 
 
