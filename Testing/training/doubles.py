@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -50,7 +51,7 @@ def head_model(maps: TissueMaps, gains: Sequence[float], echo_times: dict[str, f
     """A head level without receive fields, of these gains and fitted echo times (ms)."""
     positions = np.argwhere(maps.mask) * np.array(maps.grid.GetSpacing()[::-1])
     basis = PolynomialBasis.around(positions)
-    level = literature_level(np.log(gains), (), echo_times or {}, 3.0)
+    level = replace(literature_level(np.log(gains), (), echo_times or {}, 3.0), equation_errors=np.zeros(len(gains)))
     classes = literature_classes(3.0)
     looks = ClassSignals(*(np.zeros((len(classes.names), *(len(gains),) * dims)) for dims in (1, 2, 2)))
     coefficients, corrections = np.zeros((len(gains), len(basis.orders))), np.zeros((len(classes.names), len(gains)))

@@ -21,6 +21,7 @@ PAGE, PICTURES = ROOT / "docs" / "validation" / "paper.md", ROOT / "Resources" /
 PLACE = re.compile(r"<!-- table: (?P<title>[^>]+) -->\n.*?<!-- end -->", re.DOTALL)
 """A place for the table whose title begins so."""
 PALETTE_COLOURS = 128
+MOST_PIXELS = 1000
 
 
 def filled(page: str, tables: Sequence[dict[str, Any]]) -> str:
@@ -41,7 +42,9 @@ def main(folder: Path) -> int:
     entry = json.loads((folder / "results.json").read_text(encoding="utf-8"))["suites"]["paper"]
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), entry["tables"]), encoding="utf-8")
     for name in ("paper", *(f"paper-{figure}" for figure in entry["figures"])):
-        Image.open(folder / f"{name}.png").convert("RGB").quantize(PALETTE_COLOURS).save(PICTURES / f"{name}.png", optimize=True)
+        picture = Image.open(folder / f"{name}.png").convert("RGB")
+        picture.thumbnail((MOST_PIXELS, MOST_PIXELS))
+        picture.quantize(PALETTE_COLOURS).save(PICTURES / f"{name}.png", optimize=True)
     return 0
 
 

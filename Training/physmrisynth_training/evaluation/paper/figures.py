@@ -30,21 +30,27 @@ _COLOUR_2D = "#aa3377"
 
 
 def draw_maps(samples: Samples, path: Path) -> None:
-    """Figure 1: maps of a few samples."""
-    maps = samples.maps[:, :_SHOWN_SAMPLES]
+    """Figure 1: maps of the samples with the darkest backgrounds."""
+    shown = _by_background(samples)[:_SHOWN_SAMPLES]
+    maps = samples.maps[:, shown]
     rows = []
     for name, values, colours in zip(("PD", "T1", "T2"), maps, ("gray", "inferno", "viridis"), strict=True):
         scale = np.percentile(values, 99.5) if name == "PD" else 1.0
         high = 1.0 if name == "PD" else _HIGHEST[name]
         unit = "over its 99.5th percentile" if name == "PD" else f"0 to {high:.0f} ms"
-        rows.append([Picture(f"{name}, seed {n}\n{unit}", v / scale, 0.0, high, colours) for n, v in enumerate(values)])
+        rows.append([Picture(f"{name}, seed {n}\n{unit}", v / scale, 0.0, high, colours) for n, v in zip(shown, values, strict=True)])
     draw_pictures(rows, path)
+
+
+def _by_background(samples: Samples) -> list[int]:
+    """Numbers of the samples, the darkest background in the usual T1w contrast first."""
+    return [int(n) for n in np.argsort(background_ratios(COMMON[0].image(samples.maps)))]
 
 
 def draw_contrasts(samples: Samples, path: Path) -> None:
     """Figure 3: the sample with the darkest background by three signal models; first the usual protocol, then three that no training
     image had."""
-    darkest = int(background_ratios(COMMON[0].image(samples.maps)).argmin())
+    darkest = _by_background(samples)[0]
     one = samples.maps[:, darkest : darkest + 1]
     rows = []
     for usual in COMMON:

@@ -28,7 +28,7 @@ from .whole_heads import Reconstruction, reconstructions
 
 Record = dict[str, Any]
 _SEED = 0
-_SUBJECTS_3D, _SUBSET_SUBJECTS = 1, 0
+_SUBJECTS_3D, _SUBSET_SUBJECTS = 2, 0
 """So many subjects without a skull, which take less time, are estimated in 3D; so many of these from all subsets of inputs."""
 
 
