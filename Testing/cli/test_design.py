@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from PhysMRISynthLib.cli import main
+from PhysMRISynthLib.cli import COMMANDS, main
 from PhysMRISynthLib.physics.own_presets import EQUATIONS
 from PhysMRISynthLib.physics.presets import OWN_PRESETS
 from PhysMRISynthLib.physics.sequences import OWN_SEQUENCES
@@ -71,7 +71,10 @@ def test_seconds_in_place_of_milliseconds_are_noticed(maps: Path, tmp_path: Path
     assert "Did you mean TI=2500" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("arguments", "told"), [(["rendr"], "Did you mean render?"), (["render", "--help"], "examples:")])
+HELPS = [([name, "--help"], "examples:") for name in COMMANDS]
+
+
+@pytest.mark.parametrize(("arguments", "told"), [(["rendr"], "Did you mean render?"), *HELPS])
 def test_commands_explain_themselves(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(arguments)

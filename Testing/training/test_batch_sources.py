@@ -40,7 +40,7 @@ class PretendScans(CachedScans):
 def pretend(number: int) -> CachedScans:
     return PretendScans(
         Path("nowhere"), f"sub-{number:02d}", (60, 60, 60), (30, 30, 30), (10, 40), np.ones(3, np.float32),
-        (parse_protocol("mprage"), None, None), 3.0,
+        (parse_protocol("mprage"), None, None), 3.0, 1.0, (0, 0, 0),
     )  # fmt: skip
 
 

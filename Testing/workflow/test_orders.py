@@ -30,6 +30,7 @@ FREE: dict[str, st.SearchStrategy[Any]] = {
     "protocol": PROTOCOLS,
     "null": st.lists(st.sampled_from(("white_matter", "csf")), max_size=2).map(tuple),
     "source": st.just(Path("/data/dicom of é")),
+    "weights": st.sampled_from(("", "/data/own weights.safetensors")),
     "title": st.text(max_size=9),
     "effects": st.builds(
         ScannerEffects, st.floats(0.0, 100.0), slice_plane=st.sampled_from(("axial", "coronal")), motion=st.floats(0.0, 5.0)

@@ -1,4 +1,4 @@
-"""The command line: ``physmrisynth COMMAND``, commands as listed in _COMMANDS, and those that installed packages register."""
+"""The command line: ``physmrisynth COMMAND``, commands as listed in COMMANDS, and those that installed packages register."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .sample import add_sample
 from .sweep import add_sweep
 
 _EXIT_BAD_INPUT = 2
-_COMMANDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+COMMANDS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "estimate": add_estimate, "render": add_render, "design": add_design, "export": add_export, "sweep": add_sweep, "import": add_import,
     "measure": add_measure, "volumes": add_volumes, "posterior": add_posterior, "compare": add_compare, "complete": add_complete,
     "match": add_match,
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"physmrisynth {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, add in _COMMANDS.items():
+    for name, add in COMMANDS.items():
         add(add_command(commands, name))
     for name, add in _registered().items():
         add(add_command(commands, name, add.__doc__))

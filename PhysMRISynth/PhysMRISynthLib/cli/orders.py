@@ -20,7 +20,7 @@ def add_field(parser: Any, order: type[Order], name: str, option: str | None = N
     if limits is not None and limits.choices:
         how["choices"] = limits.choices
     elif limits is not None:
-        bounds = [] if math.isinf(limits.high) else [limits.text]
+        bounds = [] if math.isinf(limits.high) else [limits.text.replace("%", "%%")]  # argparse formats its helps
         usual = [] if entry.default is None else [f"default {entry.default:g}"]
         how |= {"type": _within(limits), "help": f"{how['help']} ({', '.join(bounds + usual)})"}
     parser.add_argument(option or f"--{name.replace('_', '-')}", dest=name, default=entry.default, **how)
