@@ -41,7 +41,7 @@ def add_render(parser: argparse.ArgumentParser) -> None:
 
 
 def add_effects(parser: argparse.ArgumentParser) -> None:
-    """What a scanner adds to an ideal image, as :func:`effects_of` takes it."""
+    """What a scanner adds to an ideal image: the fields of ScannerEffects."""
     group = parser.add_argument_group("scanner effects (noise: --snr)")
     add = partial(add_field, group, ScannerEffects)
     add("receive_field", metavar="PERCENT", help="largest deviation of a smooth receive field")
@@ -49,11 +49,6 @@ def add_effects(parser: argparse.ArgumentParser) -> None:
     add("slice_plane", help="of these slices (axial)")
     add("ringing", nargs="?", const=_RINGING, metavar="PERCENT", help=f"share of k-space that is missing; without a value {_RINGING:g}")
     add("motion", metavar="MM", help="displacement of the head during the scan, root mean square")
-
-
-def effects_of(options: argparse.Namespace) -> ScannerEffects:
-    """The scanner effects that the options ask for."""
-    return order_from(options, ScannerEffects)
 
 
 def add_presets_option(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +108,7 @@ def _render(options: argparse.Namespace) -> None:
         return
     if options.participants or options.scheduler or options.jobs > 1:
         raise ProtocolError("--participants, --jobs and --scheduler are for a data set. Give its folder with --bids.")
-    order = order_from(options, RenderOrder, effects=effects_of(options))
+    order = order_from(options, RenderOrder, effects=order_from(options, ScannerEffects))
     check_rendering(options.maps, options.out, options.overwrite)
     maps = read_tissue_maps(options.maps)
     with progress_bar() as bar:

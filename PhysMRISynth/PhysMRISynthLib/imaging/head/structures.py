@@ -73,7 +73,7 @@ def _component(number: int) -> sitk.Image:
 
 def _is_right(placement: AtlasPlacement, grid: sitk.Image) -> np.ndarray:
     """True (z, y, x) on the right of the atlas's midline, whose x grows to the left."""
-    side = _component(0) == 0  # any image of the atlas's extent
-    side = image_like(np.broadcast_to(np.arange(side.GetSize()[0], dtype=np.float32), side.GetSize()[::-1]), side)
+    atlas = _component(0)
+    side = image_like(np.broadcast_to(np.arange(atlas.GetSize()[0], dtype=np.float32), atlas.GetSize()[::-1]), atlas)
     placed = sitk.Resample(side, grid, placement.to_atlas, sitk.sitkLinear, 0.0, useNearestNeighborExtrapolator=True)
     return sitk.GetArrayViewFromImage(placed) < side.TransformPhysicalPointToContinuousIndex((atlas_middle(), 0.0, 0.0))[0]

@@ -9,7 +9,7 @@ as the voxel's SD implies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from ...physics.presets import protocol_from_spec
 from ...physics.protocol import Protocol
 from ...physics.tissues import PROPERTIES
 from ..estimation.shared_errors import KEY, SharedErrors, shared_errors_of
-from ..rendering.two_compartments import compartments
+from ..rendering.two_compartments import compartments, with_fluid
 from ..results.map_set import MapSet
 from ..results.regions import BRAIN_TISSUES, CORRELATION_MM3, nearest_tissue
 
@@ -96,7 +96,7 @@ class _Posterior:
         values = np.exp(self.theta + shift[self.brain].T + own)
         fluid = None if maps.fluid is None else tuple((np.array(maps.fluid) * np.exp(shift[_FLUID])).tolist())
         if self.fluid is not None and fluid is not None:
-            values = _with_fluid(values, self.fluid * np.exp(shift[_FLUID, 0] + own[0]), fluid)
+            values = with_fluid(values, self.fluid * np.exp(shift[_FLUID, 0] + own[0]), fluid)
         report = {name: entry for name, entry in maps.provenance.items() if name not in (KEY, "files")}
         report[SAMPLE] = {"number": number, "seed": seed}
         if fluid is not None:
@@ -122,13 +122,6 @@ def _by_tissue(shared: SharedErrors, values: np.ndarray) -> np.ndarray:
     found = np.zeros(len(BRAIN_TISSUES))
     found[[BRAIN_TISSUES.index(name) for name in shared.tissues]] = values
     return found
-
-
-def _with_fluid(tissue: np.ndarray, water: np.ndarray, fluid: Sequence[float]) -> np.ndarray:
-    """PD, T1 and T2 (3, N) of voxels with ``tissue`` (3, N) and so much ``water`` of a ``fluid``: water and its rates add up."""
-    pd, t1, t2 = tissue
-    total = pd + water
-    return np.stack([total, total / (pd / t1 + water / fluid[1]), total / (pd / t2 + water / fluid[2])])
 
 
 def _correlations(head: MapSet) -> tuple[np.ndarray, np.ndarray]:

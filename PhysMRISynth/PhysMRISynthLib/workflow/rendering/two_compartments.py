@@ -47,6 +47,14 @@ def compartments(pd: Array, t1: Array, t2: Array, fraction: Array, fluid: tuple[
     return Compartments(of_tissue, left(t1, fluid_t1, *_T1_RANGE), left(t2, fluid_t2, *_T2_RANGE), of_fluid)
 
 
+def with_fluid(tissue: np.ndarray, water: np.ndarray, fluid: tuple[float, float, float]) -> np.ndarray:
+    """PD, T1 and T2 (3, N) of voxels with ``tissue`` (3, N) and so much ``water`` (N,) of a ``fluid``: water and its rates add up, the
+    inverse of :func:`compartments`."""
+    pd, t1, t2 = tissue
+    total = pd + water
+    return np.stack([total, total / (pd / t1 + water / fluid[1]), total / (pd / t2 + water / fluid[2])])
+
+
 def with_sign(protocol: Protocol) -> Protocol:
     """The same protocol with an image that keeps the sign of the signal."""
     return replace(protocol, sequence=replace(protocol.sequence, signed=True))
