@@ -304,6 +304,9 @@ def export_dicom(
     protocols: Sequence[Protocol | str] = (),
     source: File | None = None,
     overwrite: bool = False,
+    snr: float | None = None,
+    seed: int = 0,
+    effects: ScannerEffects | None = None,
 ) -> Export:
     """Write tissue maps as DICOM Parametric Maps, and synthetic contrasts as series of MR images.
 
@@ -319,6 +322,8 @@ def export_dicom(
         A folder of DICOM images whose patient, study and frame of reference the files get; by default the patient is anonymous.
     overwrite
         Replace an earlier export in ``folder``.
+    snr, seed, effects
+        Noise and scanner effects of the contrasts, as :func:`render` takes them; each file's derivation states them.
 
     Returns
     -------
@@ -330,7 +335,8 @@ def export_dicom(
     ImageError
         When pydicom or highdicom are missing, ``folder`` is taken, or ``source`` does not suit the maps.
     """
-    order = ExportOrder(tuple(protocols), None if source is None else Path(source))
+    origin = None if source is None else Path(source)
+    order = ExportOrder(tuple(protocols), origin, snr=snr, seed=seed, effects=effects or NO_EFFECTS)
     return write_dicom(maps, Path(folder), order, overwrite)
 
 

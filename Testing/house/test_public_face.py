@@ -22,7 +22,7 @@ FUNCTIONS = {
     "sample": "seed=0, *, condition=None, field_strength=3.0, steps=30, attempts=6, attempt=1, skull_stripped=False, "
     "device='auto', progress",
     "posterior": "folder, count=20, *, seed=0",
-    "export_dicom": "maps, folder, *, protocols=(), source=None, overwrite=False",
+    "export_dicom": "maps, folder, *, protocols=(), source=None, overwrite=False, snr=None, seed=0, effects=None",
     "presets": "",
 }
 CLASSES = ("Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "ScannerEffects", "TissueMaps")

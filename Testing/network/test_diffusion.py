@@ -252,10 +252,11 @@ def test_decoding_in_tiles_is_decoding_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(SAMPLER_CONFIGURATIONS.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_configurations_fit_the_network_of_their_name(path: Path) -> None:
     config = DiffusionConfig.from_mapping(read_configuration(path.stem, SAMPLER_CONFIGURATIONS)["network"])
-    vae = read_configuration(path.stem)["network"]
+    name = path.stem.removesuffix("_people")
+    vae = read_configuration(name)["network"]
     told: DiffusionConfig | CondenserConfig = config
-    if (CONDENSER_CONFIGURATIONS / path.name).exists():
-        told = CondenserConfig.from_mapping(read_configuration(path.stem, CONDENSER_CONFIGURATIONS)["network"])
+    if (CONDENSER_CONFIGURATIONS / f"{name}.json").exists():
+        told = CondenserConfig.from_mapping(read_configuration(name, CONDENSER_CONFIGURATIONS)["network"])
         assert (config.latent_channels, config.factor, config.shape) == (told.codes, told.code_factor, told.shape)
         assert CondenserConfig.from_mapping(json.loads(json.dumps(told.mapping()))) == told
     assert (told.latent_channels, told.spatial_dims) == (vae["latent_channels"], vae["spatial_dims"])
@@ -265,9 +266,11 @@ def test_shipped_configurations_fit_the_network_of_their_name(path: Path) -> Non
         assert config.objective == "epsilon" and not config.condition
 
 
-def test_the_texture_is_trained_into_the_same_condenser() -> None:
-    plain, texture = (read_configuration(name, CONDENSER_CONFIGURATIONS) for name in ("head_3d", "head_3d_texture"))
-    assert plain["network"] == texture["network"]
+def test_encoder_and_texture_are_trained_into_the_same_condenser() -> None:
+    stages = ("head_3d_encoder", "head_3d", "head_3d_texture")
+    encoder, plain, texture = (read_configuration(name, CONDENSER_CONFIGURATIONS) for name in stages)
+    assert encoder["network"] == plain["network"] == texture["network"]
+    assert CondenserTrainingConfig.from_mapping(encoder["training"]).decoder_fixed
     assert CondenserTrainingConfig.from_mapping(texture["training"]).codes_fixed
 
 
@@ -278,7 +281,7 @@ def test_the_texture_is_trained_into_the_same_condenser() -> None:
         ({"shape": [30, 48, 32]}, "multiples of 16"),
         ({"shape": [32, 48]}, "3 multiples"),
         ({"attention": [True]}, "as many attention"),
-        ({"condition": ["age"]}, "conditions of"),
+        ({"condition": ["height"]}, "conditions of"),
         ({"widths": [8, 12], "head_channels": 8}, "head_channels divides"),
         ({"fold": 0}, "whole numbers"),
         ({"beta_end": 0.001}, "beta_start"),

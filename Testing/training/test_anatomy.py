@@ -21,7 +21,7 @@ from physmrisynth_training.simulator.anatomy import (
     find_label_maps,
     read_labelled_head,
 )
-from physmrisynth_training.simulator.labels import tissue_index
+from physmrisynth_training.simulator.labels import CHOROID_PLEXUS, LESIONS, VENTRICLES, tissue_index
 from physmrisynth_training.simulator.simulated_head import Sample, Transform
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.physics.tissues import tissue_table
@@ -279,3 +279,8 @@ def test_missing_label_maps_are_named(tmp_path: Path) -> None:
     assert [path.name for path in find_label_maps(tmp_path, [3])] == ["head_03.nii.gz"]
     with pytest.raises(ImageError, match=r"head_04\.nii\.gz, head_12\.nii\.gz"):
         find_label_maps(tmp_path, [3, 4, 12])
+
+
+def test_what_lies_in_ventricles_is_fluid_and_what_lies_beside_them_white_matter() -> None:
+    assert (tissue_index(np.array(CHOROID_PLEXUS)) == CSF).all() and set(CHOROID_PLEXUS) < set(VENTRICLES)
+    assert (tissue_index(np.array(LESIONS)) == WHITE).all()

@@ -21,7 +21,7 @@ from physmrisynth_training.shipping.ship_sampler import main as ship
 from physmrisynth_training.shipping.ship_sampler import ship_sampler
 from PhysMRISynthLib.cli import main
 from PhysMRISynthLib.errors import PhysMRISynthError
-from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander
+from PhysMRISynthLib.network.condenser_weights import codes_sha256, load_expander, save_expander
 from PhysMRISynthLib.network.diffusion_weights import load_sampler, sampling_weights
 from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.weights import load_weights, save_weights
@@ -70,6 +70,28 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(folder: Path, tmp_path: Pa
     # the average normalises codes as the training's network does
     assert torch.equal(whole["average"]["normal.running_mean"], whole["network"]["normal.running_mean"])
     assert not (tmp_path / "latents").exists()  # they are shared
+
+
+def test_a_decoder_that_exists_gets_an_encoder(folder: Path, tmp_path: Path) -> None:
+    """Its codes keep their meaning while the encoder learns; then both go on from there. Another network's decoder is refused."""
+    sha256 = load_weights(folder / "vae.safetensors").sha256
+    start = tmp_path / "expander.safetensors"
+    save_expander(trained_condenser(folder / "condenser" / "checkpoint.pt", sha256), sha256, {}, start)
+    decoder = load_expander(start).network.state_dict()
+    first = {**TRAINING, "decoder_fixed": True}
+    path = trained(folder, tmp_path / "run", 3, training=first, start_from=start)
+    begun = load_checkpoint(path)["network"]
+    for name, tensor in decoder.items():
+        assert torch.equal(begun[f"expander.{name}"], tensor), name
+    both = load_checkpoint(trained(folder, tmp_path / "run", 5, resume=True, start_from=start))["network"]
+    assert not torch.equal(both["expander.leave.weight"], begun["expander.leave.weight"])
+    assert not torch.equal(both["reader.enter.weight"], begun["reader.enter.weight"])
+    assert torch.equal(both["expander.space.axes"], decoder["space.axes"])
+    save_expander(trained_condenser(folder / "condenser" / "checkpoint.pt", sha256), "0" * 64, {}, start)
+    with pytest.raises(PhysMRISynthError, match="for another network"):
+        trained(folder, tmp_path / "other", 1, start_from=start)
+    with pytest.raises(PhysMRISynthError, match="leave nothing to train"):
+        trained(folder, tmp_path / "none", 1, training={**first, "codes_fixed": True})
 
 
 def test_an_expander_is_sharpened_for_the_same_codes(folder: Path, tmp_path: Path) -> None:

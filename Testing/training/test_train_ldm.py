@@ -21,7 +21,7 @@ from physmrisynth_training.learning.checkpoint import load_checkpoint
 from physmrisynth_training.learning.latent_batches import Source
 from physmrisynth_training.learning.latent_config import LdmTrainingConfig
 from physmrisynth_training.learning.latent_moments import latent_moments, number_moments
-from physmrisynth_training.learning.latents import LatentHead, Latents, good_scan, simulated_shape, whole_heads
+from physmrisynth_training.learning.latents import LatentHead, Latents, StoredLatents, good_scan, simulated_shape, whole_heads
 from physmrisynth_training.learning.run_options import LOG, Run
 from physmrisynth_training.learning.train_ldm import train_ldm
 from physmrisynth_training.simulator.anatomy import LabelledHead
@@ -104,6 +104,24 @@ def test_a_run_stopped_and_resumed_is_a_run_in_one_go(data_folder: Path, tmp_pat
     torch.save(whole, tmp_path / "whole" / "checkpoint.pt")
     with pytest.raises(PhysMRISynthError, match="another version's model"):
         train_ldm(CONFIGURATION, Run(data_folder, tmp_path / "whole", resume=True, steps=5), data_folder / "vae.safetensors")
+
+
+def test_peoples_heads_are_learned_as_they_are_with_their_ages(data_folder: Path, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    for name in ("person01_head01", "person02_head01"):
+        write_label_map(people / f"{name}.nii.gz", toy_labels((64, 66, 68)))
+    table = "head\tage\tsex\nperson01_head01\t39\tF\nperson02_head01\t\tM\n"
+    (people / "heads.tsv").write_text(table, encoding="utf-8")
+    trained(data_folder, tmp_path / "out", 1, people=people)
+    latents = StoredLatents(tmp_path / "out" / "latents" / "learned", 4)
+    told = {latents[n].name: latents[n].numbers for n in range(4)}
+    assert set(told) == {"head_01.nii.gz", "person01_head01", "person02_head01"}  # nobody is mixed with another
+    assert told["person01_head01"]["age"] == 39.0 and told["person01_head01"]["sex"] == 0.0
+    assert "age" not in told["person02_head01"] and "brain_volume" in told["person02_head01"]
+    assert np.isnan(latents[0].conditions(("age",))).all() and latents[1].conditions(("age", "sex")).tolist() == [39.0, 0.0]
+    (people / "heads.tsv").write_text(table.rsplit("person02", 1)[0], encoding="utf-8")
+    with pytest.raises(PhysMRISynthError, match="kind of heads"):
+        trained(data_folder, tmp_path / "out", 2, people=people, resume=True)
 
 
 def test_every_step_has_noise_of_its_own(data_folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.rendering.scanner_effects import ScannerEffects
 from PhysMRISynthLib.workflow.results.export import export_dicom
 from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 from Testing.imaging.dicom_validator import violations
@@ -54,6 +55,16 @@ def test_assumed_protocols_are_said_in_every_series(maps: TissueMaps, tmp_path: 
             assert ("protocol assumed" in image.ContentDescription) is marked
             assert max(len(image.SeriesDescription), len(image.ContentDescription)) <= 64
     assert "acquisition parameters assumed" in pydicom.dcmread(tmp_path / "assumed" / "se_0001.dcm").DerivationDescription
+
+
+def test_contrasts_with_scanner_effects_say_so_and_have_their_own_slices(maps: TissueMaps, tmp_path: Path) -> None:
+    effects = ScannerEffects(slice_thickness=20.0, ringing=30.0)
+    export_dicom(maps, tmp_path / "ideal", ExportOrder((Protocol.of("se"),)))
+    export_dicom(maps, tmp_path / "scan", ExportOrder((Protocol.of("se"),), snr=30.0, seed=5, effects=effects))
+    ideal, scan = (pydicom.dcmread(tmp_path / folder / "se_0001.dcm") for folder in ("ideal", "scan"))
+    assert "scanner effects (SNR 30, slices 20 mm axial, ringing 30 %, seed 5)" in scan.DerivationDescription
+    assert "effects" not in ideal.DerivationDescription
+    assert float(scan.SliceThickness) == 20.0 and not (tmp_path / "scan" / "se_0004.dcm").exists()
 
 
 def test_exports_are_not_overwritten_unasked_nor_mixed(maps: TissueMaps, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     vae.add_argument("--start-from", type=Path, metavar="FILE", help="start from the weights of a .safetensors file")
     vae.set_defaults(command=_train_vae)
     condenser = kinds.add_parser("condenser", help="the second stage, an autoencoder of latents whose codes the latent diffusion samples")
+    condenser.add_argument("--start-from", type=Path, metavar="FILE", help="start from the decoder of an expander.safetensors")
     condenser.set_defaults(command=_train_condenser)
     ldm = kinds.add_parser("ldm", help="the latent diffusion that samples synthetic heads")
     ldm.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of 'train condenser', to train on its codes")
@@ -49,6 +50,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--data", type=Path, required=True, help="label maps, or real scans, as for vae")
         kind.add_argument("--vae", type=Path, required=True, metavar="FILE", help="the trained autoencoder (.safetensors)")
         kind.add_argument("--latents", type=Path, metavar="DIR", help="folder of latents shared by trainings (default: latents in --out)")
+        kind.add_argument("--people", type=Path, metavar="DIR", help="heads of 'people-in-heads' to learn from beside head_labels")
+    _add_people(kinds.add_parser("people-in-heads", help="people's brains in the skulls of whole heads, to learn from (--people)"))
     _add_simulation(kinds.add_parser("simulate-oasis3", help="simulated scans in the layout of OASIS-3, for trials without that data set"))
     for kind in (vae, condenser, ldm):
         kind.add_argument("--config", default="head_3d", help="a shipped configuration's name, or a JSON file")
@@ -59,6 +62,19 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--devices", type=int, default=1, help="GPUs, or CPU processes, on this machine")
         kind.add_argument("--num-nodes", type=int, default=1)
         kind.add_argument("--precision", default="auto", choices=PRECISIONS)
+
+
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="a folder with people and head_labels")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the heads; those that are complete are left as they are")
+    parser.add_argument("--shells", type=positive, default=1, metavar="N", help="heads for each person's brain (1)")
+    parser.set_defaults(command=_people_in_heads)
+
+
+def _people_in_heads(options: argparse.Namespace) -> None:
+    from .simulator.people_set import write_people_set
+
+    print(f"\n{options.out} has {write_people_set(options.data, options.out, options.shells, _line)} heads.")
 
 
 def _add_simulation(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +179,7 @@ def _training(options: argparse.Namespace) -> Iterator[tuple[Run, bool]]:
         first = getattr(rank_zero_only, "rank", 0) == 0
         if not first:  # every process reads the same data: one of them warns
             logging.getLogger(__package__.partition(".")[0]).setLevel(logging.ERROR)
-        chosen = {name: getattr(options, name) for name in ("start_from", "scans", "latents") if hasattr(options, name)}
+        chosen = {name: getattr(options, name) for name in ("start_from", "scans", "latents", "people") if hasattr(options, name)}
         yield (
             Run(
                 options.data, options.out, options.resume, minutes=options.minutes, steps=options.steps, devices=options.devices,

@@ -11,6 +11,7 @@ from ..errors import ImageError, ProtocolError
 from ..headers.roles import ROLES
 from ..workflow.rendering.order import RenderOrder
 from ..workflow.rendering.scanner_effects import ScannerEffects
+from ..workflow.results.export_order import ExportOrder
 from .arguments import natural
 from .harmonise import add_cohort_options, render_data_set
 from .orders import add_field, order_from
@@ -79,6 +80,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add_presets_option(parser)
     parser.add_argument("--regions", type=Path, metavar="LABELS", help="also write a measurement report of these regions")
     parser.add_argument("--names", type=Path, metavar="TSV", help="table with columns index and name (default: the one beside LABELS)")
+    add_field(parser, ExportOrder, "snr", help="add noise to the contrasts: mean signal of the head over noise SD")
+    add_field(parser, ExportOrder, "seed", help="makes noise and scanner effects repeatable")
+    add_effects(parser)
     parser.add_argument("--source", type=Path, metavar="FOLDER", help="DICOM images whose patient and study to use (default: anonymous)")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(command=_export)
@@ -121,14 +125,14 @@ def _render(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from ..workflow.results.export import check_export, export_dicom
-    from ..workflow.results.export_order import ExportOrder
     from ..workflow.results.map_set import read_map_set
     from ..workflow.results.region_files import measure_file
 
     load_own(options)
     if options.names is not None and options.regions is None:
         raise ImageError("--names is given without --regions. Give the label file too, or leave the names out.")
-    order = order_from(options, ExportOrder, protocols=tuple(options.protocol), title=str(options.maps.name))
+    effects = order_from(options, ScannerEffects)
+    order = order_from(options, ExportOrder, protocols=tuple(options.protocol), title=str(options.maps.name), effects=effects)
     check_export(options.out, options.overwrite, order.source)
     head = read_map_set(options.maps)
     regions = [] if options.regions is None else measure_file(head, options.regions, options.names)

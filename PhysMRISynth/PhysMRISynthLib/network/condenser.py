@@ -177,6 +177,10 @@ class Condenser(nn.Module):
     def take(self, moments: Moments, emphasis: Tensor) -> None:
         """Set the training latents' moments, and the weights of positions."""
         self.expander.space.take(moments)
+        self.emphasise(emphasis)
+
+    def emphasise(self, emphasis: Tensor) -> None:
+        """Set the weights of positions alone."""
         self.emphasis.copy_(emphasis / emphasis.mean())
 
     def codes(self, latent: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ CONDITIONS: Mapping[str, Condition] = {
     "brain_volume": Condition("brain tissue without fluid", "ml", 500.0, 2500.0, math.log),
     "ventricle_share": Condition("ventricles over brain tissue", "%", 0.0, 30.0, lambda value: math.log(max(value, _LEAST_SHARE))),
     "lesion_load": Condition("lesions of the white matter", "ml", 0.0, 200.0, math.log1p),
+    "age": Condition("age", "years", 0.0, 120.0, float),
+    "sex": Condition("sex: 0 female, 1 male", "", 0.0, 1.0, float),
 }
 """Values that heads can be conditioned on, by name."""
 

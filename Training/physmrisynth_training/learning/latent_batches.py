@@ -13,6 +13,7 @@ from torch import Tensor
 from PhysMRISynthLib.network.device import choose_device
 from PhysMRISynthLib.network.weights import Weights
 
+from ..simulator.people_set import read_people_set
 from .batch_sources import LABELS, SCANS
 from .latent_config import LatentTrainingConfig
 from .latents import (
@@ -117,13 +118,15 @@ def open_latents(
         device = choose_device(run.accelerator)
         return open_scan_latents(run.data, run.out / SCANS, folder, shape, config, weights, device, until, progress)
     check_network(weights.config, shape)
-    check_latents(folder, description(weights, shape, config.seed))
+    people = () if run.people is None else read_people_set(run.people)
+    check_latents(folder, description(weights, shape, config.seed, people))
     found = []
-    for name, heads, count, seed in (
-        ("held_out", SELECTION_HEADS, config.held_out, HELD_OUT_SEED), ("learned", TRAINING_HEADS, config.heads, config.seed)
-    ):  # fmt: skip
-        simulator = whole_heads(run.data, heads, simulated_shape(shape), seed)
-        latents = Latents(folder / name, simulator, count, sliced=shape.spatial_dims == 2)
+    for name, heads, others, count, seed in (
+        ("held_out", SELECTION_HEADS, (), config.held_out, HELD_OUT_SEED),
+        ("learned", TRAINING_HEADS, people, config.heads, config.seed),
+    ):
+        simulator = whole_heads(run.data, heads, simulated_shape(shape), seed, others)
+        latents = Latents(folder / name, simulator, count, sliced=shape.spatial_dims == 2, mixed=not others)
         if not compute_latents(latents, weights, choose_device(run.accelerator), config.workers, until, progress):
             return None
         found.append(latents)

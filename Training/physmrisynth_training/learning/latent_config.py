@@ -46,16 +46,20 @@ class LdmTrainingConfig(LatentTrainingConfig):
 class CondenserTrainingConfig(LatentTrainingConfig):
     """Training configuration of the second stage.
 
-    With ``codes_fixed`` only the decoder is trained, so that sampling models of the codes stay valid. Reconstructions are blurred where the
-    codes hold too little information: a ``texture_weight`` above 0 matches their local variation to the original's
+    With ``decoder_fixed`` only the encoder is trained, for a decoder that the training started from; with ``codes_fixed`` only the decoder,
+    so that sampling models of the codes stay valid. Reconstructions are blurred where the codes hold too little information: a
+    ``texture_weight`` above 0 matches their local variation to the original's
     (:func:`~physmrisynth_training.learning.texture_loss.texture_error`). Use it only for a trained decoder: an untrained one learns a
     pattern of the right strength and nothing else.
     """
 
+    decoder_fixed: bool = False
     codes_fixed: bool = False
     texture_weight: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.decoder_fixed and self.codes_fixed:
+            raise PhysMRISynthError("'decoder_fixed' and 'codes_fixed' together leave nothing to train. Leave one out.")
         if self.texture_weight and not self.codes_fixed:
             raise PhysMRISynthError("A 'texture_weight' needs a trained condenser. Train without it first, then add 'codes_fixed'.")

@@ -104,14 +104,17 @@ def good_scan(simulator: Simulator, index: int, halves: Halves | None = None) ->
     return SCANNER(anatomy(Sample(np.zeros((0, 0, 0), dtype=np.uint8)), rng), rng)
 
 
-def whole_heads(data: Path, numbers: Sequence[int], shape: tuple[int, int, int], seed: int) -> Simulator:
-    """A simulator as of :func:`read_simulator`, with heads placed so that nothing above the neck's fluid is cut off.
+def whole_heads(
+    data: Path, numbers: Sequence[int], shape: tuple[int, int, int], seed: int, others: Sequence[LabelledHead] = ()
+) -> Simulator:
+    """A simulator as of :func:`read_simulator`, with ``others`` after its heads, all placed so that nothing above the neck's fluid is cut
+    off.
 
     A brain's box extends far down with the fluid in the spine: the piece starts at the top of skull and scalp, and the rest of its height
     is for the brain.
     """
     simulator = read_simulator(data, numbers, shape, seed)
-    return replace(simulator, heads=tuple(_from_the_top(head, shape[0]) for head in simulator.heads))
+    return replace(simulator, heads=tuple(_from_the_top(head, shape[0]) for head in (*simulator.heads, *others)))
 
 
 def _from_the_top(head: LabelledHead, height: int) -> LabelledHead:
@@ -167,11 +170,11 @@ class StoredLatents:
 
 
 class Latents(StoredLatents):
-    """Those of a ``simulator``'s heads."""
+    """Those of a ``simulator``'s heads, with hemisphere mixing if ``mixed``."""
 
-    def __init__(self, folder: Path, simulator: Simulator, count: int, sliced: bool = False) -> None:
+    def __init__(self, folder: Path, simulator: Simulator, count: int, sliced: bool = False, mixed: bool = True) -> None:
         super().__init__(folder, count, sliced)
-        self.simulator = simulator
+        self.simulator, self.mixed = simulator, mixed
 
 
 def check_network(network: NetworkConfig, config: LatentShape) -> None:
@@ -186,9 +189,10 @@ def check_network(network: NetworkConfig, config: LatentShape) -> None:
         raise PhysMRISynthError(f"A sampling model's shape must be multiples of {network.multiple} for this network, not {config.shape}.")
 
 
-def description(weights: Weights, config: LatentShape, seed: int) -> dict[str, Any]:
-    """What identifies the latents of simulated heads."""
-    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, "halves": JOINING}
+def description(weights: Weights, config: LatentShape, seed: int, people: Sequence[LabelledHead] = ()) -> dict[str, Any]:
+    """What identifies the latents of simulated heads, among them those of ``people``, if any, without hemisphere mixing."""
+    whose: dict[str, Any] = {"people": [head.name for head in people]} if people else {"halves": JOINING}
+    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, **whose}
     return {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
 
 
@@ -223,17 +227,19 @@ def compute_latents(
     latents.folder.mkdir(parents=True, exist_ok=True)
     precision = fastest_precision(device.type)
     data = _Scans(latents.simulator, missing, _halves(latents, missing))
+    known = {head.name: head.numbers for head in latents.simulator.heads}
     scans = DataLoader(data, batch_size=None, num_workers=workers, worker_init_fn=quiet_worker)
     for done, (index, sample) in enumerate(zip(missing, _stopping(scans, until), strict=False), start=len(latents) - len(missing) + 1):
-        latents.write(index, latent_of(sample, weights, device, precision))
+        head = latent_of(sample, weights, device, precision)
+        latents.write(index, replace(head, numbers={**head.numbers, **known.get(head.name, {})}))
         progress(f"latent {done} of {len(latents)} in {latents.folder.name}")
     return not latents.missing()
 
 
 def _halves(latents: Latents, missing: Sequence[int]) -> Halves | None:
-    """Hemisphere mixing, if there is more than one head: no training head is one person's."""
+    """Hemisphere mixing, if there is more than one head: no training head is one person's. Of many people's heads each stays its own."""
     heads = latents.simulator.heads
-    return Halves.of(heads) if missing and len(heads) > 1 else None
+    return Halves.of(heads) if latents.mixed and missing and len(heads) > 1 else None
 
 
 def _stopping(scans: DataLoader[Sample], until: float | None) -> Iterator[Sample]:

@@ -19,6 +19,7 @@ class Run:
 
     ``scans`` are real scans to mix with the label maps. ``resume`` continues from the checkpoint; ``start_from`` starts from the weights
     of a file. ``devices`` are GPUs, or processes without GPUs, on each of ``num_nodes`` machines. ``precision`` as in lightning-fabric.
+    ``people`` is a folder of people's brains in whole heads, to learn from beside the label maps of ``data``.
     ``latents`` is the folder of training latents, which several trainings can share (default: one in ``out``).
     """
 
@@ -33,6 +34,7 @@ class Run:
     precision: str = "auto"
     scans: Path | None = None
     latents: Path | None = None
+    people: Path | None = None
 
     @property
     def checkpoint(self) -> Path:

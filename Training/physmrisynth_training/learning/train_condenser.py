@@ -13,6 +13,7 @@ from torch import Tensor
 from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.blocks import block_means
 from PhysMRISynthLib.network.condenser import Condenser, CondenserConfig
+from PhysMRISynthLib.network.condenser_weights import ExpanderWeights, load_expander
 from PhysMRISynthLib.network.device import choose_device, fastest_precision
 from PhysMRISynthLib.network.inference import decode
 from PhysMRISynthLib.network.weights import Weights, check_finite, load_weights
@@ -44,7 +45,8 @@ class CondenserTrainer(LatentTrainer[Condenser]):
     columns = (*COLUMNS, "loss_texture")
 
     def ready(self) -> None:
-        """With ``codes_fixed``, freeze the averaged encoder, whose codes the sampling models use."""
+        """With ``codes_fixed``, freeze the averaged encoder, whose codes the sampling models use; with ``decoder_fixed``, the decoder."""
+        self.network.expander.requires_grad_(not self.config.decoder_fixed)
         if not self.config.codes_fixed:
             return
         self.network.reader.load_state_dict(self.average.reader.state_dict())
@@ -77,14 +79,27 @@ def train_condenser(configuration: dict[str, Any], run: Run, vae: Path, progress
     latents = open_latents(run, shape, config, weights, progress)
     if latents is None:
         return None
+    start = None if run.start_from is None else _start(run.start_from, shape, weights.sha256)
     run = run.since(began)
     source = Source(*latents, config)
 
     def moments(network: Condenser) -> None:
-        network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
+        if start is None:
+            network.take(latent_moments(latents[0], shape), emphasis(latents[0], shape, weights, run))
+        else:
+            network.expander.load_state_dict(start.network.state_dict())
+            network.emphasise(emphasis(latents[0], shape, weights, run))
 
     train(CondenserTrainer(configuration, run, source, lambda: Condenser(shape), moments, {"vae_sha256": weights.sha256}), progress)
     return run.checkpoint
+
+
+def _start(path: Path, shape: CondenserConfig, vae_sha256: str) -> ExpanderWeights:
+    """The decoder, and its latent space, that a training starts from."""
+    start = load_expander(path)
+    if (start.network.config, start.vae_sha256) != (shape, vae_sha256):
+        raise PhysMRISynthError(f"{path} is a second stage of another shape, or for another network (VAE). Leave --start-from out.")
+    return start
 
 
 def emphasis(latents: StoredLatents, shape: CondenserConfig, weights: Weights, run: Run) -> Tensor:

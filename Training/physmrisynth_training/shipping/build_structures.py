@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from PhysMRISynthLib.imaging.head.structures import GROUPS, RIGHT
 
+from ..simulator.labels import CHOROID_PLEXUS, LESIONS
 from .build_ventricles import on_grid, placed_labels, shrunk, training_files, ventricle_grid
 from .command_line import write_reference
 
-_FROM_HEADS = {5: 4, 44: 4, 530: 85, 512: 126, 509: 133, 506: 134}
+_FROM_HEADS = {5: 4, 44: 4, **dict.fromkeys(CHOROID_PLEXUS, 4), **dict.fromkeys(LESIONS, 2), 530: 85, 512: 126, 509: 133, 506: 134}
 """Structure by label of the label maps, where the numbers differ."""
 _STRUCTURES = [number for group in GROUPS.values() for number in group]
 _SMOOTH_MM, _LEAST = 2.0, 1e-2

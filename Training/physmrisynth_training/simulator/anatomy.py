@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,13 @@ ORIENTATION = "LPS"
 
 @dataclass(frozen=True)
 class LabelledHead:
-    """A head's tissues (z, y, x; 1 mm, LPS): uint8 rows of the tissue table, cut to the head; its brain's bounding box (low, high)."""
+    """A head's tissues (z, y, x; 1 mm, LPS): uint8 rows of the tissue table, cut to the head; its brain's bounding box (low, high); what is
+    known of the person, by names of CONDITIONS."""
 
     name: str
     tissue: np.ndarray
     brain_box: tuple[np.ndarray, np.ndarray]
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_labelled_head(path: Path) -> LabelledHead:

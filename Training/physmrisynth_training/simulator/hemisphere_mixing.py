@@ -74,7 +74,7 @@ def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead
     across = np.diag([-1.0 if mirror else 1.0, 1.0, 1.0, 1.0])
     across[0, 3] = 2.0 * middle if mirror else 0.0
     affine = _transform(np.linalg.inv(other.to_atlas) @ across @ own.to_atlas)
-    grid = _image(own.head.tissue)
+    grid = head_image(own.head.tissue)
     whole = _in_air(other.head.tissue)
     there = sitk.GetArrayFromImage(sitk.Resample(whole, grid, _deformed(own, other, affine), sitk.sitkNearestNeighbor, _NOT_SEEN))
     chosen = ((own.beside_middle(there.shape) > 0) == left) & (there != _NOT_SEEN)
@@ -83,7 +83,7 @@ def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead
 
 def person(head: LabelledHead) -> Person:
     """A head (without lesions) aligned with the atlas. Raises RegistrationError when that fails."""
-    tissue = _image(head.tissue)
+    tissue = head_image(head.tissue)
     try:
         to_atlas = place_tissues(tissue).to_atlas
     except RegistrationError as error:
@@ -100,20 +100,21 @@ def person(head: LabelledHead) -> Person:
 def _deformed(own: Person, other: Person, affine: sitk.Transform) -> sitk.Transform:
     """Map from points of one head to corresponding points of another, near the ``affine`` map; accurate at the midline, where they meet."""
     coarse = sitk.CompositeTransform([affine])
-    coarse.AddTransform(_deformation(_image(own.coarse, _COARSE), _image(other.coarse, _COARSE), coarse, _COARSE_STEPS))
+    coarse.AddTransform(deformation(head_image(own.coarse, _COARSE), head_image(other.coarse, _COARSE), coarse, _COARSE_STEPS))
     beside = own.beside_middle(own.fine.shape, _FINE)
     near = np.flatnonzero((np.abs(beside) < _FARTHEST_MM).any(axis=(0, 1)))
     columns = slice(int(near[0]), int(near[-1]) + 1)
     weight = np.exp(-0.5 * (beside[..., columns] / _NEAR_MIDDLE_MM) ** 2)
-    deformation = _deformation(_image(own.fine, _FINE)[columns], _image(other.fine, _FINE), coarse, _FINE_STEPS, weight)
-    return sitk.CompositeTransform([coarse, deformation])
+    finer = deformation(head_image(own.fine, _FINE)[columns], head_image(other.fine, _FINE), coarse, _FINE_STEPS, weight)
+    return sitk.CompositeTransform([coarse, finer])
 
 
-def _deformation(
-    fixed: sitk.Image, moving: sitk.Image, near: sitk.Transform, steps: int, weight: np.ndarray | None = None
+def deformation(
+    fixed: sitk.Image, moving: sitk.Image, near: sitk.Transform, steps: int, weight: np.ndarray | None = None, beyond: float = 0.0
 ) -> sitk.DisplacementFieldTransform:
-    """Deformation, after the map ``near``, that makes the ``moving`` image match the ``fixed`` one, scaled by ``weight`` (z, y, x)."""
-    displacement = smooth_deformation(fixed, sitk.Resample(moving, fixed, near, sitk.sitkLinear, 0.0), _STIFFNESS, steps)
+    """Deformation, after the map ``near``, that makes the ``moving`` image (``beyond`` outside) match the ``fixed`` one, scaled by
+    ``weight`` (z, y, x)."""
+    displacement = smooth_deformation(fixed, sitk.Resample(moving, fixed, near, sitk.sitkLinear, beyond), _STIFFNESS, steps)
     if weight is not None:
         weighted = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(displacement) * weight[..., None], isVector=True)
         weighted.CopyInformation(displacement)
@@ -130,12 +131,12 @@ def _transform(matrix: np.ndarray) -> sitk.AffineTransform:
 
 def _in_air(tissue: np.ndarray) -> sitk.Image:
     padded = np.pad(tissue, ((0, _AIR_MM), (_AIR_MM, _AIR_MM), (_AIR_MM, _AIR_MM)), constant_values=AIR)
-    image = _image(padded)
+    image = head_image(padded)
     image.SetOrigin((-_AIR_MM, -_AIR_MM, 0.0))
     return image
 
 
-def _image(values: np.ndarray, side: int = 1) -> sitk.Image:
+def head_image(values: np.ndarray, side: int = 1) -> sitk.Image:
     """An image of a head (z, y, x) in blocks of ``side`` voxels of 1 mm, with the head's first voxel as origin."""
     image = sitk.GetImageFromArray(values)
     image.SetSpacing([float(side)] * 3)

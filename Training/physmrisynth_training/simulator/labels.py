@@ -6,8 +6,12 @@ import numpy as np
 
 from PhysMRISynthLib.physics.tissues import tissue_table
 
-VENTRICLES = (4, 43, 5, 44, 14, 15)
-"""FreeSurfer's labels of the lateral ventricles with their inferior horns, third and fourth ventricle."""
+CHOROID_PLEXUS = (136, 163, 137, 164)
+"""In the lateral ventricles (57 % of its border is their fluid) and their inferior horns: counts as fluid, as in maps without it."""
+VENTRICLES = (4, 43, 5, 44, 14, 15, *CHOROID_PLEXUS)
+"""FreeSurfer's labels of the lateral ventricles with their inferior horns, third and fourth ventricle; and what lies inside."""
+LESIONS = (25, 57)
+"""Left and right, mostly rims and caps of the lateral ventricles: 71 % of their border is white matter, as which they count, 26 % fluid."""
 
 
 def tissue_index(labels: np.ndarray) -> np.ndarray:

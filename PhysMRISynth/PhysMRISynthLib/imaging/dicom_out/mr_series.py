@@ -45,23 +45,24 @@ def quantise(voxels: np.ndarray, signed: bool) -> Quantised:
 
 
 def write_mr_series(
-    voxels: np.ndarray, grid: sitk.Image, protocol: Protocol, identity: Identity, number: int, folder: Path, stem: str, maps: str
-) -> float:
+    voxels: np.ndarray, grid: sitk.Image, protocol: Protocol, identity: Identity, number: int, folder: Path, stem: str, maps: str,
+    added: str = "",
+) -> float:  # fmt: skip
     """Write ``voxels`` (z, y, x) on ``grid`` as ``STEM_0001.dcm`` and so on into ``folder``; returns the quantisation step.
 
-    ``number`` is the series number, ``maps`` names the tissue maps in the derivation's description.
+    ``number`` is the series number; the derivation's description names the tissue ``maps``, and what was ``added`` to the ideal image.
     Raises ImageError when the grid has no DICOM planes or the image is not finite.
     """
     planes = planes_of(grid)
     quantised = quantise(voxels, protocol.sequence.signed)
-    common = _common(planes, quantised, protocol, identity, number, maps)
+    common = _common(planes, quantised, protocol, identity, number, maps, added)
     common.WindowCenter, common.WindowWidth = _window(voxels, protocol.sequence.signed)
     for row, frame in enumerate(planes.frames(quantised.stored)):
         _write_slice(common, planes, row, frame, folder / f"{stem}_{row + 1:04d}.dcm")
     return quantised.slope
 
 
-def _common(planes: Planes, quantised: Quantised, protocol: Protocol, identity: Identity, number: int, maps: str) -> Dataset:
+def _common(planes: Planes, quantised: Quantised, protocol: Protocol, identity: Identity, number: int, maps: str, added: str) -> Dataset:
     """Attributes common to all slices of the series."""
     from pydicom import Dataset
     from pydicom.uid import MRImageStorage, generate_uid
@@ -75,10 +76,11 @@ def _common(planes: Planes, quantised: Quantised, protocol: Protocol, identity: 
     origin = maps.encode("ascii", "replace").decode()  # the source's character set may lack letters of a folder's name
     dataset.SeriesDescription = f"SYNTHETIC - {NOT_FOR_DIAGNOSIS}: {name}"[:_LONGEST_DESCRIPTION]
     dataset.ProtocolName = name
+    simulated = f", with simulated scanner effects ({added})" if added else ""
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.DerivationDescription = (
         f"SYNTHETIC - {NOT_FOR_DIAGNOSIS}. Rendered by PhysMRISynth {__version__} from tissue maps ({origin}) with protocol "
-        f"{protocol.spec} (ms, degrees); 16-bit values in steps of {quantised.slope:.3g}"
+        f"{protocol.spec} (ms, degrees){simulated}; 16-bit values in steps of {quantised.slope:.3g}"
     )[:1024]
     if identity.images:
         dataset.SourceImageSequence = [reference(image) for image in identity.images]

@@ -44,6 +44,14 @@ class RenderOrder(Order):
     device: str = limited("auto", "device", choices=DEVICES)
     effects: ScannerEffects = field(default_factory=ScannerEffects)
 
+    @property
+    def added(self) -> str:
+        """Noise and scanner effects in a few words: ``SNR 30, slices 5 mm axial, seed 1``; empty for an ideal image."""
+        if self.snr is None and not self.effects.any:
+            return ""
+        noise = "" if self.snr is None else f"SNR {self.snr:g}"
+        return ", ".join(filter(None, (noise, self.effects.title, f"seed {self.seed}")))
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """As :meth:`Order.from_json`."""

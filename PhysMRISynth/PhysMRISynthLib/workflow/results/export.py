@@ -20,7 +20,7 @@ from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.protocol import Protocol
 from ..estimation.knowledge import Knowledge
 from ..rendering.contrast_choice import protocol_of
-from ..rendering.render import render, scale_of
+from ..rendering.rendered import rendered
 from .export_order import USUAL, ExportOrder
 from .outputs import REPORT, check_free, whole_folder, write_json
 from .region_files import findings_of
@@ -71,7 +71,7 @@ def export_dicom(
             sources = {name: folder / f"{name}.dcm" for name in QUANTITIES}
             write_measurement_report(findings_of(regions), sources, number, folder / _MEASUREMENTS)
             number += 1
-        steps = _write_contrasts(maps, protocols, identity, number, folder, origin)
+        steps = _write_contrasts(maps, order, protocols, identity, number, folder, origin)
         names = sorted([REPORT, *(file.name for file in folder.iterdir())])
         told = {"kind": _KIND, "notice": _NOTICE, "warnings": warnings, "anonymous": source is None, "quantisation_steps": steps}
         write_json({**told, "files": names}, folder / REPORT)
@@ -131,7 +131,7 @@ def _write_maps(maps: TissueMaps, identity: Identity, folder: Path) -> int:
 
 
 def _write_contrasts(
-    maps: TissueMaps, protocols: Sequence[Protocol], identity: Identity, number: int, folder: Path, origin: str
+    maps: TissueMaps, order: ExportOrder, protocols: Sequence[Protocol], identity: Identity, number: int, folder: Path, origin: str
 ) -> dict[str, float]:
     """Write an MR series for every protocol; returns the quantisation step of each by the stem of its files."""
     steps: dict[str, float] = {}
@@ -140,6 +140,7 @@ def _write_contrasts(
         name = protocol.sequence.name
         seen[name] += 1
         stem = name if seen[name] == 1 else f"{name}-{seen[name]}"
-        image = render(maps, protocol, scale=scale_of(protocol))
-        steps[stem] = write_mr_series(image, maps.grid, protocol, identity, number + offset, folder, stem, origin)
+        image = rendered(maps, order.rendering(protocol, offset))
+        at, added = number + offset, image.order.added
+        steps[stem] = write_mr_series(image.voxels, image.grid, protocol, identity, at, folder, stem, origin, added)
     return steps
