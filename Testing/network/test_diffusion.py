@@ -31,6 +31,7 @@ from Testing.network.tiny_sampler import TINY, VAE, installed, tiny_model, tiny_
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
+RESIDUAL = tuple(name for name in OBJECTIVES if name.endswith("_residual"))
 
 
 # --- processes ------------------------------------------------------------------------------------------------------------------
@@ -90,31 +91,36 @@ def test_times_cover_the_whole_way(objective: str) -> None:
         assert diffusion_process(replace(TINY, shift=3.0)).random_times(4000).double().mean() / TINY.time_steps > 0.65
 
 
-def test_a_silent_network_leaves_the_best_linear_estimate() -> None:
+@pytest.mark.parametrize("objective", RESIDUAL)
+def test_a_silent_network_leaves_the_best_linear_estimate(objective: str) -> None:
     """Without a word from the network the estimate of the data errs no more than any linear filter's, at every time, in every channel
     and every place."""
-    process = diffusion_process(replace(TINY, objective="flow_residual"))
+    process = diffusion_process(replace(TINY, objective=objective))
     variance = torch.tensor([4.0, 1.0, 0.1]).view(3, 1, 1) * torch.linspace(0.1, 1.0, 4).view(1, 4, 1)
-    for share in (0.02, 0.3, 0.7, 1.0):
+    for time in (20, 300, 700, TINY.time_steps - 1):
         clean = variance.sqrt() * torch.randn(20, 3, 4, 4000)
-        times = torch.full((20,), share * TINY.time_steps)
+        times = torch.full((20,), time)
         noisy = process.noisy(clean, torch.randn(clean.shape), times)
-        estimate = noisy + share * process.prediction(torch.zeros(clean.shape), noisy, times, variance)
-        power = variance * (1.0 - share) ** 2 + share**2
-        torch.testing.assert_close((estimate - clean).square().mean(dim=(0, 3)), (variance * share**2 / power)[..., 0], rtol=0.05, atol=0)
+        estimate, _ = process.split(process.prediction(torch.zeros(clean.shape), noisy, times, variance), noisy, time)
+        data, noise = process.factors(time)
+        power = variance * data**2 + noise**2
+        torch.testing.assert_close((estimate - clean).square().mean(dim=(0, 3)), (variance * noise**2 / power)[..., 0], rtol=0.05, atol=0)
         network_input = process.network_input(noisy, times, variance)
         torch.testing.assert_close(network_input.square().mean(dim=(0, 3)), torch.ones(3, 4), rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("share", (0.0, 0.05, 0.5, 1.0))
-def test_the_network_can_say_all_that_the_linear_estimate_lacks(share: float) -> None:
-    process, variance = diffusion_process(replace(TINY, objective="flow_residual")), torch.tensor([3.0, 0.2]).view(2, 1, 1)
+@pytest.mark.parametrize("time", (0, 50, 500, 999))
+@pytest.mark.parametrize("objective", RESIDUAL)
+def test_the_network_can_say_all_that_the_linear_estimate_lacks(objective: str, time: int) -> None:
+    """What it must say has variance 1 whatever the time."""
+    process, variance = diffusion_process(replace(TINY, objective=objective)), torch.tensor([3.0, 0.2]).view(2, 1, 1)
     clean, noise = variance.sqrt() * torch.randn(1, 2, 25, 20), torch.randn(1, 2, 25, 20)
-    times = torch.tensor([share * TINY.time_steps])
-    noisy, power = process.noisy(clean, noise, times), variance * (1.0 - share) ** 2 + share**2
-    rest = (clean - noise - (variance * (1.0 - share) - share) * noisy / power) * (power / variance).sqrt()
-    torch.testing.assert_close(process.prediction(rest, noisy, times, variance), process.target(clean, noise, times), atol=1e-4, rtol=1e-4)
-    assert rest.square().mean() < 1.3  # of variance 1 whatever the time
+    times = torch.tensor([time])
+    noisy, target = process.noisy(clean, noise, times), process.target(clean, noise, times)
+    silent, unit = (process.prediction(torch.full(clean.shape, said), noisy, times, variance) for said in (0.0, 1.0))
+    rest = (target - silent) / (unit - silent)
+    assert rest.square().mean() < 1.3
+    torch.testing.assert_close(process.prediction(rest, noisy, times, variance), target, atol=1e-4, rtol=1e-4)
 
 
 # --- the model ------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from physmrisynth_training.evaluation.paper.contrasts import COMMON, FLAIR, MPRAGE, SPIN_ECHO, UNSEEN, Contrast, bright_backgrounds
 from physmrisynth_training.evaluation.paper.frechet import frechet_distance
-from physmrisynth_training.evaluation.paper.runs import read_runs
+from physmrisynth_training.evaluation.paper.runs import read_diffusions, read_runs
 from physmrisynth_training.evaluation.paper.scores import image_records, map_errors
 from physmrisynth_training.evaluation.paper.slices import SHAPE, KnownSlices, known_slices
 from physmrisynth_training.evaluation.paper.whole_heads import LITERATURE_FIT, Reconstruction, reconstructions
@@ -132,16 +133,16 @@ def checkpoint(folder: Path, network: torch.nn.Module, configuration: dict[str, 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained networks with and without the prior, and a latent diffusion on the first one's latents."""
+    """Untrained networks with and without the prior, and a latent diffusion on the latents of each."""
     folder = tmp_path_factory.mktemp("runs")
     torch.manual_seed(0)
-    for name, prior in (("no-prior", 0.0), ("both", 1e-3)):
+    diffusion = LatentDiffusion(DiffusionConfig.from_mapping(DIFFUSION))
+    for name, prior in (("both", 1e-3), ("ablated", 0.0)):
         network = TissueVAE(NetworkConfig.from_mapping(NETWORK))
         training = {"crops": [[32, 32]], "published_equations": True, "tissue_prior": prior, "modality_dropout": False}
         checkpoint(folder / name, network, {"network": NETWORK, "training": training})
         sha256 = save_weights(network, {}, folder / name / "weights.safetensors")
-    config = DiffusionConfig.from_mapping(DIFFUSION)
-    checkpoint(folder / "ldm", LatentDiffusion(config), {"network": DIFFUSION, "training": {}}, vae_sha256=sha256)
+        checkpoint(folder / f"ldm-{name}", diffusion, {"network": DIFFUSION, "training": {"batch": 3}}, vae_sha256=sha256)
     return folder
 
 
@@ -171,7 +172,7 @@ def test_a_tiny_model_through_the_suite(scans: Path, runs: Path, tmp_path: Path)
         sampler=cast(Any, lambda: SimpleNamespace(model=model, head=sampled_head)),
     )
     evaluate(plan, ["paper"], tmp_path)
-    assert asked == [tuple(ROLES)]
+    assert asked == [tuple(ROLES), ("t1w", "flair"), ("t1w",)]
     those, _ = known_slices(scans, runs / "evaluated" / "scans", 2 * plan.slices)[0].alternate()
     resumed = reconstructions(replace(plan, estimators={}), ["literature"], those, ROLES, runs / "evaluated" / "estimates")
     assert [method for method, _ in resumed] == [LITERATURE_FIT]  # from what was kept
@@ -181,6 +182,22 @@ def test_a_tiny_model_through_the_suite(scans: Path, runs: Path, tmp_path: Path)
     (row,) = (line for line in written.splitlines() if line.startswith(f"| {LITERATURE_FIT}"))
     assert row.rstrip(" |").endswith("0.0 / 0.0 / 0.0")  # PD is right but for its gain
     assert "1367 / 24.11" not in written and "996 / 20.25" in written and "1268 / 22.94" in written
+    for row in ("| samples, both |", "| samples, ablated |", "| latent diffusion, both |", "| t1w + flair |"):
+        assert row in written
+    # the figures show the samples of the run with the prior
+    assert written.index("samples of the 2D model (both)") < written.index("samples of the 2D model (ablated)")
+
+
+def test_two_diffusions_of_one_run_are_refused(runs: Path, tmp_path: Path) -> None:
+    """Samples are named by the run whose latents they are of."""
+    copy = shutil.copytree(runs, tmp_path / "runs")
+    assert [model.of for model in read_diffusions(copy)] == ["ablated", "both"]
+    shutil.copytree(runs / "ldm-both", copy / "again")
+    with pytest.raises(PhysMRISynthError, match="two latent diffusions of the latents of 'both'"):
+        read_diffusions(copy)
+    shutil.rmtree(copy / "both")
+    with pytest.raises(PhysMRISynthError, match="Put their run's folder there"):
+        read_diffusions(copy)
 
 
 def test_folders_without_what_it_needs_are_refused(scans: Path, runs: Path, tmp_path: Path) -> None:

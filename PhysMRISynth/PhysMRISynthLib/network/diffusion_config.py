@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import PhysMRISynthError
 from .config import read_fields
 
-OBJECTIVES = ("epsilon", "v", "flow", "flow_residual")
+OBJECTIVES = ("epsilon", "epsilon_residual", "v", "flow", "flow_residual")
 SCHEDULES = ("linear_beta", "scaled_linear_beta", "cosine")
 _LEAST_SHARE = 0.1
 """Per cent: lower bound before the logarithm."""
@@ -66,9 +66,10 @@ class DiffusionConfig:
     ``objective``: the UNet's target: "epsilon" (the noise), "v" (Salimans & Ho, ICLR 2022), both under a noise ``schedule`` of
     ``time_steps`` from ``beta_start`` to ``beta_end``; or "flow" (rectified flow: Liu et al., ICLR 2023), with logit-normal
     times shifted by a factor of ``shift`` towards noise, as redundant neighbours require (Esser et al., ICML 2024); or
-    "flow_residual" (the same flow; the UNet predicts the residual of the best linear estimate from each number itself). With ``positions``
-    the UNet also gets each position's coordinates and the mean head there, since heads are aligned in their box. ``components``: number
-    of principal axes of the folded channels that are kept, about the mean head (0: all channels, about their own means).
+    "epsilon_residual", "flow_residual" (the same loss; the UNet predicts the residual of the best linear estimate from each number itself).
+    With ``positions`` the UNet also gets each position's coordinates and the mean head there, since heads are aligned in their box.
+    ``components``: number of principal axes of the folded channels that are kept, about the mean head (0: all channels, about their own
+    means).
     ``condition`` names the values of CONDITIONS that it is conditioned on.
     """
 

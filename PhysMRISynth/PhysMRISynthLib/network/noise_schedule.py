@@ -47,8 +47,8 @@ class DiffusionProcess(Interface):
 
 def diffusion_process(config: DiffusionConfig) -> DiffusionProcess:
     """The process that a configuration names."""
-    flows = {"flow": Flow, "flow_residual": ResidualFlow}
-    return flows.get(config.objective, VariancePreserving)(config)
+    others = {"flow": Flow, "flow_residual": ResidualFlow, "epsilon_residual": ResidualNoise}
+    return others.get(config.objective, VariancePreserving)(config)
 
 
 def step(
@@ -82,7 +82,7 @@ class VariancePreserving:
         return self.scheduler.add_noise(clean, noise, times)
 
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        return noise if self.config.objective == "epsilon" else self.scheduler.get_velocity(clean, noise, times)
+        return self.scheduler.get_velocity(clean, noise, times) if self.config.objective == "v" else noise
 
     def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
         return noisy
@@ -97,13 +97,35 @@ class VariancePreserving:
 
     def split(self, predicted: Tensor, sample: Tensor, time: int) -> tuple[Tensor, Tensor]:
         data, noise = self.factors(time)
-        if self.config.objective == "epsilon":
-            return (sample - noise * predicted) / data, predicted
-        return data * sample - noise * predicted, data * predicted + noise * sample
+        if self.config.objective == "v":
+            return data * sample - noise * predicted, data * predicted + noise * sample
+        return (sample - noise * predicted) / data, predicted
 
     def factors(self, time: int) -> tuple[float, float]:
         power = float(self.scheduler.alphas_cumprod[time]) if time >= 0 else 1.0
         return power**0.5, (1.0 - power) ** 0.5
+
+
+class ResidualNoise(VariancePreserving):
+    """The same process and target, the noise; the network predicts the residual of the best linear estimate of each number from itself.
+
+    For data with mean 0 and variance v, the best linear estimate of the noise from the mixture z = √ᾱ·data + √(1 − ᾱ)·noise is
+    √(1 − ᾱ)·z/d with d = vᾱ + 1 − ᾱ and error SD √(vᾱ/d). The network gets z/√d and predicts the residual in units of this SD (Karras et
+    al., NeurIPS 2022, for this process). Where there is hardly anything but noise, an error of the noise is 1/√ᾱ times one of the data:
+    of a network that predicts the noise itself, small errors hide the layout of a head.
+    """
+
+    def network_input(self, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        return noisy / self._powers(noisy, times, variance)[1].sqrt()
+
+    def prediction(self, output: Tensor, noisy: Tensor, times: Tensor, variance: Tensor) -> Tensor:
+        share, power = self._powers(noisy, times, variance)
+        return ((1.0 - share).sqrt() * noisy + (variance * share * power).sqrt() * output) / power
+
+    def _powers(self, noisy: Tensor, times: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """ᾱ and d, broadcastable to volumes (B, C, …)."""
+        share = self.scheduler.alphas_cumprod.to(noisy)[times].view(-1, *[1] * (noisy.ndim - 1))
+        return share, variance * share + 1.0 - share
 
 
 class Flow:

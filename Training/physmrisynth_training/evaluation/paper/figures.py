@@ -30,9 +30,9 @@ _COLOUR_2D = "#aa3377"
 
 
 def draw_maps(samples: Samples, path: Path) -> None:
-    """Figure 1: maps of the samples with the darkest backgrounds."""
+    """Figure 1: maps of the first run's samples with the darkest backgrounds."""
     shown = _by_background(samples)[:_SHOWN_SAMPLES]
-    maps = samples.maps[:, shown]
+    maps = samples.first[:, shown]
     rows = []
     for name, values, colours in zip(("PD", "T1", "T2"), maps, ("gray", "inferno", "viridis"), strict=True):
         scale = np.percentile(values, 99.5) if name == "PD" else 1.0
@@ -44,14 +44,14 @@ def draw_maps(samples: Samples, path: Path) -> None:
 
 def _by_background(samples: Samples) -> list[int]:
     """Numbers of the samples, the darkest background in the usual T1w contrast first."""
-    return [int(n) for n in np.argsort(background_ratios(COMMON[0].image(samples.maps)))]
+    return [int(n) for n in np.argsort(background_ratios(COMMON[0].image(samples.first)))]
 
 
 def draw_contrasts(samples: Samples, path: Path) -> None:
-    """Figure 3: the sample with the darkest background by three signal models; first the usual protocol, then three that no training
-    image had."""
+    """Figure 3: the first run's sample with the darkest background by three signal models; first the usual protocol, then three that no
+    training image had."""
     darkest = _by_background(samples)[0]
-    one = samples.maps[:, darkest : darkest + 1]
+    one = samples.first[:, darkest : darkest + 1]
     rows = []
     for usual in COMMON:
         pictures = []

@@ -23,6 +23,7 @@ from PhysMRISynthLib.network.weights import load_weights
 from ...learning.batch import SignalBatch
 from ...learning.checkpoint import load_checkpoint
 from ...learning.differentiable_rendering import render
+from ...learning.latent_config import LdmTrainingConfig
 from ...learning.run_options import CHECKPOINT
 from ...learning.vae_config import VaeTrainingConfig
 from ...learning.vae_with_gains import GainNetwork, Generator
@@ -55,6 +56,11 @@ class TrainedRun:
     def adaptive(self) -> bool:
         """Whether the encoder was conditioned on the protocol."""
         return self.network.config.adaptive
+
+    @property
+    def switches(self) -> tuple[bool, bool, bool, bool]:
+        """Prior, AdaGN, gain regression and modality dropout, as in the paper's Table 1."""
+        return self.prior, self.adaptive, self.training.gain_regression, self.training.modality_dropout
 
     @property
     def parameters(self) -> int:
@@ -129,10 +135,13 @@ def _run(path: Path, state: dict[str, Any]) -> TrainedRun:
 
 @dataclass(frozen=True)
 class TrainedDiffusion:
-    """The latent diffusion of a run of 'train ldm', with the 2D network that decodes its latents, and its checkpoint's ``sha256``."""
+    """The latent diffusion of a run of 'train ldm' on latents ``of`` the run of this name, whose network is its ``decoder``; and its
+    checkpoint's ``sha256``."""
 
+    of: str
     model: LatentDiffusion
     decoder: TissueVAE
+    batch: int
     step: int
     seconds: float
     sha256: str
@@ -144,22 +153,36 @@ class TrainedDiffusion:
         return theta[0].exp().numpy()
 
 
-def read_diffusion(folder: Path) -> TrainedDiffusion | None:
-    """The 2D latent diffusion in the folders of ``folder``; None if there is none. Raises PhysMRISynthError when the weights of its decoder
-    are missing."""
+def read_diffusions(folder: Path) -> list[TrainedDiffusion]:
+    """The 2D latent diffusions in the folders of ``folder``, sorted by the run whose latents they are of. Raises PhysMRISynthError when
+    there are two of one run, or that run's weights are missing."""
+    found: dict[str, TrainedDiffusion] = {}
     for path in sorted(folder.glob(f"*/{CHECKPOINT}")):
         state = load_checkpoint(path)
         if "vae_sha256" not in state or state["configuration"]["network"].get("spatial_dims") != 2:
             continue
-        model = LatentDiffusion(DiffusionConfig.from_mapping(state["configuration"]["network"]))
-        model.load_state_dict(state["average"])
-        decoder = _decoder(folder, state["vae_sha256"])
-        return TrainedDiffusion(model.eval().requires_grad_(False), decoder, int(state["step"]), float(state["seconds"]), file_sha256(path))
-    return None
+        diffusion = _diffusion(folder, path, state)
+        if diffusion.of in found:
+            raise PhysMRISynthError(f"{folder} holds two latent diffusions of the latents of '{diffusion.of}'. Keep one of them there.")
+        found[diffusion.of] = diffusion
+    return [found[name] for name in sorted(found)]
 
 
-def _decoder(folder: Path, sha256: str) -> TissueVAE:
-    for path in (*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*/*.safetensors"))):
+def _diffusion(folder: Path, path: Path, state: dict[str, Any]) -> TrainedDiffusion:
+    model = LatentDiffusion(DiffusionConfig.from_mapping(state["configuration"]["network"]))
+    model.load_state_dict(state["average"])
+    weights = _decoder(folder, state["vae_sha256"])
+    batch = LdmTrainingConfig.from_mapping(state["configuration"]["training"]).batch
+    return TrainedDiffusion(
+        weights.parent.name, model.eval().requires_grad_(False), load_weights(weights).network.eval(), batch, int(state["step"]),
+        float(state["seconds"]), file_sha256(path),
+    )  # fmt: skip
+
+
+def _decoder(folder: Path, sha256: str) -> Path:
+    for path in sorted(folder.glob("*/*.safetensors")):
         if file_sha256(path) == sha256:
-            return load_weights(path).network.eval()
-    raise PhysMRISynthError(f"{folder} lacks the weights (.safetensors) that its latent diffusion was trained on. Put them there.")
+            return path
+    raise PhysMRISynthError(
+        f"The folders of {folder} lack the weights (.safetensors) that its latent diffusion was trained on. Put their run's folder there."
+    )

@@ -24,17 +24,22 @@ SAMPLES, RECONSTRUCTED, SAMPLES_3D, OTHERS = (
 
 @dataclass(frozen=True)
 class Samples:
-    """``maps`` (3, N, y, x) of the 2D model's samples; ``distances`` to the test slices by group and contrast; ``bright`` backgrounds among
-    N slices by group and contrast."""
+    """``maps`` (3, N, y, x) of the samples by the run whose latents they are of; ``distances`` to the test slices by group and contrast;
+    ``bright`` backgrounds among N slices by group and contrast."""
 
-    maps: np.ndarray
+    maps: Mapping[str, np.ndarray]
     distances: Mapping[str, Mapping[str, float]]
     bright: Mapping[str, Mapping[Contrast, int]]
 
     @property
+    def first(self) -> np.ndarray:
+        """Maps (3, N, y, x) of the samples of the first run."""
+        return next(iter(self.maps.values()))
+
+    @property
     def count(self) -> int:
         """Slices of each group."""
-        return self.maps.shape[1]
+        return self.first.shape[1]
 
     def records(self) -> list[dict[str, Any]]:
         """As JSON values."""
@@ -48,18 +53,19 @@ class Samples:
 
 def compare_samples(
     plan: Plan,
-    model: TrainedDiffusion,
+    models: Sequence[TrainedDiffusion],
     slices: Sequence[KnownSlices],
     others: Sequence[KnownSlices],
     reconstructed: Sequence[Reconstruction],
     cache: Path,
 ) -> Samples:
-    """As many samples of each kind as there are test ``slices``; ``others`` are further slices of the same heads."""
+    """As many samples of each of the ``models`` and of the 3D one as there are test ``slices``; ``others`` are further slices of the same
+    heads."""
     truth = np.concatenate([those.truth for those in slices], axis=1)
     count = truth.shape[1]
-    maps = sampled_maps(model, count, cache)
+    maps = {model.of: sampled_maps(model, count, cache) for model in models}
     groups = {
-        SAMPLES: maps,
+        **{f"{SAMPLES} ({of})": found for of, found in maps.items()},
         RECONSTRUCTED: np.concatenate([r.maps for r in reconstructed], axis=1),
         SAMPLES_3D: sampled_heads_maps(plan, count, cache),
         OTHERS: np.concatenate([those.truth for those in others], axis=1),

@@ -20,16 +20,16 @@ from ..plan import Plan, progress_bar
 from ..results import Findings
 from ..similarity import check_metrics
 from . import figures, tables
-from .runs import TrainedRun, read_diffusion, read_runs
+from .runs import TrainedRun, read_diffusions, read_runs
 from .samples import Samples, compare_samples
 from .scores import image_records, map_errors
 from .slices import KnownSlices, known_slices
-from .whole_heads import Reconstruction, reconstructions
+from .whole_heads import SUBSETS_3D, Reconstruction, reconstructions
 
 Record = dict[str, Any]
 _SEED = 0
-_SUBJECTS_3D, _SUBSET_SUBJECTS = 2, 0
-"""So many subjects without a skull, which take less time, are estimated in 3D; so many of these from all subsets of inputs."""
+_SUBJECTS_3D = 2
+"""So many subjects with a skull, and as many without one, are estimated in 3D."""
 
 
 def check(plan: Plan) -> None:
@@ -52,15 +52,14 @@ def measure(plan: Plan) -> Findings:
     records = _ablation(list(runs.values()), slices, cache / "scores")
     best = tables.best_run(records)
     records += _beside(plan, slices, cache / "estimates")
-    shown = {
-        name: [runs[name].reconstruct(those)[ROLES] for those in slices] for name in filter(None, (best, _without_prior(runs[best], runs)))
-    }
-    samples = _samples(plan, slices, others, shown[best], cache)
+    shown = {name: [runs[name].reconstruct(those)[ROLES] for those in slices] for name in (best, *_counterpart(runs[best], runs))}
+    diffusions = sorted(read_diffusions(plan.runs), key=lambda model: model.of not in runs or not runs[model.of].prior)
+    samples = compare_samples(plan, diffusions, slices, others, shown[best], cache / "virtual") if diffusions else None
     maps = _maps_by_method(shown, slices, samples)
     made = [
         tables.ablation(records, list(runs.values())), *tables.map_errors(records, list(runs.values())), *tables.beside(records, best),
         tables.distributions(maps), *([tables.bright(samples), tables.frechet(samples)] if samples else []),
-        tables.cost(list(runs.values()), read_diffusion(plan.runs)),
+        tables.cost(list(runs.values()), diffusions),
     ]  # fmt: skip
     return Findings(
         [*(run.description() | {"kind": "run"} for run in runs.values()), *records, *(samples.records() if samples else [])],
@@ -105,31 +104,20 @@ def _scores(method: str, names: Sequence[str], found: Reconstruction, slices: Kn
 def _beside(plan: Plan, slices: Sequence[KnownSlices], cache: Path) -> list[Record]:
     """Scores of the 3D methods on some of the subjects."""
     records: list[Record] = []
-    chosen = ([those for those in slices if those.stripped] or list(slices))[:_SUBJECTS_3D]
+    chosen = [those for stripped in (True, False) for those in [s for s in slices if s.stripped == stripped][:_SUBJECTS_3D]]
     with progress_bar(len(chosen), "paper, 3D") as bar:
-        for number, those in enumerate(chosen):
-            for names in SUBSETS if number < _SUBSET_SUBJECTS else SUBSETS[:1]:
-                priors = plan.estimators if names == ROLES else [prior for prior in plan.estimators if prior == "network"]
-                for method, found in reconstructions(plan, priors, those, names, cache):
+        for those in chosen:
+            for names in SUBSETS_3D:
+                for method, found in reconstructions(plan, plan.estimators, those, names, cache):
                     records += _scores(method, names, found, those)
             bar.update()
     return records
 
 
-def _samples(
-    plan: Plan, slices: Sequence[KnownSlices], others: Sequence[KnownSlices], best: Sequence[Reconstruction], cache: Path
-) -> Samples | None:
-    assert plan.runs is not None
-    diffusion = read_diffusion(plan.runs)
-    if diffusion is None:
-        return None
-    return compare_samples(plan, diffusion, slices, others, best, cache / "virtual")
-
-
-def _without_prior(best: TrainedRun, runs: Mapping[str, TrainedRun]) -> str | None:
-    """The run without the prior that is most like the best one; None if there is none."""
-    others = [run for run in runs.values() if not run.prior and run is not best]
-    return min(others, key=lambda run: run.adaptive != best.adaptive).name if others else None
+def _counterpart(best: TrainedRun, runs: Mapping[str, TrainedRun]) -> list[str]:
+    """The run that differs from the best one in the prior and in as little else as there is; none if all are alike in it."""
+    others = [run for run in runs.values() if run.prior != best.prior]
+    return [min(others, key=lambda run: sum(a != b for a, b in zip(run.switches, best.switches, strict=True))).name] if others else []
 
 
 def _maps_by_method(
@@ -138,4 +126,4 @@ def _maps_by_method(
     """PD, T1 and T2 (3, N, y, x) whose distributions are compared."""
     found = {f"reconstructions, {name}": np.concatenate([r.maps for r in those], axis=1) for name, those in shown.items()}
     found["truth"] = np.concatenate([those.truth for those in slices], axis=1)
-    return ({"samples": samples.maps} if samples else {}) | found
+    return ({f"samples, {name}": maps for name, maps in samples.maps.items()} if samples else {}) | found

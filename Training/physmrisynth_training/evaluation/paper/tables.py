@@ -21,7 +21,7 @@ from .samples import Samples
 from .scores import BRAIN, WHOLE
 from .slices import SHAPE, KnownSlices
 from .virtual import HEADS_3D, STEPS
-from .whole_heads import ALONE, LITERATURE_FIT, NETWORK_FIT
+from .whole_heads import ALONE, LITERATURE_FIT, NETWORK_FIT, SUBSETS_3D
 
 Record = dict[str, Any]
 PUBLISHED = {
@@ -46,11 +46,10 @@ def ablation(records: Sequence[Record], runs: Sequence[TrainedRun]) -> Table:
     rows = []
     for run in runs:
         found = _images(records, run.name, WHOLE)
-        switches = (run.prior, run.adaptive, run.training.gain_regression, run.training.modality_dropout)
         each = [f"{_mean([r for r in found if r['image'] == role], 'psnr'):.2f}" for role in ROLES]
-        published = PUBLISHED.get(switches)
+        published = PUBLISHED.get(run.switches)
         paper = f"{published[0]} / {published[1]} / {published[2]} / {published[3]}" if published else ""
-        rows.append((run.name, *("yes" if on else "" for on in switches), *_scores(found), PROPERTIES_APART.join(each), paper))
+        rows.append((run.name, *("yes" if on else "" for on in run.switches), *_scores(found), PROPERTIES_APART.join(each), paper))
     columns = (
         "run", "T1 and T2 prior", "AdaGN", "gain regression", "modality dropout", *_SCORE_COLUMNS, f"PSNR of {' / '.join(ROLES)}",
         "paper: MSE / MAE / MS-SSIM / PSNR",
@@ -90,13 +89,9 @@ def beside(records: Sequence[Record], best: str) -> list[Table]:
             rows.append((titles.get(method, method), *_scores(whole), *inside, _errors(same, method, ROLES)))
     columns = ("method", *_SCORE_COLUMNS, "brain: MS-SSIM", "brain: PSNR", "error of PD / T1 / T2 %")
     images = Table(f"Beside the 3D methods, all inputs, {len(subjects)} of the test subjects", columns, tuple(rows))
-    few = {r["subject"] for r in same if r["method"] == NETWORK_FIT and len(r["inputs"]) == 1}
-    if not few:
-        return [images]
-    fewer = [r for r in same if r["subject"] in few]
-    shown = [method for method in (best, ALONE, NETWORK_FIT) if any(r["method"] == method for r in fewer)]
-    cells = [(" + ".join(names), *(_errors(fewer, method, names) for method in shown)) for names in SUBSETS]
-    title = f"Errors of PD / T1 / T2 beside the 3D methods, {len(few)} of the test subjects (median absolute, % of the truth)"
+    shown = [method for method in methods if any(r["method"] == method for r in same)]
+    cells = [(" + ".join(names), *(_errors(same, method, names) for method in shown)) for names in SUBSETS_3D]
+    title = f"Errors of PD / T1 / T2 beside the 3D methods, {len(subjects)} of the test subjects (median absolute, % of the truth)"
     return [images, Table(title, ("inputs", *(titles.get(method, method) for method in shown)), tuple(cells))]
 
 
@@ -140,7 +135,7 @@ def frechet(samples: Samples) -> Table:
     return Table(f"Fréchet distance to the test slices, {samples.count} slices each", columns, tuple(rows))
 
 
-def cost(runs: Sequence[TrainedRun], diffusion: TrainedDiffusion | None) -> Table:
+def cost(runs: Sequence[TrainedRun], diffusions: Sequence[TrainedDiffusion]) -> Table:
     """Steps and time of each training."""
     rows = [
         (
@@ -149,9 +144,10 @@ def cost(runs: Sequence[TrainedRun], diffusion: TrainedDiffusion | None) -> Tabl
         )
         for run in runs
     ]  # fmt: skip
-    if diffusion is not None:
-        parameters = sum(p.numel() for p in diffusion.model.unet.parameters())
-        rows.append(("latent diffusion", f"{parameters / 1e6:.2f}", "latents", "", str(diffusion.step), f"{diffusion.seconds / 60.0:.1f}"))
+    for diffusion in diffusions:
+        title, parameters = f"latent diffusion, {diffusion.of}", sum(p.numel() for p in diffusion.model.unet.parameters())
+        minutes = f"{diffusion.seconds / 60.0:.1f}"
+        rows.append((title, f"{parameters / 1e6:.2f}", "latents", str(diffusion.batch), str(diffusion.step), minutes))
     return Table("Training", ("run", "parameters, millions", "crop", "batch", "steps", "minutes"), tuple(rows))
 
 
@@ -169,7 +165,7 @@ def notes(slices: Sequence[KnownSlices], best: str, samples: Samples | None) -> 
         f"subject, for all methods, since the paper's PD absorbs the scanner's gain. '{best}' has the highest PSNR.",
         f"3D methods estimate whole heads at 1 mm from the same files. '{ALONE}' are the expected maps of the network's tissue "
         "probabilities and the tissues' literature values, rendered with one least-squares gain and the fitted receive field, which the 2D "
-        "model does not have. They were run on heads without a skull.",
+        "model does not have. Half of the subjects that they were run on have a skull.",
     ]
     if samples is None:
         return [*found, "No latent diffusion of the 2D model was trained: its samples are missing."]

@@ -22,6 +22,8 @@ from .slices import KnownSlices
 
 ALONE, NETWORK_FIT, LITERATURE_FIT = "3D network alone", "3D network with the fit", "literature prior with the fit"
 _FITTED = {"network": NETWORK_FIT, "literature": LITERATURE_FIT}
+SUBSETS_3D = (ROLES, ("t1w", "flair"), ("t1w",))
+"""Inputs of the 3D methods, of the subsets that the 2D model has."""
 
 
 @dataclass(frozen=True)
