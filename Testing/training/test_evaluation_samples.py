@@ -30,7 +30,7 @@ from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.network.weights import load_weights
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.render import render
-from PhysMRISynthLib.workflow.sampling.sample import installed_sampler
+from PhysMRISynthLib.workflow.sampling.sample import Sampler, installed_sampler
 from Testing.network import tiny_sampler
 from Testing.training.heads import toy_head, toy_labels, write_label_map
 
@@ -150,14 +150,14 @@ def test_copies_blur_and_odd_volumes_are_told(toy: Anatomy) -> None:
 
 def test_a_copy_that_is_not_recognised_is_no_measure(toy: Anatomy) -> None:
     """It lies about as near to the second nearest head: everybody would belong to somebody then."""
-    heads = [replace(toy, name=f"head {number}", aligned=brain) for number, brain in enumerate(brains(3, 4))]
+    heads = [replace(toy, name=f"head {number}", aligned=brain) for number, brain in enumerate(brains(2, 4))]
     copies = [replace(heads[0], name="head 0"), replace(toy, name="head 1", aligned=brains(1, 9)[0])]
     stranger = replace(toy, name="seed 0", aligned=brains(1, 6)[0])
     groups = {SAMPLED: [stranger], TRAINING: heads, DEFORMED: copies, HELD_OUT: [],
               RECONSTRUCTED: [toy]}  # fmt: skip
     found = samples.compare(groups)
     assert [record["own"] for record in found.records if record["kind"] == DEFORMED] == [True, False]
-    assert "0 of 1 samples, 0 of 3 training heads, 0 of 0 held-out heads match one" in found.notes[-1]
+    assert "0 of 1 samples, 0 of 2 training heads, 0 of 0 held-out heads match one" in found.notes[-1]
     assert "1 of 2 copies are nearest to their original" in found.notes[-1]
 
 
@@ -232,7 +232,7 @@ def test_a_head_that_is_not_found_is_not_called_new(toy: Anatomy) -> None:
 
 
 @pytest.fixture
-def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def tiny_plan(tmp_path: Path) -> Plan:
     """Of two training heads and three others, with a sampling model of codes and the checkpoint of its condenser."""
     tiny_sampler.installed(tmp_path)
     sha256 = load_weights(tmp_path / "vae.safetensors").sha256
@@ -244,10 +244,11 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     write_label_map(data / "head_labels" / "head_01.nii.gz", toy_labels((64, 66, 68)))
     for number in (2, 15, 16, 17):
         shutil.copy(data / "head_labels" / "head_01.nii.gz", data / "head_labels" / f"head_{number:02d}.nii.gz")
-    monkeypatch.setattr(samples, "TRAINING_HEADS", (1, 2))
-    monkeypatch.setattr(samples, "_RECONSTRUCTIONS", 1)
-    monkeypatch.setattr(samples, "_JOINED", 2)
-    return Plan({}, data, samples=2, sampler=lambda: installed_sampler(drawn, tmp_path / "vae.safetensors"))
+
+    def sampler() -> Sampler:
+        return installed_sampler(drawn, tmp_path / "vae.safetensors")
+
+    return Plan({}, data, samples=2, sampler=sampler, training_heads=(1, 2), mixed_heads=2, reconstructions=1)
 
 
 def test_the_suite_runs_on_a_tiny_model(tiny_plan: Plan, tmp_path: Path) -> None:

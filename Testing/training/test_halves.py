@@ -54,6 +54,12 @@ def other(mean_head: LabelledHead) -> Person:
     return person(LabelledHead("other", bent[30:], mean_head.brain_box))
 
 
+@pytest.fixture(scope="module")
+def made(own: Person, other: Person) -> LabelledHead:
+    """With the other's left half."""
+    return joined(own, other, mirror=False, left=True)
+
+
 def share_marked(head: LabelledHead, half: slice) -> float:
     """How much of a half's white matter is marked."""
     piece = head.tissue[..., half]
@@ -82,45 +88,40 @@ def test_one_half_is_the_others_and_the_other_half_stays(own: Person, other: Per
     assert made.name == "mean + other" and made.brain_box is own.head.brain_box
 
 
-def test_the_half_fits(own: Person, other: Person) -> None:
+def test_the_half_fits(own: Person, made: LabelledHead) -> None:
     """Brain, skin and fluid of the smaller, bent head fill their places in the one that it is joined with (placed affinely, brain and
     fluid overlap by 0.95 and 0.56)."""
-    made = joined(own, other, mirror=False, left=True)
     skin = [row for row, tissue in enumerate(tissue_table()) if tissue.name != "air"]
     for tissues, least in ((BRAIN, 0.98), (skin, 0.98), ([TISSUES.index("csf")], 0.8)):
         there, wanted = (np.isin(head.tissue[60:, :, LEFT], tissues) for head in (made, own.head))
         assert 2.0 * (there & wanted).sum() / (there.sum() + wanted.sum()) > least
 
 
-def test_the_halves_meet(own: Person, other: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_halves_meet(own: Person, other: Person, made: LabelledHead) -> None:
     """Beside the middle the other's tissues are where the own are, more closely than the coarse deformation alone brings them."""
-    beside, found = slice(MIDDLE, MIDDLE + 8), []
-    for reach in (halves._NEAR_MIDDLE_MM, 1e-3):
-        monkeypatch.setattr(halves, "_NEAR_MIDDLE_MM", reach)
-        made = joined(own, other, mirror=False, left=True).tissue[60:, :, beside]
-        wanted = own.head.tissue[60:, :, beside]
-        found.append(float((made == wanted)[wanted != AIR].mean()))
+    beside = np.s_[60:, :, MIDDLE : MIDDLE + 8]
+    wanted = own.head.tissue[beside]
+    coarse = joined(own, other, mirror=False, left=True, near_middle_mm=1e-3)
+    found = [float((head.tissue[beside] == wanted)[wanted != AIR].mean()) for head in (made, coarse)]
     assert found[0] > 0.9 and 1.0 - found[0] < 0.8 * (1.0 - found[1])
 
 
-def test_below_the_others_neck_the_own_goes_on(own: Person, other: Person) -> None:
-    made = joined(own, other, mirror=False, left=True)
+def test_below_the_others_neck_the_own_goes_on(own: Person, made: LabelledHead) -> None:
     lowest = made.tissue[:8, :, LEFT]
     assert (own.head.tissue[:8, :, LEFT] != AIR).any() and np.array_equal(lowest, own.head.tissue[:8, :, LEFT])
 
 
-def test_around_the_others_head_is_air(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_around_the_others_head_is_air() -> None:
     """Label maps are cut to the head: where the other's ends, at all sides but below, it does not go on with the own skin."""
-    box = (np.zeros(3), np.ones(3))
-    to_atlas = np.eye(4)
-    to_atlas[0, 3] = -19.5
-    large = Person(
-        LabelledHead("large", np.full((40, 40, 40), FAT, np.uint8), box), *(np.zeros([n] * 3, np.float32) for n in (10, 20)), to_atlas
-    )
-    small = Person(
-        LabelledHead("small", np.full((20, 20, 40), WHITE, np.uint8), box), *(np.zeros([n] * 3, np.float32) for n in (5, 10)), to_atlas
-    )
-    monkeypatch.setattr(halves, "_deformed", lambda own, other, affine: sitk.TranslationTransform(3, (0.0, -10.0, -10.0)))
+
+    def plain(name: str, tissue: int, shape: tuple[int, int, int], shift: tuple[float, float, float]) -> Person:
+        """A block of one tissue, without anything to see in its pictures, so that nothing is deformed."""
+        to_atlas = np.eye(4)
+        to_atlas[:3, 3] = shift
+        head = LabelledHead(name, np.full(shape, tissue, np.uint8), (np.zeros(3), np.ones(3)))
+        return Person(head, *(np.zeros([shape[0] // side] * 3, np.float32) for side in (4, 2)), to_atlas)
+
+    large, small = plain("large", FAT, (40, 40, 40), (-19.5, 0.0, 0.0)), plain("small", WHITE, (20, 20, 40), (-19.5, 10.0, 10.0))
     made = joined(large, small, mirror=False, left=True).tissue
     assert (made[..., :20] == FAT).all()
     assert (made[10:30, 10:30, 20:] == WHITE).all() and (made[:10, :, 20:] == FAT).all()

@@ -59,6 +59,7 @@ def again(sampler: Sampler, head: SampledHead) -> np.ndarray:
     return sampler.drawn(SampleOrder(1, STEPS, attempt=head.report["sampled"]["attempt"], attempts=1)).fractions
 
 
+@pytest.mark.nightly  # test_sample.py does the same with a tiny model
 def test_the_same_seed_and_attempt_give_the_same_head(again: np.ndarray, head: SampledHead) -> None:
     assert brain_volume(again) == pytest.approx(head.report["volumes_ml"]["brain"], abs=0.1)
 

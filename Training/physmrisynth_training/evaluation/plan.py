@@ -42,7 +42,8 @@ class Plan:
 
     ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people; ``register``: align them (None:
     if their grids differ).
-    ``sampler`` loads the sampling model for ``samples`` heads; ``condenser`` is the checkpoint of its second stage.
+    ``sampler`` loads the sampling model for ``samples`` heads; ``condenser`` is the checkpoint of its second stage. They are compared with
+    the ``training_heads`` (None: all), ``mixed_heads`` of two of these, and ``reconstructions``.
     ``runs`` is a folder of trained runs of the 2D model, compared on ``slices`` axial slices of each session.
     ``sha256`` identifies the network, if any, and ``notes`` are cautions for readers of the results.
     """
@@ -58,6 +59,9 @@ class Plan:
     sampler: Callable[[], Sampler] = installed_sampler
     samples: int = 20
     condenser: Path | None = None
+    training_heads: tuple[int, ...] | None = None
+    mixed_heads: int = 8
+    reconstructions: int = 6
     acquisitions: tuple[str, ...] = (STANDARD,)
     scans: Path | None = None
     maps: Path | None = None

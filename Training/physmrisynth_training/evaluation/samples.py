@@ -41,7 +41,7 @@ from .similarity import check_metrics, similarity
 _SEGMENTED_KINDS = (SAMPLED, TRAINING, HELD_OUT, RECONSTRUCTED)
 VOLUMES = ("brain", "white_matter", "ventricles")
 _TOLERANCE = 0.15
-_COPIES, _JOINED, _RECONSTRUCTIONS, _SHOWN, _MOST_PAIRS = 2, 8, 6, 6, 20
+_COPIES, _SHOWN, _MOST_PAIRS = 2, 6, 20
 _SEED = 424_242
 _UNSEEN_HEADS = (*SELECTION_HEADS, *TEST_HEADS)
 _STILL: Mapping[str, Any] = {"turn_degrees": 0.0, "scale": 0.0, "shear": 0.0, "warps": (), "elsewhere": 0.0, "stray": 0.0}
@@ -98,10 +98,10 @@ def measure(plan: Plan) -> Findings:
     sampler = plan.sampler()
     depth, height, width = sampler.model.config.shape
     folder = _folder_of(plan)
-    training = whole_heads(folder, TRAINING_HEADS, (depth, height, width), _SEED)
+    training = whole_heads(folder, plan.training_heads or TRAINING_HEADS, (depth, height, width), _SEED)
     held_out = whole_heads(folder, _UNSEEN_HEADS, (depth, height, width), _SEED)
     each = 1 + _COPIES + (plan.condenser is not None)
-    count = plan.samples + each * len(training.heads) + _JOINED + len(held_out.heads) + 2 * _RECONSTRUCTIONS
+    count = plan.samples + each * len(training.heads) + plan.mixed_heads + len(held_out.heads) + 2 * plan.reconstructions
     with progress_bar(count, "samples") as bar:
         groups = _groups(plan, sampler, training, held_out, bar)
     return replace(compare(groups), of=_identity(sampler))
@@ -128,7 +128,7 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
             kind, placement = (DEFORMED, PLACEMENT) if copy else (TRAINING, _STILL)
             add(kind, head.name, one_hot(placed(head, training.shape, rng, placement)))
     halves = Halves.of(training.heads)
-    for number in range(_JOINED):
+    for number in range(plan.mixed_heads):
         rng = np.random.default_rng([_SEED, number])
         head = halves.head(number % len(training.heads), rng)
         add(JOINED, head.name, one_hot(placed(head, training.shape, rng, PLACEMENT)))
@@ -143,7 +143,7 @@ def _groups(plan: Plan, sampler: Sampler, training: Simulator, held_out: Simulat
             latent = latent_of(good_scan(training, index), sampler.decoder, device, precision)
             back = expander.network.cpu().latent(condenser.codes(torch.from_numpy(latent.latent)))
             add(CONDENSED, latent.name, sharpened(decode(sampler.decoder, back[0].detach().numpy(), device, precision)))
-    for index in range(_RECONSTRUCTIONS):
+    for index in range(plan.reconstructions):
         latent = latent_of(good_scan(held_out, index), sampler.decoder, device, precision)
         likely = decode(sampler.decoder, latent.latent[0], device, precision)
         add(RECONSTRUCTED, latent.name, likely)

@@ -23,7 +23,7 @@ _STIFFNESS = 1.5
 _COARSE, _COARSE_STEPS = 4, 60
 _FINE, _FINE_STEPS = 2, 30
 """Spacing (mm) of these grids, and steps. Images are first smoothed with an SD of half a spacing."""
-_NEAR_MIDDLE_MM, _FARTHEST_MM = 12.0, 28.0
+NEAR_MIDDLE_MM, _FARTHEST_MM = 12.0, 28.0
 """Width of the fine deformation around the midline (SD of its Gaussian weight), and its range: structures at the midline must match, the
 rest of the hemisphere keeps the other person's shape."""
 _NOT_SEEN = 255
@@ -68,15 +68,17 @@ class Halves:
         return joined(own, other, mirror=bool(rng.integers(2)), left=bool(rng.integers(2)))
 
 
-def joined(own: Person, other: Person, mirror: bool, left: bool) -> LabelledHead:
-    """The head of ``own`` with the ``left`` (or right) hemisphere of ``other``, mirrored first if ``mirror``, deformed to match."""
+def joined(own: Person, other: Person, mirror: bool, left: bool, near_middle_mm: float = NEAR_MIDDLE_MM) -> LabelledHead:
+    """The head of ``own`` with the ``left`` (or right) hemisphere of ``other``, mirrored first if ``mirror``, deformed to match, finely
+    within about ``near_middle_mm`` of the midline."""
     middle = atlas_middle()
     across = np.diag([-1.0 if mirror else 1.0, 1.0, 1.0, 1.0])
     across[0, 3] = 2.0 * middle if mirror else 0.0
     affine = _transform(np.linalg.inv(other.to_atlas) @ across @ own.to_atlas)
     grid = head_image(own.head.tissue)
     whole = _in_air(other.head.tissue)
-    there = sitk.GetArrayFromImage(sitk.Resample(whole, grid, _deformed(own, other, affine), sitk.sitkNearestNeighbor, _NOT_SEEN))
+    deformed = _deformed(own, other, affine, near_middle_mm)
+    there = sitk.GetArrayFromImage(sitk.Resample(whole, grid, deformed, sitk.sitkNearestNeighbor, _NOT_SEEN))
     chosen = ((own.beside_middle(there.shape) > 0) == left) & (there != _NOT_SEEN)
     return replace(own.head, name=own.head.name + JOINT + other.head.name, tissue=np.where(chosen, there, own.head.tissue))
 
@@ -97,14 +99,14 @@ def person(head: LabelledHead) -> Person:
     return Person(head, sitk.GetArrayFromImage(coarse), sitk.GetArrayFromImage(fine), affine)
 
 
-def _deformed(own: Person, other: Person, affine: sitk.Transform) -> sitk.Transform:
+def _deformed(own: Person, other: Person, affine: sitk.Transform, near_middle_mm: float) -> sitk.Transform:
     """Map from points of one head to corresponding points of another, near the ``affine`` map; accurate at the midline, where they meet."""
     coarse = sitk.CompositeTransform([affine])
     coarse.AddTransform(deformation(head_image(own.coarse, _COARSE), head_image(other.coarse, _COARSE), coarse, _COARSE_STEPS))
     beside = own.beside_middle(own.fine.shape, _FINE)
     near = np.flatnonzero((np.abs(beside) < _FARTHEST_MM).any(axis=(0, 1)))
     columns = slice(int(near[0]), int(near[-1]) + 1)
-    weight = np.exp(-0.5 * (beside[..., columns] / _NEAR_MIDDLE_MM) ** 2)
+    weight = np.exp(-0.5 * (beside[..., columns] / near_middle_mm) ** 2)
     finer = deformation(head_image(own.fine, _FINE)[columns], head_image(other.fine, _FINE), coarse, _FINE_STEPS, weight)
     return sitk.CompositeTransform([coarse, finer])
 

@@ -87,12 +87,22 @@ def filled_in_slices(mask: np.ndarray) -> np.ndarray:
     """The mask with holes filled slice by slice along each axis in turn (airways and bone open to the outside in 3-D)."""
     filled = mask.copy()
     for axis in range(3):
-        turned = np.moveaxis(filled, axis, 0)
-        for plane in turned:
-            if plane.any():
-                image = sitk.GetImageFromArray(plane.astype(np.uint8))
-                plane |= sitk.GetArrayFromImage(sitk.BinaryFillhole(image)) > 0
+        filled |= ~_open_to_the_side(~filled, axis)
     return filled
+
+
+def _open_to_the_side(background: np.ndarray, axis: int) -> np.ndarray:
+    """Where a background (z, y, x) reaches the edge of its slice across ``axis``, by neighbours in that slice."""
+    from scipy.ndimage import generate_binary_structure, label
+
+    neighbours = generate_binary_structure(3, 1)
+    neighbours.swapaxes(0, axis)[::2] = False
+    pieces, number = label(background, neighbours)
+    is_open = np.zeros(number + 1, dtype=bool)
+    for side in (other for other in range(3) if other != axis):
+        is_open[np.take(pieces, (0, -1), axis=side)] = True
+    is_open[0] = False  # what is no background
+    return is_open[pieces]
 
 
 def brain_mask(probability: np.ndarray, grid: sitk.Image, radius_mm: float = 2.0) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,100 +16,125 @@ from ...physics.protocol import Protocol
 from ...physics.tissues import acceptance_ranges, tissue_table
 from ..estimation.estimate import Estimate
 from ..rendering.contrast_choice import caption
-from .planes import PLANES, Point, brain_centre, draw_sides, plane, tissue_window
+from .pictures import Box, Colours, cells, draw_bar, draw_picture
+from .planes import PLANES, Point, brain_centre, plane, tissue_window
 from .report_text import LEVEL_COLOURS, header_lines, table_rows, verdict_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+    from PIL.Image import Image
 
-_MAPS = (("PD", "PD (% of water)", "gray", 0, 110), ("T1", "T1 (ms)", "inferno", 0, 3000), ("T2", "T2 (ms)", "viridis", 0, 250))
-_READERS_MAPS = (("T1", "inferno", 0, 2500), ("T2", "viridis", 0, 200))
+_MAPS = {
+    "PD": ("PD (% of water)", Colours("gray", 0, 110)),
+    "T1": ("T1 (ms)", Colours("inferno", 0, 3000)),
+    "T2": ("T2 (ms)", Colours("viridis", 0, 250)),
+}
+_READERS_MAPS = {"T1": Colours("inferno", 0, 2500), "T2": Colours("viridis", 0, 200)}
+_UNCERTAINTY, _RESIDUAL = Colours("magma", 0, 40), Colours("RdBu_r", -10, 10)
 _SHOWN_TISSUES = ("white_matter", "cortex")
 _COLOURS = {"white_matter": "#c98a2b", "cortex": "#4477aa"}
 _A4 = (11.69, 8.27)
 _DPI = 110
+PNG_EFFORT = 3
+"""A tenth larger than by the default of 6, in half the time."""
 
 
 def first_page(estimate: Estimate, report: Mapping[str, Any]) -> Figure:
     """For readers, A4 landscape: who and how, the verdict, T1 and T2 in three planes, tissue values, what the maps leave unexplained."""
-    figure = new_figure(_A4)
+    figure = _new_figure(_A4)
     rows: Any = figure.subfigures(3, 1, height_ratios=(1.15, 2.5, 2.45))
     head, maps, rest = rows
-    _draw_header(head.add_axes((0.02, 0.0, 0.96, 1.0)), report)
-    draw_maps(maps, estimate)
-    table, residuals = rest.subfigures(1, 2, width_ratios=(1.45, 1.0))
-    _draw_table(table.add_axes((0.03, 0.0, 0.96, 0.95)), report)
-    draw_residuals(residuals, estimate)
+    _draw_header(head, report)
+    _draw_maps(maps, estimate)
+    table, residuals = rest.subfigures(1, 2, width_ratios=(1.75, 1.0))
+    _draw_table(table.add_axes((0.025, 0.0, 0.92, 0.95)), report)
+    _draw_residuals(residuals, estimate)
     return figure
+
+
+def cut(page: Path, figure: Figure) -> tuple[bytes, bytes]:
+    """The maps and the residuals of a first page that was written to a PNG file, as PNG files of their own."""
+    from PIL import Image
+
+    maps, rest = figure.subfigs[1:]
+    with Image.open(page) as picture:
+        return _cut(picture, maps), _cut(picture, rest.subfigs[1])
+
+
+def _cut(picture: Image, part: SubFigure) -> bytes:
+    left, bottom, right, top = part.bbox.extents
+    stream = io.BytesIO()
+    box = (round(left), round(picture.height - top), round(right), round(picture.height - bottom))
+    picture.crop(box).save(stream, "PNG", compress_level=PNG_EFFORT)
+    return stream.getvalue()
 
 
 def second_page(estimate: Estimate) -> Figure:
     """For those who want to know more: PD, uncertainties, distributions, and each input beside its image from the maps."""
     rows = 3 + len(estimate.fits)
     height = 3.1 * rows
-    figure = new_figure((11, height))
-    edges = {"left": 0.02, "right": 0.97, "top": 1.0 - 0.55 / height, "bottom": 0.1 / height, "hspace": 0.32, "wspace": 0.1}
-    axes = figure.subplots(rows, 3, gridspec_kw=edges)
+    figure = _new_figure((11, height))
+    boxes = cells(rows, 3, (0.02, 0.1 / height, 0.97, 1.0 - 0.55 / height), (0.1, 0.32))
     centre = brain_centre(estimate)
     voxels = {"PD": estimate.maps.pd, "T1": estimate.maps.t1, "T2": estimate.maps.t2}
     tissues = _tissue_voxels(estimate)
-    for column, (name, title, colours, low, high) in enumerate(_MAPS):
+    for column, (name, (title, colours)) in enumerate(_MAPS.items()):
         scale = PER_CENT if name == "PD" else 1.0
         shown, sd = (plane(array, estimate.maps.grid, centre) for array in (voxels[name], estimate.maps.sd[name]))
-        _show(axes[0, column], scale * shown, title, colours, low, high)
+        _show(figure, boxes[0][column], scale * shown, title, colours)
         relative = np.divide(100 * sd, shown, where=shown > 0, out=np.zeros_like(shown))
-        _show(axes[1, column], relative, f"Voxel uncertainty of {name} (SD, % of value)", "magma", 0, 40)
+        _show(figure, boxes[1][column], relative, f"Voxel uncertainty of {name} (SD, % of value)", _UNCERTAINTY)
         values = {tissue: scale * voxels[name][where] for tissue, where in tissues.items()}
-        _histogram(axes[2, column], values, name, estimate.field_strength)
-    for row, (name, fit) in enumerate(estimate.fits.items(), start=3):
-        _input_row(axes[row], estimate, name, fit, centre)
-    figure.suptitle("Research only, not for diagnosis: tissue maps from weighted images are estimates", fontsize=9, y=1.0 - 0.15 / height)
+        _histogram(figure.add_axes(boxes[2][column]), values, name, estimate.field_strength)
+    for row, (name, fit) in zip(boxes[3:], estimate.fits.items(), strict=True):
+        _input_row(figure, row, estimate, name, fit, centre)
+    warning = "Research only, not for diagnosis: tissue maps from weighted images are estimates"
+    figure.text(0.5, 1.0 - 0.15 / height, warning, size=9, ha="center", va="top")
     return figure
 
 
-def draw_maps(parent: Any, estimate: Estimate) -> None:
+def _draw_maps(parent: SubFigure, estimate: Estimate) -> None:
     """T1 and T2 in three planes each, with the patient's sides."""
-    axes = parent.subplots(1, 6, gridspec_kw={"wspace": 0.02, "left": 0.02, "right": 0.98, "top": 0.92, "bottom": 0.28})
+    (row,) = cells(1, 6, (0.02, 0.28, 0.98, 0.92), (0.02, 0.0))
     centre = brain_centre(estimate)
-    for group, (name, colours, low, high) in enumerate(_READERS_MAPS):
+    for number, (name, colours) in enumerate(_READERS_MAPS.items()):
         voxels = {"T1": estimate.maps.t1, "T2": estimate.maps.t2}[name]
-        row = axes[3 * group : 3 * group + 3]
-        for ax, kind in zip(row, PLANES, strict=True):
-            drawn = _picture(ax, plane(voxels, estimate.maps.grid, centre, kind), f"{name}, {kind}", colours, low, high)
-            draw_sides(ax, kind)
-        parent.colorbar(drawn, ax=list(row), orientation="horizontal", fraction=0.05, pad=0.02, label=f"{name} (ms)")
+        boxes = row[3 * number : 3 * number + 3]
+        for box, kind in zip(boxes, PLANES, strict=True):
+            shown = plane(voxels, estimate.maps.grid, centre, kind)
+            left, bottom, width, _ = draw_picture(parent, box, shown, f"{name}, {kind}", colours, kind)
+            if kind == PLANES[1]:
+                draw_bar(parent, (left - 0.1 * width, bottom - 0.06, 1.2 * width, 0.035), colours, f"{name} (ms)")
 
 
-def draw_residuals(parent: Any, estimate: Estimate) -> None:
+def _draw_residuals(parent: SubFigure, estimate: Estimate) -> None:
     """What the maps leave unexplained of each input, as one mosaic."""
-    edges = {"wspace": 0.05, "left": 0.14, "right": 0.98, "top": 0.84, "bottom": 0.12}
-    axes = parent.subplots(1, len(estimate.fits), squeeze=False, gridspec_kw=edges)[0]
+    (row,) = cells(1, len(estimate.fits), (0.03, 0.16, 0.99, 0.84), (0.05, 0.0))
     centre = brain_centre(estimate)
-    for ax, (name, fit) in zip(axes, estimate.fits.items(), strict=True):
+    for box, (name, fit) in zip(row, estimate.fits.items(), strict=True):
         title = f"{name}: residual (%)\nRMS {estimate.checks[name].rms_percent:.1f} %"
-        drawn = _picture(ax, _residual(estimate, name, fit, centre), title, "RdBu_r", -10, 10)
-        draw_sides(ax, "axial", "black")
-    parent.colorbar(drawn, ax=list(axes), orientation="horizontal", fraction=0.06, pad=0.03)
+        _, bottom, _, _ = draw_picture(parent, box, _residual(estimate, name, fit, centre), title, _RESIDUAL, "axial")
+    draw_bar(parent, (0.2, bottom - 0.07, 0.6, 0.035), _RESIDUAL)
 
 
-def _draw_header(ax: Axes, report: Mapping[str, Any]) -> None:
-    ax.axis("off")
+def _draw_header(parent: SubFigure, report: Mapping[str, Any]) -> None:
     title, *lines = header_lines(report)
-    ax.text(0.0, 0.97, title, fontsize=13, weight="bold", va="top")
-    ax.text(1.0, 0.97, "Research only, not for diagnosis", fontsize=9, va="top", ha="right")
-    ax.text(0.0, 0.72, "\n".join(textwrap.shorten(line, 170, placeholder=" …") for line in lines), fontsize=8, va="top", linespacing=1.35)
+    parent.text(0.02, 0.97, title, fontsize=13, weight="bold", va="top")
+    parent.text(0.98, 0.97, "Research only, not for diagnosis", fontsize=9, va="top", ha="right")
+    inputs = "\n".join(textwrap.shorten(line, 170, placeholder=" …") for line in lines)
+    parent.text(0.02, 0.72, inputs, fontsize=8, va="top", linespacing=1.35)
     colour = LEVEL_COLOURS.get(str(report.get("verdict")), "#777777")
     told = textwrap.fill(textwrap.shorten(verdict_line(report), 300, placeholder=" …"), 150)
     box = {"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": colour, "linewidth": 2.5}
-    ax.text(0.005, 0.06, told, fontsize=9, va="bottom", bbox=box)
+    parent.text(0.025, 0.06, told, fontsize=9, va="bottom", bbox=box)
 
 
 def _draw_table(ax: Axes, report: Mapping[str, Any]) -> None:
     ax.axis("off")
     head, *rows = table_rows(report)
     if rows:
-        widths = [0.2, *(0.08, 0.105, 0.085) * 3, 0.06]
+        widths = [0.17, *(0.08, 0.105, 0.085) * 3, 0.06]
         table = ax.table(cellText=rows, colLabels=head, colWidths=widths, loc="upper left", cellLoc="right", edges="horizontal")
         for row in range(len(rows) + 1):
             table[row, 0].set_text_props(ha="left")
@@ -116,29 +143,19 @@ def _draw_table(ax: Axes, report: Mapping[str, Any]) -> None:
         table.scale(1.0, 1.35)
 
 
-def new_figure(size: tuple[float, float]) -> Figure:
+def _new_figure(size: tuple[float, float]) -> Figure:
     """An empty figure (inches) without a window, to be laid out by hand: matplotlib's own layout takes longer than all the drawing."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=size, dpi=_DPI)
     FigureCanvasAgg(figure)
     return figure
 
 
-def _picture(ax: Axes, shown: np.ndarray, title: str, colours: str, low: float, high: float) -> Any:
-    ax.set_facecolor("black")
-    drawn = ax.imshow(np.ma.masked_equal(shown, 0.0) if low == 0 else shown, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-    ax.set_title(title, fontsize=8)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    return drawn
-
-
-def _show(ax: Axes, shown: np.ndarray, title: str, colours: str, low: float, high: float) -> None:
-    drawn = _picture(ax, shown, title, colours, low, high)
-    draw_sides(ax, "axial")
-    ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
+def _show(figure: Figure, box: Box, shown: np.ndarray, title: str, colours: Colours) -> None:
+    left, bottom, width, height = draw_picture(figure, box, shown, title, colours, "axial")
+    draw_bar(figure, (left + 1.03 * width, bottom + 0.1 * height, 0.05 * width, 0.8 * height), colours)
 
 
 def _residual(estimate: Estimate, name: str, fit: np.ndarray, centre: Point) -> np.ndarray:
@@ -151,12 +168,13 @@ def _residual(estimate: Estimate, name: str, fit: np.ndarray, centre: Point) -> 
     return np.where(where > 0.5, shown - made, 0.0) / scale * 100
 
 
-def _input_row(axes: Any, estimate: Estimate, name: str, fit: np.ndarray, centre: Point) -> None:
-    observed, check = estimate.inputs[name], estimate.checks[name]
-    low, high = tissue_window(observed, estimate)
-    _show(axes[0], plane(observed, estimate.maps.grid, centre), f"{name}: acquired", "gray", low, high)
-    _show(axes[1], plane(fit, estimate.maps.grid, centre), f"{name}: from the maps (synthetic)", "gray", low, high)
-    _show(axes[2], _residual(estimate, name, fit, centre), f"residual (%), RMS {check.rms_percent:.1f} in the brain", "RdBu_r", -10, 10)
+def _input_row(figure: Figure, boxes: list[Box], estimate: Estimate, name: str, fit: np.ndarray, centre: Point) -> None:
+    observed, grid = estimate.inputs[name], estimate.maps.grid
+    grey = Colours("gray", *tissue_window(observed, estimate))
+    _show(figure, boxes[0], plane(observed, grid, centre), f"{name}: acquired", grey)
+    _show(figure, boxes[1], plane(fit, grid, centre), f"{name}: from the maps (synthetic)", grey)
+    title = f"residual (%), RMS {estimate.checks[name].rms_percent:.1f} in the brain"
+    _show(figure, boxes[2], _residual(estimate, name, fit, centre), title, _RESIDUAL)
 
 
 def _tissue_voxels(estimate: Estimate) -> dict[str, tuple[np.ndarray, ...]]:
@@ -188,16 +206,15 @@ def write_contrasts(estimate: Estimate, contrasts: Mapping[str, np.ndarray], pro
     """Draw one axial plane of every rendered contrast into a PNG file, each with its protocol and that it is synthetic."""
     columns = 4
     rows = -(-len(contrasts) // columns)
-    figure = new_figure((3.0 * columns, 3.2 * rows))
+    figure = _new_figure((3.0 * columns, 3.2 * rows))
     figure.set_facecolor("black")
-    edges = {"left": 0.005, "right": 0.995, "top": 1.0 - 0.5 / (3.2 * rows), "bottom": 0.005, "hspace": 0.2, "wspace": 0.02}
-    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges).ravel()
+    edges = (0.005, 0.005, 0.995, 1.0 - 0.5 / (3.2 * rows))
+    boxes = itertools.chain.from_iterable(cells(rows, columns, edges, (0.02, 0.2)))
     centre = brain_centre(estimate)
-    for ax, (name, image) in zip(axes, contrasts.items(), strict=False):
+    for box, (name, image) in zip(boxes, contrasts.items(), strict=False):
         low, high = tissue_window(image, estimate)
         inside = np.where(estimate.maps.mask, image, np.float32(low))  # around a head, a signed image is 0: grey
-        ax.imshow(np.maximum(plane(inside - np.float32(low), estimate.maps.grid, centre) + low, low), cmap="gray", vmin=low, vmax=high)
-        ax.set_title(f"{textwrap.fill(caption(protocols[name]), 40)}\nsynthetic", color="white", fontsize=8)
-    for ax in axes:
-        ax.axis("off")
-    figure.savefig(path, dpi=_DPI)
+        shown = np.maximum(plane(inside - np.float32(low), estimate.maps.grid, centre) + low, low)
+        title = f"{textwrap.fill(caption(protocols[name]), 40)}\nsynthetic"
+        draw_picture(figure, box, shown, title, Colours("gray", low, high), ink="white")
+    figure.savefig(path, pil_kwargs={"compress_level": PNG_EFFORT})

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...resource_files import RESOURCES
 from ..estimation.estimate import Estimate
-from .figure import draw_maps, draw_residuals, first_page, new_figure, second_page
+from .figure import PNG_EFFORT, cut, first_page, second_page
 from .report_text import LEVEL_COLOURS, header_lines, table_rows, verdict_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TEMPLATE = "report.html"
-_DPI = 110
 
 
 def write_pages(estimate: Estimate, report: Mapping[str, Any], folder: Path, stem: str = "report") -> None:
@@ -25,23 +24,21 @@ def write_pages(estimate: Estimate, report: Mapping[str, Any], folder: Path, ste
     from matplotlib.backends.backend_pdf import PdfPages
 
     first, second = first_page(estimate, report), second_page(estimate)
-    first.savefig(folder / f"{stem}.png", dpi=_DPI)
+    _save(first, folder / f"{stem}.png")
     with PdfPages(folder / f"{stem}.pdf") as pdf:
         for figure in (first, second):
-            pdf.savefig(figure, dpi=_DPI)
-    (folder / f"{stem}.html").write_text(_html(estimate, report, second), encoding="utf-8")
+            pdf.savefig(figure)
+    parts = *cut(folder / f"{stem}.png", first), _png(second)
+    (folder / f"{stem}.html").write_text(_html(report, *map(_embedded, parts)), encoding="utf-8")
 
 
-def _html(estimate: Estimate, report: Mapping[str, Any], second: Figure) -> str:
-    maps, residuals = new_figure((11.0, 3.3)), new_figure((5.5, 2.6))
-    draw_maps(maps, estimate)
-    draw_residuals(residuals, estimate)
+def _html(report: Mapping[str, Any], maps: str, residuals: str, details: str) -> str:
     title, *lines = header_lines(report)
     head, *rows = table_rows(report) or [[]]
     return render(
         _TEMPLATE, title=title, lines=lines, verdict=verdict_line(report), colour=LEVEL_COLOURS.get(str(report.get("verdict")), "#777777"),
         reasons=report.get("reasons") or [], head=head, rows=rows, protocols=_protocols(report),
-        maps=_embedded(maps), residuals=_embedded(residuals), details=_embedded(second),
+        maps=maps, residuals=residuals, details=details,
     )  # fmt: skip
 
 
@@ -62,8 +59,16 @@ def _protocols(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _embedded(figure: Figure) -> str:
-    """A figure as the address of an image that is in the page itself."""
+def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=_DPI, format="png")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    _save(figure, stream)
+    return stream.getvalue()
+
+
+def _save(figure: Figure, file: Path | io.BytesIO) -> None:
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": PNG_EFFORT})
+
+
+def _embedded(png: bytes) -> str:
+    """A PNG file as the address of an image that is in the page itself."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

@@ -21,7 +21,7 @@ _AXES = {
     "sagittal": ((0, 1, 0), (0, 0, -1), (1, 0, 0)),
 }
 """Directions (LPS) to the right, downwards and into a picture: the patient's left is on the right, his front on the left of a sagittal."""
-_SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
+SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
 _DARKER = 0.25
 """Room below the tissue in a window, as a part of the tissue's range."""
 
@@ -62,5 +62,5 @@ def tissue_window(voxels: np.ndarray, estimate: Estimate) -> tuple[float, float]
 
 def draw_sides(ax: Axes, kind: str, colour: str = "white") -> None:
     """Write the patient's sides at the edges of a picture."""
-    for text, x, align in zip(_SIDES[kind], (0.02, 0.98), ("left", "right"), strict=True):
+    for text, x, align in zip(SIDES[kind], (0.02, 0.98), ("left", "right"), strict=True):
         ax.text(x, 0.5, text, transform=ax.transAxes, color=colour, fontsize=8, ha=align, va="center")
