@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
+import sys
 import tempfile
 from pathlib import Path
 
@@ -98,6 +100,17 @@ def test_every_number_type_is_read_as_float32(tmp_path: Path, dtype: type) -> No
     voxels = read_volume(tmp_path / "image.nii.gz").voxels
     assert voxels.dtype == np.float32
     assert np.array_equal(voxels, stored)
+
+
+@pytest.mark.parametrize("library", ("isal", "zlib"))
+def test_every_library_compresses_what_others_read(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if library == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    image = image_like(np.random.default_rng(0).normal(size=(40, 50, 60)).astype(np.float32), sitk.Image(60, 50, 40, sitk.sitkFloat32))
+    write_image(image, tmp_path / "image.nii.gz")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "image.nii.gz"))), sitk.GetArrayFromImage(image))
+    packed = (tmp_path / "image.nii.gz").read_bytes()
+    assert len(packed) < 0.95 * len(gzip.decompress(packed))
 
 
 @pytest.mark.parametrize("suffix", (".nii.gz", ".nrrd", ".mha"))

@@ -56,6 +56,11 @@ class AdaptiveNorm(nn.Module):
         return torch.addcmul(shift.view(shape).to(x.dtype), normal, (1.0 + scale).view(shape).to(x.dtype)).movedim(-1, 1)
 
 
+def activated(x: Tensor) -> Tensor:
+    """SiLU, in the memory of ``x`` where no gradient needs that."""
+    return functional.silu(x, inplace=not torch.is_grad_enabled())
+
+
 class ResidualBlock(nn.Module):
     """norm – SiLU – convolution – norm – SiLU – convolution, added to the input."""
 
@@ -68,8 +73,8 @@ class ResidualBlock(nn.Module):
         self.skip = convolution(dims, inputs, outputs, size=1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        y = self.first(functional.silu(self.norms[0](x, condition)))
-        return self.skip(x) + self.second(functional.silu(self.norms[1](y, condition)))
+        y = self.first(activated(self.norms[0](x, condition)))
+        return self.skip(x) + self.second(activated(self.norms[1](y, condition)))
 
 
 class Trunk(nn.Module):
@@ -109,15 +114,15 @@ def positions(volume: Tensor) -> Tensor:
 
 
 def space_to_depth(x: Tensor, block: int) -> Tensor:
-    """Fold blocks of ``block`` voxels a side into channels: (B, C, *S) → (B, C·block^d, *S/block)."""
+    """Fold blocks of ``block`` voxels a side into channels: (B, C, *S) → (B, C·block^d, *S/block), channels last in memory."""
     if block == 1:
         return x
     batch, channels, *shape = x.shape
     dims = len(shape)
     split = [size for side in shape for size in (side // block, block)]
-    order = [0, 1, *range(3, 3 + 2 * dims, 2), *range(2, 2 + 2 * dims, 2)]
+    order = [0, *range(2, 2 + 2 * dims, 2), 1, *range(3, 3 + 2 * dims, 2)]
     folded = x.reshape(batch, channels, *split).permute(*order)
-    return folded.reshape(batch, channels * block**dims, *[side // block for side in shape])
+    return folded.reshape(batch, *[side // block for side in shape], channels * block**dims).movedim(-1, 1)
 
 
 def block_means(x: Tensor, block: int) -> Tensor:
@@ -131,6 +136,6 @@ def depth_to_space(x: Tensor, block: int) -> Tensor:
         return x
     batch, channels, *shape = x.shape
     dims = len(shape)
-    split = x.reshape(batch, channels // block**dims, *[block] * dims, *shape)
-    order = [0, 1, *(axis for i in range(dims) for axis in (2 + dims + i, 2 + i))]
-    return split.permute(*order).reshape(batch, channels // block**dims, *[side * block for side in shape])
+    split = x.movedim(1, -1).reshape(batch, *shape, channels // block**dims, *[block] * dims)
+    order = [0, *(axis for i in range(dims) for axis in (1 + i, 2 + dims + i)), 1 + dims]
+    return split.permute(*order).reshape(batch, *[side * block for side in shape], channels // block**dims).movedim(-1, 1)

@@ -129,13 +129,12 @@ def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device)
 
 
 def _probabilities(logits: Tensor) -> np.ndarray:
-    """Softmax over the first axis, in place where the ``logits``, which are large, have single precision."""
+    """Softmax over the first axis, float32, plane by plane: the ``logits`` are large."""
+    found = np.empty(logits.shape, dtype=np.float32)
     with torch.autocast(logits.device.type, enabled=False):
-        found = logits.float()
-        found -= found.amax(dim=0)
-        found.exp_()
-        found /= found.sum(dim=0)
-    return found.cpu().numpy()
+        for plane in range(logits.shape[1]):
+            found[:, plane] = torch.softmax(logits[:, plane].float(), dim=0).cpu().numpy()
+    return found
 
 
 class _Mosaic:

@@ -8,10 +8,9 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..physics.tissues import tissue_table
-from .blocks import SHARED, AdaptiveNorm, ResidualBlock, Trunk, convolution, depth_to_space, space_to_depth
+from .blocks import SHARED, AdaptiveNorm, ResidualBlock, Trunk, activated, convolution, depth_to_space, space_to_depth
 from .condition import CONDITION_SIZE, EVIDENCE, EVIDENCE_POSITIONS
 from .config import NetworkConfig
 
@@ -110,18 +109,25 @@ class Encoder(nn.Module):
             cast(Tensor, self.out.bias)[config.latent_channels :] = _FIRST_LOG_VARIANCE
 
     def forward(self, image: Tensor, protocol: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-        x = space_to_depth(image, self.stem_factor).contiguous(memory_format=_channels_last(image.dim() - 2))
-        if self.evidence is not None:
-            assert condition is not None
-            x = self.evidence(x, protocol, condition)
-        x = self.stem(x)
+        # evidence is 7 times the image: plane by plane it stays in the processor's cache, where no gradient needs it later
+        whole = self.evidence is None or self.stem_factor == 1 or torch.is_grad_enabled()
+        planes = [image] if whole else image.split(self.stem_factor, dim=2)
+        x = torch.cat([self._entered(plane, protocol, condition) for plane in planes], dim=2)
         for level, down in enumerate(self.down):
             for block in self.blocks[level * self.level_blocks : (level + 1) * self.level_blocks]:
                 x = block(x, condition)
             x = down(x)
-        x = self.out(functional.silu(self.norm(self.trunk(x, condition), condition)))
+        x = self.out(activated(self.norm(self.trunk(x, condition), condition)))
         mean, log_variance = x.float().chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+
+    def _entered(self, image: Tensor, protocol: Tensor, condition: Tensor | None) -> Tensor:
+        """The features that the first block gets."""
+        x = space_to_depth(image, self.stem_factor).contiguous(memory_format=_channels_last(image.dim() - 2))
+        if self.evidence is not None:
+            assert condition is not None
+            x = self.evidence(x, protocol, condition)
+        return cast(Tensor, self.stem(x))
 
 
 class Decoder(nn.Module):
@@ -147,7 +153,7 @@ class Decoder(nn.Module):
             x = depth_to_space(up(x), 2).contiguous(memory_format=_channels_last(self.dims))
             for block in self.blocks[level * self.level_blocks : (level + 1) * self.level_blocks]:
                 x = block(x, None)
-        x = self.out(functional.silu(self.norm(x, None)))
+        x = self.out(activated(self.norm(x, None)))
         return features, depth_to_space(x, self.tail_factor)
 
 
@@ -182,7 +188,8 @@ class TissueVAE(nn.Module):
         With gradients, all present images pass the encoder in one call; else one by one, which needs less memory.
         """
         memory = _channels_last(self.config.spatial_dims)
-        picked = images[present][:, None].contiguous(memory_format=memory)
+        every = bool(present.all())  # then nothing need be copied
+        picked = (images.flatten(0, 1) if every else images[present])[:, None].contiguous(memory_format=memory)
         if self.config.centred:
             picked = 2.0 * picked - 1.0
         adapted = self.condition(conditions[present]) if self.config.adaptive else None

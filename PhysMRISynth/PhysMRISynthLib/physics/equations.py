@@ -124,7 +124,7 @@ def mprage(
     the fraction ``centre`` of them; ``TI`` runs from the inversion to the k-space centre, ``TR`` between inversions.
     """
     to_centre = _pulse_train(r1, FA, ESP, centre * N)
-    after = _pulse_train(r1, FA, ESP, (1.0 - centre) * N)
+    after = to_centre if centre == 0.5 else _pulse_train(r1, FA, ESP, (1.0 - centre) * N)
     wait = _recovery(r1, TI - centre * N * ESP)
     inversion = _Step(-inversion_efficiency, 0.0)
     rest = _recovery(r1, TR - TI - (1.0 - centre) * N * ESP)

@@ -10,12 +10,15 @@ import SimpleITK as sitk
 from ...errors import ImageError
 from ..intake.volumes import image_like
 from .alignment import isotropic
+from .morphology import closed, opened
 
 _WORKING_SPACING_MM = 2.0
 _SOME_OF_SLICE = 0.05
 """Relative to the mean slice's share of a head: thinner ends (nose, ears) do not count for its size."""
 _CUT_OFF = 0.5
 """Relative to the mean slice: the head is cut off if an end slice of the image shows more of it; less is skin and ears."""
+_IN_PLANE = np.array([[[0] * 3] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0] * 3] * 3])
+"""Voxels of a plane that share a face are connected, planes are not."""
 _BELOW_OTSU = 0.4
 """Otsu's threshold lies between tissue and bright fat; the head begins well below it."""
 
@@ -85,24 +88,18 @@ def largest_piece(mask: np.ndarray, grid: sitk.Image) -> np.ndarray:
 
 def filled_in_slices(mask: np.ndarray) -> np.ndarray:
     """The mask with holes filled slice by slice along each axis in turn (airways and bone open to the outside in 3-D)."""
+    from scipy.ndimage import label
+
     filled = mask.copy()
     for axis in range(3):
-        filled |= ~_open_to_the_side(~filled, axis)
+        planes = np.moveaxis(filled, axis, 0)
+        pieces, count = label(~planes, _IN_PLANE)
+        hole = np.ones(count + 1, dtype=bool)
+        hole[0] = False
+        for edge in (pieces[:, 0], pieces[:, -1], pieces[:, :, 0], pieces[:, :, -1]):
+            hole[edge] = False
+        planes |= hole[pieces]
     return filled
-
-
-def _open_to_the_side(background: np.ndarray, axis: int) -> np.ndarray:
-    """Where a background (z, y, x) reaches the edge of its slice across ``axis``, by neighbours in that slice."""
-    from scipy.ndimage import generate_binary_structure, label
-
-    neighbours = generate_binary_structure(3, 1)
-    neighbours.swapaxes(0, axis)[::2] = False
-    pieces, number = label(background, neighbours)
-    is_open = np.zeros(number + 1, dtype=bool)
-    for side in (other for other in range(3) if other != axis):
-        is_open[np.take(pieces, (0, -1), axis=side)] = True
-    is_open[0] = False  # what is no background
-    return is_open[pieces]
 
 
 def brain_mask(probability: np.ndarray, grid: sitk.Image, radius_mm: float = 2.0) -> np.ndarray:
@@ -114,12 +111,11 @@ def brain_mask(probability: np.ndarray, grid: sitk.Image, radius_mm: float = 2.0
         return likely
     room = [2 * r + 1 for r in radius[::-1]]  # beyond it, nothing can change
     box = tuple(slice(max(0, side.start - more), side.stop + more) for side, more in zip(box, room, strict=True))
-    piece = image_like(likely.astype(np.uint8), grid)[box[::-1]]
-    opened = sitk.GetArrayFromImage(sitk.BinaryMorphologicalOpening(piece, radius)) > 0
-    if not opened.any():
+    core = opened(likely[box], radius)
+    if not core.any():
         return likely
-    largest = image_like(largest_piece(opened, piece).astype(np.uint8), piece)
-    filled = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(largest, radius))
+    piece = image_like(likely.astype(np.uint8), grid)[box[::-1]]
+    filled = sitk.BinaryFillhole(image_like(closed(largest_piece(core, piece), radius).astype(np.uint8), piece))
     brain = np.zeros_like(likely)
     brain[box] = sitk.GetArrayViewFromImage(filled) > 0
     return brain

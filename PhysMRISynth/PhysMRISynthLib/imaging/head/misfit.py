@@ -166,10 +166,14 @@ def _interpolated(volume: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, n
     last = np.array(volume.shape) - 1
     inside = np.asarray(((places >= 0.0) & (places <= last)).all(axis=1))
     base = np.clip(np.floor(places), 0, last - 1).astype(np.int64)
-    part = np.clip(places - base, 0.0, 1.0)
-    total = np.zeros(len(places))
-    flat, strides = volume.reshape(-1), np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.where(corner, part, 1.0 - part).prod(axis=1)
-        total += weight * flat[(base + corner) @ strides]
-    return total, inside
+    parts = np.clip(places - base, 0.0, 1.0).T
+    steps = (volume.shape[1] * volume.shape[2], volume.shape[2], 1)
+    flat, here = volume.reshape(-1), base @ np.array(steps)
+
+    def between(axis: int, start: np.ndarray) -> np.ndarray:
+        if axis == 3:
+            return flat[start]
+        low = between(axis + 1, start)
+        return low + parts[axis] * (between(axis + 1, start + steps[axis]) - low)
+
+    return between(0, here), inside

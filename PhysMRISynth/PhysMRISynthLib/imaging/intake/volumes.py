@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -276,15 +277,25 @@ def _write(image: sitk.Image, path: Path) -> None:
 
 
 def _compress(plain: Path, path: Path) -> None:
-    """Write a file again as gzip, by its runs and the frequency of its bytes alone.
-
-    The last digits of measured values repeat nowhere: to look for repetitions takes 2.6 times as long and makes maps no smaller.
-    """
-    coder = zlib.compressobj(1, zlib.DEFLATED, _GZIP, _MEMORY, zlib.Z_RLE)
+    """Write a file again as gzip."""
+    coder = _coder()
     with plain.open("rb") as source, path.open("wb") as target:
         while piece := source.read(_CHUNK):
             target.write(coder.compress(piece))
         target.write(coder.flush())
+
+
+def _coder() -> Any:
+    """Intel's ISA-L where it is installed, which Slicer does not bring along; else zlib, by runs and the frequency of bytes alone.
+
+    The last digits of measured values repeat nowhere: to look for repetitions makes maps no smaller, and takes zlib 2.6 times as long.
+    ISA-L takes a third of the time for the same size.
+    """
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.compressobj(1, zlib.DEFLATED, _GZIP, _MEMORY, zlib.Z_RLE)
+    return isal_zlib.compressobj(isal_zlib.ISAL_DEFAULT_COMPRESSION, isal_zlib.DEFLATED, _GZIP)
 
 
 def _reason(error: Exception) -> str:

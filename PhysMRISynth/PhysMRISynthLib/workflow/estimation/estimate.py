@@ -299,6 +299,7 @@ def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:
     sure = (tissue != NO_TISSUE) & (atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
     if not sure.any():
         return 0.0
-    fractions = atlas[:, sure].astype(np.float32) / 255.0
-    confirmed = np.take_along_axis(fractions, tissue[sure][None].astype(np.int64), axis=0)
-    return float(confirmed.mean() / (fractions**2).sum(axis=0).mean())
+    places = np.flatnonzero(sure)
+    confirmed = atlas[tissue[places], places].mean() / 255.0
+    drawn = sum(float(np.square(row[places] / np.float32(255.0)).mean(dtype=float)) for row in atlas)
+    return float(confirmed / drawn)

@@ -12,6 +12,8 @@ from ...fitting.head import HeadModel
 from ...fitting.mixture import responsibilities, squared_distances
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows, fluid_row
+from ...imaging.head.morphology import opened
+from ...imaging.intake.volumes import image_like
 from .even_voxels import brain_voxels
 from .head_voxels import HeadVoxels
 from .verdict import Cause, Level, Reason
@@ -110,7 +112,8 @@ def _fluid_expected(voxels: HeadVoxels, chosen: np.ndarray) -> np.ndarray:
 
 def _opened(mask: sitk.Image, width_mm: float) -> sitk.Image:
     """What of a mask holds a ball of so many millimetres."""
-    return sitk.BinaryMorphologicalOpening(mask, _radius(mask, 0.5 * width_mm))
+    core = opened(sitk.GetArrayFromImage(mask) > 0, _radius(mask, 0.5 * width_mm))
+    return image_like(core.astype(np.uint8), mask)
 
 
 def _radius(image: sitk.Image, millimetres: float) -> list[int]:

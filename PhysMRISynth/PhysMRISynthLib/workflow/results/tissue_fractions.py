@@ -15,6 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...imaging.head.head_volumes import LESION
+from ...imaging.head.masks import bounding_box
+from ...imaging.head.morphology import with_neighbours
 from ...imaging.head.tissue_labels import rows_of
 from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.tissues import PROPERTIES, tissue_table
@@ -55,8 +57,8 @@ def tissue_fractions(maps: TissueMaps, tissue: np.ndarray, brain: np.ndarray, fi
     the nuclei and the thalamus are, which PD, T1 and T2 cannot tell from other grey matter. Tissue values are the head's own medians.
     """
     known = np.isin(tissue, [row for row in range(len(_NAMES)) if row not in BRAIN_ROWS])
-    outside = _grown(brain) & ~brain & maps.mask & ~known
-    inside = brain & ~_grown(~brain)
+    outside = with_neighbours(brain) & ~brain & maps.mask & ~known
+    inside = brain & ~with_neighbours(~brain)
     where = brain | outside
     index = np.flatnonzero(where)
     values = _tissue_values(maps, tissue, field_strength)
@@ -127,8 +129,13 @@ _SURFACE, _OUTSIDE = len(_MIXTURES) - 2, len(_MIXTURES) - 1
 
 def _mixtures(tissue: np.ndarray, brain: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
     """The number of the mixture of every voxel (z, y, x): inside the brain its grey matter is that of the nearest voxel of grey matter."""
-    distances = [_distance((tissue == grey) & brain) for grey in (_CORTEX, *_NUCLEI)]
-    found = np.argmin(distances, axis=0).astype(np.uint8)
+    found = np.zeros(tissue.shape, dtype=np.uint8)
+    box = bounding_box(brain) or ()
+    nearest, at = _distance(((tissue == _CORTEX) & brain)[box]), found[box]
+    for number, grey in enumerate(_NUCLEI, start=1):
+        distance = _distance(((tissue == grey) & brain)[box])
+        nearer = distance < nearest
+        at[nearer], nearest[nearer] = number, distance[nearer]
     found[brain & ~inside] = _SURFACE
     found[outside] = _OUTSIDE
     return found
@@ -140,11 +147,6 @@ def _distance(mask: np.ndarray) -> np.ndarray:
         return np.full(mask.shape, np.inf, dtype=np.float32)
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     return np.maximum(sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=True, useImageSpacing=False)), 0.0)
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    grown = sitk.BinaryDilate(sitk.GetImageFromArray(mask.astype(np.uint8)), [1, 1, 1], sitk.sitkCross)
-    return sitk.GetArrayFromImage(grown) > 0
 
 
 def _amounts(tissues: np.ndarray) -> np.ndarray:
