@@ -47,8 +47,10 @@ class DiffusionProcess(Interface):
 
 def diffusion_process(config: DiffusionConfig) -> DiffusionProcess:
     """The process that a configuration names."""
-    others = {"flow": Flow, "flow_residual": ResidualFlow, "epsilon_residual": ResidualNoise}
-    return others.get(config.objective, VariancePreserving)(config)
+    kinds: dict[str, type[Flow] | type[VariancePreserving]] = {
+        "flow": Flow, "flow_residual": ResidualFlow, "epsilon_residual": ResidualNoise
+    }  # fmt: skip
+    return kinds.get(config.objective, VariancePreserving)(config)
 
 
 def step(
