@@ -64,6 +64,16 @@ def test_a_nodding_head_finds_its_place() -> None:
         assert np.linalg.norm(np.subtract(to_atlas.TransformPoint(point), nod.TransformPoint(point))) < 5.0
 
 
+@pytest.mark.parametrize("upside_down", (False, True))
+def test_an_extracted_brain_that_lies_upside_down_is_recognised(upside_down: bool) -> None:
+    """Its surface alone fits so well that its likeness does not tell."""
+    picture = expected_picture(MPRAGE, 3.0, brain_only=True)
+    voxels = sitk.GetArrayFromImage(sitk.Resample(picture, picture, truth(), sitk.sitkLinear, 0.0))
+    brain = image_like(voxels[::-1].copy() if upside_down else voxels, picture)
+    placement = place_atlas(brain, MPRAGE, 3.0)
+    assert placement.skull_stripped and placement.turned is upside_down and placement.known is not upside_down
+
+
 def test_tissue_fractions_add_up_and_are_air_outside(placed) -> None:
     image, _, placement = placed
     voxels = np.arange(0, image.GetNumberOfPixels(), 7)

@@ -8,7 +8,7 @@ skull-stripped images can be aligned too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 
@@ -37,6 +37,14 @@ _NODS = 2
 """Number of nods, the most frequent turns, at the start of the list."""
 LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.68
 """Below the first the atlas is misplaced; above the second a nodded start does not improve the alignment."""
+_FACES: tuple[Turn, ...] = ((0.0, 0.0, 0.0), (90.0, 0.0, 0.0), (180.0, 0.0, 0.0), (-90.0, 0.0, 0.0), (0.0, 90.0, 0.0), (0.0, -90.0, 0.0))
+_OTHER_ORIENTATIONS: tuple[Turn, ...] = tuple((x, y, z) for x, y, _ in _FACES for z in (0.0, 90.0, 180.0, -90.0))[1:]
+"""All turns by right angles: of images whose axes were exchanged or reversed. The atlas is symmetric, so that mirroring makes no more."""
+_TRIED_ORIENTATIONS = 4
+"""Those among them that are most alike before they are aligned."""
+_SURE_ORIENTATION, _LIKER, _OTHER_WAY_DEGREES = 0.8, 0.03, 45.0
+"""Likeness above which no skull-stripped brain lies the wrong way; how much more likeness, and how far from the placement at hand, tells
+another orientation. Extracted brains of people have 0.85 or more as they lie, and at most 0.77 in any wrong orientation."""
 _BRIGHT, _LEAST_VOXELS = 0.2, 100
 _NOT_FOUND = "The head could not be found in the image. Check that it shows a head and that its orientation is right."
 _LEAST_SCALE, _GREATEST_SCALE, _LEAST_VOLUME_RATIO = 0.75, 1.5, 0.8
@@ -59,13 +67,19 @@ class AtlasPlacement:
 
     ``likeness``: correlation of the image with the atlas in its contrast, the mean of the values over the head and inside the brain.
     Adult heads have 0.57 or more; heads upside down, on their side or mostly outside the image, and newborns, at
-    most 0.45.
+    most 0.45. ``turned``: a skull-stripped brain, whose surface alone gives 0.6, fits better the other way round.
     """
 
     to_atlas: sitk.Transform
     skull_stripped: bool
     similarity: float
     likeness: float = 1.0
+    turned: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the brain lies where the atlas was placed."""
+        return self.likeness >= LEAST_LIKENESS and not self.turned
 
 
 def expected_picture(protocol: Protocol, field_strength: float, brain_only: bool) -> sitk.Image:
@@ -104,7 +118,29 @@ def place_atlas(
         found = max((c for c in (found, _tilted(fixed, likely, turns, progress)) if c is not None), key=lambda c: c.likeness, default=None)
     if found is None:
         raise RegistrationError(_NOT_FOUND)
+    if not upright and found.skull_stripped and LEAST_LIKENESS <= found.likeness < _SURE_ORIENTATION:
+        found = _oriented(fixed, found, pictures[True])
     return found
+
+
+def _oriented(fixed: sitk.Image, found: AtlasPlacement, brain: sitk.Image) -> AtlasPlacement:
+    """The placement of a skull-stripped brain, told whether it lies the other way round; a better one that is not turned instead."""
+    alike = {turn: _judged(fixed, brain, True, 0.0, _start(fixed, brain, 0.0, turn)).likeness for turn in _OTHER_ORIENTATIONS}
+    starts = [(0.0, turn) for turn in sorted(alike, key=lambda turn: -alike[turn])[:_TRIED_ORIENTATIONS]]
+    other = _best(fixed, {True: brain}, starts, lambda candidate: candidate.likeness, lambda done: None)
+    if other is None or other.likeness < found.likeness + _LIKER:
+        return found
+    return replace(found, turned=True) if _angle(found.to_atlas, other.to_atlas) > _OTHER_WAY_DEGREES else other
+
+
+def _angle(one: sitk.Transform, other: sitk.Transform) -> float:
+    """Degrees between the rotations in two affine transforms."""
+    turns = []
+    for transform in (one, other):
+        u, _, vt = np.linalg.svd(np.reshape(sitk.AffineTransform(transform).GetMatrix(), (3, 3)))
+        turns.append(u @ vt)
+    cosine = (np.trace(turns[0].T @ turns[1]) - 1.0) / 2.0
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
 def _tilted(

@@ -17,7 +17,7 @@ from ...fitting.head import HeadModel
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows
 from ...imaging.head.alignment import Alignment, grid_of_spacing
-from ...imaging.head.atlas import LEAST_LIKENESS, AtlasPlacement, brain_outside, place_atlas
+from ...imaging.head.atlas import AtlasPlacement, brain_outside, place_atlas
 from ...imaging.head.masks import brain_mask, filled_in_slices, head_mask
 from ...imaging.head.slice_profile import slice_profile
 from ...imaging.intake.acquisition import Acquisition
@@ -177,7 +177,7 @@ def _placed(inputs: AlignedInputs, progress: Callable[[float], None]) -> Aligned
     reference = inputs.reference
     placement = place_atlas(reference.volume.image, reference.protocol, inputs.field_strength, progress)
     fields = strong_fields(inputs, placement)
-    if reference.name in fields and placement.likeness < LEAST_LIKENESS:
+    if reference.name in fields and not placement.known:
         again = place_atlas(without(fields, inputs.alignments)[reference.name].image, reference.protocol, inputs.field_strength)
         if again.likeness > placement.likeness:
             placement = again
@@ -185,7 +185,7 @@ def _placed(inputs: AlignedInputs, progress: Callable[[float], None]) -> Aligned
     if placement.skull_stripped:  # what was cut away is not head
         shown = [filled_in_slices(sitk.GetArrayFromImage(alignment.image) != 0) for alignment in inputs.alignments.values()]
         inputs = replace(inputs, mask=inputs.mask & np.any(shown, axis=0))
-    return AlignedHead.of(inputs, placement, fields if placement.likeness >= LEAST_LIKENESS else {})
+    return AlignedHead.of(inputs, placement, fields if placement.known else {})
 
 
 def reference_of(acquisitions: Sequence[Acquisition], reference: str | None) -> Acquisition:
@@ -254,7 +254,7 @@ def _assembled(order: EstimateOrder, head: AlignedHead, fit: _Fit, before: tuple
     applicability = assess(acquisitions, checks, placement.likeness, fit.learned.distances if fit.learned is not None else None)
     implausible = implausible_medians(medians, head.field_strength)
     anywhere = None if placement.skull_stripped else np.any([alignment.covered for alignment in alignments.values()], axis=0)
-    known = placement.likeness >= LEAST_LIKENESS  # else nobody knows where the brain is
+    known = placement.known  # else nobody knows where the brain is
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
     strange = unfamiliar_reasons(fit.unfamiliar, grid) if known else ()
     explained = any(reason.level is Level.DO_NOT_USE for reason in before)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...fitting.check import FitCheck
 from ...headers.usual_inversion import LOOKED_UP
-from ...imaging.head.atlas import LEAST_LIKENESS
 from ...imaging.head.masks import head_size
 from ...imaging.intake.acquisition import Acquisition
 from ...physics.protocol import Protocol
@@ -76,7 +75,7 @@ def fit_reasons(
 def anatomy_reasons(head: AlignedHead) -> Iterator[Reason]:
     """Whether the reference shows an adult's head: by the size of its mask, and by how much it is like the atlas."""
     placement, reference = head.placement, head.reference.name
-    stripped = placement.skull_stripped and placement.likeness >= LEAST_LIKENESS  # else nobody knows
+    stripped = placement.skull_stripped and placement.known  # else nobody knows
     least = _SMALLEST_BRAIN_MM if stripped else _SMALLEST_HEAD_MM
     sizes = head_size(head.mask, head.grid)
     small = [size is not None and size < limit for size, limit in zip(sizes, least, strict=True)]
@@ -87,7 +86,13 @@ def anatomy_reasons(head: AlignedHead) -> Iterator[Reason]:
             "tissues have other values and contrasts, which this method does not know; if it is an adult's, check the voxel spacing."
         )
         yield Reason(Cause.ANATOMY, Level.DO_NOT_USE, text, reference)
-    if placement.likeness < LEAST_LIKENESS:
+    if placement.turned:
+        text = (
+            "The tissues found do not lie where a brain has them: turned upside down, back to front or on its side, the brain fits better. "
+            "Correct the images' orientation; convert them again from the scanner's files."
+        )
+        yield Reason(Cause.ANATOMY, Level.DO_NOT_USE, text, reference)
+    elif not placement.known:
         text = (
             "The tissues found do not lie where a brain has them. Check the images' orientation (nothing upside down or back to front), "
             "that no contrasts are exchanged, and that they show the whole head of an adult."
