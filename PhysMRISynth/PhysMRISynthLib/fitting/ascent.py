@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .objective import SHARE_STRENGTH, SPREAD_STRENGTH, Looks, Objective, SharedState, Statistics
-from .tissue_level import predicted_means
+from .tissue_level import predicted_means, predicted_slopes
 
 TOLERANCE = 0.005
 """A climb ends when a step gains less than this in J (log probability)."""
@@ -128,7 +128,7 @@ def _proposal(
     means = state.means + step[:size].reshape(state.means.shape)
     moved = np.clip(step[size:], -_LONGEST, _LONGEST)
     level = state.level.at(state.level.vector + moved)
-    predicted, _ = predicted_means(level, objective.observations)
+    predicted = predicted_means(level, objective.observations)
     level = replace(level, equation_errors=objective.equation_errors(means, predicted).sd)
     coefficients = state.coefficients.copy()
     if inverse is not None:
@@ -167,7 +167,7 @@ def _shared_step(objective: Objective, state: SharedState, statistics: Statistic
     gradient, curvature = np.zeros(means + unknowns), np.zeros((means + unknowns, means + unknowns))
     gradient[:means] = np.einsum("kip,ki->p", by_means, statistics.pull)
     curvature[:means, :means] = np.einsum("kip,kij,kjq->pq", by_means, statistics.weight, by_means, optimize=True)
-    predicted, slopes = predicted_means(level, objective.observations)
+    predicted, slopes = predicted_slopes(level, objective.observations)
     errors = objective.equation_errors(state.means, predicted)
     precision = errors.precision.ravel()
     by_error = np.concatenate([np.eye(means), -slopes.reshape(means, unknowns)], axis=1)

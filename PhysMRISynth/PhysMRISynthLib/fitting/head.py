@@ -134,7 +134,7 @@ def _start(objective: Objective, prior: TissueLevel, shift: float) -> SharedStat
     theta = prior.theta.copy()
     theta[fluid_row(), 1] += shift
     level = replace(prior, theta=theta)
-    means, _ = predicted_means(level, objective.observations)
+    means = predicted_means(level, objective.observations)
     coefficients = np.zeros((len(objective.observations), len(objective.basis.prior_sd)))
     return SharedState(level, means, objective.expected_spread(level), coefficients, np.zeros(len(objective.classes.names)))
 
@@ -199,7 +199,7 @@ def _model(objective: Objective, peaks: Sequence[Climb], centre: np.ndarray, fie
 
 def _corrections(classes: TissueClasses, level: TissueLevel, observations: Sequence[Observation], means: np.ndarray) -> np.ndarray:
     """Log factors (K, n) of the equations: what magnetization transfer takes from each tissue, and what else the brain's ``means`` show."""
-    predicted, _ = predicted_means(level, observations)
+    predicted = predicted_means(level, observations)
     ratio = np.log(np.maximum(np.abs(means), 1e-9) / np.maximum(np.abs(predicted), 1e-9))
     kept = np.log(level.kept_by_bound_pool(observations, classes.names))
     kept[brain_rows()] += np.clip(ratio, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)

@@ -182,8 +182,7 @@ class Objective:
 
     def penalty(self, state: SharedState) -> float:
         """All of J but the voxels."""
-        predicted, _ = predicted_means(state.level, self.observations)
-        errors = self.equation_errors(state.means, predicted)
+        errors = self.equation_errors(state.means, predicted_means(state.level, self.observations))
         away = state.level.vector - self.prior.vector
         ratio = self.expected_spread(state.level) @ np.linalg.inv(state.covariances)
         spread = np.trace(ratio, axis1=1, axis2=2) - np.linalg.slogdet(ratio)[1]

@@ -133,15 +133,21 @@ def with_nuisances(observation: Observation, nuisances: Mapping[tuple[str, str],
     return replace(observation, protocol=replace(observation.protocol, imperfections=own)) if own else observation
 
 
-def predicted_means(level: TissueLevel, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean signal (tissues, n) of every brain tissue in every input, and its derivatives by the level's vector (tissues, n, unknowns)."""
+def predicted_means(level: TissueLevel, observations: Sequence[Observation]) -> np.ndarray:
+    """Mean signal (tissues, n) of every brain tissue in every input."""
+    adapted, gains = level.adapt(observations), _gains(level, observations)
+    return np.stack([predict(o, level.theta.T, gain)[0] for o, gain in zip(adapted, gains.T, strict=True)], axis=1)
+
+
+def predicted_slopes(level: TissueLevel, observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`predicted_means`, and their derivatives by the level's vector (tissues, n, unknowns)."""
     tissues, inputs = len(level.theta), len(observations)
     means, slopes = np.zeros((tissues, inputs)), np.zeros((tissues, inputs, level.vector.size))
-    rows, kept = np.arange(tissues), level.kept_by_bound_pool(observations)
+    rows, gains = np.arange(tissues), _gains(level, observations)
+    kept = level.kept_by_bound_pool(observations)
     columns = {key: 3 * tissues + inputs + place for place, key in enumerate(level.nuisances)}
     for i, observation in enumerate(observations):
-        gain = np.exp(level.log_gains[i]) * kept[:, i]
-        means[:, i], derivatives = predict(with_nuisances(observation, level.nuisances), level.theta.T, gain)
+        means[:, i], derivatives = predict(with_nuisances(observation, level.nuisances), level.theta.T, gains[:, i])
         for j, derivative in enumerate(derivatives):
             if derivative is not None:
                 slopes[rows, i, 3 * rows + j] = derivative
@@ -155,9 +161,14 @@ def predicted_means(level: TissueLevel, observations: Sequence[Observation]) -> 
                 slopes[:, i, column] = -by_log_gain * _bound_pools() / kept[:, i]
                 continue
             nudged = {**level.nuisances, (name, kind): level.nuisances[name, kind] + _NUDGE}
-            later, _ = predict(with_nuisances(observation, nudged), level.theta.T, gain)
+            later, _ = predict(with_nuisances(observation, nudged), level.theta.T, gains[:, i])
             slopes[:, i, column] = (later - means[:, i]) / _NUDGE
     return means, slopes
+
+
+def _gains(level: TissueLevel, observations: Sequence[Observation]) -> np.ndarray:
+    """What the equations are multiplied by for every tissue (tissues, n)."""
+    return np.exp(level.log_gains) * level.kept_by_bound_pool(observations)
 
 
 @dataclass(frozen=True)

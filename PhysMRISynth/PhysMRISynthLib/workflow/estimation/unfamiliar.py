@@ -12,7 +12,7 @@ from ...fitting.head import HeadModel
 from ...fitting.mixture import responsibilities, squared_distances
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows, fluid_row
-from ...imaging.head.morphology import opened
+from ...imaging.head.morphology import dilated, opened
 from ...imaging.intake.volumes import image_like
 from .even_voxels import brain_voxels
 from .head_voxels import HeadVoxels
@@ -46,7 +46,7 @@ def unfamiliar_region(
     them: a tumour looks like grey matter with fluid where no FLAIR tells them apart.
     """
     lattice = _Lattice.over(voxels, grid, brain.reshape(-1)[voxels.index])
-    away, strange = _distance(head, observations, voxels, lattice.chosen)
+    away, strange = _distance(head, observations, voxels, lattice)
     core, whole = (_opened(lattice.image(strange & (away > least)), _OPENING_MM) for least in (_DISTANCE, _GROWN_TO))
     grown = sitk.BinaryReconstructionByDilation(_large(core), whole, 1.0, 0.0)
     thick = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _GROWN_TO))
@@ -56,13 +56,17 @@ def unfamiliar_region(
 def apart_from_fields(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, grid: sitk.Image) -> np.ndarray:
     """True (z, y, x) in compact regions that no tissue explains well, and around them: what a receive field was fitted through may be
     explained by a field that is not there. A tumour makes one input brighter as a coil does, and then looks like cortex."""
+    from scipy.ndimage import uniform_filter
+
     atlas_brain = np.zeros(voxels.index.size, dtype=bool)
     atlas_brain[brain_voxels(voxels)] = True
     lattice = _Lattice.over(voxels, grid, atlas_brain)
-    away, _ = _distance(head, observations, voxels, lattice.chosen)
+    away, _ = _distance(head, observations, voxels, lattice)
     doubted = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _DOUBTED))
-    share = sitk.Mean(sitk.Cast(doubted, sitk.sitkFloat32), _radius(doubted, 0.5 * _CUBE_MM))
-    return lattice.volume(sitk.BinaryDilate(share > _MOST, _radius(doubted, _MARGIN_MM)))
+    cube = [2 * radius + 1 for radius in _radius(doubted, 0.5 * _CUBE_MM)[::-1]]
+    share = uniform_filter(sitk.GetArrayFromImage(doubted), cube, float, mode="nearest")
+    grown = dilated(share > _MOST, _radius(doubted, _MARGIN_MM))
+    return lattice.volume(image_like(grown.astype(np.uint8), doubted))
 
 
 def few_enough(left_out: np.ndarray) -> bool:
@@ -90,9 +94,21 @@ class _Lattice:
         spacing = tuple(step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True))
         return cls(voxels.shape, steps, spacing, chosen, tuple(place[chosen] // step for place, step in zip(places, steps, strict=True)))
 
+    @property
+    def counts(self) -> list[int]:
+        """The lattice's own shape."""
+        return [-(-n // step) for n, step in zip(self.shape, self.steps, strict=True)]
+
+    def fields(self, head: HeadModel) -> list[np.ndarray]:
+        """Receive fields of the inputs at the chosen voxels."""
+        axes = [np.arange(n) * width for n, width in zip(self.counts, self.spacing[::-1], strict=True)]
+        lines, across = head.basis.factors(head.coefficients, axes)
+        logs = (lines.astype(np.float32) @ across.astype(np.float32)).reshape(len(lines), *self.counts)
+        return [np.exp(own[self.places]) for own in logs]
+
     def image(self, mask: np.ndarray) -> sitk.Image:
         """The mask (chosen,) as an image of the lattice."""
-        volume = np.zeros([-(-n // step) for n, step in zip(self.shape, self.steps, strict=True)], dtype=np.uint8)
+        volume = np.zeros(self.counts, dtype=np.uint8)
         volume[self.places] = mask
         image = sitk.GetImageFromArray(volume)
         image.SetSpacing(self.spacing)
@@ -127,13 +143,11 @@ def _large(mask: sitk.Image) -> sitk.Image:
     return sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest) > 0
 
 
-def _distance(
-    head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, chosen: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How far (SDs) voxels lie from the signals of the nearest tissue of the brain (0 where an input has no data), and where no two
-    tissues that are expected there explain them."""
+def _distance(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, lattice: _Lattice) -> tuple[np.ndarray, np.ndarray]:
+    """How far (SDs) the lattice's voxels lie from the signals of the nearest tissue of the brain (0 where an input has no data), and where
+    no two tissues that are expected there explain them."""
+    chosen, fields = lattice.chosen, lattice.fields(head)
     adapted = head.adapted([observation.at(chosen) for observation in observations])
-    fields = head.fields(head.basis.evaluate(voxels.positions(chosen)))
     flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
     rows = brain_rows()
     nearest = squared_distances(head.looks.means[rows], np.linalg.inv(head.looks.covariances[rows]), flat).min(axis=0)
