@@ -50,7 +50,7 @@ def measure(plan: Plan) -> Findings:
     slices, others = zip(*(those.alternate() for those in chosen), strict=True)
     runs = {run.name: run for run in read_runs(plan.runs)}
     records = _ablation(list(runs.values()), slices, cache / "scores")
-    best = tables.best_run(records)
+    best = tables.best_run(records, list(runs.values()))
     records += _beside(plan, slices, cache / "estimates")
     shown = {name: [runs[name].reconstruct(those)[ROLES] for those in slices] for name in (best, *_counterpart(runs[best], runs))}
     diffusions = sorted(read_diffusions(plan.runs), key=lambda model: model.of not in runs or not runs[model.of].prior)
