@@ -131,6 +131,15 @@ def test_a_subset_is_encoded_as_if_the_others_did_not_exist(subset: list[bool], 
     close(net.encode(images, conditions, present), alone)
 
 
+@pytest.mark.parametrize("kind", [{}, {"evidence": True}, {"evidence": True, "norm": "group"}], ids=str)
+def test_an_encoder_finds_the_same_where_gradients_are_not_kept(kind: dict[str, Any]) -> None:
+    net, given = network(**kind), (some(1, 2, 16, 8, 24), some(1, 2, CONDITION_SIZE, seed=1), torch.ones(1, 2, dtype=torch.bool))
+    with torch.no_grad():
+        plain = net.encode(*given)
+    assert net.encode(*given).mean.requires_grad and not plain.mean.requires_grad
+    close(Posterior(*(part.detach() for part in net.encode(*given))), plain)
+
+
 @torch.no_grad()
 def test_every_sample_of_a_batch_has_its_own_inputs() -> None:
     net, present = network(), torch.tensor(SUBSETS)

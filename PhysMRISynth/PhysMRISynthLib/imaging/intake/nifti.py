@@ -148,7 +148,8 @@ def is_complete(path: Path) -> bool:
     """Whether a NIfTI file holds every voxel that its header states."""
     try:
         header = read_header(path)
-        return len(_content(path, header)) >= header.end
+        held = len(_content(path, header)) if is_compressed(path) else path.stat().st_size
+        return held >= header.end
     except ImageError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ...imaging.intake.volumes import Volume
 from ...physics.presets import echo_time_is_estimated, protocol_from_spec
 from ...physics.protocol import Protocol
 from .order import USUAL, EstimateOrder
+
+_READERS = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def read_acquisitions(files: Mapping[str, Path | None], order: EstimateOrder = U
     for role in order.protocols:
         if role not in given:
             raise EstimationError(f"A protocol is given for {role}, but no image. Give the image too, or leave the protocol out.")
-    return [read_acquisition(role, path, order.protocols.get(role), order) for role, path in given.items()]
+    with ThreadPoolExecutor(_READERS) as pool:  # decompression leaves the interpreter free
+        return list(pool.map(lambda role: read_acquisition(role, given[role], order.protocols.get(role), order), given))
 
 
 def read_acquisition(role: str, path: Path, spec: str | None = None, order: EstimateOrder = USUAL) -> Acquisition:

@@ -132,10 +132,14 @@ def _mixtures(tissue: np.ndarray, brain: np.ndarray, inside: np.ndarray, outside
     found = np.zeros(tissue.shape, dtype=np.uint8)
     box = bounding_box(brain) or ()
     nearest, at = _distance(((tissue == _CORTEX) & brain)[box]), found[box]
+    farthest = float(np.sqrt(min(nearest[brain[box]].max(initial=0.0), np.square(tissue.shape).sum())))
     for number, grey in enumerate(_NUCLEI, start=1):
-        distance = _distance(((tissue == grey) & brain)[box])
-        nearer = distance < nearest
-        at[nearer], nearest[nearer] = number, distance[nearer]
+        mask = ((tissue == grey) & brain)[box]
+        # farther away than any voxel is from cortex, none is nearer to a nucleus
+        part = tuple(slice(max(0, side.start - int(farthest) - 1), side.stop + int(farthest) + 1) for side in bounding_box(mask) or ())
+        distance = _distance(mask[part])
+        nearer = distance < nearest[part]
+        at[part][nearer], nearest[part][nearer] = number, distance[nearer]
     found[brain & ~inside] = _SURFACE
     found[outside] = _OUTSIDE
     return found
