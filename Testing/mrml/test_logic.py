@@ -19,6 +19,7 @@ import vtk
 
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, Remedy, Step
 from PhysMRISynthLib.imaging.intake.volumes import same_grid
+from PhysMRISynthLib.mrml.estimation import WorkerRun
 from PhysMRISynthLib.mrml.headers import HEADER, acquisitionFromNode, inputProtocol
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
 from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
@@ -344,7 +345,7 @@ def test_maps_that_cannot_be_shown_end_the_run_in_plain_words(
 @pytest.fixture
 def _making(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The logic in the middle of making nodes, one volume a poll, of which the first is there."""
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    monkeypatch.setattr(WorkerRun, "turnSeconds", 0.0)
     nodes = addImages("t1w", "flair")
     logic.estimateTissueMaps(**nodes, waitForCompletion=False)
     client.told = [Progress("hand over the maps", 0.0, 0.99, None), Finished(result())]
@@ -371,7 +372,7 @@ def inScene() -> list[str]:
 
 
 def test_cancelling_while_nodes_are_made_leaves_none(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    monkeypatch.setattr(WorkerRun, "turnSeconds", 0.0)
     finished: list[Any] = []
     logic.estimateTissueMaps(**addImages("t1w", "flair"), waitForCompletion=False, finished=finished.append)
     slicer.mrmlScene.GetSubjectHierarchyNode()  # every Slicer has one
@@ -412,7 +413,7 @@ def test_every_sampled_head_gets_its_nodes(logic: Any, client: FakeClient) -> No
 
 
 def test_cancelling_at_a_second_head_leaves_not_even_the_first(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    monkeypatch.setattr(WorkerRun, "turnSeconds", 0.0)
     logic.sampleTissueMaps(seed=4, count=2, waitForCompletion=False)
     drawn = replace(result(("t1w",)), fits={}, residuals={}, report={"sampled": {"seed": 4}, "warnings": []})
     client.told = [Finished(drawn, (drawn,))]
