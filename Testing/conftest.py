@@ -14,9 +14,12 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMB
 
 _REPOSITORY = Path(__file__).parent.parent
 _SLOWEST = (
-    "workflow/test_standard_heads", "workflow/test_defects", "workflow/test_strangers", "cli/test_cli", "training/test_evaluation_samples",
-    "workflow/test_shipped_sampler", "workflow/test_geometry", "workflow/test_cohort", "workflow/test_compare", "faults/test_faults",
-    "console/test_slicer_console", "imaging/test_alignment", "workflow/test_lesion", "training/test_halves",
+    "workflow/test_defects", "workflow/test_strangers", "cli/test_cli", "workflow/test_geometry", "console/test_docs",
+    "training/test_evaluation_samples", "faults/test_faults", "workflow/test_standard_heads", "workflow/test_unexplained",
+    "workflow/test_cohort", "fitting/test_head_laws", "imaging/test_alignment", "workflow/test_lesion", "workflow/test_shipped_sampler",
+    "workflow/test_remedies", "workflow/test_aligned", "workflow/test_worker_process", "workflow/test_receive_field",
+    "workflow/test_sample", "training/test_halves", "training/test_signal_training", "workflow/test_more_inputs", "panel/test_selfTest",
+    "training/test_evaluation_measured", "console/test_slicer_console",
 )  # fmt: skip
 """Files that take longest come first, so that two processes end at about the same time."""
 _REMEDY = "set PHYSMRISYNTH_DATA to the folder that holds it"

@@ -14,6 +14,7 @@ from .imaging.tissue_maps import TissueMaps, read_tissue_maps
 from .physics.presets import all_presets
 from .physics.protocol import Protocol
 from .workflow.analysis.posterior import posterior_samples
+from .workflow.analysis.posterior_order import PosteriorOrder
 from .workflow.console_words import console_words
 from .workflow.estimation.estimate import Estimate, estimate_tissue_maps
 from .workflow.estimation.inputs import read_acquisitions
@@ -54,6 +55,7 @@ def estimate(
     prior: str = EstimateOrder.prior,
     device: str = EstimateOrder.device,
     allow_contrast_agent: bool = EstimateOrder.allow_contrast_agent,
+    weights: File | None = None,
     out: File | None = None,
     overwrite: bool = False,
     progress: Callable[[str, float], None] = lambda stage, done: None,
@@ -81,6 +83,8 @@ def estimate(
         Of the network: "auto", "cpu", "cuda" or "mps".
     allow_contrast_agent
         Accept a T1w image that was acquired after a contrast agent, with a warning.
+    weights
+        A file that ``physmrisynth train vae`` wrote, in place of the installed network.
     out
         A folder for the maps, SDs, label map and reports, written whole or not at all.
     overwrite
@@ -104,7 +108,8 @@ def estimate(
     """
     given = {"t1w": t1w, "t2w": t2w, "flair": flair}
     files = {role: None if file is None else Path(file) for role, file in given.items()}
-    order = EstimateOrder(protocols or {}, field_strength, reference, register, prior, device, spacing, allow_contrast_agent)
+    own = "" if weights is None else str(weights)
+    order = EstimateOrder(protocols or {}, field_strength, reference, register, prior, device, spacing, allow_contrast_agent, own)
     if out is not None:
         check_free(Path(out), overwrite)
     result = estimate_tissue_maps(read_acquisitions(files, order), order, progress)
@@ -279,7 +284,7 @@ def posterior(folder: File, count: int = 20, *, seed: int = 0) -> Iterator[Tissu
     folder
         That ``estimate`` has written: maps, SDs and ``report.json`` with the errors that all voxels share.
     count
-        Number of samples.
+        Number of samples, at least 2.
     seed
         Makes the samples repeatable.
 
@@ -292,8 +297,11 @@ def posterior(folder: File, count: int = 20, *, seed: int = 0) -> Iterator[Tissu
     ------
     ImageError
         When the maps are missing or damaged, or do not state their uncertainty.
+    OrderError
+        For a count below 2 or a negative seed.
     """
-    return posterior_samples(read_map_set(Path(folder)), count, seed)
+    order = PosteriorOrder(count, seed)
+    return posterior_samples(read_map_set(Path(folder)), order.count, order.seed)
 
 
 @speaking(_WORDS)

@@ -15,7 +15,7 @@ import PhysMRISynthLib as pms
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
     "estimate": "t1w=None, t2w=None, flair=None, *, protocols=None, field_strength=None, reference=None, register=None, spacing=None, "
-    "prior='auto', device='auto', allow_contrast_agent=False, out=None, overwrite=False, progress",
+    "prior='auto', device='auto', allow_contrast_agent=False, weights=None, out=None, overwrite=False, progress",
     "load_maps": "folder",
     "save_maps": "maps, folder, *, overwrite=False",
     "render": "maps, protocol, *, snr=None, seed=0, effects=None, out=None, overwrite=False",

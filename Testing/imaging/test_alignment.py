@@ -72,7 +72,9 @@ def test_where_an_image_has_no_data_is_not_covered(reference: sitk.Image) -> Non
 
 
 @pytest.mark.parametrize(
-    ("degrees", "shift"), (((6.0, -4.0, 9.0), (8.0, -6.0, 5.0)), ((-3.0, 12.0, 2.0), (-25.0, 10.0, -30.0))), ids=("small", "large")
+    ("degrees", "shift"),
+    (pytest.param((6.0, -4.0, 9.0), (8.0, -6.0, 5.0), marks=pytest.mark.nightly), ((-3.0, 12.0, 2.0), (-25.0, 10.0, -30.0))),
+    ids=("small", "large"),
 )
 def test_a_known_motion_is_recovered_by_a_single_resampling(
     reference: sitk.Image, degrees: tuple[float, float, float], shift: tuple[float, float, float]
@@ -173,7 +175,7 @@ def test_motion_of_a_rotation_about_the_centre_is_its_angle(reference: sitk.Imag
 
 @pytest.mark.slow
 @pytest.mark.parametrize("visit", ("visit1", pytest.param("visit2", marks=pytest.mark.nightly)))
-@pytest.mark.parametrize("name", ("t1w", "t2w"))
+@pytest.mark.parametrize("name", ("t1w", pytest.param("t2w", marks=pytest.mark.nightly)))
 def test_a_real_patients_registration_agrees_with_the_published_one(data: Callable[[str], Path], visit: str, name: str) -> None:
     folder = data("real/raw_patient12") / visit
     flair = read_volume(folder / "flair.nii.gz").image

@@ -6,32 +6,27 @@ import gc
 import importlib
 import json
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import slicer
 import vtk
 
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, Remedy, Step
-from PhysMRISynthLib.imaging.intake.volumes import same_grid
-from PhysMRISynthLib.mrml.headers import HEADER, acquisitionFromNode, inputProtocol
+from PhysMRISynthLib.mrml.estimation import WorkerRun
+from PhysMRISynthLib.mrml.headers import HEADER
 from PhysMRISynthLib.mrml.mapNodes import TissueMapNodes
-from PhysMRISynthLib.mrml.smallHead import mapsOfSmallHead
-from PhysMRISynthLib.mrml.volumes import volumeFromNode
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.worker.jobs import Cancelled, EstimateJob, Failed, Finished, Progress
-from Testing.imaging.dicom_folders import FLAIR, T1W, T2W, picture, write_series
-from Testing.imaging.phantoms import rotation
-from Testing.mrml.scene import HeadlessSlicer, headless_slicer, linear_transform, scalar_volume
+from Testing.mrml.scene import linear_transform, scalar_volume
+from Testing.mrml.sessions import visit, volumes
 from Testing.panel.estimates import FakeClient, addImages, ijkToRas, result
-from Testing.standins import Standins, install
+from Testing.standins import Standins
 
 
 class SlowClient(FakeClient):
@@ -47,27 +42,6 @@ class SlowClient(FakeClient):
         return super().poll()
 
 
-@pytest.fixture
-def headless() -> Iterator[HeadlessSlicer]:
-    with headless_slicer() as made:
-        yield made
-
-
-@pytest.fixture
-def standins(headless: HeadlessSlicer) -> Standins:
-    return install(slicer, headless.scene)
-
-
-@pytest.fixture
-def client() -> FakeClient:
-    return FakeClient()
-
-
-@pytest.fixture
-def logic(standins: Standins, client: FakeClient) -> Any:
-    return importlib.import_module("PhysMRISynth").PhysMRISynthLogic(client)
-
-
 def waiting(*events: Any) -> tuple[Any, SlowClient]:
     """A logic with a worker that tells these events, and that worker."""
     slow = SlowClient(*events)
@@ -80,10 +54,6 @@ def ended(logic: Any) -> list[Any]:
     while logic.busy:
         told += logic.poll()
     return [event for event in told if not isinstance(event, Progress)]
-
-
-def volumes() -> list[str]:
-    return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
 
 
 # --- estimating -----------------------------------------------------------------------------------------------------------------
@@ -231,11 +201,6 @@ def test_the_head_of_a_reports_attempt_can_be_sampled_again(logic: Any, client: 
     assert client.jobs == [SampleOrder(4, attempt=3, attempts=1, field_strength=1.5, renewal=0.5, precision="32-true")]
 
 
-def test_an_option_that_does_not_exist_is_named_with_the_one_that_was_meant(logic: Any) -> None:
-    with pytest.raises(PhysMRISynthError, match=r"There is no option 'field_strength'\. Use fieldStrength"):
-        logic.sampleTissueMaps(field_strength=1.5)
-
-
 # --- what users do meanwhile ----------------------------------------------------------------------------------------------------
 
 
@@ -344,7 +309,7 @@ def test_maps_that_cannot_be_shown_end_the_run_in_plain_words(
 @pytest.fixture
 def _making(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The logic in the middle of making nodes, one volume a poll, of which the first is there."""
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    monkeypatch.setattr(WorkerRun, "turnSeconds", 0.0)
     nodes = addImages("t1w", "flair")
     logic.estimateTissueMaps(**nodes, waitForCompletion=False)
     client.told = [Progress("hand over the maps", 0.0, 0.99, None), Finished(result())]
@@ -371,7 +336,7 @@ def inScene() -> list[str]:
 
 
 def test_cancelling_while_nodes_are_made_leaves_none(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    monkeypatch.setattr(WorkerRun, "turnSeconds", 0.0)
     finished: list[Any] = []
     logic.estimateTissueMaps(**addImages("t1w", "flair"), waitForCompletion=False, finished=finished.append)
     slicer.mrmlScene.GetSubjectHierarchyNode()  # every Slicer has one
@@ -412,7 +377,7 @@ def test_every_sampled_head_gets_its_nodes(logic: Any, client: FakeClient) -> No
 
 
 def test_cancelling_at_a_second_head_leaves_not_even_the_first(logic: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("PhysMRISynthLib.mrml.estimation._TURN_SECONDS", 0.0)
+    monkeypatch.setattr(WorkerRun, "turnSeconds", 0.0)
     logic.sampleTissueMaps(seed=4, count=2, waitForCompletion=False)
     drawn = replace(result(("t1w",)), fits={}, residuals={}, report={"sampled": {"seed": 4}, "warnings": []})
     client.told = [Finished(drawn, (drawn,))]
@@ -431,113 +396,3 @@ def test_a_logic_that_a_script_forgets_takes_its_worker_along(standins: Standins
     del forgotten
     gc.collect()
     assert client.closed
-
-
-# --- rendering and loading ------------------------------------------------------------------------------------------------------
-
-
-def test_rendering_is_the_signal_equation(logic: Any) -> None:
-    node, head = mapsOfSmallHead()
-    image = logic.renderContrast(node, "stir,TR=4000,TE=40,TI=260")
-    expected = protocol_from_spec("stir,TR=4000,TE=40,TI=260").signal(head.pd[head.mask], head.t1[head.mask], head.t2[head.mask])
-    assert np.allclose(slicer.util.arrayFromVolume(image)[head.mask], 1000.0 * expected, rtol=1e-4)
-    again = logic.renderContrast(node, protocol_from_spec("synthetic-flair"), outputVolume=image)
-    assert again is image and image.GetAttribute("PhysMRISynth.Protocol") == protocol_from_spec("synthetic-flair").spec
-    assert not np.allclose(slicer.util.arrayFromVolume(image)[head.mask], 1000.0 * expected, rtol=0.1)
-
-
-def test_noise_is_asked_for_and_repeatable(logic: Any) -> None:
-    node, head = mapsOfSmallHead()
-    clean, *noisy = (
-        slicer.util.arrayFromVolume(logic.renderContrast(node, "se,TR=600,TE=15", snr=snr, seed=seed)).astype(float)
-        for snr, seed in ((None, 0), (20.0, 1), (20.0, 1), (20.0, 2))
-    )
-    assert np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[0], noisy[2])
-    ratio = clean[head.mask].mean() / (noisy[0] - clean)[head.mask].std()
-    assert ratio == pytest.approx(20.0, rel=0.15)
-
-
-@pytest.mark.parametrize("spec", ["nonsense", "se,TR=x", "se,TE=-1"])
-def test_a_protocol_that_cannot_be_is_refused(logic: Any, spec: str) -> None:
-    node, _head = mapsOfSmallHead()
-    before = slicer.mrmlScene.GetNumberOfNodes()
-    with pytest.raises(PhysMRISynthError):
-        logic.renderContrast(node, spec)
-    with pytest.raises(PhysMRISynthError, match="does not stand for tissue maps"):
-        logic.renderContrast(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", "notes"), "se")
-    assert slicer.mrmlScene.GetNumberOfNodes() == before + 1
-
-
-def visit(folder: Path, **sidecars: dict[str, Any]) -> Path:
-    """A BIDS visit whose images carry these sidecars; its folder."""
-    names = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
-    anat = folder / "sub-1" / "ses-1" / "anat"
-    anat.mkdir(parents=True)
-    ramp = sitk.GetImageFromArray(np.arange(24 * 26 * 28, dtype=np.float32).reshape(24, 26, 28))
-    ramp.SetSpacing((6.0, 6.0, 7.0))
-    for role, fields in sidecars.items():
-        sitk.WriteImage(ramp, str(anat / f"sub-1_ses-1_{names[role]}.nii.gz"))
-        (anat / f"sub-1_ses-1_{names[role]}.json").write_text(json.dumps(fields), encoding="utf-8")
-    return anat.parent
-
-
-def test_a_session_becomes_nodes_by_role(logic: Any, tmp_path: Path) -> None:
-    folder = visit(tmp_path, t1w={}, flair={})
-    (folder / "anat" / "sub-1_ses-1_run-2_T1w.nii.gz").write_bytes((folder / "anat" / "sub-1_ses-1_T1w.nii.gz").read_bytes())
-    found = logic.loadSession(str(tmp_path))
-    assert set(found) == {"t1w", "flair"} and slicer.util.arrayFromVolume(found["flair"]).shape == (24, 26, 28)
-    assert found["flair"].GetName() == "sub-1_ses-1_FLAIR"
-    (note,) = logic.sessionNotes
-    assert "2 t1w images" in note and "is taken" in note
-
-
-def test_a_session_is_loaded_whole_or_not_at_all(logic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = visit(tmp_path, t1w={}, t2w={})
-    read = slicer.util.loadVolume
-
-    def damaged(path: str) -> Any:
-        if "T2w" in path:
-            raise RuntimeError("Failed to load node from file")
-        return read(path)
-
-    monkeypatch.setattr(slicer.util, "loadVolume", damaged)
-    before = slicer.mrmlScene.GetNumberOfNodes()
-    with pytest.raises(ImageError, match=r"T2w\.nii\.gz cannot be read"):
-        logic.loadSession(folder)
-    assert volumes() == [] and slicer.mrmlScene.GetNumberOfNodes() == before, "no display or storage node is left"
-
-
-def test_a_folder_of_dicom_series_becomes_nodes_that_know_their_protocol(logic: Any, tmp_path: Path) -> None:
-    write_series(tmp_path, 1, picture(turned=rotation(20, -10, 35)), **T1W, MagneticFieldStrength=1.5, PatientName="Somebody")
-    write_series(tmp_path, 2, picture(), **FLAIR)
-    write_series(tmp_path, 3, picture(), **{**T2W, "SeriesDescription": "localizer"})
-    found = logic.loadSession(tmp_path)
-    assert {role: node.GetName() for role, node in found.items()} == {"t1w": "t1_se_tra", "flair": "t2_flair_tra"}
-    assert "left out" in logic.sessionNotes[0]
-    image = volumeFromNode(found["t1w"])
-    assert same_grid(image.image, picture(turned=rotation(20, -10, 35)), 1e-4)
-    assert np.array_equal(image.voxels, sitk.GetArrayFromImage(picture()))
-    told = inputProtocol(found["flair"], "flair").protocol
-    assert (told.values["TI"], told.sources["TI"]) == (2500.0, "DICOM")
-    assert acquisitionFromNode(found["t1w"], "t1w").field_strength == 1.5
-    assert "Somebody" not in found["t1w"].GetAttribute(HEADER)
-
-
-def test_a_dicom_series_that_cannot_be_read_leaves_no_node(logic: Any, tmp_path: Path) -> None:
-    write_series(tmp_path, 1, picture(), **T1W)
-    write_series(tmp_path, 2, picture() * 0, **FLAIR)
-    before = slicer.mrmlScene.GetNumberOfNodes()
-    with pytest.raises(ImageError, match=r"t2_flair_tra.* is empty"):
-        logic.loadSession(tmp_path)
-    assert slicer.mrmlScene.GetNumberOfNodes() == before
-
-
-def test_a_folder_of_several_visits_asks_for_one(logic: Any, tmp_path: Path) -> None:
-    visit(tmp_path, t1w={})
-    (tmp_path / "sub-2").mkdir()
-    (tmp_path / "sub-1" / "ses-1").replace(tmp_path / "sub-2" / "ses-1")
-    (tmp_path / "sub-1").rmdir()
-    visit(tmp_path, t1w={})
-    with pytest.raises(ImageError, match="2 visits: sub-1_ses-1, sub-2_ses-1"):
-        logic.loadSession(tmp_path)
-    assert volumes() == []

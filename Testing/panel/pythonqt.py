@@ -54,15 +54,17 @@ class PythonQtManners:
     _inherits: type | None = None
 
     def __getattribute__(self, name: str) -> Any:
+        if name[0] == "_":  # most of the calls: what a double remembers
+            return _object.__getattribute__(self, name)
         if name == "name":
             name = "objectName"
-        if not name.startswith("_") and name not in _object.__getattribute__(self, "__dict__") and not _offers(type(self), name):
+        if name not in _object.__getattribute__(self, "__dict__") and not _offers(type(self), name):
             raise AttributeError(f"{type(self).__name__} has no slot, property or wrapped method '{name}'")
         if name in ("connect", "disconnect"):  # PySide answers these before a Python override would be asked
             return functools.partial(PythonQtManners._bySignature, self, name)
         if name in ("findChildren", "findChild"):
             return functools.partial(PythonQtManners._find, self, name)
-        if not name.startswith("_") and _object.metaObject(self).indexOfProperty(name) >= 0:
+        if _object.metaObject(self).indexOfProperty(name) >= 0:
             if name not in _VIRTUAL:
                 return _object.property(self, name)
             qtClass = next(base for base in type(self).__mro__ if base.__module__.startswith("PySide6"))

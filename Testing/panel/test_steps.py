@@ -16,13 +16,13 @@ T1W = load_presets()["synthetic-t1w"].protocol
 
 
 @pytest.fixture
-def stepwise(driven: DrivenPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> DrivenPanel:
+def stepwise(driven: DrivenPanel, client: FakeClient) -> DrivenPanel:
     """The panel after an estimate of a head that takes many turns to render."""
-    monkeypatch.setattr("PhysMRISynthLib.workflow.rendering.live._SLAB", 10_000)
+    driven.panel.protocol.live.slab = 10_000
     estimated(driven, client)
     driven.panel.protocol.render()
     driven.settle(100)
-    monkeypatch.setattr("PhysMRISynthLib.panel.livePreview._TURN_SECONDS", 0.0)
+    driven.panel.protocol.live.turnSeconds = 0.0
     return driven
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import slicer
@@ -122,31 +123,34 @@ class qMRMLNodeComboBox(PythonQtManners, QtWidgets.QComboBox):
     def mrmlScene(self) -> Any:
         return self._observed
 
-    def _nodes(self) -> list[Any]:
-        if self._observed is None:
-            return []
-        children, hidden = self.showChildNodeTypes, self.showHidden
-        pairs = [(node, kind) for kind in self._types for node in _nodesOfClass(self._observed, kind)]
-        return [node for node, kind in pairs if self._isListed(node, kind, children, hidden)]
-
     def _isListed(self, node: Any, kind: str, children: bool, hidden: bool) -> bool:
         wanted = [self._attributes[kind]] if kind in self._attributes else []
         exact = children or node.GetClassName() == kind
         shown = hidden or not node.GetHideFromEditors()
         return exact and shown and all((a := node.GetAttribute(n)) is not None and v in (None, a) for n, v in wanted)
 
-    def _observeNodes(self) -> None:
-        present = {} if self._observed is None else {node: None for kind in self._types for node in _nodesOfClass(self._observed, kind)}
+    def _observe(self, nodes: Iterable[Any]) -> None:
+        """Follow changes of these nodes alone."""
+        present = dict.fromkeys(nodes)
         for node in [node for node in self._nodeTags if node not in present]:
             node.RemoveObserver(self._nodeTags.pop(node))
         for node in [node for node in present if node not in self._nodeTags]:
-            self._nodeTags[node] = node.AddObserver("ModifiedEvent", lambda caller, event: self._update())
+            self._nodeTags[node] = node.AddObserver("ModifiedEvent", self._nodeModified)
+
+    def _nodeModified(self, node: Any, event: str) -> None:
+        """A listed name, or a node that is listed or not: most changes of a node are neither."""
+        children, hidden = self.showChildNodeTypes, self.showHidden
+        listed = any(node.IsA(kind) and self._isListed(node, kind, children, hidden) for kind in self._types)
+        if listed != (node.GetID() in self._ids) or (listed and (node.GetID(), node.GetName() or node.GetID()) not in self._entries):
+            self._update()
 
     def _update(self) -> None:
         if self._observed is not None and self._observed.IsBatchProcessing():
             return
-        self._observeNodes()
-        nodes = self._nodes()
+        pairs = [] if self._observed is None else [(node, kind) for kind in self._types for node in _nodesOfClass(self._observed, kind)]
+        self._observe(node for node, _ in pairs)
+        children, hidden = self.showChildNodeTypes, self.showHidden
+        nodes = [node for node, kind in pairs if self._isListed(node, kind, children, hidden)]
         entries: list[tuple[str | None, str]] = [(None, self.noneDisplay)] if self.noneEnabled or not nodes else []
         entries += [(node.GetID(), node.GetName() or node.GetID()) for node in nodes]
         if entries == self._entries:  # most changes of the scene are none of the list

@@ -84,11 +84,11 @@ def test_limits_hold_the_spread_of_the_differences_and_coverage_counts_sds() -> 
 
 
 def test_people_differ_where_one_was_measured_otherwise(tmp_path: Path) -> None:
-    for name, factor in (("sub-01", 1.0), ("sub-02", 1.1), ("sub-03", 1.2)):
+    for name, factor in (("sub-01", 1.0), ("sub-02", 1.2)):
         write_person(tmp_path, name, factor)
     found = measured.measure(Plan({"literature": off_by(1.0)}, scans=tmp_path / "scans", maps=tmp_path / "maps"))
     white = next(row for row in found.tables[1].rows if row[1:3] == ("T1 (ms)", "white matter"))
-    assert float(white[6]) == pytest.approx(np.mean([200 * (1 - f) / (1 + f) for f in (1.0, 1.1, 1.2)]), abs=0.1)
+    assert float(white[6]) == pytest.approx(np.mean([200 * (1 - f) / (1 + f) for f in (1.0, 1.2)]), abs=0.1)
 
 
 def test_maps_on_another_grid_come_to_the_scans(tmp_path: Path) -> None:

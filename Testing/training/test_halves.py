@@ -73,7 +73,7 @@ LEFT, RIGHT = slice(MIDDLE + 4, None), slice(None, MIDDLE - 4)
     ("mirror", "left", "marked"),
     [
         (False, False, True),
-        (True, False, False),
+        pytest.param(True, False, False, marks=pytest.mark.nightly),
         pytest.param(True, True, True, marks=pytest.mark.nightly),
         pytest.param(False, True, False, marks=pytest.mark.nightly),
     ],

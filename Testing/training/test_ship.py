@@ -27,15 +27,14 @@ from PhysMRISynthLib.network.vae import TissueVAE
 from PhysMRISynthLib.network.weights import STEP, load_weights
 from Testing.training.heads import toy_labels, write_label_map
 
+FEW: dict[str, Any] = {"shape": (40, 36, 32), "training_heads": (1, 2, 3), "device": "cpu"}
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
-    """Few, small pieces of toy heads, which fill their images and lie in the middle of the atlas."""
+    """Pieces of toy heads fill their images and lie in the middle of the atlas."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TRAINING_HEADS", (1, 2, 3))
-        patch.setattr(module, "_SHAPE", (40, 36, 32))
         patch.setattr(module, "head_mask", lambda images: np.ones(images[0].GetSize()[::-1], dtype=bool))
         patch.setattr(module, "place_atlas", lambda *given: AtlasPlacement(sitk.AffineTransform(3), False, 1.0))
         yield
@@ -63,7 +62,7 @@ def shipped(checkpoint: Path, data: Path, tmp_path_factory: pytest.TempPathFacto
     """A folder of shipped weights."""
     out = tmp_path_factory.mktemp("resources")
     told: list[str] = []
-    ship(Shipment(checkpoint, data, out, heads=6, held_out=2, code_version="abc123", device="cpu"), told.append)
+    ship(Shipment(checkpoint, data, out, heads=6, held_out=2, code_version="abc123", **FEW), told.append)
     assert len(told) == 8, told
     return out
 
@@ -145,7 +144,7 @@ def test_scans_without_a_place_in_the_atlas_are_left_out(
 
     monkeypatch.setattr(module, "place_atlas", sometimes)
     told: list[str] = []
-    shipment = Shipment(checkpoint, data, shipped, heads=7, held_out=1, device="cpu")
+    shipment = Shipment(checkpoint, data, shipped, heads=7, held_out=1, **FEW)
     found = familiarity_of(load_weights(shipped / FILE), shipment, told.append)
     assert set(found) == set(POPULATIONS) and sum("left out" in line for line in told) == 1
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 import SimpleITK as sitk
 
 from PhysMRISynthLib.cli import main
-from PhysMRISynthLib.errors import EstimationError, ImageError
+from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.workflow.cohort import data_set
@@ -355,47 +354,6 @@ def test_visits_of_one_name_are_a_row_and_stop_no_other(tmp_path: Path) -> None:
     assert visit.name == "sub-02" and (row.participant, row.session, row.status) == ("sub-01", None, FAILED)
     assert "sub-0-1/anat" in row.reason and "sub-01/anat" in row.reason
     assert plan(root, ["02"])[1] == []
-
-
-# --- a cluster ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a scheduler with two workers, each a process."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as found:
-        yield found.scheduler_address
-
-
-@pytest.mark.slow
-def test_a_cluster_does_every_visit_and_tells_of_those_whose_workers_die(cluster: str, tmp_path: Path) -> None:
-    root, out = touch(tmp_path / "bids", "01", "02", "03", "04", "bad", "killed"), tmp_path / "out"
-    rows = estimate_cohort(root, out, EstimateOrder(), Batch(scheduler=cluster), make=quick)
-    assert {name for name, status in statuses(rows).items() if status == FAILED} == {"sub-bad", "sub-killed"}
-    assert "worker" in next(row.reason for row in rows if row.participant == "sub-killed")
-    assert sorted(made(root)) == ["sub-01", "sub-02", "sub-03", "sub-04"]
-    assert not list(out.glob("*killed*")) and not list(out.glob(".writing*")) and len(complete(out)) == 4
-
-
-def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path) -> None:
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
-        batch = Batch(scheduler=empty.scheduler_address, patience=Patience(look=0.1, workers=0.3))
-        rows = estimate_cohort(touch(tmp_path / "bids", "01"), tmp_path / "out", EstimateOrder(), batch, make=quick)
-    assert [row.status for row in rows] == [FAILED] and "No worker" in rows[0].reason
-
-
-def test_a_cluster_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, out = touch(tmp_path / "bids", "01"), tmp_path / "out"
-    batch = Batch(scheduler="tcp://127.0.0.1:1", patience=Patience(connect=0.3))
-    with pytest.raises(EstimationError, match="No dask scheduler answers at tcp://127"):
-        estimate_cohort(root, out, EstimateOrder(), batch, make=quick)
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with refused(EstimationError, r"physmrisynth\[cluster\]"):
-        estimate_cohort(root, out, EstimateOrder(), batch, make=quick)
 
 
 # --- true estimates ----------------------------------------------------------------------------------------------------------------

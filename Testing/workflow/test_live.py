@@ -12,7 +12,6 @@ from PhysMRISynthLib.errors import ImageError, ProtocolError
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow.rendering import live as module
 from PhysMRISynthLib.workflow.rendering.live import LiveRenderer, Noise, Region
 from PhysMRISynthLib.workflow.rendering.render import render
 
@@ -21,17 +20,17 @@ FLAIR, PSIR = Protocol.of("flair", L=150), Protocol.of("psir")
 VIEWS = Region(((0, 12), (1, 0), (1, 1), (2, 35)), np.array([4, 25000, 43199, 4]))
 
 
-def maps_of(air: float = 0.0, fluid: bool = False) -> TissueMaps:
+def maps_of(air: float = 0.0, fluid: bool = False, shape: tuple[int, int, int] = SHAPE) -> TissueMaps:
     """A ball of random tissue; in the ``air`` around it PD is 0 and T1 and T2 are ``air``; ``fluid`` has a share in every voxel."""
     rng = np.random.default_rng(0)
-    axes = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in SHAPE), indexing="ij", sparse=True)
+    axes = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in shape), indexing="ij", sparse=True)
     ball = sum(axis**2 for axis in axes) < 0.8
     bounds = ((0.6, 1.0, 0.0), (300.0, 4500.0, air), (30.0, 2000.0, air))
-    pd, t1, t2 = (np.where(ball, rng.uniform(low, high, SHAPE), outside).astype(np.float32) for low, high, outside in bounds)
-    maps = TissueMaps(pd, t1, t2, ball, sitk.Image(*SHAPE[::-1], sitk.sitkUInt8))
+    pd, t1, t2 = (np.where(ball, rng.uniform(low, high, shape), outside).astype(np.float32) for low, high, outside in bounds)
+    maps = TissueMaps(pd, t1, t2, ball, sitk.Image(*shape[::-1], sitk.sitkUInt8))
     if not fluid:
         return maps
-    share = np.where(ball, rng.uniform(0.0, 1.0, SHAPE) ** 4, 0.0).astype(np.float32)
+    share = np.where(ball, rng.uniform(0.0, 1.0, shape) ** 4, 0.0).astype(np.float32)
     return replace(maps, fluid_fraction=share, fluid=(1.0, 4300.0, 2000.0))
 
 
@@ -46,12 +45,6 @@ def whole(renderer: LiveRenderer, protocol: Protocol, noise: Noise | None = None
     return out
 
 
-@pytest.fixture(params=[1000, 1 << 16], ids=["many chunks", "one chunk"])
-def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CHUNK", request.param)
-
-
-@pytest.mark.usefixtures("_chunk")
 @pytest.mark.parametrize("name", SEQUENCES)
 @pytest.mark.parametrize("noise", [None, Noise(15.0, seed=3)], ids=["clean", "noisy"])
 @pytest.mark.parametrize("fluid", [False, True], ids=["tissue", "tissue and fluid"])
@@ -61,7 +54,17 @@ def test_the_picture_is_the_renderers(name: str, noise: Noise | None, fluid: boo
     np.testing.assert_allclose(whole(LiveRenderer(maps), protocol, noise, 50.0), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("_chunk")
+@pytest.mark.parametrize("protocol", [FLAIR, PSIR], ids=lambda p: p.sequence.name)
+@pytest.mark.parametrize("slab", [1000, 1 << 20], ids=["many slabs", "a slab"])
+def test_a_large_head_in_pieces_is_the_same(protocol: Protocol, slab: int) -> None:
+    """Large enough for several threads."""
+    maps = maps_of(np.nan, fluid=True, shape=(60, 90, 150))
+    expected = render(maps, protocol, 15.0, 3, scale=50.0)
+    out = np.full(maps.pd.shape, 7.0, dtype=np.float32)
+    LiveRenderer(maps, sample=maps.pd.size, slab=slab).render(protocol, out, Noise(15.0, seed=3), 50.0)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("protocol", [FLAIR, PSIR, Protocol.of("mp2rage")], ids=lambda p: p.sequence.name)
 @pytest.mark.parametrize("noise", [None, Noise(15.0, seed=3)], ids=["clean", "noisy"])
 @pytest.mark.parametrize("fluid", [False, True], ids=["tissue", "tissue and fluid"])
@@ -114,9 +117,8 @@ def test_noise_stands_still_while_a_slider_moves() -> None:
     np.testing.assert_array_equal(whole(renderer, PSIR, Noise(20.0, 5)) - whole(renderer, PSIR), noise[0])
 
 
-def test_a_whole_picture_comes_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLAB", 5000)
-    renderer, noise = LiveRenderer(maps_of()), Noise(20.0, 5)
+def test_a_whole_picture_comes_in_steps() -> None:
+    renderer, noise = LiveRenderer(maps_of(), slab=5000), Noise(20.0, 5)
     expected = render(maps_of(), FLAIR, noise.snr, noise.seed, scale=50.0)
     out = canvas()
     steps = renderer.steps(FLAIR, out, noise, 50.0)

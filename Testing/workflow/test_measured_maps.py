@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.intake.volumes import write_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
-from PhysMRISynthLib.workflow.analysis.measured_maps import Imported, checked, import_maps, read_measured, write_imported
+from PhysMRISynthLib.workflow.analysis.measured_maps import Imported, import_maps, read_measured, scaled_maps, write_imported
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.results.map_set import read_map_set
 from Testing.refusals import refused
@@ -35,7 +35,7 @@ def rate(times: np.ndarray, per: float) -> np.ndarray:
 
 def imported(folder: Path, **maps: tuple[np.ndarray, str | None]) -> Imported:
     given = {name: read_measured(name, save(folder / f"{name}.nii.gz", voxels), unit) for name, (voxels, unit) in maps.items()}
-    return checked(import_maps(given, 3.0))
+    return scaled_maps(given, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,18 @@ def test_maps_on_another_grid_come_onto_the_first(tmp_path: Path) -> None:
     smaller = sitk.RegionOfInterest(head().image(head().t2), [s - 4 for s in head().grid.GetSize()], [2, 2, 2])
     write_image(smaller, tmp_path / "t2.nii.gz")
     given = {"T1": read_measured("T1", save(tmp_path / "t1.nii.gz", head().t1)), "T2": read_measured("T2", tmp_path / "t2.nii.gz")}
-    found = import_maps(given, 3.0, register=False).maps
+    found = scaled_maps(given, 3.0, register=False).maps
     brain = small_head().brain_tissue() & found.mask
     assert brain.sum() > 0.9 * small_head().brain_tissue().sum()
     assert np.median(np.abs(found.t2[brain] / head().t2[brain] - 1.0)) < 1e-3
 
 
 def test_imported_maps_are_maps_for_everything_else(tmp_path: Path) -> None:
-    write_imported(imported(tmp_path, T1=(head().t1, None), T2=(head().t2, None)), tmp_path / "maps")
+    given = {name: read_measured(name, save(tmp_path / f"{name}.nii.gz", v)) for name, v in (("T1", head().t1), ("T2", head().t2))}
+    found = import_maps(given, 3.0)
+    brain = small_head().brain_tissue()
+    assert found.tissue is not None and np.mean(found.tissue[brain] == small_head().tissue[brain]) > 0.9
+    write_imported(found, tmp_path / "maps")
     maps = read_tissue_maps(tmp_path / "maps")
     assert maps.provenance["filled"] == ["PD"] and maps.provenance["measured"]["T1"]["unit"] == "ms"
     assert set(read_map_set(tmp_path / "maps").maps.sd) == {"PD"}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from PhysMRISynthLib.errors import OrderError, PhysMRISynthError
 from PhysMRISynthLib.physics.protocol import Protocol
+from PhysMRISynthLib.workflow.analysis.posterior_order import PosteriorOrder
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.orders import Limits, Order
 from PhysMRISynthLib.workflow.rendering.order import RenderOrder
@@ -21,7 +22,7 @@ from PhysMRISynthLib.workflow.rendering.scanner_effects import ScannerEffects
 from PhysMRISynthLib.workflow.results.export_order import ExportOrder
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
-ORDERS: tuple[type[Order], ...] = (EstimateOrder, SampleOrder, RenderOrder, ExportOrder, ScannerEffects)
+ORDERS: tuple[type[Order], ...] = (EstimateOrder, SampleOrder, RenderOrder, ExportOrder, PosteriorOrder, ScannerEffects)
 PROTOCOLS = st.sampled_from(("synthetic-dir", "se,TR=500,TE=15", Protocol.of("flair", TR=9000.1).changed("typed", "A note.", TE=91 / 3)))
 FREE: dict[str, st.SearchStrategy[Any]] = {
     "field_strength": st.floats(1.0, 4.0),

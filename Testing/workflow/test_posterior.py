@@ -17,7 +17,7 @@ import SimpleITK as sitk
 import PhysMRISynthLib as pms
 from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS, known_head, standard_acquisition
 from PhysMRISynthLib.cli import main
-from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.errors import ImageError, OrderError
 from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import volume_from_image
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
@@ -107,8 +107,11 @@ def test_the_command_line_writes_samples_and_what_they_say(tmp_path: Path, capsy
     cortex = next(row for row in rows if (row["tissue"], row["quantity"]) == ("cortex", "se,TR=500,TE=15"))
     assert 20.0 < float(cortex["mean"]) < 100.0 and float(cortex["sd"]) > 0.0
     assert main(arguments) == 2 and "exists already" in capsys.readouterr().err
-    assert main(["posterior", "--maps", str(maps), "--count", "1", "--out", str(tmp_path / "one")]) == 2
-    assert "Ask for at least 2" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["posterior", "--maps", str(maps), "--count", "1", "--out", str(tmp_path / "one")])
+    assert "must be 2 or more" in capsys.readouterr().err
+    with pytest.raises(OrderError, match="number of samples must be 2 or more, not 1"):
+        pms.posterior(maps, 1)
 
 
 # --- on simulated heads: too slow for every change ------------------------------------------------------------------------------

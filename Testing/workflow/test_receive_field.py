@@ -31,7 +31,7 @@ def head() -> KnownHead:
 @cache
 def estimated(strength: float, roles: tuple[str, ...]) -> Estimate:
     scans = coil_field(strength)(clean_scans(head()), head())
-    return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), EstimateOrder(prior="literature"))
+    return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), EstimateOrder(register=False, prior="literature"))
 
 
 def told(found: Estimate) -> list[str]:

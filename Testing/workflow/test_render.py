@@ -9,33 +9,27 @@ import SimpleITK as sitk
 from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.physics.protocol import Protocol, parse_protocol
 from PhysMRISynthLib.physics.sequences import SEQUENCES
-from PhysMRISynthLib.workflow.rendering import render as module
 from PhysMRISynthLib.workflow.rendering.render import render, render_arrays
 
 SHAPE = (30, 40, 36)
 FLAIR = Protocol.of("flair", L=150)
 
 
-def _tissue(air: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tissue(air: float = 0.0, shape: tuple[int, int, int] = SHAPE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A ball of random tissue; in the ``air`` around it PD is 0 and T1 and T2 are ``air``."""
     rng = np.random.default_rng(0)
-    axes = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in SHAPE), indexing="ij", sparse=True)
+    axes = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in shape), indexing="ij", sparse=True)
     ball = sum(axis**2 for axis in axes) < 0.8
     bounds = ((0.6, 1.0, 0.0), (300.0, 4500.0, air), (30.0, 2000.0, air))
-    return tuple(np.where(ball, rng.uniform(low, high, SHAPE), outside).astype(np.float32) for low, high, outside in bounds)
+    return tuple(np.where(ball, rng.uniform(low, high, shape), outside).astype(np.float32) for low, high, outside in bounds)
 
 
-@pytest.fixture(params=[40 * 36 * 4, 1 << 18], ids=["many chunks", "one chunk"])
-def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CHUNK", request.param)
-
-
-@pytest.mark.usefixtures("_chunk")
 @pytest.mark.parametrize("name", SEQUENCES)
-@pytest.mark.parametrize("air", [0.0, np.nan, 1000.0])
-def test_tissue_shows_the_protocols_signal_and_air_nothing(name: str, air: float) -> None:
+@pytest.mark.parametrize(("air", "shape"), [(0.0, SHAPE), (np.nan, SHAPE), (1000.0, SHAPE), (np.nan, (48, 80, 80))])
+def test_tissue_shows_the_protocols_signal_and_air_nothing(name: str, air: float, shape: tuple[int, int, int]) -> None:
+    """The last one is large enough for several threads."""
     protocol = Protocol.of(name)
-    pd, t1, t2 = _tissue(air)
+    pd, t1, t2 = _tissue(air, shape)
     image = render_arrays(protocol, pd, t1, t2)
     inside = pd > 0
     assert image.dtype == np.float32

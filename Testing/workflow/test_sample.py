@@ -27,9 +27,8 @@ from PhysMRISynthLib.workflow.sampling.sample import (
     SHARPENING,
     STAGE,
     Sampler,
-    _midline,
-    _placed,
     installed_sampler,
+    looked_at,
     sampled_heads,
     sharpened,
     write_samples,
@@ -56,7 +55,14 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def sampler(shipped: Path) -> Sampler:
-    return installed_sampler()
+    """Its heads count as found in the atlas, and as whole."""
+    found = AtlasPlacement(sitk.AffineTransform(3), False, 1.0), Midline(0.0, True, 1.0)
+
+    def look(tissue: np.ndarray, progress: Callable[[float], None]) -> tuple[AtlasPlacement, Midline]:
+        progress(1.0)
+        return found
+
+    return replace(installed_sampler(), look=look)
 
 
 def order(**options: object) -> SampleOrder:
@@ -199,16 +205,15 @@ def test_the_report_has_all_that_a_head_follows_from(sampler: Sampler) -> None:
     assert head.report["volumes_ml"]["brain"] > 0 and head.report["tissue_values"]["csf"]["PD"] > 90
 
 
-def test_a_broken_midline_is_drawn_again(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_midline_is_drawn_again(sampler: Sampler) -> None:
     """From other noise, until one is whole; where none is, the least broken is taken, and said to be broken."""
     looks: list[Midline | None] = []
 
-    def place(tissue: np.ndarray, progress: Callable[[float], None]) -> AtlasPlacement:
+    def look(tissue: np.ndarray, progress: Callable[[float], None]) -> tuple[AtlasPlacement, Midline | None]:
         progress(1.0)
-        return AtlasPlacement(sitk.AffineTransform(3), False, 1.0)
+        return AtlasPlacement(sitk.AffineTransform(3), False, 1.0), looks.pop(0) if looks else None
 
-    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._placed", place)
-    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._midline", lambda tissue, placement: looks.pop(0) if looks else None)
+    sampler = replace(sampler, look=look)
     alone = [sampler.head(order(seed=4, attempt=attempt)) for attempt in (1, 2, 3, 4)]
     assert all((one.maps.t1 != other.maps.t1).any() for one, other in combinations(alone, 2))
     assert alone[0].report["midline"] is None and "not found in the atlas (attempts: 1)" in alone[0].report["warnings"][0]
@@ -235,10 +240,10 @@ def test_what_is_looked_at_is_the_head_as_it_was_drawn() -> None:
     likely = atlas_on_grid(AtlasPlacement(sitk.AffineTransform(3), False, 1.0), grid, np.arange(grid.GetNumberOfPixels()))
     told: list[float] = []
     tissue = likely.argmax(axis=0).astype(np.uint8).reshape(grid.GetSize()[::-1])
-    placement = _placed(tissue, told.append)
-    assert placement is not None and _midline(tissue, placement).third_ventricle < 1.0
+    placement, midline = looked_at(tissue, told.append)
+    assert placement is not None and midline is not None and midline.third_ventricle < 1.0
     assert told == sorted(told) and len(told) > 3
-    assert _placed(np.full((40, 40, 40), AIR, np.uint8), told.append) is None
+    assert looked_at(np.full((40, 40, 40), AIR, np.uint8), told.append) == (None, None)
 
 
 def test_counted_heads_have_the_next_seeds(sampler: Sampler) -> None:
@@ -341,11 +346,11 @@ def test_the_worker_samples_and_keeps_the_model(shipped: Path, tmp_path: Path, m
     for turn in range(2):
         folder = tmp_path / f"job {turn}"
         folder.mkdir()
-        exchange.write_job(SampleOrder(6, count=2, steps=2, condition={"lesion_load": 1.0}, device="cpu"), folder)
+        exchange.write_job(SampleOrder(6, count=2 - turn, steps=2, condition={"lesion_load": 1.0}, device="cpu"), folder)
         handler(folder, lambda stage, fraction: told.append((stage, fraction)))
         kept = kept or handler._sampler
         results = exchange.read_results(folder)
-        assert [result.report["sampled"]["seed"] for result in results] == [6, 7] and handler._sampler is kept
+        assert [result.report["sampled"]["seed"] for result in results] == [6, 7][: 2 - turn] and handler._sampler is kept
         assert results[0].fits == results[0].residuals == {} and results[0].maps.mask.any()
     again = tmp_path / "attempt 3"
     again.mkdir()

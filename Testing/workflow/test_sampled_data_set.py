@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from PhysMRISynthLib.workflow.cohort.processes import Patience
 from PhysMRISynthLib.workflow.sampling import data_set
 from PhysMRISynthLib.workflow.sampling.data_set import DataSetOrder, split_of
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
+from PhysMRISynthLib.workflow.sampling.sample import installed_sampler
 from Testing.network.tiny_sampler import installed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,8 +35,8 @@ def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     monkeypatch.setattr("PhysMRISynthLib.network.manifest.MANIFEST", installed(folder))
     centred = AtlasPlacement(sitk.TranslationTransform(3, (-16.0, -40.0, 0.0)), False, 1.0)
-    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._placed", lambda tissue, progress: centred)
-    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample._midline", lambda tissue, placement: Midline(0.0, True, 1.0))
+    sampler = replace(installed_sampler(), look=lambda tissue, progress: (centred, Midline(0.0, True, 1.0)))
+    monkeypatch.setattr(data_set, "installed_sampler", lambda: sampler)
     data_set._sampler.cache_clear()
 
 

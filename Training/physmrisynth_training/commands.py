@@ -208,9 +208,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     heads, noise = (tuple(dict.fromkeys(values)) for values in (options.heads or HEADS, options.noise or NOISE_PERCENT))
     sampler = partial(installed_sampler, options.sampler, options.weights)
     plan = Plan(
-        estimators, options.data, heads, noise, options.seeds, options.step, sha256, tuple(missing), sampler, options.samples,
-        options.condenser, tuple(dict.fromkeys(options.acquisition)), options.scans, options.maps, options.register,
-        options.runs, options.slices,
+        estimators, options.data, heads, noise, options.seeds, options.step, sha256, notes=tuple(missing), sampler=sampler,
+        samples=options.samples, condenser=options.condenser, acquisitions=tuple(dict.fromkeys(options.acquisition)), scans=options.scans,
+        maps=options.maps, register=options.register, runs=options.runs, slices=options.slices,
     )  # fmt: skip
     evaluate(plan, suites, options.out)
     print(f"results.json, results.md and figures are in {options.out}.")

@@ -25,14 +25,14 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from ..workflow.analysis.measured_maps import checked, import_maps, read_measured, write_imported
+    from ..workflow.analysis.measured_maps import import_maps, read_measured, write_imported
     from ..workflow.results.outputs import check_free
 
     check_free(options.out, options.overwrite)
     given = {name.upper(): getattr(options, name) for name in _QUANTITIES}
     units = {name.upper(): getattr(options, f"{name}_unit") for name in _QUANTITIES}
     measured = {name: read_measured(name, path, units[name]) for name, path in given.items() if path is not None}
-    found = checked(import_maps(measured, options.field_strength, options.register))
+    found = import_maps(measured, options.field_strength, options.register)
     write_imported(found, options.out, options.overwrite)
     for warning in found.warnings:
         print(f"Warning: {warning}", file=sys.stderr)

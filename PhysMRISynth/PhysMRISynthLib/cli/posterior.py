@@ -7,7 +7,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from .arguments import natural, positive
+from ..workflow.analysis.posterior_order import PosteriorOrder
+from .orders import add_field, order_from
 from .progress import progress_bar
 
 
@@ -15,8 +16,8 @@ def add_posterior(parser: argparse.ArgumentParser) -> None:
     """The options of ``posterior``, which sets ``command`` to what runs it."""
     parser.description = "Samples of the maps that all explain the images, for the uncertainty of numbers that are derived from maps."
     parser.add_argument("--maps", type=Path, required=True, metavar="DIR", help="folder that 'estimate' wrote")
-    parser.add_argument("--count", type=positive, default=20, metavar="N", help="number of samples, at least 2 (20)")
-    parser.add_argument("--seed", type=natural, default=0, help="makes the samples repeatable (0)")
+    add_field(parser, PosteriorOrder, "count", metavar="N", help="number of samples, at least 2")
+    add_field(parser, PosteriorOrder, "seed", help="makes the samples repeatable")
     parser.add_argument("--protocol", metavar="SPEC", nargs="+", default=[], help="also the tissues' contrast in these renderings")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for posterior_0001 and so on, and posterior.tsv")
     parser.add_argument("--overwrite", action="store_true")
@@ -27,11 +28,12 @@ def _posterior(options: argparse.Namespace) -> None:
     from ..workflow.analysis.posterior_files import TABLE, write_posterior
     from ..workflow.results.map_set import read_map_set
 
+    order = order_from(options, PosteriorOrder)
     head = read_map_set(options.maps)
     with progress_bar() as bar:
         bar("sample maps", 0.0)
         progress = partial(bar, "sample maps")
-        folders = write_posterior(head, options.count, options.seed, options.out, options.protocol, options.overwrite, progress)
+        folders = write_posterior(head, order, options.out, options.protocol, options.overwrite, progress)
     for warning in head.doubts:
         print(f"Warning: {warning}", file=sys.stderr)
     print(f"Wrote {len(folders)} samples to {options.out}; their means and spread: {options.out / TABLE}.")

@@ -30,8 +30,6 @@ from .remedies import SCRIPT
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
-_TURN_SECONDS = 0.03
-"""How long a poll goes on to the next volume; one takes up to some hundredths of a second."""
 _MAKING = "make the volumes"
 _SCENE_CLOSED = "The scene was closed while the worker was busy, so that its result was dropped. Load the images and start again."
 
@@ -80,6 +78,9 @@ class WorkerRun:
     The job holds copies, so that inputs may be edited or removed meanwhile. A scene that closes cancels the job. The nodes of the result
     are made a few at each poll, all or none.
     """
+
+    turnSeconds = 0.03
+    """How long a poll goes on to the next volume; one takes up to some hundredths of a second."""
 
     def __init__(
         self,
@@ -169,7 +170,7 @@ class WorkerRun:
     def _made(self, event: Finished, steps: Generator[float, None, None]) -> Event:
         """Make some more nodes of the result, and tell how far they are."""
         try:
-            fraction = None if self._sceneClosed or self._givenUp else _advanced(steps)
+            fraction = None if self._sceneClosed or self._givenUp else _advanced(steps, self.turnSeconds)
         except MemoryError:
             ended: Event = Failed("There is not enough memory for the maps. Close other data and estimate again.", "memory")
         except PhysMRISynthError as error:
@@ -216,9 +217,9 @@ def _nodesOf(
         raise
 
 
-def _advanced(steps: Iterator[float]) -> float | None:
-    """Take steps for a turn; the fraction that is done, or None at the end."""
-    end = time.monotonic() + _TURN_SECONDS
+def _advanced(steps: Iterator[float], seconds: float) -> float | None:
+    """Take steps for some ``seconds``; the fraction that is done, or None at the end."""
+    end = time.monotonic() + seconds
     for fraction in steps:
         if time.monotonic() >= end:
             return fraction

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError, speaking
-from ..workflow.analysis.measured_maps import checked, import_maps, measured_of
+from ..workflow.analysis.measured_maps import import_maps, measured_of
 from ..workflow.worker.jobs import Result
 from .mapNodes import TissueMapNodes
 from .mapVolumes import NO_TISSUE
@@ -28,7 +28,7 @@ def importMeasured(
     """
     given = {name: node for name, node in nodes.items() if node is not None}
     measured = {name: measured_of(name, volumeFromNode(n), (units or {}).get(name) or _stated(n), titleOf(n)) for name, n in given.items()}
-    found = checked(import_maps(measured, fieldStrength, register))
+    found = import_maps(measured, fieldStrength, register)
     maps = found.maps
     tissue = np.full(maps.mask.shape, NO_TISSUE, np.uint8) if found.tissue is None else found.tissue
     brain = np.zeros_like(maps.mask) if found.brain is None else found.brain

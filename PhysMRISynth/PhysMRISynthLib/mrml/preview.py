@@ -14,7 +14,7 @@ from ..errors import ImageError
 from ..physics.presets import protocol_for
 from ..physics.protocol import Protocol, parse_protocol
 from ..workflow.rendering.head_points import head_points
-from ..workflow.rendering.live import LiveRenderer, Noise, Region
+from ..workflow.rendering.live import SLAB, LiveRenderer, Noise, Region
 from ..workflow.rendering.order import RenderOrder
 from ..workflow.rendering.render import scale_of
 from ..workflow.rendering.rendered import Rendering, rendered
@@ -36,9 +36,9 @@ class Preview:
     of contrast is seen. An edited map counts from the next rendering.
     """
 
-    def __init__(self, maps: TissueMapNodes) -> None:
-        """Nothing is rendered yet."""
-        self._maps = maps
+    def __init__(self, maps: TissueMapNodes, slab: int = SLAB) -> None:
+        """Nothing is rendered yet; a whole image is, ``slab`` voxels at a time."""
+        self._maps, self._slab = maps, slab
         self._renderer: LiveRenderer | None = None
         self._time = 0
         self._wholeTime: int | None = None
@@ -141,7 +141,7 @@ class Preview:
     def _current(self) -> LiveRenderer:
         time = self._maps.voxelsTime()
         if self._renderer is None or time != self._time:
-            self._renderer, self._time = LiveRenderer(self._maps.shownMaps()), time
+            self._renderer, self._time = LiveRenderer(self._maps.shownMaps(), slab=self._slab), time
         return self._renderer
 
 

@@ -13,15 +13,13 @@ from ..mrml.display import setWindow, showInSlices
 from ..mrml.mapNodes import TissueMapNodes
 from ..mrml.preview import Preview
 from ..physics.protocol import Protocol
-from ..workflow.rendering.live import Noise
+from ..workflow.rendering.live import SLAB, Noise
 from .remedies import inPanel
 
 _MOVE_MS = 10
 """Moves within this time are rendered once, the last of them."""
 _REST_MS = 250
 """A slider that has not moved for this long rests."""
-_TURN_SECONDS = 0.04
-"""How long steps of a whole volume go on before Slicer may do something else."""
 
 
 def _timer(milliseconds: int, slot: Callable[[], None]) -> Any:
@@ -36,7 +34,8 @@ class LivePreview:
     """Keeps the preview of one set of maps up to date without ever rendering twice for one moment.
 
     ``rested(protocol)`` is called when a protocol stays. When the maps cannot be rendered any more, ``trouble`` says why, ``preview`` is
-    None and ``failed()`` is called.
+    None and ``failed()`` is called. A whole volume is rendered in steps of ``slab`` voxels, for ``turnSeconds`` before Slicer may do
+    something else.
     """
 
     def __init__(self, rested: Callable[[Protocol], None], failed: Callable[[], None]) -> None:
@@ -49,6 +48,7 @@ class LivePreview:
         self._windows: dict[str, tuple[float, float]] = {}
         self.preview: Preview | None = None
         self.trouble = ""
+        self.slab, self.turnSeconds = SLAB, 0.04
 
     def setMaps(self, maps: TissueMapNodes | None) -> None:
         """Preview these maps from now on; nothing is rendered yet."""
@@ -59,7 +59,7 @@ class LivePreview:
             self._guarded(lambda: self._take(maps))
 
     def _take(self, maps: TissueMapNodes) -> None:
-        self.preview = Preview(maps)
+        self.preview = Preview(maps, self.slab)
         shown = self.preview.node.GetAttribute("PhysMRISynth.Protocol") if self.preview.node else None
         self._windowed = (shown or "").partition(",")[0]  # a loaded scene's window stays
 
@@ -143,7 +143,7 @@ class LivePreview:
             self._rested(self._wanted[0])
 
     def _takeSteps(self) -> None:
-        end = time.monotonic() + _TURN_SECONDS
+        end = time.monotonic() + self.turnSeconds
         for _ in self._steps or ():
             if time.monotonic() >= end:
                 return

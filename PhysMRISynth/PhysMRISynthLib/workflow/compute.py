@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     import torch
 
 _log = logging.getLogger(__name__)
-_MOST, _LEAST = 1 << 20, 1 << 13
+_LEAST = 1 << 13
 """Voxels at a time on a device: enough to keep it busy; when even few are too many, its memory belongs to others."""
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A torch ``device``, or None for NumPy. Whatever a device cannot do is done with NumPy, which is logged."""
+    """A torch ``device``, or None for NumPy. Whatever a device cannot do is done with NumPy, which is logged. A device gets ``most`` voxels
+    at a time, fewer where its memory does not suffice."""
 
     device: torch.device | None = None
+    most: int = 1 << 20
 
     @classmethod
     def on(cls, wanted: str) -> Compute:
@@ -73,7 +75,7 @@ class Compute:
 
     def _chunks_on_device(self, count: int, work: Callable[[slice, Move], None], progress: Callable[[float], None]) -> int:
         """How many voxels the device has done, all of them or as far as it came."""
-        done, size = 0, _MOST
+        done, size = 0, self.most
         while self.device is not None and done < count:
             end = min(done + size, count)
             try:

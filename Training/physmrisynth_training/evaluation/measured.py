@@ -16,7 +16,7 @@ from PhysMRISynthLib.imaging.head.alignment import align
 from PhysMRISynthLib.imaging.intake.volumes import image_like
 from PhysMRISynthLib.imaging.tissue_maps import PER_CENT, TissueMaps
 from PhysMRISynthLib.physics.tissues import BRAIN_TISSUE, PROPERTIES, tissue_table
-from PhysMRISynthLib.workflow.analysis.measured_maps import Imported, UnknownUnitError, checked, import_maps, read_measured
+from PhysMRISynthLib.workflow.analysis.measured_maps import Imported, UnknownUnitError, read_measured, scaled_maps
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate
 from PhysMRISynthLib.workflow.estimation.inputs import field_strength_of, read_acquisitions
 from PhysMRISynthLib.workflow.estimation.tissue_medians import FROM_LITERATURE
@@ -102,7 +102,7 @@ def _measured(person: Person, strength: float, register: bool | None) -> Importe
         maps = {quantity: read_measured(quantity, path) for quantity, path in person.maps.items()}
     except UnknownUnitError as error:
         raise PhysMRISynthError(f'{error.cause} State "Units" in the map\'s JSON sidecar: {", ".join(error.units)}.') from None
-    return checked(import_maps(maps, strength, register))
+    return scaled_maps(maps, strength, register)
 
 
 def _on_grid(measured: TissueMaps, estimate: Estimate, register: bool | None) -> dict[str, np.ndarray]:

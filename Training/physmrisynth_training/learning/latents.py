@@ -262,26 +262,32 @@ class _Scans(Dataset[Sample]):
         return replace(good_scan(self.simulator, self.numbers[place], self.halves), theta=None, b1=None)
 
 
-def latent_of(sample: Sample, weights: Weights, device: torch.device, precision: str) -> LatentHead:
-    """Encode a session by all its inputs: the mean of their product of experts."""
+def latent_of(sample: Sample, weights: Weights, device: torch.device, precision: str, at_once: int = _PLANES) -> LatentHead:
+    """Encode a session by all its inputs: the mean of their product of experts; slices so many ``at_once``."""
     conditions = np.stack([protocol_condition(sample.protocols[role], sample.field_strength) for role in ROLES])
     images = np.stack([sample.images[role] for role in ROLES]).astype(np.float32)
     if weights.config.spatial_dims == 2:
         images = images[:, np.isin(sample.tissue, (*BRAIN, LESION)).any(axis=(1, 2))].swapaxes(0, 1)
     else:
         images = images[None]
-    latent = encoded(images, conditions, np.ones(len(ROLES), dtype=bool), weights, device, precision)
+    latent = encoded(images, conditions, np.ones(len(ROLES), dtype=bool), weights, device, precision, at_once)
     return LatentHead(latent, str(sample.record["PlaceHead"]["head"]), head_volumes(sample.tissue).conditions())
 
 
 @torch.inference_mode()
 def encoded(
-    images: np.ndarray, conditions: np.ndarray, present: np.ndarray, weights: Weights, device: torch.device, precision: str
+    images: np.ndarray,
+    conditions: np.ndarray,
+    present: np.ndarray,
+    weights: Weights,
+    device: torch.device,
+    precision: str,
+    at_once: int = _PLANES,
 ) -> np.ndarray:
-    """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K), by the inputs that are ``present`` (M)."""
+    """Posterior means (B, channels, …) of images (B, M, …) under conditions (M, K), by inputs ``present`` (M), so many ``at_once``."""
     network, found = weights.network.to(device), []
-    for start in range(0, len(images), _PLANES):
-        piece = torch.from_numpy(np.ascontiguousarray(images[start : start + _PLANES], dtype=np.float32)).to(device)
+    for start in range(0, len(images), at_once):
+        piece = torch.from_numpy(np.ascontiguousarray(images[start : start + at_once], dtype=np.float32)).to(device)
         known = torch.from_numpy(conditions)[None].expand(len(piece), -1, -1).to(device)
         there = torch.from_numpy(present)[None].expand(len(piece), -1).to(device)
         with autocast(device, precision):

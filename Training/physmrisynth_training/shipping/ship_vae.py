@@ -44,14 +44,13 @@ from .model_card import model_card, read_metrics, rounding_section
 FILE, MANIFEST, CARD = "vae.safetensors", "weights.json", "model_card.md"
 LARGEST_BYTES = 9_000_000
 """All weights together must not exceed 30 MB: Slicer's Extensions Index rejects large repositories."""
-_SHAPE = (224, 240, 176)
-"""z, y, x in mm: an adult's head with its neck."""
 _SEED = 20_260_101
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """Options of a release: ``heads`` and ``held_out`` are the numbers of whole heads to simulate from training and selection anatomy."""
+    """Options of a release: ``heads`` and ``held_out`` are the numbers of whole heads to simulate from training and selection anatomy,
+    of a ``shape`` (z, y, x; mm) that holds an adult's head with its neck."""
 
     checkpoint: Path
     data: Path
@@ -60,6 +59,8 @@ class Shipment:
     held_out: int = 14
     code_version: str = __version__
     device: str = "auto"
+    shape: tuple[int, int, int] = (224, 240, 176)
+    training_heads: tuple[int, ...] = TRAINING_HEADS
 
 
 def ship(shipment: Shipment, progress: Callable[[str], None] = lambda line: None) -> Path:
@@ -108,10 +109,10 @@ def _card(state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:
         "version": __version__,
         "code_version": shipment.code_version,
         "configuration": state["configuration"],
-        "training_heads": list(TRAINING_HEADS),
+        "training_heads": list(shipment.training_heads),
         "selection_heads": list(SELECTION_HEADS),
         "data": {
-            "head_labels": len(TRAINING_HEADS) + len(SELECTION_HEADS),
+            "head_labels": len(shipment.training_heads) + len(SELECTION_HEADS),
             "ms_lesion_masks": len(list((shipment.data / "ms_lesion_masks").glob("*.nii.gz"))),
         },
         "simulated_heads": {"training": shipment.heads, "held_out": shipment.held_out},
@@ -122,8 +123,8 @@ def familiarity_of(weights: Weights, shipment: Shipment, progress: Callable[[str
     """Statistics of simulated whole heads, prepared as in an estimate: each with one input, with two and with all three."""
     numbers: dict[str, dict[str, list[np.ndarray]]] = {"training": {}, "held-out": {}}
     names: dict[str, list[str]] = {}
-    for kind, anatomy, count in (("training", TRAINING_HEADS, shipment.heads), ("held-out", SELECTION_HEADS, shipment.held_out)):
-        simulator = read_simulator(shipment.data, anatomy, _SHAPE, _SEED)
+    for kind, anatomy, count in (("training", shipment.training_heads, shipment.heads), ("held-out", SELECTION_HEADS, shipment.held_out)):
+        simulator = read_simulator(shipment.data, anatomy, shipment.shape, _SEED)
         for index in range(count):
             progress(f"{kind} head {index + 1} of {count}")
             try:

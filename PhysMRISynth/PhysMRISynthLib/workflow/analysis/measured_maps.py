@@ -134,11 +134,17 @@ def _unit_of_values(quantity: str, volume: Volume, title: str) -> str:
 
 
 def import_maps(measured: Mapping[str, Measured], field_strength: float, register: bool | None = None) -> Imported:
-    """Tissue maps of measured ones, on the grid of the first of T1, T2 and PD that there is.
+    """Tissue maps of measured ones as :func:`scaled_maps`, with the tissues that the atlas and their values tell at each place of the
+    head. Raises as that."""
+    return _with_tissues(scaled_maps(measured, field_strength, register), field_strength)
 
-    What is missing is the tissue table's at a voxel's T1 (else T2), with its spread as SD. The atlas finds the tissues. ``register`` as in
-    :func:`~PhysMRISynthLib.imaging.head.alignment.align`. Raises ImageError when neither T1 nor T2 is given or values cannot be theirs,
-    RegistrationError when the maps do not overlap.
+
+def scaled_maps(measured: Mapping[str, Measured], field_strength: float, register: bool | None = None) -> Imported:
+    """Tissue maps of measured ones, on the grid of the first of T1, T2 and PD that there is, without tissues.
+
+    What is missing is the tissue table's at a voxel's T1 (else T2), with its spread as SD. ``register`` as in
+    :func:`~PhysMRISynthLib.imaging.head.alignment.align`. Raises ImageError when neither T1 nor T2 is given, values cannot be theirs, or T2
+    is longer than T1 in much of the head; RegistrationError when the maps do not overlap.
     """
     if not {"T1", "T2"} & set(measured):
         raise ImageError("Neither T1 nor T2 is given: PD alone does not tell the tissue. Give a map of T1 or T2.")
@@ -157,11 +163,10 @@ def import_maps(measured: Mapping[str, Measured], field_strength: float, registe
     report = _report(measured, tuple(filled), field_strength)
     sd = {name: deviation for name, (_, deviation) in filled.items()}
     maps = TissueMaps(pd.astype(np.float32), t1, t2, inside, reference, sd, report)
-    return _with_tissues(Imported(maps, tuple(filled), _warnings(maps, tuple(filled), tissues)), field_strength)
+    return _checked(Imported(maps, tuple(filled), _warnings(maps, tuple(filled), tissues)))
 
 
 def _with_tissues(found: Imported, field_strength: float) -> Imported:
-    """The same with the tissues that the measured values tell at each place of the head."""
     told = [name for name in PROPERTIES if name not in found.filled]
     try:
         tissue, brain = measured_tissues(found.maps, told, field_strength)
@@ -242,7 +247,7 @@ def write_imported(found: Imported, out: Path, overwrite: bool = False) -> None:
         write_json({**found.maps.provenance, "warnings": list(found.warnings), "files": names}, folder / REPORT)
 
 
-def checked(found: Imported) -> Imported:
+def _checked(found: Imported) -> Imported:
     """The same, unless T2 is longer than T1 in much of the head. Raises ImageError then."""
     maps = found.maps
     if (share := float(np.mean(maps.t2[maps.mask] > maps.t1[maps.mask]))) > 0.1:

@@ -19,6 +19,7 @@ from ...errors import ImageError, ProtocolError, Remedy
 from ...fitting.mixture import literature_classes
 from ...fitting.observation import MODEL_ERROR
 from ...fitting.tissue_level import EQUATION_ERROR, brain_rows
+from ...fitting.voxelwise import HIGHEST, LOWEST
 from ...imaging.smooth import smooth_noise
 from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.presets import protocol_from_spec
@@ -36,8 +37,6 @@ _INTEGRAL = 1.47
 _SCALES = 2.0 ** np.arange(-3, 9)
 """Of the variance of a voxel's prior over its tissue's: voxels of several tissues are known less before they are seen."""
 _FLUID = BRAIN_TISSUES.index("csf")
-_LOWEST, _HIGHEST = (5e-4, 50.0, 5.0), (1.1, 8000.0, 4000.0)
-"""PD (fraction of water), T1 and T2 (ms) of the fit."""
 
 
 def posterior_samples(head: MapSet, count: int, seed: int = 0) -> Iterator[TissueMaps]:
@@ -101,7 +100,7 @@ class _Posterior:
         report[SAMPLE] = {"number": number, "seed": seed}
         if fluid is not None:
             report["fluid"] = {"PD_percent": PER_CENT * fluid[0], "T1_ms": fluid[1], "T2_ms": fluid[2]}
-        pd, t1, t2 = (self._volume(np.clip(v, *limits)) for v, limits in zip(values, zip(_LOWEST, _HIGHEST, strict=True), strict=True))
+        pd, t1, t2 = (self._volume(v) for v in np.clip(values, np.exp(LOWEST), np.exp(HIGHEST)))
         return replace(maps, pd=pd, t1=t1, t2=t2, sd={}, provenance=report, fluid=fluid)
 
     def _shared(self, rng: np.random.Generator) -> np.ndarray:

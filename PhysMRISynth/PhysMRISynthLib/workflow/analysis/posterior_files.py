@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ImageError, Remedy
 from ...imaging.head.tissue_labels import tissue_labels
 from ...imaging.intake.volumes import write_image
 from ...imaging.tissue_maps import PER_CENT, TissueMaps
@@ -21,6 +20,7 @@ from ..results.map_set import MapSet
 from ..results.outputs import REPORT, check_free, whole_folder, write_json
 from ..results.tables import write_table
 from .posterior import posterior_samples
+from .posterior_order import PosteriorOrder
 
 TABLE = "posterior.tsv"
 _REFERENCE = "white_matter"
@@ -30,8 +30,7 @@ _INTERVAL = (5.0, 95.0)
 
 def write_posterior(
     head: MapSet,
-    count: int,
-    seed: int,
+    order: PosteriorOrder,
     out: Path,
     protocols: Sequence[str] = (),
     overwrite: bool = False,
@@ -43,11 +42,9 @@ def write_posterior(
     Raises ImageError, before the first, when one exists already and ``overwrite`` is False, and for maps without uncertainty;
     ProtocolError for an unknown protocol.
     """
-    if count < 2:
-        raise ImageError("One sample says nothing about uncertainty.", Remedy.DO(this="ask for at least 2"))
     contrasts = {spec: protocol_of(head.maps, spec) for spec in protocols}
-    folders = [out / f"posterior_{number:04d}" for number in range(1, count + 1)]
-    samples = posterior_samples(head, count, seed)
+    folders = [out / f"posterior_{number:04d}" for number in range(1, order.count + 1)]
+    samples = posterior_samples(head, order.count, order.seed)
     for folder in (*folders, out / TABLE):
         check_free(folder, overwrite)
     numbers = []
@@ -58,7 +55,7 @@ def write_posterior(
                 write_image(image, temporary / name)
             write_json({**maps.provenance, "files": sorted([REPORT, *images])}, temporary / REPORT)
         numbers.append(derived_numbers(maps, head, contrasts))
-        progress(number / count)
+        progress(number / order.count)
     if rows := derived_rows(numbers):
         write_table(rows, out / TABLE)
     return folders

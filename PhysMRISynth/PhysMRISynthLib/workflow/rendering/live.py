@@ -21,7 +21,7 @@ _CHUNK = 1 << 16
 """Voxels per chunk: a thread's buffers stay in its core's cache, and threads seldom wait for each other."""
 _FEW = 1 << 18
 """Voxels (three slices) that take less time than starting threads."""
-_SLAB = 1 << 20
+SLAB = 1 << 20
 """Voxels per step of a whole image: about ten milliseconds."""
 
 
@@ -67,11 +67,11 @@ class LiveRenderer:
     dark. If the maps have a fluid fraction, tissue and fluid are rendered separately, as there. Besides the maps it holds 20 bytes per
     tissue voxel (24 with fluid) once a whole image was rendered, and with noise 8 bytes per voxel.
 
-    The mean signal of a ``sample`` of the head's voxels sets the noise level.
+    The mean signal of a ``sample`` of the head's voxels sets the noise level. A whole image is rendered ``slab`` voxels at a time.
     """
 
-    def __init__(self, maps: TissueMaps, sample: int = SAMPLE) -> None:
-        self._maps = maps
+    def __init__(self, maps: TissueMaps, sample: int = SAMPLE, slab: int = SLAB) -> None:
+        self._maps, self._slab = maps, slab
         self._shape = maps.pd.shape
         self._slabs: dict[tuple[int, bool], _Tissue] = {}
         self._sample = sampled_voxels(maps.mask, lambda values: values != 0, sample)
@@ -93,7 +93,7 @@ class LiveRenderer:
         sigma = self.sigma(protocol, noise, scale) if noise is not None else 0.0
         if noise is not None and not self.drawn(noise):
             yield from self._draw(noise.seed)
-        for piece in chunks(image.size, _SLAB):
+        for piece in chunks(image.size, self._slab):
             slab = image[piece]
             slab.fill(0.0)
             self._tissue_of(piece, protocol).render(protocol, scale, slab)
@@ -160,7 +160,7 @@ class LiveRenderer:
         self._drawn = None  # frees its memory for the next
         rng, unit = np.random.default_rng(seed), np.empty((2, self._maps.pd.size), np.float32)
         values = unit.reshape(-1)
-        for piece in chunks(values.size, _SLAB):
+        for piece in chunks(values.size, self._slab):
             rng.standard_normal(out=values[piece], dtype=np.float32)
             yield
         self._drawn = seed, unit

@@ -106,12 +106,23 @@ class SampledHead:
         return structure_labels(self.tissue, ventricles, self.placement, grid)
 
 
+def looked_at(tissue: np.ndarray, progress: Progress) -> tuple[AtlasPlacement | None, Midline | None]:
+    """The atlas's place on a synthetic head's ``tissue`` (z, y, x), and its midline; None if the head is not found in the atlas."""
+    image = sitk.GetImageFromArray(tissue)
+    try:
+        placement = place_tissues(image, progress)
+    except RegistrationError:
+        return None, None
+    return placement, midline_of(image, placement.to_atlas)
+
+
 @dataclass(frozen=True)
 class Sampler:
-    """The sampling model with the network that decodes its samples."""
+    """The sampling ``model`` with the network that decodes its samples; ``look`` finds a sample's place in the atlas and its midline."""
 
     model: SamplerWeights
     decoder: Weights
+    look: Callable[[np.ndarray, Progress], tuple[AtlasPlacement | None, Midline | None]] = looked_at
 
     def __post_init__(self) -> None:
         if self.model.config.spatial_dims != 3 or self.decoder.config.head != "classes":
@@ -153,8 +164,7 @@ class Sampler:
         fractions = sharpened(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
         decoded = time.perf_counter()
         tissue = fractions.argmax(axis=0).astype(np.uint8)
-        placement = _placed(tissue, lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
-        midline = None if placement is None else _midline(tissue, placement)
+        placement, midline = self.look(tissue, lambda done: progress(_DECODED + (1.0 - _DECODED) * done))
         seconds = {"draw": drawn - began, "decode": decoded - drawn, "look at midline": time.perf_counter() - decoded}
         return SampledFractions(fractions, str(device), precision, seconds, midline, placement, attempt)
 
@@ -226,19 +236,6 @@ def _in_attempt(progress: Progress, made: int, attempts: int, done: float) -> No
     """Progress of all attempts: each takes half of the remaining bar, since it is usually the last one; the last takes all."""
     left = 0.5 ** (made - 1)
     progress(_ATTEMPTED * (1.0 - left * (1.0 - (1.0 if made == attempts else 0.5) * done)))
-
-
-def _placed(tissue: np.ndarray, progress: Progress) -> AtlasPlacement | None:
-    """The atlas's place on a synthetic head's tissue (z, y, x); None if the head is not found in it."""
-    try:
-        return place_tissues(sitk.GetImageFromArray(tissue), progress)
-    except RegistrationError:
-        return None
-
-
-def _midline(tissue: np.ndarray, placement: AtlasPlacement) -> Midline:
-    """Midline of a synthetic head's tissue (z, y, x)."""
-    return midline_of(sitk.GetImageFromArray(tissue), placement.to_atlas)
 
 
 def _stripped(maps: TissueMaps, tissue: np.ndarray) -> tuple[TissueMaps, np.ndarray]:
