@@ -34,7 +34,7 @@ from .coverage import coverage_reasons
 from .even_voxels import brain_voxels
 from .head_level import fit_head_level
 from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
-from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
+from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps, check_wrapped
 from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .order import USUAL, EstimateOrder
@@ -147,7 +147,7 @@ def estimate_tissue_maps(
     cut_off = check_brain_intensities(acquisitions, observations, head.voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
     observations = [without_field(o, head.fields, head.voxels) for o in observations]
     head = replace(head, alignments=without(head.fields, head.alignments))
-    before = (*processed, *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
+    before = (*processed, *check_wrapped(head), *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
         profiles = [slice_profile(a.volume.image, head.alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
