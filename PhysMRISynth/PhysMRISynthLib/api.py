@@ -26,7 +26,17 @@ from .workflow.results.export import Export
 from .workflow.results.export import export_dicom as write_dicom
 from .workflow.results.export_order import ExportOrder
 from .workflow.results.map_set import read_map_set, with_sds
-from .workflow.results.outputs import REPORT, check_free, check_rendering, finite, whole_folder, write_estimate, write_json, write_rendering
+from .workflow.results.outputs import (
+    REPORT,
+    check_free,
+    check_inputs_survive,
+    check_rendering,
+    finite,
+    whole_folder,
+    write_estimate,
+    write_json,
+    write_rendering,
+)
 from .workflow.results.report import estimate_report
 from .workflow.sampling.order import SampleOrder
 from .workflow.sampling.sample import SampledHead, installed_sampler
@@ -112,7 +122,10 @@ def estimate(
     order = EstimateOrder(protocols or {}, field_strength, reference, register, prior, device, spacing, allow_contrast_agent, own)
     if out is not None:
         check_free(Path(out), overwrite)
-    result = estimate_tissue_maps(read_acquisitions(files, order), order, progress)
+    acquisitions = read_acquisitions(files, order)
+    if out is not None:
+        check_inputs_survive(acquisitions, Path(out))
+    result = estimate_tissue_maps(acquisitions, order, progress)
     if out is not None:
         write_estimate(result, Path(out), overwrite)
     report = finite(estimate_report(result))

@@ -286,14 +286,19 @@ def test_overwriting_leaves_nothing_of_an_earlier_run(scans: dict[str, Path], tm
     assert set(json.loads((out / "report.json").read_text(encoding="utf-8"))["files"]) == names - {"notes.txt", "T1W.nii.gz"}
 
 
-def test_an_input_is_never_overwritten_by_the_results(scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scan = tmp_path / "T2.nii.gz"
+@pytest.mark.parametrize("name", sorted({f"{name}.nii.gz" for name in WRITTEN} | {"fit_t2w.nii.gz", "unfamiliar.nii.gz", "earlier.nii.gz"}))
+def test_an_input_is_never_replaced_or_removed_by_the_results(
+    name: str, scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = tmp_path / name
     scan.write_bytes(scans["t2w"].read_bytes())
+    (tmp_path / "report.json").write_text(json.dumps({"files": ["earlier.nii.gz", "report.json"]}), encoding="utf-8")
     given = ["--t2w", str(scan), "--t2w-protocol", SPECS["t2w"], "--prior", "literature"]
     assert main(["estimate", *given, "--out", str(tmp_path), "--overwrite"]) == 2
-    assert "is an input and would be overwritten" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "is an input and would be overwritten" in said.err and "field strength" not in said.out + said.err  # before the work
     assert scan.read_bytes() == scans["t2w"].read_bytes()
-    assert [file.name for file in tmp_path.iterdir()] == ["T2.nii.gz"]
+    assert {file.name for file in tmp_path.iterdir()} == {name, "report.json"}
 
 
 def test_the_sidecars_field_strength_counts_beside_a_given_protocol(scans: dict[str, Path], tmp_path: Path) -> None:

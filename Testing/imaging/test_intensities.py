@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from PhysMRISynthLib.imaging.intake.intensities import cut_off, processed, saturation, unwrapped
+from PhysMRISynthLib.imaging.intake.intensities import begun_again, cut_off, fills_range, processed, saturation, unwrapped
 from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
+from PhysMRISynthLib.physics.tissues import tissue_table
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 from Testing.imaging.phantoms import grid, head
+from Testing.validation.defects import clean_scans
 
 ON = grid((72, 86, 76), (2.8, 2.8, 2.8), np.eye(3))
 
@@ -65,6 +68,21 @@ def test_numbers_wrapped_at_sixteen_bits_are_put_right_or_refused() -> None:
     assert np.array_equal(read.voxels, np.rint(some)) and "65536" in read.notes[0]
     twice = processed(wrapped(scan(0) ** 1.3))
     assert twice is not None and twice.hopeless and "wrapped" in twice.text
+
+
+@pytest.mark.parametrize("levels", (256.0, 4096.0, 65536.0))
+@pytest.mark.parametrize("contrast", ("t1w", "t2w"))
+def test_unsigned_numbers_that_begin_again_at_0_are_recognised(contrast: str, levels: float) -> None:
+    known = small_head()
+    voxels = sitk.GetArrayFromImage(clean_scans(known)[contrast])
+    brain = np.isin(known.tissue, [row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"])
+    whole = np.rint(voxels * ((levels - 1) / voxels[brain].max()))
+    within = np.where(brain, np.minimum(whole, levels - 1), 0.0).astype(np.float32)
+    assert fills_range(within) == levels and begun_again(within, levels, brain) is None
+    beyond = (np.rint(voxels * (levels / np.percentile(voxels[brain], 97))) % levels).astype(np.float32)
+    finding = begun_again(beyond, levels, brain)
+    assert fills_range(beyond) == levels and finding is not None and finding.severe and "wrapped" in finding.text
+    assert fills_range(within + np.float32(0.5)) is None and fills_range(0.9 * within) is None
 
 
 def test_z_scores_of_a_brain_with_0_around_it_are_named() -> None:

@@ -65,6 +65,13 @@ def test_a_background_of_one_value_is_no_data_and_said(value: float) -> None:
     assert np.array_equal(volume.voxels, np.where(SHOWN, SCAN, 0.0).astype(np.float32))
 
 
+def test_a_background_below_all_tissue_is_no_data_where_tissue_encloses_it_too() -> None:
+    shown = SHOWN.copy()
+    shown[30:34, 36:40, 30:34] = False
+    volume = volume_from_image(image_like(np.where(shown, SCAN, -1024.0).astype(np.float32), ON))
+    assert volume.missing is not None and np.array_equal(volume.missing, ~shown)
+
+
 def test_noise_around_a_head_is_no_background() -> None:
     assert volume_from_image(image_like(np.rint(SCAN).astype(np.float32), ON)).missing is None
 

@@ -10,6 +10,7 @@ from PhysMRISynthLib.imaging.intake.acquisition import Acquisition
 from PhysMRISynthLib.imaging.intake.volumes import image_like, volume_from_image
 from PhysMRISynthLib.physics.protocol import Protocol
 from PhysMRISynthLib.workflow.estimation.input_checks import check_inputs
+from PhysMRISynthLib.workflow.estimation.reasons import input_reasons
 from Testing.imaging.phantoms import grid
 
 ON = grid((40, 40, 40), (5.0, 5.0, 5.0), np.eye(3))
@@ -45,3 +46,9 @@ def test_one_image_in_two_places_is_refused_and_two_images_are_not() -> None:
     check_inputs([one, other])
     with pytest.raises(EstimationError, match="t1w and flair are the same image"):
         check_inputs([one, other, given("flair", PATCHES + NOISE)])
+
+
+@pytest.mark.parametrize("count", (1, 2))
+def test_what_one_input_cannot_show_is_said(count: int) -> None:
+    texts = [reason.text for reason in input_reasons([given(name, PATCHES) for name in ("t1w", "t2w")[:count]])]
+    assert any("tumours and other abnormal tissue are not recognised" in text for text in texts) is (count == 1)

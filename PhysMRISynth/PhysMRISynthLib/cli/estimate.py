@@ -93,7 +93,7 @@ def _estimate(options: argparse.Namespace) -> int:
         return show_visit(_files(options), order, _more(options))
     from ..workflow.estimation.inputs import read_acquisitions
     from ..workflow.estimation.more_inputs import read_more
-    from ..workflow.results.outputs import check_free, write_estimate
+    from ..workflow.results.outputs import check_free, check_inputs_survive, write_estimate
 
     check_free(options.out, options.overwrite)
     start = time.perf_counter()
@@ -101,6 +101,7 @@ def _estimate(options: argparse.Namespace) -> int:
     with progress_bar() as bar:
         bar("read the images", 0.0)
         acquisitions = [*read_acquisitions(files, order), *read_more(_more(options), order)]
+    check_inputs_survive(acquisitions, options.out)
     estimate = _run(acquisitions, order)
     with progress_bar() as bar:
         bar("write the maps", 0.0)
@@ -154,13 +155,14 @@ def _run(acquisitions: Sequence[Acquisition], order: EstimateOrder) -> Estimate:
 def _demo(options: argparse.Namespace) -> int:
     from ..workflow.estimation.inputs import read_acquisitions
     from ..workflow.examples.demo import example_acquisitions, write_demo
-    from ..workflow.results.outputs import check_free
+    from ..workflow.results.outputs import check_free, check_inputs_survive
 
     check_free(options.out, options.overwrite)
     order, own = _order(options), {role: getattr(options, role) for role in ROLES}
     truth = None
     if any(own.values()):
         acquisitions = read_acquisitions(own, order)
+        check_inputs_survive(acquisitions, options.out)
     else:
         if order.protocols:
             raise ProtocolError("The example has protocols of its own. Give --t1w, --t2w or --flair with their protocols.")

@@ -35,7 +35,7 @@ _TURNS: tuple[Turn, ...] = (
 """Degrees about x (nodding), y (rolling) and z (turning), for heads tilted in the scanner."""
 _NODS = 2
 """Number of nods, the most frequent turns, at the start of the list."""
-LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.68
+LEAST_LIKENESS, _SURE_LIKENESS = 0.5, 0.67
 """Below the first the atlas is misplaced; above the second a nodded start does not improve the alignment."""
 _FACES: tuple[Turn, ...] = ((0.0, 0.0, 0.0), (90.0, 0.0, 0.0), (180.0, 0.0, 0.0), (-90.0, 0.0, 0.0), (0.0, 90.0, 0.0), (0.0, -90.0, 0.0))
 _OTHER_ORIENTATIONS: tuple[Turn, ...] = tuple((x, y, z) for x, y, _ in _FACES for z in (0.0, 90.0, 180.0, -90.0))[1:]

@@ -29,6 +29,11 @@ _COMPRESSED = 2.5
 """Noise of tissue over that of air: 3 to 10 in scans (structure counts as noise), less after a power or a logarithm."""
 _SOME_CLIPPED, _MUCH_CLIPPED, _MUCH_ZERO = 0.003, 0.03, 0.03
 """Shares of the brain at the image's highest value, and at exactly 0."""
+_RANGES, _FULL = (256.0, 4_096.0, 65_536.0), 0.99
+"""Of unsigned numbers of 8, 12 and 16 bits; numbers that begin again at 0 reach at least this share of theirs."""
+_TOP, _BOTTOM, _FALLEN, _LEAST_TOP = 0.9, 0.1, 0.08, 200
+"""Relative to the range: bright and dark voxels. This share of the brain's bright ones has a dark neighbour where 0.5 % of the brain or
+more were wrapped (0.1 to 0.8); in whole T1w and T2w images 0.05 at most, but 0.4 in a FLAIR, whose bright cortex lies beside dark fluid."""
 HIGHEST = 0.9995
 """Relative to the highest value: tolerance for interpolation."""
 
@@ -63,6 +68,25 @@ def processed(voxels: np.ndarray, missing: np.ndarray | None = None) -> Finding 
     if positive.size < 100:
         return None
     return _negative(voxels, sample) or _flat(positive) or _air(voxels, float(np.percentile(positive, 99)))
+
+
+def fills_range(voxels: np.ndarray) -> float | None:
+    """The range (256, 4096, 65536) that an image of whole numbers from 0 on uses up to its end, as wrapped numbers do; else None."""
+    highest = float(voxels.max())
+    levels = next((levels for levels in _RANGES if _FULL * levels <= highest < levels), None)
+    return levels if levels is not None and voxels.min() >= 0.0 and np.array_equal(voxels, np.rint(voxels)) else None
+
+
+def begun_again(voxels: np.ndarray, levels: float, brain: np.ndarray) -> Finding | None:
+    """Numbers beyond ``levels`` that began again at 0, by dark voxels of the ``brain`` (z, y, x) beside the brightest ones, or None."""
+    top = (voxels >= _TOP * levels) & brain
+    count = np.count_nonzero(top)
+    if count < _LEAST_TOP or np.count_nonzero(top & _beside((voxels <= _BOTTOM * levels) & brain)) < _FALLEN * count:
+        return None
+    return Finding(
+        f"The darkest voxels of the brain lie beside the brightest: numbers beyond {levels - 1:.0f} were wrapped and began again at 0. "
+        "Convert the image again with more bits (16, or floating-point numbers)."
+    )
 
 
 def cut_off(signal: np.ndarray, highest: float) -> Finding | None:
@@ -125,14 +149,18 @@ def _beside_brightest(voxels: np.ndarray, bright: float) -> bool:
     low = voxels < -0.5 * bright
     if np.count_nonzero(low) < _LEAST_VOXELS or low.mean() > _MOST_WRAPPED:
         return False
-    top = voxels > 0.6 * float(voxels.max())
-    near = np.zeros(voxels.shape, dtype=bool)
+    edge = low & _beside(voxels > 0.6 * float(voxels.max()))
+    return bool(np.count_nonzero(edge) > _BESIDE_BRIGHTEST * np.count_nonzero(low & _has_other_neighbour(low)))
+
+
+def _beside(mask: np.ndarray) -> np.ndarray:
+    """The voxels next to one of a mask, by their faces."""
+    near = np.zeros(mask.shape, dtype=bool)
     for axis in range(3):
-        a, b = np.moveaxis(near, axis, 0), np.moveaxis(top, axis, 0)
+        a, b = np.moveaxis(near, axis, 0), np.moveaxis(mask, axis, 0)
         a[1:] |= b[:-1]
         a[:-1] |= b[1:]
-    edge = low & near
-    return bool(np.count_nonzero(edge) > _BESIDE_BRIGHTEST * np.count_nonzero(low & _has_other_neighbour(low)))
+    return near
 
 
 def _has_other_neighbour(mask: np.ndarray) -> np.ndarray:

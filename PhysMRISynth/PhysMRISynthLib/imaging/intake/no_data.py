@@ -39,7 +39,7 @@ def constant_background(voxels: np.ndarray) -> tuple[np.ndarray, float] | None:
     low, high = np.percentile(others, (1, 99)) if others.size else (0.0, 0.0)
     if value >= 0.0 and abs(value) < _FAR_FROM_ZERO * max(abs(high), abs(low)):
         return None
-    return touching_faces(alike), value
+    return alike if value < low else touching_faces(alike), value  # below all others it is no tissue either where it is enclosed
 
 
 def has_no_data(voxels: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray | None:

@@ -31,14 +31,15 @@ from .aligned_head import AlignedHead, AlignedInputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
+from .even_voxels import brain_voxels
 from .head_level import fit_head_level
 from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
-from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps
+from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps, check_wrapped
 from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .order import USUAL, EstimateOrder
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
-from .receive_field import field_reasons, strong_fields, without, without_field
+from .receive_field import field_reasons, strong_fields, uneven_fields, without, without_field
 from .tissue_medians import Medians, implausible_medians, tissue_medians
 from .unexplained import fit_unexplained, widened
 from .unfamiliar import unfamiliar_reasons, unfamiliar_region
@@ -146,11 +147,16 @@ def estimate_tissue_maps(
     cut_off = check_brain_intensities(acquisitions, observations, head.voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
     observations = [without_field(o, head.fields, head.voxels) for o in observations]
     head = replace(head, alignments=without(head.fields, head.alignments))
-    before = (*processed, *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
+    before = (*processed, *check_wrapped(head), *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
         profiles = [slice_profile(a.volume.image, head.alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
         model = fit_head_level(head, observations, profiles, clock.fraction, compute)
+        if uneven := uneven_fields(model, head, brain_voxels(head.voxels)):
+            observations = [without_field(o, uneven, head.voxels) for o in observations]
+            head = replace(head, alignments=without(uneven, head.alignments))
+            before = (*before, *field_reasons(uneven))
+            model = fit_head_level(head, observations, profiles, clock.fraction, compute)
         clock.stage("fit voxels")
         fitted = fit_with_profiles(model, observations, profiles, head.voxels, head.grid, clock.fraction, compute)
     clock.stage("check the fit")

@@ -6,18 +6,25 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
+import SimpleITK as sitk
 
 from ...errors import EstimationError
 from ...fitting.observation import Observation
+from ...fitting.tissue_level import brain_rows
 from ...imaging.intake.acquisition import Acquisition
-from ...imaging.intake.intensities import HIGHEST, Finding, cut_off, processed
-from ...imaging.intake.volumes import same_grid
+from ...imaging.intake.intensities import HIGHEST, Finding, begun_again, cut_off, fills_range, processed
+from ...imaging.intake.volumes import image_like, same_grid
 from ...imaging.tissue_maps import TissueMaps
+from ...physics.protocol import Protocol
+from ...physics.tissues import tissue_table
+from .aligned_head import AlignedHead
 from .verdict import Cause, Level, Reason
 
 _PIECEWISE = 0.3
 """Share of voxels that equal the next one: noise leaves a scan of whole numbers a few hundredths, small lesions leave a mask 0.6."""
 _FEW_LABELS, _MOST_LABELS = 60, 300
+_BRAIN = 127
+"""Of 255: where the atlas expects brain."""
 _SOLID = 0.2
 """Share of voxels that equal all their neighbours: a denoised scan of eight bits has up to 0.1, a segmentation 0.3 and more."""
 
@@ -57,6 +64,27 @@ def check_brain_intensities(
             finding = cut_off(observation.signal[shown], highest)
             if finding is not None:
                 yield _reason(finding, observation.name)
+
+
+def check_wrapped(head: AlignedHead) -> Iterator[Reason]:
+    """Which magnitude images hold numbers that were too large for their unsigned type, where the place of the brain is known."""
+    brain = head.voxels.volume(head.voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _BRAIN)
+    for a in _magnitudes(head.acquisitions) if head.placement.known else []:
+        levels = fills_range(a.volume.voxels)
+        if levels is None or _cortex_is_brightest(a.protocol, head.field_strength):
+            continue
+        back, mask = head.alignments[a.name].to_image.GetInverse(), image_like(brain.astype(np.uint8), head.grid)
+        own = sitk.GetArrayFromImage(sitk.Resample(mask, a.volume.image, back, sitk.sitkNearestNeighbor, 0)) > 0
+        finding = begun_again(a.volume.voxels, levels, own)
+        if finding is not None:
+            yield _reason(finding, a.name)
+
+
+def _cortex_is_brightest(protocol: Protocol, field_strength: float) -> bool:
+    """Whether the brain's brightest tissue lies beside its darkest in the image, as in a FLAIR."""
+    tissues = [tissue_table(field_strength)[row] for row in brain_rows()]
+    signals = np.abs(protocol.signal(*np.exp(np.stack([tissue.theta for tissue in tissues], axis=1))))
+    return tissues[int(signals.argmax())].name not in ("white_matter", "csf")
 
 
 def _magnitudes(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:

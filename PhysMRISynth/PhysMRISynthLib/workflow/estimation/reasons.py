@@ -37,6 +37,8 @@ def input_reasons(acquisitions: Sequence[Acquisition]) -> Iterator[Reason]:
             f"{len(acquisitions)} of {_UNKNOWNS} contrasts given for {_UNKNOWNS} unknowns: what they cannot tell is literature; "
             "look at the SD maps."
         )
+        if len(acquisitions) == 1:
+            text += " From one input alone, tumours and other abnormal tissue are not recognised: they get a healthy tissue's values."
         yield Reason(Cause.FIT, Level.CAUTION if len(acquisitions) == 1 else Level.GOOD, text)
 
 

@@ -2,7 +2,8 @@
 
 The fit's own fields are smooth and weak: with a scalp that is several times as bright as the centre, white matter at the surface would
 look like grey matter in the middle. In the brain's solid tissue a polynomial of second order follows the logarithm of the signal over that
-of the atlas at literature values; what it leaves is as weak as other fields.
+of the atlas at literature values; what it leaves is as weak as other fields. A field that the fit itself finds to be far from even began
+its search too far away: it is divided out too, and what is left is fitted from there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...fitting.fields import PolynomialBasis
+from ...fitting.head import HeadModel
 from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows
 from ...imaging.head.alignment import Alignment
 from ...imaging.head.atlas import AtlasPlacement
 from ...imaging.intake.volumes import image_like
 from ...physics.tissues import tissue_table
-from .aligned_head import AlignedInputs, StrongField
+from .aligned_head import AlignedHead, AlignedInputs, StrongField
 from .head_voxels import HeadVoxels
 from .verdict import Cause, Level, Reason
 
@@ -36,6 +38,8 @@ where the atlas does not quite fit, follows tissues instead and leaves more (0.8
 _STRONG, _VERY_STRONG = 2.1, 3.0
 """Ratio of the field's 95th and 5th percentile in the brain, which is 1.1 to 2.0 in sound images: beyond the first it is
 divided out, beyond the second what is left of it may still show."""
+_UNEVEN = 1.4
+"""The same of the fit's field, which is 1.1 to 1.3 where coils were made even."""
 
 
 def strong_fields(inputs: AlignedInputs, placement: AtlasPlacement) -> dict[str, StrongField]:
@@ -66,6 +70,20 @@ def strong_fields(inputs: AlignedInputs, placement: AtlasPlacement) -> dict[str,
     return found
 
 
+def uneven_fields(model: HeadModel, head: AlignedHead, brain: np.ndarray) -> dict[str, StrongField]:
+    """The fitted receive fields, by input, that are too far from even for the search from an even one; ``brain`` are voxels (M,) of it."""
+    down, back, across = (np.arange(n) * s for n, s in zip(head.grid.GetSize()[::-1], head.grid.GetSpacing()[::-1], strict=True))
+    fields = model.fields(model.basis.evaluate(head.voxels.positions(brain)))
+    found = {}
+    for name, coefficients, field in zip(head.alignments, model.coefficients, fields, strict=True):
+        low, middle, high = np.percentile(field, (5, 50, 95))
+        if high > _UNEVEN * low:
+            lines, columns = model.basis.factors(coefficients[None], [down, back, across])
+            everywhere = np.exp((lines[0] @ columns).reshape(down.size, back.size, across.size)) / middle
+            found[name] = StrongField(float(high / low), image_like(everywhere.astype(np.float32), head.grid))
+    return found
+
+
 def without(fields: Mapping[str, StrongField], alignments: Mapping[str, Alignment]) -> dict[str, Alignment]:
     """The aligned inputs divided by their ``fields``."""
     return {
@@ -83,8 +101,10 @@ def without_field(observation: Observation, fields: Mapping[str, StrongField], v
 
 
 def field_reasons(fields: Mapping[str, StrongField]) -> Iterator[Reason]:
-    """What was divided out, with the remedy; a warning where that was much."""
+    """What was divided out, with the remedy, where coils were not made even; a warning where that was much."""
     for name, strong in fields.items():
+        if strong.strength <= _STRONG:
+            continue
         text = (
             f"The receive field varies {strong.strength:.1f}-fold over the brain, as in images without prescan normalisation; it was "
             "divided out. Where the scanner stored the image with prescan normalisation too, give that one."

@@ -24,15 +24,18 @@ from ...imaging.intake.volumes import check_name, write_image
 from ...imaging.map_files import find_map_files
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
+from ...physics.tissues import PROPERTIES
 from ...whole_file import TEMPORARY
 from ..estimation.estimate import Estimate
 from ..estimation.unfamiliar import FILE as UNFAMILIAR
 from ..rendering.rendered import Rendering
 from .html_report import write_pages
 from .report import estimate_report
-from .tissue_output import estimated_labels, write_labels
+from .tissue_output import TISSUES, estimated_labels, write_labels
 
 REPORT = "report.json"
+_OTHER_VOLUMES = {"fluid_fraction.nii.gz", "mask.nii.gz", f"{TISSUES}.nii.gz", UNFAMILIAR}
+"""Of an estimate, beside maps, SDs and fits."""
 _LEFTOVER_SECONDS = 86_400.0
 _LOCK_SECONDS = 10.0
 """Longer than any run needs to move its files: a lock that is older was left by one that was killed."""
@@ -163,6 +166,13 @@ def check_free(out: Path, overwrite: bool) -> None:
     nearest = next((folder for folder in out.absolute().parents if folder.exists()), None)
     if nearest is not None and not nearest.is_dir():
         raise ImageError(f"{nearest} is a file, not a folder.", Remedy.CHOOSE_OUTPUT)
+
+
+def check_inputs_survive(acquisitions: Sequence[Acquisition], out: Path) -> None:
+    """Raise ImageError, before the work, when an estimate's results in the folder ``out`` would replace one of its inputs, or remove it
+    with those of an earlier run."""
+    names = {f"{name}{kind}.nii.gz" for name in PROPERTIES for kind in ("", "_sd")} | {f"fit_{a.name}.nii.gz" for a in acquisitions}
+    _check_inputs_survive(acquisitions, out, names | _OTHER_VOLUMES | _earlier_files(Path(out)))
 
 
 def write_estimate(estimate: Estimate, out: Path, overwrite: bool = False) -> None:
