@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import PhysMRISynthLib as pms
 from PhysMRISynthLib.workflow.rendering.contrast_choice import caption, protocol_of
-from PhysMRISynthLib.workflow.results.planes import brain_centre, draw_sides, plane
+from PhysMRISynthLib.workflow.results.planes import SIDES, brain_centre, plane
 
 OUT = Path(__file__).resolve().parents[2] / "Resources" / "patient.png"
 PROTOCOLS = {"t1w": "se,TR=600,TE=15", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=11000,TE=140,TI=2800"}
@@ -50,7 +50,8 @@ def main(folder: Path) -> int:
         ax.imshow(plane(voxels, grid, centre)[CROP], cmap=colours, vmin=low, vmax=high, interpolation="bilinear")
         ax.set_title(title, color="white", fontsize=8.5)
         ax.axis("off")
-        draw_sides(ax, "axial")
+        for side, x, align in zip(SIDES["axial"], (0.02, 0.98), ("left", "right"), strict=True):
+            ax.text(x, 0.5, side, transform=ax.transAxes, color="white", fontsize=8, ha=align, va="center")
     figure.subplots_adjust(left=0.005, right=0.995, top=0.92, bottom=0.005, wspace=0.02)
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(DPI)

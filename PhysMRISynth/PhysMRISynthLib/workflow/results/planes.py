@@ -1,4 +1,4 @@
-"""Planes through a head for pictures: axial, coronal and sagittal at 1 mm, with the patient's sides marked, windowed by brain tissue."""
+"""Planes through a head for pictures: axial, coronal and sagittal at 1 mm, the patient's sides in them, and a window for brain tissue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 import SimpleITK as sitk
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ..estimation.estimate import Estimate
 
 Point = tuple[float, float, float]
@@ -58,9 +56,3 @@ def tissue_window(voxels: np.ndarray, estimate: Estimate) -> tuple[float, float]
     if low >= 0.0:
         low = max(0.0, low - _DARKER * (high - low))
     return low, high if high > low else low + 1.0
-
-
-def draw_sides(ax: Axes, kind: str, colour: str = "white") -> None:
-    """Write the patient's sides at the edges of a picture."""
-    for text, x, align in zip(SIDES[kind], (0.02, 0.98), ("left", "right"), strict=True):
-        ax.text(x, 0.5, text, transform=ax.transAxes, color=colour, fontsize=8, ha=align, va="center")
