@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from physmrisynth_training.simulator.standard_acquisition import PROTOCOLS
 from PhysMRISynthLib.errors import PhysMRISynthError
@@ -23,7 +24,9 @@ from PhysMRISynthLib.workflow.estimation.inputs import read_acquisition
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.verdict import Level
 from PhysMRISynthLib.workflow.examples.example import example_head
+from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from Testing.validation.defects import clean_scans
 
 pytestmark = pytest.mark.slow
 HOUNSFIELD = {"csf": 5, "blood": 45, "muscle": 50, "mucosa": 20, "fat": -100, "marrow": 300, "bone": 1000, "air": -1000}
@@ -77,15 +80,20 @@ def test_an_ordinary_head_is_familiar_to_the_network() -> None:
 
 
 def test_a_head_upside_down_is_warned_about() -> None:
-    found = _estimate({name: voxels[::-1, ::-1] for name, voxels in _scan().items()}, prior="literature")
+    scan = clean_scans(small_head())["t1w"]
+    turned = Acquisition("t1w", volume_from_image(image_like(sitk.GetArrayFromImage(scan)[::-1, ::-1].copy(), scan)), MPRAGE)
+    found = estimate_tissue_maps([turned], EstimateOrder(prior="literature"))
     assert found.applicability.parts["unlike_atlas"]["all"] > 1
     assert any("do not lie where a brain has them" in warning for warning in found.warnings)
 
 
-@pytest.mark.parametrize("stranger", (_ct, _random_field))
-def test_what_is_no_mr_image_of_a_head_is_refused_or_warned_about(stranger: Callable[[], np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    ("stranger", "prior"),
+    ((_ct, "network"), (_random_field, "literature"), pytest.param(_random_field, "network", marks=pytest.mark.nightly)),
+)
+def test_what_is_no_mr_image_of_a_head_is_refused_or_warned_about(stranger: Callable[[], np.ndarray], prior: str) -> None:
     try:
-        found = _estimate({"t1w": stranger()}, {"t1w": MPRAGE})
+        found = _estimate({"t1w": stranger()}, {"t1w": MPRAGE}, prior)
     except PhysMRISynthError as error:
         assert "Check" in str(error)
         return
