@@ -38,7 +38,7 @@ def told(found: Estimate) -> list[str]:
     return [warning.partition(":")[0] for warning in found.warnings if "receive field" in warning]
 
 
-@pytest.mark.parametrize(("strength", "roles"), ((1.5, ("t1w",)), (4.0, ROLES)))
+@pytest.mark.parametrize(("strength", "roles"), (pytest.param(1.5, ("t1w",), marks=pytest.mark.nightly), (4.0, ROLES)))
 def test_a_strong_field_costs_hardly_anything_and_is_told(strength: float, roles: tuple[str, ...]) -> None:
     clean, found = estimated(0.0, roles), estimated(strength, roles)
     assert not told(clean) and set(told(found)) == set(roles), found.warnings

@@ -14,6 +14,7 @@ from ..physics.contrast import TissuePoint, signals
 from ..physics.nulling import inversion_times
 from ..physics.presets import Preset, all_presets
 from ..physics.protocol import Protocol, parse_protocol
+from ..workflow.estimation.knowledge import specs_in
 from ..workflow.rendering.contrast_choice import caption, mismatch
 from .choices import SEPARATOR
 from .keyboard import tabOrder
@@ -79,8 +80,7 @@ def _titleOf(preset: Preset, field: float | None) -> str:
 
 def _acquired(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
-    for role, described in (report.get("inputs") or {}).items():
-        spec = (described.get("protocol") or {}).get("spec")
+    for role, spec in specs_in(report).items():
         protocol = _understood(spec)
         if protocol is not None:
             tip = _("The protocol of the acquired image: {values}").format(values=caption(protocol))

@@ -12,6 +12,7 @@ from ..physics.contrast import TissuePoint
 from ..physics.presets import all_presets
 from ..physics.protocol import Protocol
 from ..physics.sequences import OWN_SEQUENCES, SEQUENCES
+from ..workflow.estimation.knowledge import specs_in
 from ..workflow.rendering.head_points import head_points
 from .choices import Choices
 from .comparison import Comparison
@@ -160,8 +161,7 @@ class ProtocolSection(Section):
         """Show a preset, solved for the selected maps; also the protocol of an input and one that was saved lately."""
         with toldIn(self.ui.protocolMessageLabel):
             if name.startswith(ACQUIRED):
-                spec = self.panel.report["inputs"][name.removeprefix(ACQUIRED)]["protocol"]["spec"]
-                state = ProtocolState.ofSpec(spec)
+                state = ProtocolState.ofSpec(specs_in(self.panel.report)[name.removeprefix(ACQUIRED)])
                 self._choose(ProtocolState(state.sequence, name, state.values))
             elif name.startswith(RECENT):
                 self._choose(ProtocolState.ofSpec(name.removeprefix(RECENT)))

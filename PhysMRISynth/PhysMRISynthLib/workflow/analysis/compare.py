@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,6 +16,7 @@ from ...imaging.intake.volumes import image_like
 from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.protocol import Protocol
 from ...physics.tissues import PROPERTIES
+from ..estimation.knowledge import specs_in
 from ..estimation.shared_errors import SharedErrors, shared_errors_of
 from ..rendering.render import render, scale_of
 from ..results.map_set import MapSet
@@ -258,8 +258,7 @@ def _spots(scores: Mapping[str, np.ndarray], differences: Mapping[str, np.ndarra
 def _warnings(first: MapSet, second: MapSet, overlap: float) -> list[str]:
     told = [f"{title} visit: {doubt}" for title, head in (("First", first), ("Second", second)) for doubt in head.doubts]
     reports = [head.maps.provenance for head in (first, second)]
-    protocols = [{role: _spec(entry) for role, entry in report.get("inputs", {}).items()} for report in reports]
-    if protocols[0] != protocols[1]:
+    if specs_in(reports[0]) != specs_in(reports[1]):
         told.append("The visits were acquired with different protocols: small changes may be the protocols', not the patient's.")
     if first.field_strength != second.field_strength:
         strengths = f"{first.field_strength:g} and {second.field_strength:g} T"
@@ -269,11 +268,6 @@ def _warnings(first: MapSet, second: MapSet, overlap: float) -> list[str]:
     if overlap < _LEAST_OVERLAP:
         told.append(f"The two brains overlap by only {100 * overlap:.0f} %. Check that both visits are of the same patient.")
     return told
-
-
-def _spec(entry: Any) -> str:
-    protocol = entry.get("protocol", {}) if isinstance(entry, Mapping) else {}
-    return str(protocol.get("spec", "")) if isinstance(protocol, Mapping) else ""
 
 
 def renderings(comparison: Comparison, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,7 @@ from ...imaging.tissue_maps import PER_CENT, TissueMaps
 from ...physics.presets import protocol_from_spec
 from ...physics.protocol import Protocol
 from ...physics.tissues import PROPERTIES
+from ..estimation.knowledge import specs_in
 from ..estimation.shared_errors import KEY, SharedErrors, shared_errors_of
 from ..rendering.two_compartments import compartments, with_fluid
 from ..results.map_set import MapSet
@@ -127,12 +128,12 @@ def _correlations(head: MapSet) -> tuple[np.ndarray, np.ndarray]:
     """Sizes (tissues, scales; mean log-SD) of a voxel's own errors of log PD, T1 and T2, and Cholesky factors (tissues, scales, 3, 3) of
     their correlation: the posterior of a voxel whose prior is the tissue's, its variance times each of _SCALES."""
     report = head.maps.provenance
-    classes, protocols = literature_classes(head.field_strength), protocols_of(report)
+    classes, protocols = literature_classes(head.field_strength), list(_protocols_in(report))
     error = np.hypot(MODEL_ERROR, EQUATION_ERROR * float(report.get("equation_error_times_expected") or 1.0))
     sizes, roots = [], []
     for row in brain_rows():
         seen = np.zeros((3, 3))
-        for protocol in protocols.values():
+        for protocol in protocols:
             signal, slopes = protocol.signal_and_derivatives(classes.means[row][:, None])
             slope = np.array([0.0 if s is None else float(np.ravel(s)[0]) for s in slopes]) / max(abs(float(signal[0])), 1e-6)
             seen += np.outer(slope, slope) / error**2
@@ -152,12 +153,10 @@ def _suited(brain: np.ndarray, own: np.ndarray, sizes: np.ndarray) -> np.ndarray
     return number
 
 
-def protocols_of(report: Mapping[str, Any]) -> dict[str, Protocol]:
-    """The protocols of the images that maps were estimated from, by input, as far as the report states them."""
-    inputs, found = report.get("inputs"), {}
-    for name, entry in inputs.items() if isinstance(inputs, Mapping) else ():
+def _protocols_in(report: Mapping[str, Any]) -> Iterator[Protocol]:
+    """Of the images that maps were estimated from, as far as the report states them."""
+    for spec in specs_in(report).values():
         try:
-            found[str(name)] = protocol_from_spec(str(entry["protocol"]["spec"]))
-        except (LookupError, TypeError, ProtocolError):
+            yield protocol_from_spec(spec)
+        except (LookupError, ProtocolError):
             continue
-    return found

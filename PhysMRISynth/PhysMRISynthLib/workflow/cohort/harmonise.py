@@ -19,6 +19,7 @@ from ...imaging.tissue_maps import read_tissue_maps
 from ...physics.presets import load_presets, protocol_from_spec
 from ...physics.protocol import Protocol
 from ..compute import Compute
+from ..estimation.knowledge import specs_in
 from ..orders import Order
 from ..rendering.order import RenderOrder
 from ..rendering.rendered import rendered
@@ -152,9 +153,10 @@ def common_protocol(visits: Sequence[Visit], role: str) -> str:
     for visit in visits:
         report = visit.files["T1"].with_name(f"{visit.name}_report.json")
         try:
-            specs[json.loads(report.read_text(encoding="utf-8"))["inputs"][role]["protocol"]["spec"]] += 1
-        except (OSError, ValueError, LookupError, TypeError):
+            stated = specs_in(json.loads(report.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
             continue
+        specs.update([stated[role]] if role in stated else [])
     return specs.most_common(1)[0][0] if specs else f"synthetic-{role}"
 
 

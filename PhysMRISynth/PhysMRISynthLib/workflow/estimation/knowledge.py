@@ -36,6 +36,17 @@ def knowledge_in(report: Mapping[str, Any]) -> dict[str, Knowledge]:
     return found
 
 
+def specs_in(report: Any) -> dict[str, str]:
+    """The protocols of the inputs that an estimate's report (JSON values) states, by role; what is not stated is left out."""
+    inputs = report.get("inputs") if isinstance(report, Mapping) else None
+    found = {}
+    for role, described in inputs.items() if isinstance(inputs, Mapping) else ():
+        protocol = described.get("protocol") if isinstance(described, Mapping) else None
+        if isinstance(protocol, Mapping) and protocol.get("spec"):
+            found[str(role)] = str(protocol["spec"])
+    return found
+
+
 def worst(found: Iterable[Knowledge]) -> Knowledge:
     """The least that is known of any."""
     order = list(Knowledge)
