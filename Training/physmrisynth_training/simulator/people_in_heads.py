@@ -28,6 +28,8 @@ _CLOSED_MM, _FAR_MM = 10.0, 20.0
 """Gaps in the brain's surface that its hull covers, and the distance from the hull up to which points are matched."""
 _RIM_MM = 3.0
 """Distance from the hull up to which what a person's label map calls fluid is fluid: masks of scans reach into the skull's base."""
+_LEAST_STEM_MM2 = 60
+"""Cross-section above which a stem has not ended: single voxels may lie lower."""
 _FINE, _COARSE = 2, 4
 """Spacings (mm) of the hull and of the deformation."""
 _STEPS = 50
@@ -94,7 +96,7 @@ def put_in(person: Anatomy, head: Anatomy) -> Fit:
 
 def _joined(own: np.ndarray, shell: np.ndarray) -> tuple[np.ndarray, float]:
     """A brain in a shell (both FreeSurfer's numbers), and the bone (ml) that it displaces."""
-    brain, stem = np.isin(own, (*HULL, STEM)), (own == STEM).any(axis=(1, 2))
+    brain, stem = np.isin(own, (*HULL, STEM)), (own == STEM).sum(axis=(1, 2)) >= _LEAST_STEM_MM2
     ends = int(stem.argmax()) if stem.any() else 0
     found = shell.copy()
     theirs = np.isin(shell, (*HULL, STEM, CORD))
@@ -105,7 +107,13 @@ def _joined(own: np.ndarray, shell: np.ndarray) -> tuple[np.ndarray, float]:
     found[beside] = FLUID
     lost = float(np.isin(shell[brain], (515, 516)).sum()) / 1000.0
     found[brain] = own[brain]
-    return found, lost
+    return np.where(_largest(found != 0), found, 0), lost
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part of a mask: label maps have stray voxels in the air."""
+    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    return sitk.GetArrayFromImage(sitk.RelabelComponent(parts)) == 1
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:
