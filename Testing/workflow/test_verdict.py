@@ -51,6 +51,12 @@ def test_an_assumed_value_counts_where_it_decides(protocol: Protocol, level: Lev
     assert Verdict.of(input_reasons([acquired(protocol, name) for name in ("t1w", "t2w")])).level is level
 
 
+def test_protocols_are_not_blamed_for_what_the_images_explain() -> None:
+    blamed, explained = (next(iter(fit_reasons({}, 7.0, (), known))) for known in (False, True))
+    assert blamed.cause is Cause.PROTOCOL and "Check the sequences" in blamed.text
+    assert explained.cause is Cause.FIT and "protocol" not in explained.text and "7 times" in explained.text
+
+
 def test_a_bad_fit_is_a_caution_and_a_hopeless_one_forbids_the_maps() -> None:
     levels = [Verdict.of(fit_reasons({"t1w": FitCheck(rms, 0.0, "Bad.")}, 1.0, ())).level for rms in (5.0, 40.0, float("nan"))]
     assert levels == [Level.CAUTION, Level.DO_NOT_USE, Level.DO_NOT_USE]

@@ -43,7 +43,7 @@ from .receive_field import field_reasons, strong_fields, uneven_fields, without,
 from .tissue_medians import Medians, implausible_medians, tissue_medians
 from .unexplained import fit_unexplained, widened
 from .unfamiliar import unfamiliar_reasons, unfamiliar_region
-from .verdict import Level, Reason, Verdict, ordered
+from .verdict import Cause, Level, Reason, Verdict, ordered
 
 if TYPE_CHECKING:
     from ...network.weights import Weights
@@ -263,7 +263,7 @@ def _assembled(order: EstimateOrder, head: AlignedHead, fit: _Fit, before: tuple
     known = placement.known  # else nobody knows where the brain is
     uncovered = coverage_reasons(alignments, brain, brain_outside(placement, grid, anywhere) if known else 0.0)
     strange = unfamiliar_reasons(fit.unfamiliar, grid) if known else ()
-    explained = any(reason.level is Level.DO_NOT_USE for reason in before)
+    explained = any(reason.level is Level.DO_NOT_USE or _is_doubted_image(reason) for reason in before)
     misfits = fit_reasons(checks, model.equation_error, implausible, explained)
     found = ordered((*before, *input_reasons(acquisitions), *strange, *uncovered, *applicability.reasons, *misfits))
     verdict = Verdict.of(found)
@@ -293,6 +293,10 @@ def _assembled(order: EstimateOrder, head: AlignedHead, fit: _Fit, before: tuple
         network=fit.learned,
         unfamiliar=fit.unfamiliar if fit.unfamiliar.any() else None,
     )
+
+
+def _is_doubted_image(reason: Reason) -> bool:
+    return reason.cause is Cause.IMAGES and reason.level is not Level.GOOD
 
 
 def agreement_with_atlas(tissue: np.ndarray, atlas: np.ndarray) -> float:

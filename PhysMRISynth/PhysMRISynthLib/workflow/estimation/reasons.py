@@ -66,10 +66,15 @@ def fit_reasons(
             usable = check.rms_percent <= _USELESS_RESIDUAL  # False for NaN
             yield Reason(Cause.FIT, Level.CAUTION if usable else Level.DO_NOT_USE, check.warning, name)
     if equation_error > _DOUBTFUL_EQUATIONS:
-        text = (
-            f"The tissues' contrasts contradict the given protocols {equation_error:.0f} times more than expected; the uncertainties "
-            "were widened and the values lean on the literature. Check the sequences and their TR, TE, TI and train length."
-        )
+        much = f"{equation_error:.0f} times more than expected"
+        widened = "the uncertainties were widened and the values lean on the literature."
+        if explained:
+            text = f"The tissues' contrasts differ from the equations {much}, which follows from what was found before; {widened}"
+        else:
+            text = (
+                f"The tissues' contrasts contradict the given protocols {much}; {widened} Check the sequences and their TR, TE, TI and "
+                "train length."
+            )
         yield Reason(Cause.FIT if explained else Cause.PROTOCOL, Level.CAUTION, text)
     yield from (Reason(Cause.FIT, Level.CAUTION, text) for text in implausible)
 
