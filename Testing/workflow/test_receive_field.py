@@ -29,8 +29,8 @@ def head() -> KnownHead:
 
 
 @cache
-def estimated(strength: float, roles: tuple[str, ...]) -> Estimate:
-    scans = coil_field(strength)(clean_scans(head()), head())
+def estimated(strength: float, roles: tuple[str, ...], fielded: tuple[str, ...] = ROLES) -> Estimate:
+    scans = coil_field(strength, *fielded)(clean_scans(head()), head())
     return estimate_tissue_maps(acquisitions({role: scans[role] for role in roles}), EstimateOrder(register=False, prior="literature"))
 
 
@@ -45,6 +45,14 @@ def test_a_strong_field_costs_hardly_anything_and_is_told(strength: float, roles
     least, errors = (map_errors(one.maps, head())["brain"] for one in (clean, found))
     assert all(errors[name] <= TOLERANCE * least[name] + MARGIN for name in errors), (least, errors)
     assert strength > 2.0 or found.verdict == clean.verdict
+
+
+def test_a_field_that_the_fit_follows_from_afar_costs_hardly_anything() -> None:
+    """Twofold, in one input: too weak beside its contrast to be told from the atlas, too strong for a search that begins at none."""
+    clean, found = estimated(0.0, ROLES), estimated(2.0, ROLES, ("t2w",))
+    least, errors = (map_errors(one.maps, head())["brain"] for one in (clean, found))
+    assert all(errors[name] <= TOLERANCE * least[name] + MARGIN for name in errors), (least, errors)
+    assert found.verdict == clean.verdict
 
 
 def test_a_very_strong_field_is_a_caution_that_names_a_remedy_that_works() -> None:

@@ -124,7 +124,7 @@ def place_atlas(
 
 
 def _oriented(fixed: sitk.Image, found: AtlasPlacement, brain: sitk.Image) -> AtlasPlacement:
-    """The placement of a skull-stripped brain, marked if it lies the other way round; a better one that is not turned instead."""
+    """The placement of a skull-stripped brain, and whether it lies the other way round; a better one that is not turned instead."""
     alike = {turn: _judged(fixed, brain, True, 0.0, _start(fixed, brain, 0.0, turn)).likeness for turn in _OTHER_ORIENTATIONS}
     starts = [(0.0, turn) for turn in sorted(alike, key=lambda turn: -alike[turn])[:_TRIED_ORIENTATIONS]]
     other = _best(fixed, {True: brain}, starts, lambda candidate: candidate.likeness, lambda done: None)
