@@ -15,7 +15,7 @@ from ..compute import Compute
 from .aligned_head import AlignedHead
 from .even_voxels import boundary_voxels, brain_voxels, even_voxels
 from .head_voxels import HeadVoxels
-from .unfamiliar import apart_from_fields, few_enough
+from .unfamiliar import apart_from_fields, few_enough, unfamiliar_region
 
 _LEAST_BRAIN = 1000
 _REFITS = 2
@@ -33,7 +33,7 @@ def fit_head_level(
 
     The atlas alone says which tissue is expected: a network's certainty takes voxels of several tissues in (in a phantom of blurred tissues
     it doubled the misfit), and what it knows of single voxels serves those. Regions that fields may have been bent to explain are left out
-    in a second fit.
+    in a second fit, which counts if they then look like no tissue; else there was nothing but a field, which is best fitted with them.
     """
     voxels = head.voxels
     likely = brain_voxels(voxels)
@@ -53,14 +53,19 @@ def fit_head_level(
         return compute.at_once(lambda move: fit_head(seen, positions, atlas, head.field_strength, doubtful, progress, move, boundary))
 
     left_out = np.zeros(voxels.index.size, dtype=bool)
-    model = fitted(left_out, progress)
+    model = first = fitted(left_out, progress)
     for _ in range(_REFITS):
         more = left_out | apart_from_fields(model, observations, voxels, head.grid).reshape(-1)[voxels.index]
         if not few_enough(more[likely]) or np.array_equal(more, left_out):
             break
         left_out = more
         model = fitted(left_out, lambda done: None)
-    return model
+    if not left_out.any():
+        return first
+    brain = np.zeros(voxels.index.size, dtype=bool)
+    brain[likely] = True
+    unfamiliar = unfamiliar_region(model, observations, voxels, head.grid, voxels.volume(brain & left_out))
+    return model if unfamiliar.any() else first
 
 
 def _sampled(

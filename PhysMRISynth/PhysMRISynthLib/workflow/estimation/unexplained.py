@@ -19,7 +19,7 @@ _ANYTHING = np.log([0.85, 1800.0, 200.0])
 _SPREAD, _CORRELATION = np.array([0.15, 0.5, 0.9]), 0.5
 """Of PD, T1 (ms) and T2 (ms): two log-SDs reach from white matter to fluid, and past tumours, oedema and cavities; what has more water
 relaxes more slowly."""
-_OF_LESIONS = np.float32(1.6)
+_OF_LESIONS = np.float32(2.0)
 _CHUNK = 1 << 15
 _UPPER = ([0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])
 
@@ -56,8 +56,8 @@ def _everywhere(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def widened(maps: TissueMaps, head: HeadModel) -> TissueMaps:
-    """The maps with SDs well beyond those of the class for lesions: maps that are not to be used may be off by a factor of two, as a
-    newborn's are."""
+    """The maps with SDs twice those of the class for lesions: maps that are not to be used may be off by more than a factor of two, as a
+    newborn's are (T1 up to 2.3)."""
     least = _OF_LESIONS * np.sqrt(np.diag(head.classes.covariances[-1])).astype(np.float32)
     values = dict(zip(PROPERTIES, (maps.pd, maps.t1, maps.t2), strict=True))
     sd = {name: np.maximum(maps.sd[name], share * values[name]) for name, share in zip(PROPERTIES, least, strict=True)}
