@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PhysMRISynthLib.imaging.head.known_head import map_errors
 from PhysMRISynthLib.imaging.intake.volumes import read_volume
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 from PhysMRISynthLib.workflow.estimation.estimate import Estimate, estimate_tissue_maps
+from PhysMRISynthLib.workflow.estimation.inputs import read_acquisitions
 from PhysMRISynthLib.workflow.estimation.order import EstimateOrder
 from PhysMRISynthLib.workflow.estimation.verdict import Level
 from PhysMRISynthLib.workflow.examples.small_head import small_head
@@ -62,3 +64,16 @@ def test_a_newborns_maps_are_not_to_be_used_and_their_sds_hold_the_truth() -> No
     known, found = estimated("newborn")
     assert found.verdict.level is Level.DO_NOT_USE and "an adult" in found.verdict.reasons[0].text  # its size or its likeness to one
     assert all(share >= WITHIN_TWO_SD for share in held(known, found, known.strange & found.maps.mask).values())
+
+
+@pytest.mark.nightly
+def test_two_visits_of_a_patient_without_a_tumour_agree(data: Callable[[str], Path]) -> None:
+    """Regions that no tissue explains well, but that are tissue all the same, are not left out: fields without them differ by the visit."""
+    folder = data("real/raw_patient12")
+    protocols = {"t1w": "se,TR=600,TE=15", "t2w": "tse,TR=4500,TE=100", "flair": "flair,TR=11000,TE=140,TI=2800"}
+    order = EstimateOrder(protocols=protocols, field_strength=1.5, prior="literature")
+    first, second = (
+        estimate_tissue_maps(read_acquisitions({role: folder / visit / f"{role}.nii.gz" for role in protocols}, order), order).medians
+        for visit in ("visit1", "visit2")
+    )
+    assert all(abs(second["white_matter"][name] / first["white_matter"][name] - 1.0) < 0.02 for name in PROPERTIES)
