@@ -36,7 +36,7 @@ _SIGNAL = 0.1
 
 
 def best_run(records: Sequence[Record], runs: Sequence[TrainedRun]) -> str:
-    """The run with the highest mean PSNR over whole slices; one with gain regression only if there is no other, since it takes the
+    """The run with the highest mean PSNR over whole slices; one with gain regression only if there is no other, since that knows the
     gains of the very images that it is compared with."""
     fair = [run.name for run in runs if not run.training.gain_regression] or [run.name for run in runs]
     return max(fair, key=lambda name: _mean(_images(records, name, WHOLE), "psnr"))
