@@ -182,6 +182,7 @@ def test_a_tiny_model_through_the_suite(scans: Path, runs: Path, tmp_path: Path)
     (row,) = (line for line in written.splitlines() if line.startswith(f"| {LITERATURE_FIT}"))
     assert row.rstrip(" |").endswith("0.0 / 0.0 / 0.0")  # PD is right but for its gain
     assert "1367 / 24.11" not in written and "996 / 20.25" in written and "1268 / 22.94" in written
+    assert written.count("| t1w + t2w |") == 2  # images and maps of every subset of inputs
     for row in ("| samples, both |", "| samples, ablated |", "| latent diffusion, both |", "| t1w + flair |"):
         assert row in written
     # the figures show the samples of the run with the prior

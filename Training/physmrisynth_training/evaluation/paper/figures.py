@@ -13,19 +13,18 @@ from PhysMRISynthLib.physics.tissues import PROPERTIES
 
 from ..distributions import published_medians
 from ..drawing import Picture, draw_pictures, page, save
-from ..maps import SUBSETS
 from .contrasts import COMMON, UNSEEN, background_ratios
 from .samples import Samples
 from .slices import KnownSlices
 from .tables import signal_values
-from .whole_heads import ALONE, NETWORK_FIT, Reconstruction
+from .whole_heads import ALONE, LITERATURE_FIT, NETWORK_FIT, SUBSETS_3D, Reconstruction
 
 _SHOWN_SAMPLES, _SHOWN_SUBJECTS = 4, 4
 _HIGHEST = {"PD": 1.2, "T1": 3000.0, "T2": 300.0}
 _CLIPPED = 95
 """Per cent: highest value shown in a distribution, as in the paper."""
 _BINS = 80
-_COLOURS = {ALONE: "#88bbdd", NETWORK_FIT: "#4477aa"}
+_COLOURS = {ALONE: "#88bbdd", NETWORK_FIT: "#4477aa", LITERATURE_FIT: "#999933"}
 _COLOUR_2D = "#aa3377"
 
 
@@ -102,21 +101,22 @@ def draw_distributions(by_method: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def draw_errors(records: Sequence[Mapping[str, Any]], best: str, path: Path) -> None:
-    """Errors of PD, T1 and T2 by inputs: the 2D model and the 3D methods, where they were run, on the same subjects."""
+    """Errors of PD, T1 and T2 by inputs: the 2D model and the 3D methods on the same subjects."""
     figure, axes = page(1, len(PROPERTIES), 4.4, 3.0)
-    methods = (best, ALONE, NETWORK_FIT)
+    methods = (best, *_COLOURS)
     same = {r["subject"] for r in records if r["kind"] == "maps" and r["method"] in _COLOURS}
     maps = [r for r in records if r["kind"] == "maps" and (not same or r["subject"] in same)]
     for ax, name in zip(axes[0], PROPERTIES, strict=True):
         for place, method in enumerate(methods):
             of = {
-                names: [r["error_percent"][name] for r in maps if r["method"] == method and r["inputs"] == list(names)] for names in SUBSETS
+                names: [r["error_percent"][name] for r in maps if r["method"] == method and r["inputs"] == list(names)]
+                for names in SUBSETS_3D
             }
             shown = [(number, np.median(values)) for number, values in enumerate(of.values()) if values]
             label = f"2D model ({best})" if method == best else method
-            where = [number + 0.25 * (place - 1) for number, _ in shown]
-            ax.bar(where, [error for _, error in shown], 0.25, color=_COLOURS.get(method, _COLOUR_2D), label=label)
-        ax.set_xticks(range(len(SUBSETS)), ["\n".join(names) for names in SUBSETS], fontsize=6)
+            where = [number + 0.2 * (place - 1.5) for number, _ in shown]
+            ax.bar(where, [error for _, error in shown], 0.2, color=_COLOURS.get(method, _COLOUR_2D), label=label)
+        ax.set_xticks(range(len(SUBSETS_3D)), ["\n".join(names) for names in SUBSETS_3D], fontsize=6)
         ax.set_title(f"{name}: median absolute error (%)", fontsize=9)
         ax.tick_params(labelsize=7)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(methods), fontsize=8, frameon=False)

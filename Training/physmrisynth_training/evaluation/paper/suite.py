@@ -28,6 +28,8 @@ from .whole_heads import SUBSETS_3D, Reconstruction, reconstructions
 
 Record = dict[str, Any]
 _SEED = 0
+_FORMAT = 2
+"""Of the scores that are kept."""
 _SUBJECTS_3D = 2
 """So many subjects with a skull, and as many without one, are estimated in 3D."""
 
@@ -57,7 +59,8 @@ def measure(plan: Plan) -> Findings:
     samples = compare_samples(plan, diffusions, slices, others, shown[best], cache / "virtual") if diffusions else None
     maps = _maps_by_method(shown, slices, samples)
     made = [
-        tables.ablation(records, list(runs.values())), *tables.map_errors(records, list(runs.values())), *tables.beside(records, best),
+        *(table(records, list(runs.values())) for table in (tables.ablation, tables.similarity, tables.map_errors)),
+        *tables.beside(records, best),
         tables.distributions(maps), *([tables.bright(samples), tables.frechet(samples)] if samples else []),
         tables.cost(list(runs.values()), diffusions),
     ]  # fmt: skip
@@ -74,9 +77,10 @@ def measure(plan: Plan) -> Findings:
 
 
 def _ablation(runs: Sequence[TrainedRun], slices: Sequence[KnownSlices], cache: Path) -> list[Record]:
-    """The scores of all runs on all slices, kept in the folder ``cache``: images from all inputs, maps from every subset."""
+    """The scores of all runs on all slices from every subset of inputs, kept in the folder ``cache``."""
     records: list[Record] = []
-    planes = hashlib.sha256(json.dumps([[those.scans.path.name, those.planes.tolist()] for those in slices]).encode()).hexdigest()
+    measured = [_FORMAT, [[those.scans.path.name, those.planes.tolist()] for those in slices]]
+    planes = hashlib.sha256(json.dumps(measured).encode()).hexdigest()
     with progress_bar(len(runs) * len(slices), "paper") as bar:
         for run in runs:
             path = cache / f"{run.name}-{run.sha256[:12]}-{planes[:12]}.json"
@@ -94,11 +98,10 @@ def _ablation(runs: Sequence[TrainedRun], slices: Sequence[KnownSlices], cache: 
 
 
 def _scores(method: str, names: Sequence[str], found: Reconstruction, slices: KnownSlices) -> list[Record]:
-    """Errors of the maps, and, from all inputs, similarity of the images."""
+    """Errors of the maps, and similarity of the images, also of those that were not inputs where a method gives them."""
     of = {"method": method, "inputs": list(names)}
     errors = {"kind": "maps", **of, "subject": slices.name, "error_percent": map_errors(found.maps, slices)}
-    images = image_records(found, slices) if tuple(names) == ROLES else []
-    return [errors, *({"kind": "images", **of, **record} for record in images)]
+    return [errors, *({"kind": "images", **of, **record} for record in image_records(found, slices))]
 
 
 def _beside(plan: Plan, slices: Sequence[KnownSlices], cache: Path) -> list[Record]:

@@ -69,11 +69,21 @@ def _scores(found: Sequence[Record]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def map_errors(records: Sequence[Record], runs: Sequence[TrainedRun]) -> list[Table]:
+def similarity(records: Sequence[Record], runs: Sequence[TrainedRun]) -> Table:
+    """Similarity of all images of every run by inputs, also of images that were not inputs."""
+    rows = []
+    for names in SUBSETS:
+        found = [_images(records, run.name, WHOLE, names) for run in runs]
+        cells = [(_mean(r, "raw_mse"), _mean(r, "raw_mae"), _mean(r, "ms_ssim"), _mean(r, "psnr")) for r in found]
+        rows.append((" + ".join(names), *(f"{mse:.0f} / {mae:.1f} / {ssim:.3f} / {psnr:.1f}" for mse, mae, ssim, psnr in cells)))
+    return Table("MSE / MAE / MS-SSIM / PSNR of all three images by inputs", ("inputs", *(run.name for run in runs)), tuple(rows))
+
+
+def map_errors(records: Sequence[Record], runs: Sequence[TrainedRun]) -> Table:
     """Errors of every run from every subset of inputs, on all test subjects."""
     rows = [(" + ".join(names), *(_errors(records, run.name, names) for run in runs)) for names in SUBSETS]
     title = "Errors of PD / T1 / T2 of the 2D model, all test subjects (median absolute, % of the truth)"
-    return [Table(title, ("inputs", *(run.name for run in runs)), tuple(rows))]
+    return Table(title, ("inputs", *(run.name for run in runs)), tuple(rows))
 
 
 def beside(records: Sequence[Record], best: str) -> list[Table]:
@@ -180,8 +190,9 @@ def notes(slices: Sequence[KnownSlices], best: str, samples: Samples | None) -> 
     ]
 
 
-def _images(records: Sequence[Record], method: str, region: str) -> list[Record]:
-    return [r for r in records if r["kind"] == "images" and r["method"] == method and r["region"] == region]
+def _images(records: Sequence[Record], method: str, region: str, names: Sequence[str] = ROLES) -> list[Record]:
+    of = (method, region, list(names))
+    return [r for r in records if r["kind"] == "images" and (r["method"], r["region"], r["inputs"]) == of]
 
 
 def _mean(records: Sequence[Record], name: str) -> float:
