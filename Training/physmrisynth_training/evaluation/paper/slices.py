@@ -56,11 +56,6 @@ class KnownSlices:
         """Brain tissue and fluid (N, *SHAPE), bool."""
         return self.solid | (self.tissue == _NAMES.index("csf"))
 
-    @property
-    def stripped(self) -> bool:
-        """Whether there is no skull."""
-        return not (self.tissue == _NAMES.index("bone")).any()
-
     @cached_property
     def inputs(self) -> np.ndarray:
         """The scaled images (M, N, *SHAPE), NaN without data."""

@@ -30,8 +30,6 @@ Record = dict[str, Any]
 _SEED = 0
 _FORMAT = 2
 """Of the scores that are kept."""
-_SUBJECTS_3D = 2
-"""So many subjects with a skull, and as many without one, are estimated in 3D."""
 
 
 def check(plan: Plan) -> None:
@@ -105,11 +103,10 @@ def _scores(method: str, names: Sequence[str], found: Reconstruction, slices: Kn
 
 
 def _beside(plan: Plan, slices: Sequence[KnownSlices], cache: Path) -> list[Record]:
-    """Scores of the 3D methods on some of the subjects."""
+    """Scores of the 3D methods."""
     records: list[Record] = []
-    chosen = [those for stripped in (True, False) for those in [s for s in slices if s.stripped == stripped][:_SUBJECTS_3D]]
-    with progress_bar(len(chosen), "paper, 3D") as bar:
-        for those in chosen:
+    with progress_bar(len(slices), "paper, 3D") as bar:
+        for those in slices:
             for names in SUBSETS_3D:
                 for method, found in reconstructions(plan, plan.estimators, those, names, cache):
                     records += _scores(method, names, found, those)

@@ -99,10 +99,10 @@ def beside(records: Sequence[Record], best: str) -> list[Table]:
             inside = (f"{_mean(brain, 'ms_ssim'):.4f}", f"{_mean(brain, 'psnr'):.2f}")
             rows.append((titles.get(method, method), *_scores(whole), *inside, _errors(same, method, ROLES)))
     columns = ("method", *_SCORE_COLUMNS, "brain: MS-SSIM", "brain: PSNR", "error of PD / T1 / T2 %")
-    images = Table(f"Beside the 3D methods, all inputs, {len(subjects)} of the test subjects", columns, tuple(rows))
+    images = Table(f"Beside the 3D methods, all inputs, {len(subjects)} test subjects", columns, tuple(rows))
     shown = [method for method in methods if any(r["method"] == method for r in same)]
     cells = [(" + ".join(names), *(_errors(same, method, names) for method in shown)) for names in SUBSETS_3D]
-    title = f"Errors of PD / T1 / T2 beside the 3D methods, {len(subjects)} of the test subjects (median absolute, % of the truth)"
+    title = f"Errors of PD / T1 / T2 beside the 3D methods, {len(subjects)} test subjects (median absolute, % of the truth)"
     return [images, Table(title, ("inputs", *(titles.get(method, method) for method in shown)), tuple(cells))]
 
 
@@ -177,7 +177,7 @@ def notes(slices: Sequence[KnownSlices], best: str, samples: Samples | None) -> 
         "gain regression, which takes the gains from the acquired images themselves.",
         f"3D methods estimate whole heads at 1 mm from the same files. '{ALONE}' are the expected maps of the network's tissue "
         "probabilities and the tissues' literature values, rendered with one least-squares gain and the fitted receive field, which the 2D "
-        "model does not have. Half of the subjects that they were run on have a skull.",
+        "model does not have.",
     ]
     if samples is None:
         return [*found, "No latent diffusion of the 2D model was trained: its samples are missing."]
