@@ -319,4 +319,4 @@ def test_the_command_trains_and_says_where_it_is(data_folder: Path, tmp_path: Pa
     assert main([*command, "--steps", "2"]) == 2 and "--resume" in capsys.readouterr().err
     assert main([*command, "--steps", "2", "--resume"]) == 0
     assert main(["train", "ldm", "--config", "head_9d", *command[6:]]) == 2
-    assert "one of head_3d, paper_2d" in capsys.readouterr().err
+    assert "one of head_3d, head_3d_people, paper_2d, paper_2d_small" in capsys.readouterr().err

@@ -166,7 +166,7 @@ class StoredLatents:
         """Write a latent in half precision, completely or not at all."""
         metadata = {"head": head.name, "numbers": json.dumps(dict(head.numbers))}
         with whole_file(self.path(index)) as temporary:
-            save_file({"latent": torch.from_numpy(head.latent).to(torch.float16)}, temporary, metadata=metadata)
+            save_file({"latent": torch.from_numpy(head.latent).to(torch.float16).contiguous()}, temporary, metadata=metadata)
 
 
 class Latents(StoredLatents):
