@@ -73,6 +73,7 @@ def test_three_inputs_give_maps_to_trust(labels: Labels, record_property: Callab
     print("68 % intervals cover, %:", {p: round(c, 1) for p, c in covered.items()})
     assert all(errors["brain"][p] <= bound for p, bound in LARGEST_ERROR.items()), errors["brain"]
     assert all(check.warning is None for check in found.checks.values())
+    assert found.applicability.score < 1, found.applicability.parts  # the network knows such a head
 
 
 def test_two_inputs_give_sane_maps_and_say_what_is_missing(labels: Labels) -> None:

@@ -71,6 +71,7 @@ def _random_field() -> np.ndarray:
     return np.abs(300.0 * np.exp(field) * body + rng.normal(0.0, 8.0, shape))
 
 
+@pytest.mark.nightly
 def test_an_ordinary_head_is_familiar_to_the_network() -> None:
     """As far as a phantom of blurred tissues at 2 mm is ordinary: it lies at the limit that 1 in 200 simulated scans pass."""
     parts = _estimate(_scan()).applicability.parts
