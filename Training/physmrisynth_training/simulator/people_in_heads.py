@@ -14,6 +14,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from PhysMRISynthLib.errors import ImageError
+from PhysMRISynthLib.imaging.head.masks import largest_piece
+from PhysMRISynthLib.imaging.head.morphology import with_neighbours
 
 from .hemisphere_mixing import deformation, head_image
 from .labels import LESIONS, VENTRICLES
@@ -102,23 +104,12 @@ def _joined(own: np.ndarray, shell: np.ndarray) -> tuple[np.ndarray, float]:
     theirs = np.isin(shell, (*HULL, STEM, CORD))
     theirs[:ends] &= ~np.isin(shell[:ends], (STEM, CORD))  # below its end the stem goes on as the other head's
     found[theirs | ((own == FLUID) & ~np.isin(shell, VESSELS))] = FLUID
-    beside = _grown(brain) & ~brain & ~np.isin(shell, VESSELS)
+    beside = with_neighbours(brain) & ~brain & ~np.isin(shell, VESSELS)
     beside[: ends + 1] = False
     found[beside] = FLUID
     lost = float(np.isin(shell[brain], (515, 516)).sum()) / 1000.0
     found[brain] = own[brain]
-    return np.where(_largest(found != 0), found, 0), lost
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part of a mask: label maps have stray voxels in the air."""
-    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
-    return sitk.GetArrayFromImage(sitk.RelabelComponent(parts)) == 1
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """A mask and the voxels that share a face with it."""
-    return sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(mask.astype(np.uint8)), [1] * 3, sitk.sitkCross)) > 0
+    return np.where(largest_piece(found != 0, head_image(found)), found, 0), lost
 
 
 def _affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.AffineTransform:

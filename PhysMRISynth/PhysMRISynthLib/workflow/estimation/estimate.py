@@ -31,7 +31,7 @@ from .aligned_head import AlignedHead, AlignedInputs
 from .applicability import Applicability, assess
 from .calibration import sd_factors
 from .coverage import coverage_reasons
-from .even_voxels import brain_voxels
+from .even_voxels import brain_voxels, is_brain
 from .head_level import fit_head_level
 from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps, check_wrapped
@@ -144,7 +144,7 @@ def estimate_tissue_maps(
         learned = network_prior(weights, head, order.device, clock.fraction)
         head = replace(head, voxels=replace(head.voxels, expected=learned.fractions))
     observations = [observation_of(head, a) for a in acquisitions]
-    cut_off = check_brain_intensities(acquisitions, observations, head.voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > 127)
+    cut_off = check_brain_intensities(acquisitions, observations, is_brain(head.voxels))
     observations = [without_field(o, head.fields, head.voxels) for o in observations]
     head = replace(head, alignments=without(head.fields, head.alignments))
     before = (*processed, *check_wrapped(head), *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))

@@ -24,9 +24,14 @@ _CORTEX = [tissue.name for tissue in tissue_table()].index("cortex")
 _BOUNDARY_SAMPLE = 24_000
 
 
+def is_brain(voxels: HeadVoxels) -> np.ndarray:
+    """True (N,) where the atlas counts the head's voxels to the brain."""
+    return np.asarray(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _BRAIN)
+
+
 def brain_voxels(voxels: HeadVoxels) -> np.ndarray:
     """Which of the head's voxels (rows of ``voxels.index``) the atlas counts to the brain."""
-    return np.flatnonzero(voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _BRAIN)
+    return np.flatnonzero(is_brain(voxels))
 
 
 def even_voxels(observations: Sequence[Observation], voxels: HeadVoxels, reaches_mm: Sequence[np.ndarray | None]) -> np.ndarray:

@@ -13,7 +13,7 @@ from ...fitting.observation import Observation
 from ...imaging.head.slice_profile import SliceProfile
 from ..compute import Compute
 from .aligned_head import AlignedHead
-from .even_voxels import boundary_voxels, brain_voxels, even_voxels
+from .even_voxels import boundary_voxels, brain_voxels, even_voxels, is_brain
 from .head_voxels import HeadVoxels
 from .unfamiliar import apart_from_fields, few_enough, unfamiliar_region
 
@@ -62,9 +62,7 @@ def fit_head_level(
         model = fitted(left_out, lambda done: None)
     if not left_out.any():
         return first
-    brain = np.zeros(voxels.index.size, dtype=bool)
-    brain[likely] = True
-    unfamiliar = unfamiliar_region(model, observations, voxels, head.grid, voxels.volume(brain & left_out))
+    unfamiliar = unfamiliar_region(model, observations, voxels, head.grid, voxels.volume(is_brain(voxels) & left_out))
     return model if unfamiliar.any() else first
 
 

@@ -18,13 +18,12 @@ from ...imaging.tissue_maps import TissueMaps
 from ...physics.protocol import Protocol
 from ...physics.tissues import tissue_table
 from .aligned_head import AlignedHead
+from .even_voxels import is_brain
 from .verdict import Cause, Level, Reason
 
 _PIECEWISE = 0.3
 """Share of voxels that equal the next one: noise leaves a scan of whole numbers a few hundredths, small lesions leave a mask 0.6."""
 _FEW_LABELS, _MOST_LABELS = 60, 300
-_BRAIN = 127
-"""Of 255: where the atlas expects brain."""
 _SOLID = 0.2
 """Share of voxels that equal all their neighbours: a denoised scan of eight bits has up to 0.1, a segmentation 0.3 and more."""
 
@@ -68,7 +67,7 @@ def check_brain_intensities(
 
 def check_wrapped(head: AlignedHead) -> Iterator[Reason]:
     """Which magnitude images hold numbers that were too large for their unsigned type, where the place of the brain is known."""
-    brain = head.voxels.volume(head.voxels.atlas[brain_rows()].sum(axis=0, dtype=np.int32) > _BRAIN)
+    brain = head.voxels.volume(is_brain(head.voxels))
     for a in _magnitudes(head.acquisitions) if head.placement.known else []:
         levels = fills_range(a.volume.voxels)
         if levels is None or _cortex_is_brightest(a.protocol, head.field_strength):

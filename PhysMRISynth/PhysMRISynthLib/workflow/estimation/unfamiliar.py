@@ -14,7 +14,7 @@ from ...fitting.observation import Observation
 from ...fitting.tissue_level import brain_rows, fluid_row
 from ...imaging.head.morphology import dilated, opened
 from ...imaging.intake.volumes import image_like
-from .even_voxels import brain_voxels
+from .even_voxels import is_brain
 from .head_voxels import HeadVoxels
 from .verdict import Cause, Level, Reason
 
@@ -58,9 +58,7 @@ def apart_from_fields(head: HeadModel, observations: Sequence[Observation], voxe
     explained by a field that is not there. A tumour makes one input brighter as a coil does, and then looks like cortex."""
     from scipy.ndimage import uniform_filter
 
-    atlas_brain = np.zeros(voxels.index.size, dtype=bool)
-    atlas_brain[brain_voxels(voxels)] = True
-    lattice = _Lattice.over(voxels, grid, atlas_brain)
+    lattice = _Lattice.over(voxels, grid, is_brain(voxels))
     away, _ = _distance(head, observations, voxels, lattice)
     doubted = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _DOUBTED))
     cube = [2 * radius + 1 for radius in _radius(doubted, 0.5 * _CUBE_MM)[::-1]]
