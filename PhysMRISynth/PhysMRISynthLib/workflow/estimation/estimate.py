@@ -39,7 +39,7 @@ from .inputs import field_strength_of
 from .network_prior import NetworkPrior, network_prior, usable_weights
 from .order import USUAL, EstimateOrder
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
-from .receive_field import field_reasons, strong_fields, uneven_fields, without, without_field
+from .receive_field import divided, field_reasons, strong_fields, uneven_fields, without
 from .tissue_medians import Medians, implausible_medians, tissue_medians
 from .unexplained import fit_unexplained, widened
 from .unfamiliar import unfamiliar_reasons, unfamiliar_region
@@ -145,16 +145,14 @@ def estimate_tissue_maps(
         head = replace(head, voxels=replace(head.voxels, expected=learned.fractions))
     observations = [observation_of(head, a) for a in acquisitions]
     cut_off = check_brain_intensities(acquisitions, observations, is_brain(head.voxels))
-    observations = [without_field(o, head.fields, head.voxels) for o in observations]
-    head = replace(head, alignments=without(head.fields, head.alignments))
+    head, observations = divided(head, observations, head.fields)
     before = (*processed, *check_wrapped(head), *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
     with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
         clock.stage("fit tissues, gains and fields")
         profiles = [slice_profile(a.volume.image, head.alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
         model = fit_head_level(head, observations, profiles, clock.fraction, compute)
         if uneven := uneven_fields(model, head, brain_voxels(head.voxels)):
-            observations = [without_field(o, uneven, head.voxels) for o in observations]
-            head = replace(head, alignments=without(uneven, head.alignments))
+            head, observations = divided(head, observations, uneven)
             before = (*before, *field_reasons(uneven))
             model = fit_head_level(head, observations, profiles, clock.fraction, compute)
         clock.stage("fit voxels")

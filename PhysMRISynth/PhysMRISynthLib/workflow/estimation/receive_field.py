@@ -8,7 +8,7 @@ its search too far away: it is divided out too, and what is left is fitted from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -101,6 +101,14 @@ def without_field(observation: Observation, fields: Mapping[str, StrongField], v
         return observation
     field = sitk.GetArrayViewFromImage(fields[observation.name].field).reshape(-1)[voxels.index]
     return replace(observation, signal=observation.signal / field)
+
+
+def divided(
+    head: AlignedHead, observations: Sequence[Observation], fields: Mapping[str, StrongField]
+) -> tuple[AlignedHead, list[Observation]]:
+    """The head's images and their ``observations`` at its voxels, both divided by the ``fields``."""
+    at_voxels = [without_field(observation, fields, head.voxels) for observation in observations]
+    return replace(head, alignments=without(fields, head.alignments)), at_voxels
 
 
 def field_reasons(fields: Mapping[str, StrongField]) -> Iterator[Reason]:
