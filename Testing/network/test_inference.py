@@ -105,7 +105,7 @@ def test_memory_that_is_nowhere_to_be_had_is_said(weights: Weights, monkeypatch:
     def full(*_arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(weights.network, "forward", full)
+    monkeypatch.setattr(weights.network, "encode", full)
     with refused(EstimationError, r"Not enough memory for the network.*--prior literature"):
         infer(weights, images(32, 32, 32), PROTOCOLS, 3.0, CPU)
 

@@ -21,7 +21,7 @@ from PhysMRISynthLib.network.manifest import file_sha256, shipped_weights, write
 from PhysMRISynthLib.network.storage import restored, stored
 from PhysMRISynthLib.network.vae import CLASSES, TissueVAE
 from PhysMRISynthLib.network.weights import load_weights, save_weights
-from PhysMRISynthLib.workflow.estimation.network_prior import usable_weights
+from PhysMRISynthLib.workflow.estimation.network_prior import loadable_weights, usable_weights
 from Testing.refusals import refused
 
 CONFIG = NetworkConfig(3, 4, (), (8, 8), (1, 1), 2, (8,), 2)
@@ -214,12 +214,29 @@ def test_damaged_weights_are_never_passed_over_in_silence(prior: str, shipped: P
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    with refused(WeightsError, r"not the shipped ones.*--prior literature"):
-        usable_weights(prior)
+    for load in (usable_weights, loadable_weights):  # the second before anything is loaded
+        with refused(WeightsError, r"not the shipped ones.*--prior literature"):
+            load(prior)
     path.unlink()
-    with refused(WeightsError, r"no network weights.*--prior literature"):
-        usable_weights(prior)
-    assert usable_weights("literature") is None
+    for load in (usable_weights, loadable_weights):
+        with refused(WeightsError, r"no network weights.*--prior literature"):
+            load(prior)
+    assert usable_weights("literature") is None and loadable_weights("literature")() is None
+
+
+def test_weights_that_are_whole_are_loaded_when_they_are_asked_for(shipped: Path, saved: tuple[TissueVAE, Path]) -> None:
+    load = loadable_weights("network")
+    damaged, whole = saved[1].with_name("other.safetensors"), saved[1].read_bytes()
+    damaged.write_bytes(whole[:-9])
+    with pytest.raises(WeightsError, match="damaged"):  # one's own file is read at once
+        loadable_weights("network", str(damaged))
+    assert loadable_weights("network", str(saved[1]))() is not None
+    saved[1].write_bytes(whole[:-9])
+    with pytest.raises(WeightsError, match="not the shipped ones"):  # the installed one is compared again when it is read
+        load()
+    saved[1].write_bytes(whole)
+    found = load()
+    assert found is not None and found.sha256 == file_sha256(saved[1])
 
 
 def test_without_a_manifest_nothing_is_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

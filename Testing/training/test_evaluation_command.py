@@ -110,7 +110,7 @@ def test_each_prior_is_estimated_with_its_own_weights_and_device(monkeypatch: py
 
 def test_given_weights_stand_in_for_the_installed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(estimation, "usable_weights", lambda prior, file: asked.append(prior))
+    monkeypatch.setattr(estimation, "loadable_weights", lambda prior, file: asked.append(prior))
     monkeypatch.setattr(estimation, "reference_of", lambda *given: None)
     for prior in ("network", "auto", "literature"):
         with pytest.raises(AttributeError):  # there is no input to go on with

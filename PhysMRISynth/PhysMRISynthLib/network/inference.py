@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from .condition import protocol_condition
 from .device import autocast, fastest_precision, with_fallback
 from .head_view import Inference
 from .slices import infer_slices
-from .vae import Posterior, TissuePrediction, TissueVAE
+from .vae import CLASSES, TissueVAE
 from .weights import Weights
 
 TILES = (4096, 128, 96, 64)
@@ -51,6 +50,7 @@ def infer(
         raise WeightsError("This network in 3D tells no tissues.", Remedy.DO(this="give weights of head 'classes', or of slices"))
     conditions = np.stack([protocol_condition(protocol, field_strength) for protocol in protocols])
     stack = np.stack([normalised(image) for image in images])
+    del images  # as large as the stack, and needed by nobody
 
     def work(where: torch.device, tile: int) -> Inference:
         if maps:
@@ -81,8 +81,7 @@ def decode(
         for done, box in enumerate(boxes, start=1):
             part = (slice(None), *(slice(side.start // factor, side.stop // factor) for side in box))
             with torch.inference_mode(), autocast(where, precision):
-                expected = network.decode(torch.from_numpy(np.ascontiguousarray(latent[part]))[None].to(where))
-                probabilities = _probabilities(cast(TissuePrediction, expected).logits[0])
+                probabilities = _probabilities(network, torch.from_numpy(np.ascontiguousarray(latent[part]))[None].to(where))
             whole.add(probabilities, box)
             progress(done / len(boxes))
         return whole.joined()
@@ -95,14 +94,15 @@ def _tiled(
 ) -> Inference:
     multiple, factor = weights.config.multiple, weights.config.factor
     shape = stack.shape[1:]
-    padded = np.pad(stack, [(0, 0), *((0, -n % multiple) for n in shape)])
+    padded = tuple(n + -n % multiple for n in shape)
     network = weights.network.to(device)
     known = torch.from_numpy(conditions)[None].to(device)
-    boxes = _boxes(padded.shape[1:], tile, multiple)
-    whole = _Mosaic(padded.shape[1:], _OVERLAP)
-    coarse = _Mosaic(tuple(n // factor for n in padded.shape[1:]), max(1, _OVERLAP // factor))
+    boxes = _boxes(padded, tile, multiple)
+    whole = _Mosaic(padded, _OVERLAP)
+    coarse = _Mosaic(tuple(n // factor for n in padded), max(1, _OVERLAP // factor))
     for done, box in enumerate(boxes, start=1):
-        piece = torch.from_numpy(np.ascontiguousarray(padded[(slice(None), *box)]))[None].to(device)
+        room = [(0, 0), *((0, max(0, side.stop - n)) for side, n in zip(box, shape, strict=True))]
+        piece = torch.from_numpy(np.pad(stack[(slice(None), *box)], room))[None].to(device)
         probabilities, latents = _one(network, piece, known, device)
         whole.add(probabilities, box)
         coarse.add(latents, tuple(slice(side.start // factor, side.stop // factor) for side in box))
@@ -121,19 +121,22 @@ def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device)
     listener = network.encoder.register_forward_hook(lambda module, given, posterior: alone.append(posterior[0]))
     try:
         with autocast(device, fastest_precision(device.type)):
-            together, prediction = cast("tuple[Posterior, TissuePrediction]", network(piece, known, present))
+            together = network.encode(piece, known, present).mean
+            probabilities = _probabilities(network, together)
     finally:
         listener.remove()
-    means = torch.cat(alone if piece.shape[1] == 1 else [*alone, together.mean])
-    return _probabilities(prediction.logits[0]), means.flatten(0, 1).float().cpu().numpy()
+    means = torch.cat(alone if piece.shape[1] == 1 else [*alone, together])
+    return probabilities, means.flatten(0, 1).float().cpu().numpy()
 
 
-def _probabilities(logits: Tensor) -> np.ndarray:
-    """Softmax over the first axis, float32, plane by plane: the ``logits`` are large."""
-    found = np.empty(logits.shape, dtype=np.float32)
-    with torch.autocast(logits.device.type, enabled=False):
-        for plane in range(logits.shape[1]):
-            found[:, plane] = torch.softmax(logits[:, plane].float(), dim=0).cpu().numpy()
+def _probabilities(network: TissueVAE, latent: Tensor) -> np.ndarray:
+    """Probabilities (classes, …) of what a ``latent`` (1, channels, …) represents, float32."""
+    found, done = np.empty((len(CLASSES), *(n * network.config.factor for n in latent.shape[2:])), dtype=np.float32), 0
+    for logits in network.logits(latent):
+        planes = slice(done, done + logits.shape[2])
+        with torch.autocast(latent.device.type, enabled=False):
+            found[:, planes] = torch.softmax(logits[0].float(), dim=0).cpu().numpy()
+        done = planes.stop
     return found
 
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import Remedy, WeightsError
+from ..errors import Remedy, Step, WeightsError
 from ..resource_files import RESOURCES
 from ..whole_file import whole_file
 
 MANIFEST = RESOURCES / "weights.json"
+REINSTALL = (Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR)
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checked_file(path: Path, sha256: str | None, remedies: Sequence[Remedy | Step]) -> str:
+    """The SHA-256 of a file of weights, which must be ``sha256`` if given. Raises WeightsError with the ``remedies`` when it is not, or
+    when there is no such file."""
+    if not path.is_file():
+        raise WeightsError(f"There are no network weights at {path}.", *remedies)
+    found = file_sha256(path)
+    if sha256 is not None and found != sha256:
+        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…).", *remedies)
+    return found
 
 
 def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
@@ -37,7 +50,7 @@ def shipped_weights(kind: str = "vae") -> tuple[Path, str] | None:
             raise ValueError("not a file's name and its SHA-256")
     except (OSError, ValueError, LookupError, TypeError) as error:
         cause = f"The manifest of the network weights, {MANIFEST.name}, is damaged ({error!r})."
-        raise WeightsError(cause, Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR) from None
+        raise WeightsError(cause, *REINSTALL) from None
     return MANIFEST.parent / name, sha256
 
 

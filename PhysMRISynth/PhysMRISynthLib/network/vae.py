@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -147,14 +148,22 @@ class Decoder(nn.Module):
         self.out = convolution(dims, widths[-1], outputs * config.tail**dims, 1)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        features, x = self.unfinished(latent)
+        return features, self.finished(x)
+
+    def unfinished(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """The features at the latent's resolution, and what the last layer gets."""
         features = self.trunk(self.stem(latent), None)
         x = features
         for level, up in enumerate(self.up):
             x = depth_to_space(up(x), 2).contiguous(memory_format=_channels_last(self.dims))
             for block in self.blocks[level * self.level_blocks : (level + 1) * self.level_blocks]:
                 x = block(x, None)
-        x = self.out(activated(self.norm(x, None)))
-        return features, depth_to_space(x, self.tail_factor)
+        return features, activated(self.norm(x, None))
+
+    def finished(self, x: Tensor) -> Tensor:
+        """What the last layer makes of its input, or of some planes of it: it sees each position alone."""
+        return depth_to_space(self.out(x), self.tail_factor)
 
 
 def _channels_last(dims: int) -> torch.memory_format:
@@ -204,7 +213,7 @@ class TissueVAE(nn.Module):
 
     def decode(self, latent: Tensor) -> TissuePrediction | Tensor:
         """The decoder's prediction: a TissuePrediction ("classes"), or θ (B, 3, *S) in log(fraction, ms, ms) ("exp")."""
-        features, out = self.decoder(latent.contiguous(memory_format=_channels_last(self.config.spatial_dims)))
+        features, out = self.decoder(self._last(latent))
         if self.offset is None or self.spread is None or self.norm is None:
             start = out.new_tensor([PROTON_DENSITY_START, np.log(T1_MEDIAN_MS), np.log(T2_MEDIAN_MS)])
             return out.float() + start.view(1, 3, *[1] * self.config.spatial_dims)
@@ -215,6 +224,15 @@ class TissueVAE(nn.Module):
         lower = _OFF_DIAGONAL * torch.tanh(raw[:, 3:])
         scale = torch.stack([diagonal[:, 0], lower[:, 0], diagonal[:, 1], lower[:, 1], lower[:, 2], diagonal[:, 2]], dim=1)
         return TissuePrediction(out, offset, scale)
+
+    def logits(self, latent: Tensor) -> Iterator[Tensor]:
+        """The logits of "classes" for a latent, some planes (B, classes, planes, …) at a time: those of a head are as large as all else."""
+        _, x = self.decoder.unfinished(self._last(latent))
+        return (self.decoder.finished(planes) for planes in x.split(1, dim=2))
+
+    def _last(self, latent: Tensor) -> Tensor:
+        """With channels last in memory."""
+        return latent.contiguous(memory_format=_channels_last(self.config.spatial_dims))
 
     def forward(self, images: Tensor, conditions: Tensor, present: Tensor) -> tuple[Posterior, TissuePrediction | Tensor]:
         """Encode, sample one latent in training (its mean otherwise), decode."""

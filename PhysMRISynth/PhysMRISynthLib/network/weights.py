@@ -18,7 +18,7 @@ from ..whole_file import whole_file
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
-from .manifest import file_sha256, shipped_weights
+from .manifest import REINSTALL, checked_file, file_sha256, shipped_weights
 from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
@@ -28,7 +28,6 @@ _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
 """Prefix of the tensors that are not the network's."""
 Remedies = Sequence[Remedy | Step]
-_REINSTALL = (Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR)
 _MISSING = {
     "vae": "No network weights are installed. Reinstall the extension.",
     "sampler": "No weights for sampling are installed. Reinstall the extension, or give a sampling model that 'physmrisynth train ldm' "
@@ -79,7 +78,7 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Pa
     return file_sha256(path)
 
 
-def load_weights(path: Path, sha256: str | None = None, remedies: Remedies = _REINSTALL) -> Weights:
+def load_weights(path: Path, sha256: str | None = None, remedies: Remedies = REINSTALL) -> Weights:
     """Read weights; the file must have this ``sha256``. Raises WeightsError, with the ``remedies``, when the file is missing, damaged or of
     another kind."""
     metadata, tensors, found = read_tensors(path, sha256, remedies)
@@ -97,11 +96,7 @@ def read_tensors(path: Path, sha256: str | None, remedies: Remedies) -> tuple[di
 
     Raises WeightsError with the ``remedies`` when the file is missing, damaged or of another version.
     """
-    if not path.is_file():
-        raise WeightsError(f"There are no network weights at {path}.", *remedies)
-    found = file_sha256(path)
-    if sha256 is not None and found != sha256:
-        raise WeightsError(f"The network weights {path.name} are not the shipped ones (SHA-256 {found[:12]}…).", *remedies)
+    found = checked_file(path, sha256, remedies)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ from ...imaging.intake.noise_level import noise_level
 from ...imaging.tissue_maps import TissueMaps
 from ...physics.tissues import PROPERTIES, tissue_table
 from ..compute import Compute
+from ..meanwhile import begun
 from .aligned import align_inputs
 from .aligned_head import AlignedHead, AlignedInputs
 from .applicability import Applicability, assess
@@ -33,10 +35,10 @@ from .calibration import sd_factors
 from .coverage import coverage_reasons
 from .even_voxels import brain_voxels, is_brain
 from .head_level import fit_head_level
-from .head_voxels import NO_TISSUE, FittedVoxels, fit_with_profiles
+from .head_voxels import NO_TISSUE, FittedVoxels, HeadVoxels, fit_with_profiles
 from .input_checks import check_brain_intensities, check_inputs, check_intensities, check_maps, check_wrapped
 from .inputs import field_strength_of
-from .network_prior import NetworkPrior, network_prior, usable_weights
+from .network_prior import NetworkPrior, loadable_weights, network_prior
 from .order import USUAL, EstimateOrder
 from .reasons import anatomy_reasons, fit_reasons, input_reasons
 from .receive_field import divided, field_reasons, strong_fields, uneven_fields, without
@@ -133,35 +135,47 @@ def estimate_tissue_maps(
     processed = check_intensities(acquisitions)
     field_strength, _ = field_strength_of(acquisitions, order.field_strength)
     tissue_table(field_strength)  # refuses what it has no values for, before the work
-    if weights is None or order.prior == "literature":
-        weights = usable_weights(order.prior, order.weights)
-    inputs, misplaced = _aligned(acquisitions, chosen, field_strength, order, clock)
-    clock.stage("place the atlas")
-    head = _placed(inputs, clock.fraction)
-    learned = None
-    if weights is not None:
-        clock.stage("expect tissues")
-        learned = network_prior(weights, head, order.device, clock.fraction)
-        head = replace(head, voxels=replace(head.voxels, expected=learned.fractions))
-    observations = [observation_of(head, a) for a in acquisitions]
-    cut_off = check_brain_intensities(acquisitions, observations, is_brain(head.voxels))
-    head, observations = divided(head, observations, head.fields)
-    before = (*processed, *check_wrapped(head), *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
-    with threadpool_limits(limits=1, user_api="blas"):  # small matrices on all our own threads: BLAS threads would fight over the cores
+    given = weights if order.prior != "literature" else None
+    load = loadable_weights(order.prior, order.weights) if given is None else lambda: given
+    with begun(load) as loaded:
+        inputs, misplaced = _aligned(acquisitions, chosen, field_strength, order, clock)
+        clock.stage("place the atlas")
+        head = _placed(inputs, clock.fraction)
+        network = loaded()
+    # the head level needs no network; BLAS threads would fight over the cores for small matrices on all our own threads
+    with begun(partial(_learned, network, head, order.device)) as learned, threadpool_limits(limits=1, user_api="blas"):
+        observations = [observation_of(head, a) for a in acquisitions]
+        cut_off = check_brain_intensities(acquisitions, observations, is_brain(head.voxels))
+        head, observations = divided(head, observations, head.fields)
+        before = (*processed, *check_wrapped(head), *cut_off, *misplaced, *field_reasons(head.fields), *anatomy_reasons(head))
         clock.stage("fit tissues, gains and fields")
+        expected = partial(_expected, head.voxels, learned)
         profiles = [slice_profile(a.volume.image, head.alignments[a.name], a.slice_thickness_mm) for a in acquisitions]
-        model = fit_head_level(head, observations, profiles, clock.fraction, compute)
+        model = fit_head_level(head, observations, profiles, expected, clock.fraction, compute)
         if uneven := uneven_fields(model, head, brain_voxels(head.voxels)):
             head, observations = divided(head, observations, uneven)
             before = (*before, *field_reasons(uneven))
-            model = fit_head_level(head, observations, profiles, clock.fraction, compute)
+            model = fit_head_level(head, observations, profiles, expected, clock.fraction, compute)
+        if network is not None:
+            clock.stage("expect tissues")
+        head = replace(head, voxels=expected())
         clock.stage("fit voxels")
         fitted = fit_with_profiles(model, observations, profiles, head.voxels, head.grid, clock.fraction, compute)
     clock.stage("check the fit")
     brain = brain_mask(head.voxels.volume(fitted.brain), head.grid)
     unfamiliar = unfamiliar_region(model, observations, head.voxels, head.grid, brain)
     fitted = fit_unexplained(model, observations, head.voxels, fitted, unfamiliar)
-    return _assembled(order, head, _Fit(model, fitted, brain, unfamiliar, learned), before, clock)
+    return _assembled(order, head, _Fit(model, fitted, brain, unfamiliar, learned()), before, clock)
+
+
+def _learned(network: Weights | None, head: AlignedHead, device: str) -> NetworkPrior | None:
+    return None if network is None else network_prior(network, head, device)
+
+
+def _expected(voxels: HeadVoxels, learned: Callable[[], NetworkPrior | None]) -> HeadVoxels:
+    """The head's voxels with what the network expects there, once it has ``learned`` that."""
+    found = learned()
+    return voxels if found is None else replace(voxels, expected=found.fractions)
 
 
 def _aligned(

@@ -26,6 +26,7 @@ def fit_head_level(
     head: AlignedHead,
     observations: Sequence[Observation],
     profiles: Sequence[SliceProfile | None],
+    expected: Callable[[], HeadVoxels],
     progress: Callable[[float], None],
     compute: Compute,
 ) -> HeadModel:
@@ -34,6 +35,7 @@ def fit_head_level(
     The atlas alone says which tissue is expected: a network's certainty takes voxels of several tissues in (in a phantom of blurred tissues
     it doubled the misfit), and what it knows of single voxels serves those. Regions that fields may have been bent to explain are left out
     in a second fit, which counts if they then look like no tissue; else there was nothing but a field, which is best fitted with them.
+    Only that is judged by the ``expected`` tissues, which a network may still be at work on.
     """
     voxels = head.voxels
     likely = brain_voxels(voxels)
@@ -62,7 +64,7 @@ def fit_head_level(
         model = fitted(left_out, lambda done: None)
     if not left_out.any():
         return first
-    unfamiliar = unfamiliar_region(model, observations, voxels, head.grid, voxels.volume(is_brain(voxels) & left_out))
+    unfamiliar = unfamiliar_region(model, observations, expected(), head.grid, voxels.volume(is_brain(voxels) & left_out))
     return model if unfamiliar.any() else first
 
 

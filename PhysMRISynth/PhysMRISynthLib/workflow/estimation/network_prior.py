@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import SimpleITK as sitk
 from ...errors import Remedy, WeightsError
 from ...fitting.tissue_level import brain_rows
 from ...imaging.head.masks import bounding_box
+from ...imaging.intake.acquisition import Acquisition
 from ...imaging.intake.volumes import image_like
 from ..chunks import for_each_chunk
 from .aligned_head import AlignedHead
@@ -73,6 +76,22 @@ def usable_weights(prior: str, file: str = "") -> Weights | None:
     return load_weights(*shipped)
 
 
+def loadable_weights(prior: str, file: str = "") -> Callable[[], Weights | None]:
+    """What gives :func:`usable_weights` and may be called on another thread: torch alone takes a second to import.
+
+    What cannot be had is refused at once: the installed weights are compared with their hash, those of a ``file`` are read.
+    """
+    if prior != "literature" and not file and find_spec("torch") is not None:
+        from ...network.manifest import REINSTALL, checked_file, shipped_weights
+
+        shipped = shipped_weights()
+        if shipped is not None:
+            checked_file(*shipped, REINSTALL)
+            return partial(usable_weights, prior)
+    found = usable_weights(prior, file)
+    return lambda: found
+
+
 def network_prior(
     weights: Weights, head: AlignedHead, device: str, progress: Callable[[float], None] = lambda fraction: None
 ) -> NetworkPrior:
@@ -87,21 +106,20 @@ def network_prior(
     chosen = choose_device(device)
     index, atlas = head.voxels.index, head.voxels.atlas
     view = _view_of(_where_brain_may_be(head.mask, index, atlas), head.grid)
-    images = []
-    for acquisition in head.acquisitions:
-        # from the file's own voxels: nothing is interpolated twice
-        seen = sitk.Resample(
-            acquisition.volume.image, view, head.alignments[acquisition.name].to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32
-        )
-        if acquisition.name in head.fields:
-            seen = seen / sitk.Resample(head.fields[acquisition.name].field, view, sitk.Transform(), sitk.sitkLinear, 1.0)
-        images.append(np.abs(sitk.GetArrayFromImage(seen)))
     protocols = [acquisition.protocol for acquisition in head.acquisitions]
-    found = infer(weights, images, protocols, head.field_strength, chosen, progress)
+    found = infer(weights, [_seen(a, head, view) for a in head.acquisitions], protocols, head.field_strength, chosen, progress)
     numbers = head_numbers(found)
     distances = None if weights.familiarity is None else distances_of(weights.familiarity, numbers)
     fractions = joined_with_atlas(_on_grid(found.probabilities, view, head.grid, index), atlas)
     return NetworkPrior(fractions, weights.sha256, str(chosen), numbers, distances)
+
+
+def _seen(acquisition: Acquisition, head: AlignedHead, view: sitk.Image) -> np.ndarray:
+    """An input (z, y, x) as the network's view has it, from the file's own voxels: nothing is interpolated twice."""
+    seen = sitk.Resample(acquisition.volume.image, view, head.alignments[acquisition.name].to_image, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    if acquisition.name in head.fields:
+        seen = seen / sitk.Resample(head.fields[acquisition.name].field, view, sitk.Transform(), sitk.sitkLinear, 1.0)
+    return np.abs(sitk.GetArrayFromImage(seen))
 
 
 def joined_with_atlas(fractions: np.ndarray, atlas: np.ndarray) -> np.ndarray:

@@ -46,7 +46,10 @@ def unfamiliar_region(
     them: a tumour looks like grey matter with fluid where no FLAIR tells them apart.
     """
     lattice = _Lattice.over(voxels, grid, brain.reshape(-1)[voxels.index])
-    away, strange = _distance(head, observations, voxels, lattice)
+    seen, fields = lattice.seen(head, observations), lattice.fields(head)
+    expected = head.classes.weights(voxels.fractions(lattice.chosen), settled=True)
+    strange = responsibilities(head.looks, seen, fields, expected)[-1] > _LIKELY  # no two tissues that are expected there explain it
+    away = _distance(head, seen, fields)
     core, whole = (_opened(lattice.image(strange & (away > least)), _OPENING_MM) for least in (_DISTANCE, _GROWN_TO))
     grown = sitk.BinaryReconstructionByDilation(_large(core), whole, 1.0, 0.0)
     thick = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _GROWN_TO))
@@ -59,7 +62,7 @@ def apart_from_fields(head: HeadModel, observations: Sequence[Observation], voxe
     from scipy.ndimage import uniform_filter
 
     lattice = _Lattice.over(voxels, grid, is_brain(voxels))
-    away, _ = _distance(head, observations, voxels, lattice)
+    away = _distance(head, lattice.seen(head, observations), lattice.fields(head))
     doubted = lattice.image(~_fluid_expected(voxels, lattice.chosen) & (away > _DOUBTED))
     cube = [2 * radius + 1 for radius in _radius(doubted, 0.5 * _CUBE_MM)[::-1]]
     share = uniform_filter(sitk.GetArrayFromImage(doubted), cube, float, mode="nearest")
@@ -86,16 +89,19 @@ class _Lattice:
     def over(cls, voxels: HeadVoxels, grid: sitk.Image, where: np.ndarray) -> _Lattice:
         """About every 2 mm of the head's voxels (N,) ``where`` that is true."""
         steps = tuple(max(1, round(_WORKING_MM / s)) for s in grid.GetSpacing()[::-1])
-        places = np.unravel_index(voxels.index, voxels.shape)
-        on = np.logical_and.reduce([where, *(place % step == 0 for place, step in zip(places, steps, strict=True))])
-        chosen = np.flatnonzero(on)
+        places = np.nonzero(voxels.volume(where)[tuple(slice(None, None, step) for step in steps)])
+        in_volume = np.ravel_multi_index([place * step for place, step in zip(places, steps, strict=True)], voxels.shape)
         spacing = tuple(step * s for step, s in zip(steps[::-1], grid.GetSpacing(), strict=True))
-        return cls(voxels.shape, steps, spacing, chosen, tuple(place[chosen] // step for place, step in zip(places, steps, strict=True)))
+        return cls(voxels.shape, steps, spacing, np.searchsorted(voxels.index, in_volume), places)
 
     @property
     def counts(self) -> list[int]:
         """The lattice's own shape."""
         return [-(-n // step) for n, step in zip(self.shape, self.steps, strict=True)]
+
+    def seen(self, head: HeadModel, observations: Sequence[Observation]) -> list[Observation]:
+        """The inputs at the chosen voxels, their equations trusted as far as the head bears them out."""
+        return head.adapted([observation.at(self.chosen) for observation in observations])
 
     def fields(self, head: HeadModel) -> list[np.ndarray]:
         """Receive fields of the inputs at the chosen voxels."""
@@ -141,18 +147,13 @@ def _large(mask: sitk.Image) -> sitk.Image:
     return sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest) > 0
 
 
-def _distance(head: HeadModel, observations: Sequence[Observation], voxels: HeadVoxels, lattice: _Lattice) -> tuple[np.ndarray, np.ndarray]:
-    """How far (SDs) the lattice's voxels lie from the signals of the nearest tissue of the brain (0 where an input has no data), and where
-    no two tissues that are expected there explain them."""
-    chosen, fields = lattice.chosen, lattice.fields(head)
-    adapted = head.adapted([observation.at(chosen) for observation in observations])
-    flat = np.stack([o.signal / field for o, field in zip(adapted, fields, strict=True)])
+def _distance(head: HeadModel, observations: Sequence[Observation], fields: Sequence[np.ndarray]) -> np.ndarray:
+    """How far (SDs) voxels (N,) lie from the signals of the nearest tissue of the brain; 0 where an input has no data."""
+    flat = np.stack([o.signal / field for o, field in zip(observations, fields, strict=True)])
     rows = brain_rows()
     nearest = squared_distances(head.looks.means[rows], np.linalg.inv(head.looks.covariances[rows]), flat).min(axis=0)
-    covered = np.logical_and.reduce([o.covered for o in adapted])
-    expected = head.classes.weights(voxels.fractions(chosen), settled=True)
-    strange = responsibilities(head.looks, adapted, fields, expected)[-1] > _LIKELY
-    return np.where(covered, np.sqrt(nearest / len(adapted)), 0.0), strange
+    covered = np.logical_and.reduce([o.covered for o in observations])
+    return np.where(covered, np.sqrt(nearest / len(observations)), 0.0)
 
 
 def unfamiliar_reasons(region: np.ndarray, grid: sitk.Image) -> Iterator[Reason]:

@@ -129,11 +129,11 @@ def _input(estimate: Estimate, acquisition: Acquisition, position: int) -> dict[
 
 
 def _brain_field(estimate: Estimate, position: int) -> np.ndarray:
-    spacing = estimate.maps.grid.GetSpacing()[::-1]
-    somewhere = np.argwhere(estimate.brain)[::199] * spacing
-    if not len(somewhere):
+    somewhere = np.flatnonzero(estimate.brain)[::199]
+    if not somewhere.size:
         return np.zeros(1)
-    return estimate.head.basis.evaluate(somewhere) @ estimate.head.coefficients[position]
+    positions = np.stack(np.unravel_index(somewhere, estimate.brain.shape), axis=1) * estimate.maps.grid.GetSpacing()[::-1]
+    return estimate.head.basis.evaluate(positions) @ estimate.head.coefficients[position]
 
 
 def protocol_report(protocol: Protocol) -> dict[str, Any]:
