@@ -102,9 +102,9 @@ def _tiled(
     coarse = _Mosaic(tuple(n // factor for n in padded), max(1, _OVERLAP // factor))
     for done, box in enumerate(boxes, start=1):
         room = [(0, 0), *((0, max(0, side.stop - n)) for side, n in zip(box, shape, strict=True))]
-        piece = torch.from_numpy(np.pad(stack[(slice(None), *box)], room))[None].to(device)
-        probabilities, latents = _one(network, piece, known, device)
-        whole.add(probabilities, box)
+        with torch.inference_mode(), autocast(device, fastest_precision(device.type)):
+            together, latents = _encoded(network, np.pad(stack[(slice(None), *box)], room), known)
+            whole.add(_probabilities(network, together), box)
         coarse.add(latents, tuple(slice(side.start // factor, side.stop // factor) for side in box))
         progress(done / len(boxes))
     kept = (slice(None), *(slice(0, n) for n in shape))
@@ -112,21 +112,18 @@ def _tiled(
     return Inference(whole.joined()[kept], latents[(slice(None), slice(None), *(slice(0, -(-n // factor)) for n in shape))], factor)
 
 
-@torch.inference_mode()
-def _one(network: TissueVAE, piece: Tensor, known: Tensor, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (classes, …) and posterior means (inputs · channels, …) of one piece (1, M, …)."""
-    present = torch.ones(piece.shape[:2], dtype=torch.bool, device=device)
+def _encoded(network: TissueVAE, piece: np.ndarray, known: Tensor) -> tuple[Tensor, np.ndarray]:
+    """The latent of one piece (M, …) from all inputs together, and the posterior means (inputs · channels, …)."""
+    images = torch.from_numpy(piece)[None].to(known.device)
     alone: list[Tensor] = []
     # the encoder's output for each input is not part of the network's result, and a second pass would double the cost
     listener = network.encoder.register_forward_hook(lambda module, given, posterior: alone.append(posterior[0]))
     try:
-        with autocast(device, fastest_precision(device.type)):
-            together = network.encode(piece, known, present).mean
-            probabilities = _probabilities(network, together)
+        together = network.encode(images, known, torch.ones(images.shape[:2], dtype=torch.bool, device=known.device)).mean
     finally:
         listener.remove()
-    means = torch.cat(alone if piece.shape[1] == 1 else [*alone, together])
-    return probabilities, means.flatten(0, 1).float().cpu().numpy()
+    means = torch.cat(alone if len(piece) == 1 else [*alone, together])
+    return together, means.flatten(0, 1).float().cpu().numpy()
 
 
 def _probabilities(network: TissueVAE, latent: Tensor) -> np.ndarray:
