@@ -19,14 +19,14 @@ SHAPE = (160, 224, 160)
 
 
 def main() -> None:
-    """Print both times, their ratio, that of the network's pass alone, and the process's peak of memory."""
+    """Print both times, their ratio, the wait for the network beyond the fit beside it, and the process's peak of memory."""
     head = simulated("estimate", SHAPE)
     images = standard_acquisition(head.maps, np.random.default_rng(0))
     inputs = [Acquisition(name, volume_from_image(image), PROTOCOLS[name]) for name, image in images.items()]
     estimate_tissue_maps(inputs[:1], EstimateOrder(prior="network", spacing_mm=4.0))  # what is loaded once
     literature, network = (estimate_tissue_maps(inputs, EstimateOrder(prior=prior)).seconds for prior in ("literature", "network"))
     total = sum(network.values())
-    told = f"its pass {network['expect tissues']:.1f} s, peak of both {peak_memory_gb()} GB"
+    told = f"{network['expect tissues']:.1f} s of waiting for it, peak of both {peak_memory_gb()} GB"
     print(f"estimate with the network: {total:.1f} s, {total / sum(literature.values()):.2f} x literature prior, {told}")
 
 

@@ -50,7 +50,7 @@ def infer(
         raise WeightsError("This network in 3D tells no tissues.", Remedy.DO(this="give weights of head 'classes', or of slices"))
     conditions = np.stack([protocol_condition(protocol, field_strength) for protocol in protocols])
     stack = np.stack([normalised(image) for image in images])
-    del images  # as large as the stack, and needed by nobody
+    del images  # as large as the stack
 
     def work(where: torch.device, tile: int) -> Inference:
         if maps:
