@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -18,3 +20,11 @@ def begun(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
     """
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(work).result
+    _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """Give memory that is free back to the system: glibc keeps some for every thread that had any, together half a gigabyte."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

@@ -142,8 +142,7 @@ def estimate_tissue_maps(
         clock.stage("place the atlas")
         head = _placed(inputs, clock.fraction)
         network = loaded()
-    # the head level needs no network; BLAS threads would fight over the cores for small matrices on all our own threads
-    with begun(partial(_learned, network, head, order.device)) as learned, threadpool_limits(limits=1, user_api="blas"):
+    with begun(partial(_learned, network, head, order.device)) as learned, _single_blas():  # the head level needs no network
         observations = [observation_of(head, a) for a in acquisitions]
         cut_off = check_brain_intensities(acquisitions, observations, is_brain(head.voxels))
         head, observations = divided(head, observations, head.fields)
@@ -159,13 +158,19 @@ def estimate_tissue_maps(
         if network is not None:
             clock.stage("expect tissues")
         head = replace(head, voxels=expected())
-        clock.stage("fit voxels")
+    clock.stage("fit voxels")
+    with _single_blas():
         fitted = fit_with_profiles(model, observations, profiles, head.voxels, head.grid, clock.fraction, compute)
     clock.stage("check the fit")
     brain = brain_mask(head.voxels.volume(fitted.brain), head.grid)
     unfamiliar = unfamiliar_region(model, observations, head.voxels, head.grid, brain)
     fitted = fit_unexplained(model, observations, head.voxels, fitted, unfamiliar)
     return _assembled(order, head, _Fit(model, fitted, brain, unfamiliar, learned()), before, clock)
+
+
+def _single_blas() -> threadpool_limits:
+    """For small matrices on all our own threads: BLAS threads would fight with these over the cores."""
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _learned(network: Weights | None, head: AlignedHead, device: str) -> NetworkPrior | None:
