@@ -21,8 +21,8 @@ from .unfamiliar import apart_from_fields, few_enough, unfamiliar_region
 _LEAST_BRAIN = 1000
 _REFITS = 2
 """Fits without what fields may have been bent to explain: the first shows how far that reaches."""
-_FARTHEST = 3.0
-"""SDs by which such a fit may move a tissue's values."""
+_FARTHEST = 6.0
+"""SDs by which such a fit may move a tissue's values: without a tumour they moved by 3, to another solution by 12."""
 
 
 def fit_head_level(
