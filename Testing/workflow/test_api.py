@@ -47,6 +47,8 @@ def test_an_estimate_is_written_and_read_back(files: dict[str, Path], tmp_path: 
     for preset in ("synthetic-dir", "synthetic-flair"):  # solved for this head in either case
         own, again = (sitk.GetArrayFromImage(pms.render(maps, preset)) for maps in (estimate.maps, read))
         np.testing.assert_allclose(own, again, rtol=1e-3, atol=0.5)
+        fluid, cortex = (np.median(own[truth.tissue == row]) for row in (4, 1))
+        assert fluid < 0.1 * cortex
     with pytest.raises(ImageError, match="exists already"):
         pms.estimate(files["t1w"], out=tmp_path / "maps")
 

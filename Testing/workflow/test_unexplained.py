@@ -77,3 +77,13 @@ def test_two_visits_of_a_patient_without_a_tumour_agree(data: Callable[[str], Pa
         for visit in ("visit1", "visit2")
     )
     assert all(abs(second["white_matter"][name] / first["white_matter"][name] - 1.0) < 0.02 for name in PROPERTIES)
+
+
+@pytest.mark.nightly
+def test_a_fit_without_regions_is_no_other_solution(data: Callable[[str], Path]) -> None:
+    """With the network's prior, what two contrasts of this patient leave after the regions fits T1 of 2700 ms in cortex, too."""
+    protocols = {"t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
+    order = EstimateOrder(protocols=protocols, field_strength=3.0, prior="network")
+    files = {role: data("real/mni_patient07") / f"{role}.nii.gz" for role in protocols}
+    medians = estimate_tissue_maps(read_acquisitions(files, order), order).medians
+    assert 750 < medians["white_matter"]["T1"] < 1100 and 1150 < medians["cortex"]["T1"] < 1800

@@ -29,8 +29,10 @@ ECHO_TIME = "log_echo_time"
 """The nuisance that is the logarithm of an effective echo time in ms."""
 ECHO_TIME_SD = 0.12
 """Log-SD of an effective echo time that is known only by convention."""
-COMMON_SD, OWN_SD = {"T1": 0.05, "T2": 0.06}, {"T1": 0.06, "T2": 0.06}
-"""Log-SDs: what all solid tissues of a head share (age, field strength, method of the table), and what each has of its own."""
+COMMON_SD, OWN_SD = {"T1": 0.07, "T2": 0.06}, {"T1": 0.06, "T2": 0.06}
+"""Log-SDs: what all solid tissues of a head share (age, field strength, method of the table), and what each has of its own.
+
+Wider ones follow heads of other tables and cost where a head is near this one: measured in docs/validation/index.md."""
 FLUID_T1_SD = 0.025
 """Of fluid's log T1: it is nearly water at every field strength and age (Rooney et al., Magn Reson Med 57:308, 2007)."""
 _GAIN_SD = 5.0

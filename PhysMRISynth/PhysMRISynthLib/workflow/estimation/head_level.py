@@ -10,6 +10,7 @@ from ...errors import EstimationError
 from ...fitting.boundary import Boundary
 from ...fitting.head import HeadModel, fit_head
 from ...fitting.observation import Observation
+from ...fitting.tissue_level import TissueLevel
 from ...imaging.head.slice_profile import SliceProfile
 from ..compute import Compute
 from .aligned_head import AlignedHead
@@ -20,6 +21,8 @@ from .unfamiliar import apart_from_fields, few_enough, unfamiliar_region
 _LEAST_BRAIN = 1000
 _REFITS = 2
 """Fits without what fields may have been bent to explain: the first shows how far that reaches."""
+_FARTHEST = 3.0
+"""SDs by which such a fit may move a tissue's values."""
 
 
 def fit_head_level(
@@ -35,7 +38,8 @@ def fit_head_level(
     The atlas alone says which tissue is expected: a network's certainty takes voxels of several tissues in (in a phantom of blurred tissues
     it doubled the misfit), and what it knows of single voxels serves those. Regions that fields may have been bent to explain are left out
     in a second fit, which counts if they then look like no tissue; else there was nothing but a field, which is best fitted with them.
-    Only that is judged by the ``expected`` tissues, which a network may still be at work on.
+    It does not count where it is another solution: what is left may determine the tissues' values less than the whole did. Only this is
+    judged by the ``expected`` tissues, which a network may still be at work on.
     """
     voxels = head.voxels
     likely = brain_voxels(voxels)
@@ -62,10 +66,18 @@ def fit_head_level(
             break
         left_out = more
         model = fitted(left_out, lambda done: None)
+        if not _are_near(model.level, first.level):
+            return first
     if not left_out.any():
         return first
     unfamiliar = unfamiliar_region(model, observations, expected(), head.grid, voxels.volume(is_brain(voxels) & left_out))
     return model if unfamiliar.any() else first
+
+
+def _are_near(level: TissueLevel, first: TissueLevel) -> bool:
+    """Whether no tissue value lies farther from that of the ``first`` fit than this one left open."""
+    sd = np.sqrt(np.diag(first.covariance))[: first.theta.size].reshape(first.theta.shape)
+    return bool((np.abs(level.theta - first.theta) < _FARTHEST * sd).all())
 
 
 def _sampled(

@@ -15,7 +15,8 @@ from ..tissue_values import literature_values
 from ..voxel_sample import thinned
 
 LESION = "lesion"
-_SOUGHT = ("white_matter", "cortex", "deep_grey", "thalamus", "csf", "fat", "muscle")
+_FLUID = "csf"
+_SOUGHT = ("white_matter", "cortex", "deep_grey", "thalamus", _FLUID, "fat", "muscle")
 _SEARCH = 1.6
 """Largest ratio between T1 of a head's tissue and the published one."""
 _WINDOW = np.log([1.6, 1.2, 2.0])
@@ -28,12 +29,17 @@ def head_points(maps: TissueMaps, report: Mapping[str, Any] | None = None) -> di
     """Tissues by name with values of ``maps``: the medians that the ``report`` (that of the maps if None) lists, else the mode of the
     voxels' T1 next to the published value, else that value itself.
 
+    Where the maps say how much fluid a voxel holds, "csf" is that fluid: what is rendered there, so that a null for it makes it dark. The
+    median over voxels that hold some tissue too has a shorter T1.
+
     "lesion" is a typical white-matter lesion by the tissue table, relative to this head's white matter.
     """
     report = maps.provenance if report is None else report
     strength = float(report.get("field_strength_tesla") or 3.0)
     listed = {**(report.get("outer_medians") or {}), **(report.get("tissue_medians") or {})}
     points = {tissue.name: _point(tissue, listed.get(tissue.name), maps) for tissue in tissue_table(strength) if tissue.name in _SOUGHT}
+    if maps.fluid_fraction is not None and maps.fluid is not None:
+        points[_FLUID] = TissuePoint(_FLUID, points[_FLUID].title, *maps.fluid, own=True)
     return {**points, LESION: _lesion(points["white_matter"], strength)}
 
 
@@ -55,7 +61,7 @@ def region_point(maps: TissueMaps, region: np.ndarray, name: str) -> TissuePoint
 def _point(tissue: Tissue, listed: Mapping[str, float] | None, maps: TissueMaps) -> TissuePoint:
     if listed:
         return TissuePoint(tissue.name, tissue.title, listed["PD"] / PER_CENT, listed["T1"], listed["T2"], own=True)
-    theta = _mode(_near(maps, tissue), tissue.theta, _ROUNDS if tissue.name != "csf" else 1)
+    theta = _mode(_near(maps, tissue), tissue.theta, _ROUNDS if tissue.name != _FLUID else 1)
     return _of_theta(tissue, tissue.theta if theta is None else theta, theta is not None)
 
 
