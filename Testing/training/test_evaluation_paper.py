@@ -14,8 +14,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from physmrisynth_training.evaluation.frechet import frechet_distance
 from physmrisynth_training.evaluation.paper.contrasts import COMMON, FLAIR, MPRAGE, SPIN_ECHO, UNSEEN, Contrast, bright_backgrounds
-from physmrisynth_training.evaluation.paper.frechet import frechet_distance
 from physmrisynth_training.evaluation.paper.runs import read_diffusions, read_runs
 from physmrisynth_training.evaluation.paper.scores import image_records, map_errors
 from physmrisynth_training.evaluation.paper.slices import SHAPE, KnownSlices, known_slices

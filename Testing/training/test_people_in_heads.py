@@ -96,6 +96,7 @@ def data(tmp_path: Path) -> Path:
 def test_test_people_and_test_heads_are_never_used(data: Path) -> None:
     found = {(person.name, head.name) for person, head in pairs(data, 2)}
     assert found == {(person, head) for person in ("person01", "person07") for head in ("head03", "head14")}
+    assert [(person.name, head.name) for person, head in pairs(data, 1, "test")] == [("person06", "head16")]
 
 
 def test_a_set_goes_on_and_tells_age_and_sex(data: Path, tmp_path: Path, fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:

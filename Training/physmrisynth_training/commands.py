@@ -29,6 +29,13 @@ def _noise(text: str) -> float:
     return number
 
 
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError("must be NAME=DIR")
+    return name, Path(folder)
+
+
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Train a network on label maps or scans."""
     kinds = parser.add_subparsers(required=True, metavar="KIND")
@@ -68,13 +75,14 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder with people and head_labels")
     parser.add_argument("--out", type=Path, required=True, help="folder for the heads; those that are complete are left as they are")
     parser.add_argument("--shells", type=positive, default=1, metavar="N", help="heads for each person's brain (1)")
+    parser.add_argument("--split", choices=("train", "test"), default="train", help="test: people and heads that no training uses (train)")
     parser.set_defaults(command=_people_in_heads)
 
 
 def _people_in_heads(options: argparse.Namespace) -> None:
     from .simulator.people_set import write_people_set
 
-    print(f"\n{options.out} has {write_people_set(options.data, options.out, options.shells, _line)} heads.")
+    print(f"\n{options.out} has {write_people_set(options.data, options.out, options.shells, _line, options.split)} heads.")
 
 
 def _add_simulation(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +123,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="random seeds per head in suite maps (1)")
     parser.add_argument("--step", type=positive, default=1, metavar="K", help="every K-th voxel of simulated heads along each axis (1)")
     parser.add_argument("--sampler", type=Path, metavar="FILE", help="a .safetensors file in place of the installed sampling model")
-    parser.add_argument("--samples", type=positive, default=20, metavar="N", help="number of heads in suite samples (20)")
+    parser.add_argument("--samples", type=natural, default=20, metavar="N", help="number of heads in suite samples (20)")
+    parser.add_argument(
+        "--people", type=Path, metavar="DIR", help="heads of test people, to compare samples and --groups with (suite samples)"
+    )
+    parser.add_argument("--learned", type=Path, metavar="DIR", help="heads of the people of the training, beside --people")
+    parser.add_argument("--groups", nargs="+", type=_named_folder, default=[], metavar="NAME=DIR", help="folders of heads beside --people")
+    parser.add_argument("--reconstructions", type=natural, default=6, metavar="N", help="heads that suite samples reconstructs (6)")
     parser.add_argument("--condenser", type=Path, metavar="FILE", help="checkpoint.pt of its second stage, to compare heads from codes too")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder with a folder for each run of the 2D model, for suite paper")
     parser.add_argument("--slices", type=positive, default=4, metavar="N", help="axial slices of each session in suite paper (4)")
@@ -210,7 +224,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     plan = Plan(
         estimators, options.data, heads, noise, options.seeds, options.step, sha256, notes=tuple(missing), sampler=sampler,
         samples=options.samples, condenser=options.condenser, acquisitions=tuple(dict.fromkeys(options.acquisition)), scans=options.scans,
-        maps=options.maps, register=options.register, runs=options.runs, slices=options.slices,
+        maps=options.maps, register=options.register, runs=options.runs, slices=options.slices, people=options.people,
+        learned=options.learned, groups=dict(options.groups), reconstructions=options.reconstructions, cache=options.out / "measured",
     )  # fmt: skip
     evaluate(plan, suites, options.out)
     print(f"results.json, results.md and figures are in {options.out}.")

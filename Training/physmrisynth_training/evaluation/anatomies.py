@@ -21,7 +21,7 @@ from ..simulator.standard_acquisition import PROTOCOLS
 from .kinship import aligned_brain
 
 FIELD_STRENGTH = 3.0
-_BRAIN = (*(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"), LESION)
+BRAIN = (*(row for row, tissue in enumerate(tissue_table()) if tissue.region == "brain"), LESION)
 _QUANTILES = np.linspace(0.5, 99.5, 199)
 
 
@@ -49,7 +49,7 @@ def anatomy_of(name: str, fractions: np.ndarray, seed: int) -> Anatomy:
     """Measure a head of tissue ``fractions`` (classes, z, y, x; 1 mm); ``seed`` determines its values for the distributions."""
     tissue = fractions.argmax(axis=0).astype(np.uint8)
     plain = maps_of(fractions, literature_values(FIELD_STRENGTH), np.random.default_rng(0))
-    brain = np.isin(tissue, _BRAIN) & plain.mask
+    brain = np.isin(tissue, BRAIN) & plain.mask
     image = np.where(plain.mask, PROTOCOLS["t1w"].signal(plain.pd, *_away_from_zero(plain.t1, plain.t2)), 0.0).astype(np.float32)
     image /= max(float(np.percentile(image[brain], 99.0)) if brain.any() else 1.0, 1e-6)
     rng = np.random.default_rng([seed, 2])

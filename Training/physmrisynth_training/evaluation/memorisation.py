@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
 
 from ..simulator.hemisphere_mixing import JOINT
-from .anatomies import Anatomy
 from .groups import COPIED, HELD_OUT, JOINED, SAMPLED, TRAINING, Record
 from .kinship import PARTS, distances
 
 
-def nearness(kind: str, head: Anatomy, others: Sequence[Anatomy]) -> Record:
+class Aligned(Protocol):
+    """A head with its brain in the atlas (None: not found there)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def aligned(self) -> np.ndarray | None: ...
+
+
+def nearness(kind: str, head: Aligned, others: Sequence[Aligned]) -> Record:
     """Distances to the training heads ``others``; empty if the head itself or all of them were not aligned with the atlas."""
     known = {other.name: other.aligned for other in others if other.aligned is not None}
     if head.aligned is None or not known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,9 @@ class Plan:
     ``scans`` and ``maps`` are folders of weighted scans and of measured maps of the same people; ``register``: align them (None:
     if their grids differ).
     ``sampler`` loads the sampling model for ``samples`` heads; ``condenser`` is the checkpoint of its second stage. They are compared with
-    the ``training_heads`` (None: all), ``mixed_heads`` of two of these, and ``reconstructions``.
+    the ``training_heads`` (None: all), ``mixed_heads`` of two of these, and ``reconstructions``; or, where ``people`` is a folder of test
+    people's heads, with these, with those that were ``learned`` from and with ``groups`` of heads, all folders; ``cache`` keeps measured
+    heads.
     ``runs`` is a folder of trained runs of the 2D model, compared on ``slices`` axial slices of each session.
     ``sha256`` identifies the network, if any, and ``notes`` are cautions for readers of the results.
     """
@@ -62,6 +64,10 @@ class Plan:
     training_heads: tuple[int, ...] | None = None
     mixed_heads: int = 8
     reconstructions: int = 6
+    people: Path | None = None
+    learned: Path | None = None
+    groups: Mapping[str, Path] = field(default_factory=dict)
+    cache: Path | None = None
     acquisitions: tuple[str, ...] = (STANDARD,)
     scans: Path | None = None
     maps: Path | None = None

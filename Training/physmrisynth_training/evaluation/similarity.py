@@ -91,7 +91,7 @@ def _ms_ssim(image: np.ndarray, target: np.ndarray, region: np.ndarray, grid: si
 
     planes = _axial_planes(np.where(region, image, 0.0), np.where(region, target, 0.0), region, grid=grid)
     scores = [
-        _ms_ssim_of_planes(*(torch.from_numpy(stack[start : start + _PLANES, None]) for stack in planes))
+        ms_ssim_of_planes(*(torch.from_numpy(stack[start : start + _PLANES, None]) for stack in planes))
         for start in range(0, len(planes[0]), _PLANES)
     ]
     return float(np.average(torch.cat(scores).numpy(), weights=planes[-1].sum(axis=(1, 2))))
@@ -106,7 +106,7 @@ def _axial_planes(*volumes: np.ndarray, grid: sitk.Image) -> list[np.ndarray]:
     return [np.pad(stack[box], margins) for stack in stacks]
 
 
-def _ms_ssim_of_planes(image: Tensor, target: Tensor, seen: Tensor) -> Tensor:
+def ms_ssim_of_planes(image: Tensor, target: Tensor, seen: Tensor) -> Tensor:
     """MS-SSIM of each plane (B,) of images (B, 1, y, x): at every scale the mean over the windows centred where the mask ``seen`` is."""
     from monai.metrics.regression import compute_ssim_and_cs
     from torch.nn.functional import avg_pool2d, pad

@@ -26,15 +26,17 @@ def _check_samples(plan: Plan) -> None:
     """Estimates can be evaluated without torch, samples cannot."""
     try:
         from . import samples
+        from .heads import suite
     except ImportError as error:
         raise PhysMRISynthError(f"Evaluating samples needs {error.name}. Install physmrisynth[training].") from None
-    samples.check(plan)
+    (samples if plan.people is None else suite).check(plan)
 
 
 def _measure_samples(plan: Plan) -> Findings:
     from . import samples
+    from .heads import suite
 
-    return samples.measure(plan)
+    return (samples if plan.people is None else suite).measure(plan)
 
 
 def _check_paper(plan: Plan) -> None:

@@ -43,7 +43,7 @@ PLACEMENT: Mapping[str, Any] = {
 }  # fmt: skip
 """Milder than for the network, which must handle unusual positions and shapes: samples will look like these heads."""
 _GREY_AND_WHITE = tuple(TISSUES.index(name) for name in ("white_matter", "cortex"))
-_SCALP_MM, _LEAST_AREA_MM2 = 24, 300
+SCALP_MM, _LEAST_AREA_MM2 = 24, 300
 _DEPTH = 160
 """Planes simulated of a head for the training on axial slices."""
 _DESCRIPTION = "description.json"
@@ -119,9 +119,14 @@ def whole_heads(
 
 def _from_the_top(head: LabelledHead, height: int) -> LabelledHead:
     low, high = head.brain_box
-    areas = np.isin(head.tissue, _GREY_AND_WHITE).sum(axis=(1, 2))
-    top = 1 + int(np.flatnonzero(areas >= min(_LEAST_AREA_MM2, int(areas.max()))).max())  # stray labels lie above some brains
-    return replace(head, brain_box=(np.array([top - 2 * (height // 2 - _SCALP_MM), *low[1:]]), np.array([top, *high[1:]])))
+    top = brain_top(head.tissue)
+    return replace(head, brain_box=(np.array([top - 2 * (height // 2 - SCALP_MM), *low[1:]]), np.array([top, *high[1:]])))
+
+
+def brain_top(tissue: np.ndarray) -> int:
+    """The plane above the brain of a head (z, y, x); stray labels lie above some brains."""
+    areas = np.isin(tissue, _GREY_AND_WHITE).sum(axis=(1, 2))
+    return 1 + int(np.flatnonzero(areas >= min(_LEAST_AREA_MM2, int(areas.max()))).max())
 
 
 def simulated_shape(config: LatentShape) -> tuple[int, int, int]:
@@ -192,7 +197,7 @@ def check_network(network: NetworkConfig, config: LatentShape) -> None:
 def description(weights: Weights, config: LatentShape, seed: int, people: Sequence[LabelledHead] = ()) -> dict[str, Any]:
     """What identifies the latents of simulated heads, among them those of ``people``, if any, without hemisphere mixing."""
     whose: dict[str, Any] = {"people": [head.name for head in people]} if people else {"halves": JOINING}
-    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": _SCALP_MM, **whose}
+    placed = {"placement": _as_json(PLACEMENT), "scalp_mm": SCALP_MM, **whose}
     return {"vae_sha256": weights.sha256, "shape": list(simulated_shape(config)), "seed": seed, **placed}
 
 

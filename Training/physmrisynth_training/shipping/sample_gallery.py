@@ -33,9 +33,14 @@ def head_pictures(name: str, maps: TissueMaps) -> list[Picture]:
     pictures = []
     for role, protocol in PROTOCOLS.items():
         image = render(maps, protocol)
-        level = _MARGIN * float(np.percentile(image[maps.mask & (maps.t1 > _FAT_T1_MS)], _BRIGHT))
+        level = brightness(image, maps)
         pictures += [Picture(f"{name} {role}\n{title}", plane(image, maps.mask, axis), 0.0, level) for axis, title in enumerate(_PLANES)]
     return pictures
+
+
+def brightness(image: np.ndarray, maps: TissueMaps) -> float:
+    """The level at which an image (z, y, x) of ``maps`` is shown white: above all tissue but fat."""
+    return _MARGIN * float(np.percentile(image[maps.mask & (maps.t1 > _FAT_T1_MS)], _BRIGHT))
 
 
 def plane(image: np.ndarray, mask: np.ndarray, axis: int) -> np.ndarray:

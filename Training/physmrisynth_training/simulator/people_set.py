@@ -23,10 +23,10 @@ _COLUMNS = ("head", "age", "sex", "least_jacobian", "hull_dice", "bone_lost_ml")
 _SEX = {"F": 0.0, "M": 1.0}
 
 
-def pairs(data: Path, shells: int) -> list[tuple[AnatomyFile, AnatomyFile]]:
-    """Each training person of a data folder with ``shells`` of the training heads, which take turns. Raises ImageError when there are
-    no people or no heads."""
-    found = anatomies(data, "train")
+def pairs(data: Path, shells: int, split: str = "train") -> list[tuple[AnatomyFile, AnatomyFile]]:
+    """Each person of a ``split`` of a data folder with ``shells`` of the heads of that split, which take turns. Raises ImageError when
+    there are no people or no heads."""
+    found = anatomies(data, split)
     people = [anatomy for anatomy in found if anatomy.name.startswith(_PERSON)]
     heads = [anatomy for anatomy in found if anatomy not in people]
     if not people or not heads:
@@ -34,7 +34,9 @@ def pairs(data: Path, shells: int) -> list[tuple[AnatomyFile, AnatomyFile]]:
     return [(person, heads[(place + 5 * turn) % len(heads)]) for turn in range(shells) for place, person in enumerate(people)]
 
 
-def write_people_set(data: Path, out: Path, shells: int = 1, progress: Callable[[str], None] = lambda line: None) -> int:
+def write_people_set(
+    data: Path, out: Path, shells: int = 1, progress: Callable[[str], None] = lambda line: None, split: str = "train"
+) -> int:
     """Write the heads that ``out`` lacks, and the table; returns how many there are. An interrupted run goes on.
 
     Raises ImageError when ``data`` lacks people or heads, or a label map cannot be used."""
@@ -42,7 +44,7 @@ def write_people_set(data: Path, out: Path, shells: int = 1, progress: Callable[
     told = _read_table(data / "people" / "people.tsv", "person")
     done = _read_table(out / TABLE, "head")
     head_of = cache(read_anatomy)
-    chosen = pairs(data, shells)
+    chosen = pairs(data, shells, split)
     for number, (person, head) in enumerate(chosen, start=1):
         name = f"{person.name}_{head.name}"
         if name in done:

@@ -130,7 +130,7 @@ def make_head(visit: Visit, order: DataSetOrder, root: Path, folder: Path) -> di
     labels, images = head.maps.image(head.structures()), {}
     for number, (suffix, spec) in enumerate(order.suffixes().items()):
         render = RenderOrder(spec, seed=order.heads.seed)
-        contrast = rendered(head.maps, _with_effects(render, number) if order.noise else render)
+        contrast = rendered(head.maps, with_random_effects(render, number) if order.noise else render)
         name = f"{visit.name}_desc-synthetic_{suffix}"
         write_image(_stored(contrast), folder / f"{name}.nii.gz")
         write_json(rendering_fields(contrast), folder / f"{name}.json")
@@ -147,7 +147,7 @@ def _stored(contrast: Rendering) -> sitk.Image:
     return image_like(np.rint(contrast.voxels).astype(np.int16), contrast.grid)
 
 
-def _with_effects(order: RenderOrder, number: int) -> RenderOrder:
+def with_random_effects(order: RenderOrder, number: int) -> RenderOrder:
     """An image's own noise and scanner effects."""
     rng = np.random.default_rng([order.seed, _EFFECTS, number])
     snr, field_percent, ringing, motion, moves = np.array([rng.uniform(*_SNR), *rng.uniform(size=4)]).round(3).tolist()

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..frechet import features, frechet_distance
 from ..plan import Plan
 from .contrasts import COMMON, Contrast, bright_backgrounds
-from .frechet import features, frechet_distance
 from .runs import TrainedDiffusion
 from .slices import KnownSlices
 from .virtual import sampled_heads_maps, sampled_maps

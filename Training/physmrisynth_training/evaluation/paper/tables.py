@@ -11,11 +11,11 @@ from PhysMRISynthLib.headers.roles import ROLES
 from PhysMRISynthLib.physics.tissues import PROPERTIES
 
 from ..distributions import published_medians
+from ..frechet import DIMENSIONS
 from ..maps import SUBSETS
 from ..reconstruction import PAPER_RANGE
 from ..results import PROPERTIES_APART, Table
 from .contrasts import BRIGHT, COMMON
-from .frechet import DIMENSIONS
 from .runs import TrainedDiffusion, TrainedRun
 from .samples import Samples
 from .scores import BRAIN, WHOLE
