@@ -8,8 +8,8 @@ import pytest
 from PhysMRISynthLib.imaging.head.head_volumes import LESION, head_volumes, ventricles
 from PhysMRISynthLib.physics.tissues import tissue_table
 
-WHITE, CORTEX, FLUID, BONE, AIR = (
-    [tissue.name for tissue in tissue_table()].index(name) for name in ("white_matter", "cortex", "csf", "bone", "air")
+WHITE, CORTEX, THALAMUS, FLUID, BLOOD, BONE, AIR = (
+    [tissue.name for tissue in tissue_table()].index(name) for name in ("white_matter", "cortex", "thalamus", "csf", "blood", "bone", "air")
 )
 
 
@@ -38,6 +38,32 @@ def test_volumes_of_a_ball(side_mm: float) -> None:
     assert found.lesions == 0.0
     told = found.conditions()
     assert told["brain_volume"] == found.brain and told["ventricle_share"] == pytest.approx(100 * found.ventricles / found.brain)
+    assert told["intracranial_volume"] == pytest.approx(millilitres(56), rel=0.02)
+    assert told["atrophy"] == pytest.approx(100 * (1 - (50**3 - 12**3) / 56**3), rel=0.03)
+
+
+def test_the_skull_holds_its_vessels_but_neither_the_spine_nor_the_scalps_vessels() -> None:
+    tissue = ball(2.0)
+    before = head_volumes(tissue, 0.008)
+    middle = tissue.shape[0] // 2
+    tissue[: middle - 27, middle - 5 : middle + 6, middle - 5 : middle + 6] = FLUID  # 4.8 cm²
+    tissue[middle : middle + 5, middle, middle + 28] = BLOOD  # beside the fluid
+    tissue[middle : middle + 5, middle, middle + 34] = BLOOD
+    after = head_volumes(tissue, 0.008)
+    assert after.intracranial == pytest.approx(before.intracranial + 5 * 0.008, abs=0.5)
+
+
+def test_atrophy_is_of_the_hemispheres() -> None:
+    """Fluid around a small brain, above and not below the thalami."""
+    tissue = ball(2.0)
+    middle = tissue.shape[0] // 2
+    tissue[middle : middle + 4, middle - 2 : middle + 3, middle + 10 : middle + 14] = THALAMUS
+    before = head_volumes(tissue, 0.008).conditions()["atrophy"]
+    low, high = tissue[: middle - 2], tissue[middle + 2 :]
+    low[low == CORTEX] = FLUID
+    assert head_volumes(tissue, 0.008).conditions()["atrophy"] == pytest.approx(before, abs=0.5)
+    high[high == CORTEX] = FLUID
+    assert head_volumes(tissue, 0.008).conditions()["atrophy"] > before + 20
 
 
 def test_lesions_are_white_matter_too() -> None:

@@ -230,6 +230,13 @@ def test_a_seed_is_a_head(objective: str, renewal: float) -> None:
     assert (one - model.sample(9, 7)).abs().max() > 1e-5
 
 
+def test_guidance_exaggerates_what_a_condition_changes() -> None:
+    model, told = tiny_model(), torch.tensor([8.0, 0.0, 2.0])
+    free, plain, strict = model.sample(1, 7), model.sample(1, 7, told), model.sample(1, 7, told, guidance=3.0)
+    torch.testing.assert_close(strict - free, 3.0 * (plain - free), atol=1e-3, rtol=1e-3)
+    assert torch.equal(model.sample(1, 7, guidance=3.0), free)
+
+
 def test_a_model_without_conditions_and_of_slices() -> None:
     model = tiny_model(spatial_dims=2, shape=(48, 32), condition=(), objective="epsilon")
     assert model.sample(2, 0).shape == (1, 2, 12, 8)
@@ -313,6 +320,24 @@ def test_conditions_are_told_as_numbers() -> None:
         condition_vector(("brain_volume",), {"age": 3.0})
     with pytest.raises(PhysMRISynthError, match="from 500 to 2500 ml, not 12"):
         condition_vector(("brain_volume",), {"brain_volume": 12.0})
+
+
+def test_a_model_knows_the_range_of_its_training_heads(tmp_path: Path) -> None:
+    model, moments = tiny_model(), Moments(torch.zeros(2), torch.ones(2))
+    model.take(moments, torch.zeros(3), torch.ones(3), torch.tensor([[801.0, 1.0, 0.0], [1420.0, 8.0, 30.0]]))
+    save_sampler(model, "", {}, tmp_path / "sampler.safetensors")
+    trained = load_sampler(tmp_path / "sampler.safetensors").model.trained
+    assert trained == {"brain_volume": (801.0, 1420.0), "ventricle_share": (1.0, 8.0), "lesion_load": (0.0, 30.0)}
+    with pytest.raises(PhysMRISynthError, match=r"from 801 to 1420 ml \(the training heads' range\), not 1500"):
+        condition_vector(TINY.condition, {"brain_volume": 1500.0}, trained)
+
+
+def test_weights_that_do_not_tell_a_range_have_the_bounds() -> None:
+    state = tiny_model().state_dict()
+    del state["condition_range"]
+    model = tiny_model(1)
+    model.load_state_dict(state)
+    assert model.trained["brain_volume"] == (500.0, 2500.0)
 
 
 # --- weights --------------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from physmrisynth_training.learning import latents as latents_module
 from physmrisynth_training.learning.checkpoint import load_checkpoint
 from physmrisynth_training.learning.latent_batches import Source
 from physmrisynth_training.learning.latent_config import LdmTrainingConfig
-from physmrisynth_training.learning.latent_moments import latent_moments, number_moments
+from physmrisynth_training.learning.latent_moments import latent_moments, number_moments, number_range
 from physmrisynth_training.learning.latents import LatentHead, Latents, StoredLatents, good_scan, simulated_shape, whole_heads
 from physmrisynth_training.learning.run_options import LOG, Run
 from physmrisynth_training.learning.train_ldm import train_ldm
@@ -193,6 +193,9 @@ def test_every_latent_is_learned_once_an_epoch_by_all_processes_together(tmp_pat
     found, (middle, spread) = latent_moments(latents, TINY), number_moments(latents, TINY.condition)
     assert found.mean.tolist() == pytest.approx([2.5, 2.5]) and found.sd.tolist() == pytest.approx([np.std(range(6))] * 2)
     assert found.axes is None
+    assert number_range(latents, TINY.condition[::2]).tolist() == [[1000.0, 1.0], [1005.0, 1.0]]
+    with pytest.raises(PhysMRISynthError, match="No training head states ventricle_share"):
+        number_range(latents, TINY.condition)
     assert middle[0] == pytest.approx(np.log(np.arange(1000.0, 1006.0)).mean()) and middle[1] == 0
     assert spread[0] == pytest.approx(np.log(np.arange(1000.0, 1006.0)).std(), rel=1e-3) and spread[2] == 0
 

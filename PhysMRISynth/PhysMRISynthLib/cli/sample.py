@@ -30,8 +30,10 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     add("attempt", help="number of the first attempt, as stated in a head's report")
     parser.add_argument(
         "--condition", type=_target, nargs="+", default=[], metavar="NAME=VALUE",
-        help="targets: brain_volume (ml), ventricle_share (%% of it) and lesion_load (ml); met approximately",
+        help="targets: brain_volume, lesion_load, intracranial_volume (ml), ventricle_share, atrophy (%%), age (years), sex (0 female, "
+        "1 male), those that the model knows; met approximately",
     )  # fmt: skip
+    add("guidance", help="above 1 the targets are followed more strictly, in twice the time")
     add("field_strength", type=float, metavar="TESLA", help="field strength of T1 and T2 (3)")
     parser.add_argument("--skull-stripped", action="store_true", help="keep the brain with its fluid alone")
     add("device")

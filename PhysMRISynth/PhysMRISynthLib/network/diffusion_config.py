@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,24 +35,31 @@ CONDITIONS: Mapping[str, Condition] = {
     "brain_volume": Condition("brain tissue without fluid", "ml", 500.0, 2500.0, math.log),
     "ventricle_share": Condition("ventricles over brain tissue", "%", 0.0, 30.0, lambda value: math.log(max(value, _LEAST_SHARE))),
     "lesion_load": Condition("lesions of the white matter", "ml", 0.0, 200.0, math.log1p),
+    "intracranial_volume": Condition("space inside the skull: brain, fluid and vessels", "ml", 700.0, 3000.0, math.log),
+    "atrophy": Condition("fluid over the space inside the skull, above the lower edge of the thalami", "%", 0.0, 80.0, float),
     "age": Condition("age", "years", 0.0, 120.0, float),
     "sex": Condition("sex: 0 female, 1 male", "", 0.0, 1.0, float),
 }
 """Values that heads can be conditioned on, by name."""
 
 
-def condition_vector(names: tuple[str, ...], values: Mapping[str, float]) -> np.ndarray:
+def condition_vector(
+    names: tuple[str, ...], values: Mapping[str, float], trained: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> np.ndarray:
     """The network's condition vector for ``values`` (units of CONDITIONS): (len(names),) float32, NaN where a value is not given.
 
-    Raises PhysMRISynthError for a name that the network was not conditioned on and for impossible values.
+    Raises PhysMRISynthError for a name that the network was not conditioned on, and for values that are impossible or beyond those of its
+    training heads, whose range by name is ``trained``.
     """
     if unknown := sorted(set(values) - set(names)):
         known = f"it knows {', '.join(names)}" if names else "it knows none"
         raise PhysMRISynthError(f"The sampling model has no condition {', '.join(unknown)}: {known}.")
     for name, value in values.items():
         c = CONDITIONS[name]
-        if not c.least <= value <= c.greatest:
-            raise PhysMRISynthError(f"{name} ({c.title}) must be from {c.least:g} to {c.greatest:g} {c.unit}, not {value:g}.")
+        least, greatest = trained.get(name, (c.least, c.greatest))
+        if not least <= value <= greatest:
+            whose = "" if (least, greatest) == (c.least, c.greatest) else " (the training heads' range)"
+            raise PhysMRISynthError(f"{name} ({c.title}) must be from {least:.4g} to {greatest:.4g} {c.unit}{whose}, not {value:g}.")
     return np.array([CONDITIONS[name].transform(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
 
 

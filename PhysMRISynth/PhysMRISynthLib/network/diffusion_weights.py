@@ -50,12 +50,13 @@ class SamplerWeights:
         condition: Tensor,
         progress: Callable[[float], None] = lambda fraction: None,
         renewal: float = 0.0,
+        guidance: float = 1.0,
     ) -> Tensor:
         """The latent (1, channels, *S) of a head: see :meth:`LatentDiffusion.sample`. Raises WeightsError when a model of codes has no
         second-stage decoder: see :func:`sampling_weights`."""
         if self.codes_sha256 and self.expander is None:
             raise WeightsError("The sampling model samples codes, and its second-stage decoder is not loaded. Load both together.")
-        drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal)
+        drawn = self.model.to(device).sample(steps, seed, condition, progress, renewal, guidance)
         if self.expander is None:
             return drawn
         with torch.inference_mode():

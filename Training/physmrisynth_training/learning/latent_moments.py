@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from PhysMRISynthLib.errors import PhysMRISynthError
 from PhysMRISynthLib.network.latent_space import Folded, LatentSpace, Moments
 
 from .latents import HeadLatents
@@ -70,3 +71,17 @@ def number_moments(latents: HeadLatents, names: Sequence[str]) -> tuple[torch.Te
     middle = np.where(known, numbers, 0.0).sum(axis=0) / share
     spread = np.sqrt((np.where(known, numbers - middle, 0.0) ** 2).sum(axis=0) / share)
     return torch.from_numpy(middle).float(), torch.from_numpy(spread).float()
+
+
+def number_range(latents: HeadLatents, names: Sequence[str]) -> torch.Tensor:
+    """Least and greatest (2, len(names)) of the heads' condition values ``names``, in the units of CONDITIONS.
+
+    Raises PhysMRISynthError when no head has one of them: a model would seem to know it."""
+    heads = [latents[index].numbers for index in range(len(latents))]
+    known = [[numbers[name] for numbers in heads if name in numbers] for name in names]
+    if unknown := [name for name, values in zip(names, known, strict=True) if not values]:
+        raise PhysMRISynthError(
+            f"No training head states {', '.join(unknown)}. Delete the latents, so that their heads are measured again, or leave the name "
+            "out of the configuration's 'condition'."
+        )
+    return torch.tensor([[function(values) for values in known] for function in (min, max)], dtype=torch.float64).float()

@@ -22,7 +22,7 @@ from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 
 from .latent_batches import Codes, Source, open_latents
 from .latent_config import LdmTrainingConfig
-from .latent_moments import latent_moments, number_moments
+from .latent_moments import latent_moments, number_moments, number_range
 from .latent_trainer import COLUMNS, LatentTrainer
 from .latents import StoredLatents
 from .loop import train
@@ -98,7 +98,7 @@ def train_ldm(
     source = Source(learned, held_out, config, shape.condition, config.untold)
 
     def moments(model: LatentDiffusion) -> None:
-        model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition))
+        model.take(latent_moments(learned, shape), *number_moments(learned, shape.condition), number_range(learned, shape.condition))
 
     trainer = LdmTrainer(configuration, run, source, lambda: LatentDiffusion(shape), moments, of)
     train(trainer, progress)

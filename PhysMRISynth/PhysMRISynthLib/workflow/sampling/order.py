@@ -31,6 +31,9 @@ class SampleOrder(Order):
     renewal
         Stochasticity, 0 to 1: share of the noise replaced at each step, which corrects earlier errors of the network (Karras et al.,
         "Elucidating the design space of diffusion-based generative models", NeurIPS 2022, section 4).
+    guidance
+        Above 1 the head follows ``condition`` more strictly, in twice the time (classifier-free guidance: Ho & Salimans,
+        arXiv:2207.12598).
     attempts
         Maximum number of attempts until the midline check passes, 1 to 50.
     attempt
@@ -55,6 +58,7 @@ class SampleOrder(Order):
     device: str = limited("auto", "device", choices=DEVICES)
     precision: str = limited("auto", "precision", choices=PRECISIONS)
     renewal: float = limited(1.0, "renewal of noise", low=0.0, high=1.0)
+    guidance: float = limited(1.0, "guidance", low=1.0, high=5.0)
     attempts: int = limited(6, "number of attempts", low=1, high=50, whole=True)
     attempt: int = limited(1, "number of the first attempt", low=1, whole=True)
     count: int = limited(1, "number of heads", low=1, whole=True)

@@ -152,13 +152,14 @@ class Sampler:
         from ...network.inference import decode
 
         began = time.perf_counter()
-        condition = torch.from_numpy(condition_vector(self.model.config.condition, order.condition))
+        condition = torch.from_numpy(condition_vector(self.model.config.condition, order.condition, self.model.model.trained))
         device = choose_device(order.device)
         precision = fastest_precision(device.type) if order.precision == "auto" else order.precision
         progress(0.0)
         with autocast(device, precision):
             seed = _seed_of(order.seed, attempt)
-            latent = self.model.latent(device, order.steps, seed, condition, lambda done: progress(_DRAWN * done), order.renewal)
+            told = partial(_share, progress, _DRAWN)
+            latent = self.model.latent(device, order.steps, seed, condition, told, order.renewal, order.guidance)
         drawn = time.perf_counter()
         found = latent[0].float().cpu().numpy()
         fractions = sharpened(decode(self.decoder, found, device, precision, lambda done: progress(_DRAWN + (_DECODED - _DRAWN) * done)))
@@ -198,7 +199,8 @@ class Sampler:
         return {
             "software": software_report() | {"torch": _torch_version()},
             "sampled": {
-                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "decision": SHARPENING,
+                "seed": order.seed, "steps": order.steps, "renewal": order.renewal, "guidance": order.guidance,
+                "decision": SHARPENING,
                 "condition": dict(order.condition), "precision": drawn.precision,
                 "attempt": drawn.attempt, "attempts_made": drawn.made,
                 "objective": self.model.config.objective, "shape": list(self.model.config.shape),
@@ -263,6 +265,10 @@ def sampled_heads(sampler: Sampler, order: SampleOrder, progress: Progress = lam
     """The heads of an order, one after the other: of its seed, the next seed, and so on; ``progress`` counts over all of them."""
     for number in range(order.count):
         yield sampler.head(replace(order, seed=order.seed + number, count=1), partial(_of_all, progress, number, order.count))
+
+
+def _share(progress: Progress, share: float, done: float) -> None:
+    progress(share * done)
 
 
 def _of_all(progress: Progress, number: int, count: int, done: float) -> None:
