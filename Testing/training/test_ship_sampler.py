@@ -11,7 +11,7 @@ import torch
 from physmrisynth_training.learning.checkpoint import save_atomically
 from physmrisynth_training.shipping import ship_sampler as module
 from physmrisynth_training.shipping.ship_sampler import main, ship_sampler
-from PhysMRISynthLib.errors import PhysMRISynthError, WeightsError
+from PhysMRISynthLib.errors import ImageError, PhysMRISynthError, WeightsError
 from PhysMRISynthLib.network.diffusion_weights import sampling_weights
 from PhysMRISynthLib.network.manifest import write_manifest
 from PhysMRISynthLib.network.weights import save_weights
@@ -40,6 +40,17 @@ def test_the_averaged_model_is_installed_beside_its_network(checkpoint: Path, tm
     expected = tiny_model(2).state_dict()
     for name, tensor in sampler.model.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-3, rtol=1e-3)
+
+
+def test_the_card_tells_whose_heads_it_learned_from(checkpoint: Path, tmp_path: Path) -> None:
+    ship_sampler(checkpoint, tmp_path)
+    assert "hemisphere mixing" in (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
+    with pytest.raises(ImageError, match=r"no heads\.tsv"):
+        ship_sampler(checkpoint, tmp_path, people=tmp_path)
+    (tmp_path / "heads.tsv").write_text("head\tage\none\t30\ntwo\t40\n", encoding="utf-8")
+    ship_sampler(checkpoint, tmp_path, people=tmp_path)
+    card = (tmp_path / "sampler_card.md").read_text(encoding="utf-8")
+    assert "2 heads with other people's brains" in card and "ds002748" in card and "hemisphere mixing" not in card
 
 
 def test_what_is_no_checkpoint_or_too_large_is_not_shipped(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

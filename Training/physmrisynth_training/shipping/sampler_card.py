@@ -15,7 +15,7 @@ which the signal equations render images of any protocol. Optional conditions: {
 teaching contrast."""
 _LIMITS = (
     "Not for diagnosis; not a medical device. A sampled head is not a person, and says nothing about any person.",
-    "It was trained on {label_maps} label maps of adults, with hemisphere mixing and random deformations, and does not model "
+    "It was trained on {learned} and random deformations, and does not model "
     "anatomical variation beyond that. Synthetic heads do not replace a population, neither in statistics nor as the only training "
     "data of another model.",
     "A head is resampled until its fissure, corpus callosum and third ventricle lie within the limits of real label maps. Because of "
@@ -30,6 +30,11 @@ _DATA = (
     "{heads} simulated heads from the {label_maps} label maps that also trained the first network (see its own card), as latents of "
     "that network. Each combines two people: one hemisphere is taken from another head, mirrored or not, and deformed to match "
     "(hemisphere mixing)."
+)
+_PEOPLE = (
+    "{heads} simulated heads, as latents of the first network: from the {label_maps} label maps that also trained it (SynthSeg, "
+    "Apache-2.0; see its own card), and from {people} heads with the brains of other people (OpenNeuro ds002748, CC0, "
+    "doi 10.18112/openneuro.ds002748.v1.0.5; labelled with brainchop, MIT) in the skulls of the former. Hemispheres are not mixed."
 )
 _NO_METRICS = (
     "No metrics were given. `physmrisynth evaluate --suite samples` measures these weights; `ship_sampler --metrics results.json` adds its "
@@ -51,9 +56,9 @@ def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Map
         "## Intended use",
         _USE.format(what="a head" if config.spatial_dims == 3 else "an axial slice of a head", conditions=conditions),
         "## Limits",
-        "\n".join(f"- {limit.format(label_maps=card['label_maps'])}" for limit in _LIMITS),
+        "\n".join(f"- {limit.format(learned=_learned(card))}" for limit in _LIMITS),
         "## Training data",
-        " ".join((_DATA.format(**card), *filter(None, [card.get("history")]))),
+        " ".join(((_PEOPLE if card.get("people") else _DATA).format(**card), *filter(None, [card.get("history")]))),
         *rounding,
         "## Metrics",
         metrics_section(metrics) if metrics else _NO_METRICS,
@@ -61,6 +66,11 @@ def sampler_card(weights: SamplerWeights, sizes: Mapping[str, int], metrics: Map
         *(configuration_section(part) for part in (card, *([weights.expander.card] if weights.expander else []))),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _learned(card: Mapping[str, Any]) -> str:
+    maps = f"{card['label_maps']} label maps of adults"
+    return f"{maps} and {card['people']} heads with other people's brains," if card.get("people") else f"{maps}, with hemisphere mixing"
 
 
 def _facts(name: str, sha256: str, card: Mapping[str, Any], network: Any) -> list[tuple[str, Any]]:

@@ -30,6 +30,7 @@ from ..learning.checkpoint import load_checkpoint
 from ..learning.latent_config import LatentTrainingConfig
 from ..learning.train_condenser import condenser_of
 from ..learning.train_vae import TRAINING_HEADS
+from ..simulator.people_set import people_set_size
 from .command_line import finish
 from .model_card import read_metrics, rounding_section
 from .sampler_card import sampler_card
@@ -39,18 +40,28 @@ LARGEST_BYTES = 12_500_000
 """Limit of each file: all weights together must not exceed 30 MB."""
 
 
-def ship_sampler(checkpoint: Path, out: Path, code_version: str = __version__, condenser: Path | None = None, history: str = "") -> Path:
+def ship_sampler(
+    checkpoint: Path,
+    out: Path,
+    code_version: str = __version__,
+    condenser: Path | None = None,
+    history: str = "",
+    people: Path | None = None,
+) -> Path:
     """Write weights, manifest and model card into ``out``; returns the sampling model's file, with the second-stage decoder's beside it
-    if it samples codes. ``history`` is text for the card on the weights that the training started from, if any.
+    if it samples codes. For the card: ``history``, a text on the weights that the training started from, if any, and ``people``, the folder
+    of people's heads that it learned from.
 
-    Raises PhysMRISynthError when a checkpoint cannot be used or they do not belong together, WeightsError when a file would be too large.
+    Raises PhysMRISynthError when a checkpoint cannot be used or they do not belong together, ImageError when the folder has no table,
+    WeightsError when a file would be too large.
     """
+    told = {"history": history} | ({} if people is None else {"people": people_set_size(people)})
     state = load_checkpoint(checkpoint)
     try:
         model = LatentDiffusion(DiffusionConfig.from_mapping(state["configuration"]["network"])).eval().requires_grad_(False)
         model.load_state_dict(state["average"])
         vae_sha256 = str(state["vae_sha256"])
-        codes, card = str(state[CODES_SHA256]), _card(state, code_version) | {"history": history}
+        codes, card = str(state[CODES_SHA256]), _card(state, code_version) | told
     except (LookupError, TypeError, RuntimeError, PhysMRISynthError) as error:
         raise PhysMRISynthError(f"{checkpoint} is no checkpoint of 'train ldm' ({error}). Give another.") from None
     files = [_File(out / FILE, KIND, lambda draft: save_sampler(model, vae_sha256, card, draft, codes))]
@@ -135,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights and weights.json")
     parser.add_argument("--code-version", default=__version__, help="version of the code, such as a git commit")
     parser.add_argument("--history", default="", metavar="TEXT", help="text for the card on the weights that the trainings started from")
+    parser.add_argument("--people", type=Path, metavar="SET", help="folder of people's heads that the trainings had, for the card")
     parser.add_argument("--metrics", type=Path, help="results.json of 'physmrisynth evaluate --suite samples' on these weights")
     options = parser.parse_args(arguments)
     if (options.checkpoint is None) == (options.metrics is None):
@@ -142,7 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.checkpoint is None:
         return finish(parser, lambda: write_card(options.out, options.metrics))
     return finish(
-        parser, lambda: print(ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history))
+        parser,
+        lambda: print(
+            ship_sampler(options.checkpoint, options.out, options.code_version, options.condenser, options.history, options.people)
+        ),
     )
 
 

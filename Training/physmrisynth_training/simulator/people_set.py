@@ -85,10 +85,20 @@ def read_people_set(folder: Path) -> tuple[LabelledHead, ...]:
     """The heads of a folder, with age (years) and sex (0: female, 1: male) where the table states them.
 
     Raises ImageError when there is no table, or a label map cannot be read."""
+    rows = _rows(folder)
+    return tuple(replace(read_labelled_head(folder / f"{name}.nii.gz"), name=name, numbers=_numbers(row)) for name, row in rows.items())
+
+
+def people_set_size(folder: Path) -> int:
+    """How many heads the folder has. Raises ImageError when there is no table."""
+    return len(_rows(folder))
+
+
+def _rows(folder: Path) -> dict[str, dict[str, str]]:
     rows = _read_table(folder / TABLE, "head")
     if not rows:
         raise ImageError(f"{folder} has no {TABLE}. Write it with 'physmrisynth train people-in-heads'.")
-    return tuple(replace(read_labelled_head(folder / f"{name}.nii.gz"), name=name, numbers=_numbers(row)) for name, row in rows.items())
+    return rows
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float]:

@@ -66,6 +66,11 @@ def structure_names() -> dict[int, str]:
     return NAMES | left | right
 
 
+def places(group: str) -> sitk.Image:
+    """The most frequent structure (number of the left side) of one of GROUPS at each place of the atlas."""
+    return _component(list(GROUPS).index(group))
+
+
 @cache
 def _component(number: int) -> sitk.Image:
     return sitk.VectorIndexSelectionCast(sitk.ReadImage(str(_FILE)), number)

@@ -30,6 +30,7 @@ from ..results.outputs import REPORT, check_free, whole_folder, write_json
 from ..results.report import peak_memory_gb, software_report
 from ..results.tissue_output import write_labels
 from ..tissue_values import maps_of, sampled_values
+from .nuclei import with_nuclei
 from .order import SampleOrder
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ class Sampler:
         rng = np.random.default_rng([order.seed, 1])
         values = sampled_values(order.field_strength, rng)
         maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
+        if drawn.placement is not None:
+            maps = with_nuclei(maps, drawn.fractions, drawn.placement, order.field_strength)
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         if order.skull_stripped:
             maps, tissue = _stripped(maps, tissue)
