@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import SimpleITK as sitk
 from physmrisynth_training.evaluation.anatomies import one_hot
 from physmrisynth_training.evaluation.frechet import DIMENSIONS, deep_features, features, precision_recall
 from physmrisynth_training.evaluation.groups import DEFORMED, SAMPLED
-from physmrisynth_training.evaluation.heads import folders, suite
+from physmrisynth_training.evaluation.heads import folders, segmenting, suite
 from physmrisynth_training.evaluation.heads.cortex import island_sizes, surface, thickness
 from physmrisynth_training.evaluation.heads.folders import heads_in
 from physmrisynth_training.evaluation.heads.form import Form
@@ -24,6 +25,8 @@ from physmrisynth_training.evaluation.heads.store import Measured, Store
 from physmrisynth_training.evaluation.heads.tables import LEARNED, PEOPLE, QUANTITIES
 from physmrisynth_training.evaluation.plan import Plan
 from physmrisynth_training.evaluation.suites import evaluate
+from physmrisynth_training.learning.checkpoint import load_checkpoint
+from physmrisynth_training.shipping import blind_sheet
 from physmrisynth_training.simulator.anatomy import AIR, TISSUES
 from PhysMRISynthLib.errors import ImageError, PhysMRISynthError
 from PhysMRISynthLib.workflow.tissue_values import literature_values, maps_of
@@ -137,14 +140,15 @@ def test_a_group_is_as_far_as_it_is_shifted() -> None:
 
 def test_the_tables_name_what_is_wrong_with_a_group() -> None:
     people = [measured(f"p{number}", number, known={"age": 32.0 + number}) for number in range(4)]
-    learned = [measured(f"l{number}", 20 + number, known={"age": 32.0 + number}) for number in range(4)]
-    copy_of = replace(learned[3], name="seed 1")
+    learned = [measured(f"l{number}", 20 + number, known={"age": 32.0 + number}) for number in range(2)]
+    lost = [replace(person, form=replace(person.form, aligned=None)) for person in people[1:]]  # not compared: the test is quicker
+    copy_of = replace(learned[1], name="seed 1")
     small = measured("seed 0", 40, sharp=0.5, known={"brain_volume": 1000.0})
     small.form.numbers.update(brain=500.0, brain_volume=500.0, skull_closed=0.0, face_asymmetry=9.0)
     noise = np.random.default_rng(0).normal(size=(30, 31, 26)).astype(np.float32)
-    assert learned[3].aligned is not None
-    copies = [suite.Copy("l3", learned[3].aligned + 0.1 * noise)]
-    found = suite.compare({PEOPLE: people, LEARNED: learned, SAMPLED: [small, copy_of]}, copies)
+    assert learned[1].aligned is not None
+    copies = [suite.Copy("l1", learned[1].aligned + 0.1 * noise)]
+    found = suite.compare({PEOPLE: [people[0], *lost], LEARNED: learned, SAMPLED: [small, copy_of]}, copies)
     rows = {table.title: {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows} for table in found.tables}
     assert rows["Sharpness and diversity"][SAMPLED]["gradient energy T1w over people's (range)"] == "0.75 (0.50 to 1.00)"
     shell = rows["Skull, symmetry, islands, midline"][SAMPLED]
@@ -220,3 +224,61 @@ def test_the_suite_measures_each_head_once(tmp_path: Path) -> None:
     assert "Fréchet distance to test people" in text and (tmp_path / "out" / "samples.png").stat().st_size > 5000
     first = Store(plan.cache).head(heads_in(folder)[0])
     assert first.number("skull_closed") == 1.0 and first.looks.sharpness["T1w"] > 0
+
+
+def small_people(folder: Path) -> Path:
+    """Two small test people as tissue maps, and the scan of a third with its label map; a training person's scan, too."""
+    for number in range(2):
+        write_label_map(folder / "heads" / f"p{number}_tissues.nii.gz", toy_head((64, 66, 68)).tissue)
+    labels = toy_labels((64, 66, 68))
+    for number in (5, 6):
+        write_label_map(folder / "scans" / f"person_{number:02d}_labels.nii.gz", labels)
+        write_label_map(folder / "scans" / f"person_{number:02d}_t1w.nii.gz", (labels == 2).astype(np.float32) + (labels > 0))
+    return folder
+
+
+def test_networks_learn_from_each_group_and_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_grid(monkeypatch)
+    monkeypatch.setattr(segmenting, "_SHAPE", (32, 32, 32))
+    folder = small_people(tmp_path)
+    plan = Plan({}, people=folder / "heads", learned=folder / "heads", scans=folder / "scans", cache=tmp_path / "cache")
+    for steps in (2, 4):
+        monkeypatch.setattr(segmenting, "_STEPS", steps)
+        found = segmenting.measure(plan)
+    (checkpoint,) = (tmp_path / "cache").iterdir()
+    straight = segmenting.train([segmenting.rendered_brain(head, n) for n, head in enumerate(heads_in(folder / "heads"))],
+                                tmp_path / "straight.pt", 4, lambda: None)  # fmt: skip
+    for name, values in load_checkpoint(checkpoint)["model"].items():
+        np.testing.assert_allclose(values, straight.state_dict()[name], rtol=1e-3, atol=1e-5)
+    assert [row[:3] for row in found.tables[0].rows] == [(LEARNED, segmenting.RENDERED, "2"), (LEARNED, segmenting.SCANNED, "1")]
+    assert {record["head"] for record in found.records} == {"p0", "p1", "person_06"}  # never that of a training person
+    with pytest.raises(PhysMRISynthError, match="--learned"):
+        segmenting.check(Plan({}, people=folder / "heads"))
+
+
+def test_a_brain_of_2_mm_is_where_its_classes_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_grid(monkeypatch)
+    monkeypatch.setattr(segmenting, "_SHAPE", (32, 32, 32))
+    folder = small_people(tmp_path)
+    scan = segmenting.scanned_brain(folder / "scans" / "person_06_t1w.nii.gz")
+    white, other = (scan.image[scan.classes == row].mean() for row in (1, 2))
+    assert white > other + 1.0 and set(np.unique(scan.classes)) == {0, 1, 2, 3, 4}
+    rendered = segmenting.rendered_brain(heads_in(folder / "heads")[0], 3)
+    np.testing.assert_array_equal(rendered.classes, scan.classes)
+    assert rendered.image[rendered.classes == 1].mean() > rendered.image[rendered.classes == 4].mean() + 1.0
+
+
+def test_a_blind_sheet_is_half_people_and_its_key_is_apart(tmp_path: Path) -> None:
+    tissue = toy_head().tissue
+    maps = maps_of(one_hot(tissue), literature_values(3.0), np.random.default_rng(0))
+    people = [folders.HeadFile(f"person{n}", tmp_path / "none", lambda rows: rows) for n in range(8)]
+    heads = [(f"seed {n}", lambda: maps) for n in range(5)]
+    chosen = blind_sheet.panels(people, heads, 3)
+    kinds = Counter((panel.kind, panel.contrast) for panel in chosen)
+    assert len(chosen) == 24 and set(kinds.values()) == {4} and len(kinds) == 6
+    assert [panel.name for panel in chosen] == [panel.name for panel in blind_sheet.panels(people, heads, 3)]
+    assert [panel.kind for panel in chosen] != [panel.kind for panel in blind_sheet.panels(people, heads, 4)]
+    blind_sheet.write_sheet([replace(panel, maps=lambda: maps) for panel in chosen], 3, tmp_path / "sheet.png", tmp_path / "key.tsv")
+    rows = (tmp_path / "key.tsv").read_text(encoding="utf-8").splitlines()
+    assert rows[1] == f"1\t{chosen[0].kind}\t{chosen[0].name}\t{chosen[0].contrast}" and len(rows) == 25
+    assert (tmp_path / "sheet.png").stat().st_size > 20_000

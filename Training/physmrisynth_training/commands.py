@@ -97,7 +97,7 @@ def _add_simulation(parser: argparse.ArgumentParser) -> None:
 
 _SUITES = (
     "maps, contrasts, retest, distributions, reconstruction, all of these, or volumes, harmonise, inputs, visits, series, measured, "
-    "samples, paper"
+    "samples, segmenting, paper"
 )
 
 
@@ -106,7 +106,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", required=True, help=_SUITES)
     parser.add_argument("--data", type=Path, help="folder with head_labels and real (not needed for the example alone)")
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json, results.md and a figure per suite")
-    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suites measured and paper, with BIDS names")
+    parser.add_argument("--scans", type=Path, metavar="DIR", help="weighted scans for suites measured, segmenting and paper")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="measured maps of the same people (…_T1map, …_R1map, …_T2map …)")
     parser.add_argument(
         "--register", action=argparse.BooleanOptionalAction, default=None, help="register maps to scans (default: if grids differ)"

@@ -39,6 +39,23 @@ def _measure_samples(plan: Plan) -> Findings:
     return (samples if plan.people is None else suite).measure(plan)
 
 
+def _check_segmenting(plan: Plan) -> None:
+    """Its networks need torch."""
+    try:
+        import monai  # noqa: F401
+
+        from .heads import segmenting
+    except ImportError as error:
+        raise PhysMRISynthError(f"Training a network to segment needs {error.name}. Install physmrisynth[training].") from None
+    segmenting.check(plan)
+
+
+def _measure_segmenting(plan: Plan) -> Findings:
+    from .heads import segmenting
+
+    return segmenting.measure(plan)
+
+
 def _check_paper(plan: Plan) -> None:
     """The 2D model needs torch, too."""
     try:
@@ -67,10 +84,11 @@ SUITES = {
     "series": Suite(series.check, series.measure),
     "measured": Suite(measured.check, measured.measure),
     "samples": Suite(_check_samples, _measure_samples, ("samples",)),
+    "segmenting": Suite(_check_segmenting, _measure_segmenting),
     "paper": Suite(_check_paper, _measure_paper, ("slices",)),
 }
 """The quick ones first: each suite's results are written as soon as it has finished."""
-ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "series", "measured", "samples", "paper")
+ALL, _APART = "all", ("volumes", "harmonise", "inputs", "visits", "series", "measured", "samples", "segmenting", "paper")
 
 
 def suites_named(name: str) -> list[str]:

@@ -18,16 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps
 from PhysMRISynthLib.whole_file import whole_file
 from PhysMRISynthLib.workflow.rendering.order import RenderOrder
 from PhysMRISynthLib.workflow.rendering.rendered import rendered
 from PhysMRISynthLib.workflow.sampling.data_set import with_random_effects
 from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from PhysMRISynthLib.workflow.sampling.sample import installed_sampler
-from PhysMRISynthLib.workflow.tissue_values import maps_of, sampled_values
 
-from ..evaluation.anatomies import FIELD_STRENGTH, one_hot
 from ..evaluation.drawing import Picture, draw_pictures
 from ..evaluation.heads.folders import HeadFile, heads_in
 from ..evaluation.heads.looks import CONTRASTS
@@ -61,22 +59,15 @@ class Panel:
 
 def panels(people: Sequence[HeadFile], heads: Sequence[tuple[str, Callable[[], TissueMaps]]], seed: int) -> list[Panel]:
     """PANELS panels in random order; people and synthetic heads take turns."""
-    known = [(person.name, partial(maps_of_file, person, seed + number)) for number, person in enumerate(people)]
+    known: list[tuple[str, Callable[[], TissueMaps]]] = [
+        (person.name, partial(person.maps, seed + number)) for number, person in enumerate(people)
+    ]
     found = []
     for kind, group in ((_PEOPLE, known), (_SYNTHETIC, list(heads))):
         contrasts = [contrast for contrast in CONTRASTS for _ in range(_EACH)]
         turns = islice(cycle(group), len(contrasts))
         found += [Panel(kind, name, contrast, maps) for contrast, (name, maps) in zip(contrasts, turns, strict=True)]
     return [found[place] for place in np.random.default_rng(seed).permutation(len(found))]
-
-
-def maps_of_file(head: HeadFile, seed: int) -> TissueMaps:
-    """Maps of a head's file with tissue values of their own; the maps themselves where ``physmrisynth sample`` wrote them."""
-    if head.path.with_name("PD.nii.gz").is_file():
-        return read_tissue_maps(head.path.parent)
-    rng = np.random.default_rng([seed, 1])
-    values = sampled_values(FIELD_STRENGTH, rng)
-    return maps_of(one_hot(head.tissue()), values, rng)
 
 
 def write_sheet(chosen: Sequence[Panel], seed: int, out: Path, key: Path) -> None:
@@ -116,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.heads is None:
             heads = _sampled(options.count, options.seed)
         else:
-            heads = [(head.name, partial(maps_of_file, head, 1000 + number)) for number, head in enumerate(heads_in(options.heads))]
+            heads = [(head.name, partial(head.maps, 1000 + number)) for number, head in enumerate(heads_in(options.heads))]
         write_sheet(panels(people, heads, options.seed), options.seed, options.out, options.key)
 
     return finish(parser, work)

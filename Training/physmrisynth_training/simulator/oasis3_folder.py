@@ -33,7 +33,7 @@ OWN = "ses-own"
 """The session of a person's own T1w."""
 _HEADS: Mapping[str, Sequence[int]] = {"train": range(1, 15), "test": (16, 17)}
 """Head 15 is left for model selection on label maps."""
-_EVERY = 6
+TEST_EVERY = 6
 """People whose number is a multiple of it are for testing only."""
 _SUFFIX = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
 _UNIT, _SESSION_SPREAD, _GAIN_SPREAD = 1000.0, 0.2, 0.1
@@ -55,7 +55,7 @@ class AnatomyFile:
 def anatomies(data: Path, split: str) -> list[AnatomyFile]:
     """The people and heads of a ``split`` in a data folder. Raises PhysMRISynthError when there are none."""
     people = sorted((data / "people").glob("person_*_labels.nii.gz"))
-    chosen = [path for path in people if (int(path.name.split("_")[1]) % _EVERY == 0) == (split == "test")]
+    chosen = [path for path in people if (int(path.name.split("_")[1]) % TEST_EVERY == 0) == (split == "test")]
     found = [AnatomyFile(f"person{path.name.split('_')[1]}", path, _scan_of(path)) for path in chosen]
     heads = (data / "head_labels" / f"head_{number:02d}.nii.gz" for number in _HEADS[split])
     found += [AnatomyFile(path.name.split(".")[0].replace("_", ""), path) for path in heads if path.is_file()]

@@ -16,11 +16,14 @@ from PhysMRISynthLib.errors import ImageError
 from PhysMRISynthLib.imaging.head.head_volumes import LESION, PARENCHYMA
 from PhysMRISynthLib.imaging.head.masks import bounding_box
 from PhysMRISynthLib.imaging.head.tissue_labels import rows_of
+from PhysMRISynthLib.imaging.tissue_maps import TissueMaps, read_tissue_maps
 from PhysMRISynthLib.network.diffusion_config import CONDITIONS
+from PhysMRISynthLib.workflow.tissue_values import maps_of, sampled_values
 
 from ...learning.latents import SCALP_MM, brain_top
 from ...simulator.anatomy import AIR, ORIENTATION
 from ...simulator.labels import tissue_index
+from ..anatomies import FIELD_STRENGTH, one_hot
 
 SHAPE = (192, 224, 160)
 """Voxels (z, y, x; 1 mm) of every head that is compared: those of a synthetic head."""
@@ -59,11 +62,19 @@ class HeadFile:
             raise ImageError(f"{self.path} has tissue {int(tissue.max())}: the rows of the tissue table end at {LESION}, for lesions.")
         return in_grid(tissue, self.path.name)
 
+    def maps(self, seed: int) -> TissueMaps:
+        """PD, T1 and T2 with tissue values and texture of a ``seed``; what ``physmrisynth sample`` wrote beside the tissues, if it did.
+        Raises ImageError as :meth:`tissue`."""
+        if self.path.with_name("PD.nii.gz").is_file():
+            return read_tissue_maps(self.path.parent)
+        rng = np.random.default_rng([seed, 1])
+        return maps_of(one_hot(self.tissue()), sampled_values(FIELD_STRENGTH, rng), rng)
+
 
 def heads_in(folder: Path) -> list[HeadFile]:
     """The heads of a folder by name: ``NAME_tissues.nii.gz`` (rows of the tissue table), or ``sample_NNNN`` as of ``physmrisynth sample``,
     or FreeSurfer-style label maps as of ``physmrisynth train people-in-heads``. Raises ImageError when there are none."""
-    told = _table(folder / TABLE)
+    stated = _table(folder / TABLE)
     if paths := sorted(folder.glob(f"*{_TISSUES}")):
         found = [HeadFile(path.name.removesuffix(_TISSUES), path, _as_rows) for path in paths]
     elif paths := sorted(folder.glob("sample_*/tissues.nii.gz")):
@@ -72,7 +83,7 @@ def heads_in(folder: Path) -> list[HeadFile]:
         found = [HeadFile(path.name.removesuffix(_SUFFIX), path, _from_numbers) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
     if not found:
         raise ImageError(f"{folder} holds no heads: no *{_TISSUES}, no sample_*/tissues.nii.gz and no label maps *{_SUFFIX}.")
-    return [HeadFile(head.name, head.path, head.rows, told.get(head.name, {})) for head in found]
+    return [HeadFile(head.name, head.path, head.rows, stated.get(head.name, {})) for head in found]
 
 
 def in_grid(tissue: np.ndarray, name: str) -> np.ndarray:

@@ -45,7 +45,7 @@ def likeness(people: Sequence[Measured], group: Sequence[Measured], number: int)
 
 
 def halves(people: Sequence[Measured], number: int) -> Likeness:
-    """Compare so many of the ``people`` with as many others of them: what cannot be told apart."""
+    """Compare so many of the ``people`` with as many others of them: how far groups without a difference are apart."""
 
     def split(rng: np.random.Generator) -> tuple[list[Measured], list[Measured]]:
         mixed = _some(people, 2 * number, rng)

@@ -69,18 +69,18 @@ class Store:
 
 
 def _write(path: Path, head: Measured) -> None:
-    told = {"numbers": head.form.numbers, "sharpness": dict(head.looks.sharpness), "draws": head.draws}
+    stated = {"numbers": head.form.numbers, "sharpness": dict(head.looks.sharpness), "draws": head.draws}
     arrays: dict[str, Any] = {"features": head.looks.features, "brains": head.looks.brains}
     arrays |= {f"portrait{number}": plane for number, plane in enumerate(head.looks.portrait)}
     arrays |= {} if head.form.aligned is None else {"aligned": head.form.aligned}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, told=np.array(json.dumps(told)), **arrays)
+        np.savez_compressed(file, stated=np.array(json.dumps(stated)), **arrays)
 
 
 def _read(path: Path, name: str) -> Measured:
     with np.load(path, allow_pickle=False) as file:
-        told = json.loads(str(file["told"]))
+        stated = json.loads(str(file["stated"]))
         portrait = tuple(file[f"portrait{number}"] for number in range(3))
-        looks = Looks(file["features"], told["sharpness"], file["brains"], portrait)
-        return Measured(name, Form(told["numbers"], file.get("aligned")), looks, {}, int(told["draws"]))
+        looks = Looks(file["features"], stated["sharpness"], file["brains"], portrait)
+        return Measured(name, Form(stated["numbers"], file.get("aligned")), looks, {}, int(stated["draws"]))
