@@ -237,6 +237,7 @@ def small_people(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 def test_networks_learn_from_each_group_and_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_grid(monkeypatch)
     monkeypatch.setattr(segmenting, "_SHAPE", (32, 32, 32))
