@@ -21,6 +21,8 @@ _FIRST_WITH_FIELDS = 4
 """While classes are wide, a field would take the contrast between the brain's surface and its middle."""
 _GROWTH, _LONGEST_STRIDE = 1.5, 6.0
 """Steps of expectation and maximisation are short: as long as J rises they become longer."""
+_PARTS = (("level", "means"), ("covariances", "log_shares"), ("coefficients",))
+"""What of a state moves together where the whole does not."""
 _LONGEST = 0.3
 """Log units: no tissue value or gain moves farther in one step."""
 
@@ -64,12 +66,10 @@ def climb(objective: Objective, state: SharedState, steps: int, tolerance: float
     values, stride, curvature = [statistics.value], 1.0, np.eye(0)
     for _ in range(steps):
         proposal, curvature = _proposal(objective, state, statistics, looks, inverse)
-        for attempt in (proposal, *_parts(state, proposal)):
-            better, stride = _risen(objective, state, attempt, values[-1], stride)
-            if better is not None:
-                break
-            stride = 1.0
-        else:
+        better, stride = _risen(objective, state, proposal, values[-1], stride)
+        if better is None:
+            better, stride = _risen_in_parts(objective, state, proposal, values[-1]), 1.0
+        if better is None:
             break
         state, statistics, looks = better
         values.append(statistics.value)
@@ -91,13 +91,18 @@ def _risen(
     return None, stride
 
 
-def _parts(state: SharedState, proposal: SharedState) -> tuple[SharedState, ...]:
-    """The proposal in parts, for where the whole of it goes astray: a boundary's class follows its tissues, which no part alone knows."""
-    return (
-        replace(state, level=proposal.level, means=proposal.means),
-        replace(state, covariances=proposal.covariances, log_shares=proposal.log_shares),
-        replace(state, coefficients=proposal.coefficients),
-    )
+def _risen_in_parts(
+    objective: Objective, state: SharedState, proposal: SharedState, value: float
+) -> tuple[SharedState, Statistics, Looks] | None:
+    """One part of the proposal after the other, for where the whole of it goes astray: a boundary's class follows its tissues, which no
+    part alone knows. None is left out: one may gain next to nothing, and the climb would end before another's turn."""
+    found = None
+    for names in _PARTS:
+        part = replace(state, **{name: getattr(proposal, name) for name in names})
+        better, _ = _risen(objective, state, part, value, 1.0)
+        if better is not None:
+            found, state, value = better, better[0], better[1].value
+    return found
 
 
 def _between(state: SharedState, proposal: SharedState, share: float) -> SharedState:
