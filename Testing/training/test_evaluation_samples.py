@@ -251,6 +251,7 @@ def tiny_plan(tmp_path: Path) -> Plan:
     return Plan({}, data, samples=2, sampler=sampler, training_heads=(1, 2), mixed_heads=2, reconstructions=1)
 
 
+@pytest.mark.nightly
 def test_the_suite_runs_on_a_tiny_model(tiny_plan: Plan, tmp_path: Path) -> None:
     evaluate(replace(tiny_plan, condenser=tmp_path / "checkpoint.pt"), suites_named("samples"), tmp_path / "out")
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")

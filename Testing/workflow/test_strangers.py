@@ -102,6 +102,7 @@ def test_what_is_no_mr_image_of_a_head_is_refused_or_warned_about(stranger: Call
     assert len(found.warnings) > 1
 
 
+@pytest.mark.nightly
 def test_an_image_after_a_contrast_agent_is_not_passed_in_silence(data: Callable[[str], Path]) -> None:
     """The agent shows in few voxels of a brain without its vessels and meninges."""
     specs = {"t1w": "ir,TR=2000,TE=20,TI=800", "t2w": "tse,TR=6000,TE=120", "flair": "flair,TR=5000,TE=392,TI=1800"}
