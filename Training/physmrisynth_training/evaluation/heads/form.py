@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from PhysMRISynthLib.errors import RegistrationError
-from PhysMRISynthLib.imaging.head.atlas import place_tissues
+from PhysMRISynthLib.imaging.head.atlas import AtlasPlacement, place_tissues
 from PhysMRISynthLib.imaging.head.head_volumes import head_volumes
 from PhysMRISynthLib.imaging.head.midline import midline_of
 from PhysMRISynthLib.imaging.intake.volumes import image_like
@@ -38,23 +38,29 @@ def form_of(tissue: np.ndarray) -> Form:
     volumes = head_volumes(tissue)
     numbers = {"brain": volumes.brain, "white_matter": volumes.white_matter, "cortex": volumes.cortex, "ventricles": volumes.ventricles}
     numbers |= {"deep_grey": float(np.isin(tissue, _DEEP).sum()) / 1000.0, **volumes.conditions(), **shell_measures(tissue)}
-    try:
-        placement = place_tissues(grid)
-    except RegistrationError:
-        return Form(numbers | cortex_measures(tissue, None, grid), None)
-    brain = np.where(np.isin(tissue, BRAIN), images_of(tissue)["T1w"], np.float32(0.0))
+    placement = _placement(grid)
     numbers |= cortex_measures(tissue, placement, grid)
+    if placement is None:
+        return Form(numbers, None)
     midline = midline_of(grid, placement.to_atlas)
     numbers |= {"midline_whole": float(midline.whole), "joined_mm2": midline.joined_mm2}
-    return Form(numbers, aligned_brain(image_like(brain, grid), placement.to_atlas))
+    return Form(numbers, _aligned(tissue, grid, placement))
 
 
 def aligned_of(tissue: np.ndarray) -> np.ndarray | None:
     """Of :class:`Form`, alone."""
     grid = sitk.GetImageFromArray(tissue)
+    placement = _placement(grid)
+    return None if placement is None else _aligned(tissue, grid, placement)
+
+
+def _placement(grid: sitk.Image) -> AtlasPlacement | None:
     try:
-        placement = place_tissues(grid)
+        return place_tissues(grid)
     except RegistrationError:
         return None
+
+
+def _aligned(tissue: np.ndarray, grid: sitk.Image, placement: AtlasPlacement) -> np.ndarray:
     brain = np.where(np.isin(tissue, BRAIN), images_of(tissue)["T1w"], np.float32(0.0))
     return aligned_brain(image_like(brain, grid), placement.to_atlas)
