@@ -37,6 +37,17 @@ def test_a_cluster_does_every_visit_and_tells_of_those_whose_workers_die(cluster
     assert not list(out.glob("*killed*")) and not list(out.glob(".writing*")) and len(complete(out)) == 4
 
 
+@pytest.mark.slow
+def test_a_visit_in_the_queue_of_a_worker_that_dies_is_done_all_the_same(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    root, out = touch(tmp_path / "bids", "1killed", "2"), tmp_path / "out"
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as one:
+        rows = estimate_cohort(root, out, EstimateOrder(), Batch(scheduler=one.scheduler_address), make=quick)
+    assert {name for name, status in statuses(rows).items() if status == FAILED} == {"sub-1killed"}
+    assert made(root) == ["sub-2"] and len(complete(out)) == 1
+
+
 def test_a_cluster_without_workers_ends_in_rows(tmp_path: Path) -> None:
     from distributed import LocalCluster
 

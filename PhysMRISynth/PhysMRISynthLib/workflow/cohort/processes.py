@@ -136,8 +136,20 @@ def on_cluster(tasks: Sequence[Task], address: str, patience: Patience) -> Itera
 
 
 def _collected(client: Any, tasks: Sequence[Task], patience: Patience) -> Iterator[Row]:
-    """Rows in the order in which visits are done; those of the rest once the cluster is gone."""
-    from distributed import CancelledError, wait
+    """Rows in the order in which visits are done; those of the rest once the cluster is gone.
+
+    Dask blames a dead worker on every visit that was in its queue. Those that are blamed are done again, one at a time, when the others
+    are done: who then has no other visit in its queue is itself the cause.
+    """
+    blamed = deque[Task]()
+    yield from _submitted(client, tasks, patience, blamed)
+    while blamed:
+        yield from _submitted(client, [blamed.popleft()], patience)
+
+
+def _submitted(client: Any, tasks: Sequence[Task], patience: Patience, blamed: deque[Task] | None = None) -> Iterator[Row]:
+    """The rows of visits that the cluster does together, without those that go to ``blamed``."""
+    from distributed import CancelledError, KilledWorker, wait
 
     waiting = {client.submit(_on_worker, task, key=f"{task.visit.name}-{uuid.uuid4().hex}", pure=False): task for task in tasks}
     seen = time.monotonic()
@@ -149,7 +161,11 @@ def _collected(client: Any, tasks: Sequence[Task], patience: Patience) -> Iterat
         except (CancelledError, OSError):  # the scheduler is gone
             break
         for future in done:
-            yield _result(future, waiting.pop(future))
+            task = waiting.pop(future)
+            if blamed is not None and isinstance(future.exception(), KilledWorker):
+                blamed.append(task)
+            else:
+                yield _result(future, task)
         if done or _has_workers(client):
             seen = time.monotonic()
         elif time.monotonic() - seen > patience.workers:
