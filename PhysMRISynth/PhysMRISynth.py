@@ -202,8 +202,12 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
 
         :param seed: decides the head; of several the next has the next seed
         :param options: the fields of a SampleOrder as Slicer spells them: ``count``; ``steps`` (1 to 1000); ``condition``, targets by the
-            names ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml); ``fieldStrength`` (T); ``attempts`` until the
-            midline check passes; ``attempt``, the number of the first one: that of a report, with ``attempts=1``, gives the same head again
+            names ``brain_volume`` (ml), ``ventricle_share`` (% of it), ``lesion_load`` (ml), ``intracranial_volume`` (ml), ``atrophy``
+            (fluid, % of the space inside the skull), ``age`` (years), ``sex`` (0 female, 1 male), of which weights know a subset within the
+            range of their training heads (:meth:`sampleConditions`) and others are refused; ``guidance``, above 1 (1 to 5; default 1)
+            targets are followed more strictly, in twice the time; ``fieldStrength`` (T); ``attempts`` until the midline check passes;
+            ``attempt``, the number of the first one: that of a report, with ``attempts=1``, gives the same head again; ``weights``, a file
+            of 'train ldm' in place of the installed sampling model
         """
         from PhysMRISynthLib.mrml.estimation import WorkerRun
         from PhysMRISynthLib.mrml.orders import orderOf
@@ -212,6 +216,18 @@ class PhysMRISynthLogic(ScriptedLoadableModuleLogic):
         self._checkFree()
         self._run = WorkerRun(self.client, orderOf(SampleOrder, seed=seed, **options), finished=finished)
         return self._run.wait() if waitForCompletion else None
+
+    def sampleConditions(self, weights: str | Path = "") -> dict[str, Any]:
+        """The conditions that :meth:`sampleTissueMaps` takes, by name: ``title``, ``unit``, and ``least`` and ``greatest`` of the training
+        heads, or where the weights do not hold them, of what is possible. Reads the head of the file alone, without torch.
+
+        :param weights: a file of 'train ldm'; "": the installed sampling model
+        """
+        from pathlib import Path
+
+        from PhysMRISynthLib.network.known_conditions import known_conditions
+
+        return known_conditions(Path(weights) if weights else None)
 
     def renderContrast(self, maps: Any, protocol: str | Protocol, outputVolume: Any = None, snr: float | None = None, seed: int = 0) -> Any:
         """The image of ``protocol`` (a preset, ``sequence,TR=…`` or a Protocol) as a volume node, ``outputVolume`` if given.

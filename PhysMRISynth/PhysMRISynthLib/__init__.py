@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .physics.protocol import Protocol
     from .workflow.estimation.estimate import Estimate
     from .workflow.rendering.scanner_effects import ScannerEffects
+    from .workflow.sampling.conditions import sample_conditions
     from .workflow.sampling.sample import SampledHead
 
 _HOMES = {
@@ -26,12 +27,14 @@ _HOMES = {
     "SampledHead": "workflow.sampling.sample",
     "ScannerEffects": "workflow.rendering.scanner_effects",
     "TissueMaps": "imaging.tissue_maps",
+    "sample_conditions": "workflow.sampling.conditions",
 }
 """The modules of the public names that are not functions of ``api``."""
 
 __all__ = [
     "Estimate", "PhysMRISynthError", "Protocol", "SampledHead", "ScannerEffects", "TissueMaps",
-    "estimate", "export_dicom", "load_maps", "posterior", "presets", "render", "sample", "save_maps",
+    "estimate", "export_dicom", "load_maps", "posterior", "presets", "render", "sample", "sample_conditions",
+    "save_maps",
 ]  # fmt: skip
 
 

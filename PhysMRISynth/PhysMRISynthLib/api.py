@@ -39,7 +39,7 @@ from .workflow.results.outputs import (
 )
 from .workflow.results.report import estimate_report
 from .workflow.sampling.order import SampleOrder
-from .workflow.sampling.sample import SampledHead, installed_sampler
+from .workflow.sampling.sample import SampledHead, sampler_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -241,7 +241,9 @@ def sample(
     attempts: int = SampleOrder.attempts,
     attempt: int = SampleOrder.attempt,
     skull_stripped: bool = SampleOrder.skull_stripped,
+    guidance: float = SampleOrder.guidance,
     device: str = SampleOrder.device,
+    weights: File | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> SampledHead:
     """Sample the tissue maps of a synthetic head.
@@ -251,7 +253,9 @@ def sample(
     seed
         Decides the head: the same seed gives the same head on the same machine with the same versions.
     condition
-        Targets, met approximately: "brain_volume" (ml), "ventricle_share" (% of the brain), "lesion_load" (ml).
+        Targets, met approximately: "brain_volume" (ml), "ventricle_share" (% of the brain's volume), "lesion_load" (ml),
+        "intracranial_volume" (ml), "atrophy" (fluid, % of the space inside the skull), "age" (years), "sex" (0 female, 1 male). Weights
+        know a subset, within the range of their training heads: :func:`~PhysMRISynthLib.sample_conditions`.
     field_strength
         Tesla, 1 to 4: whose T1 and T2.
     steps
@@ -262,8 +266,12 @@ def sample(
         Number of the first attempt; that of a report, with ``attempts=1``, gives the same head again.
     skull_stripped
         Keep the brain with its fluid alone.
+    guidance
+        1 to 5: above 1 (default) the targets are followed more strictly, in twice the time.
     device
         "auto", "cpu", "cuda" or "mps".
+    weights
+        A file that ``physmrisynth train ldm`` wrote, in place of the installed sampling model.
     progress
         Callback ``(fraction_done)``.
 
@@ -280,12 +288,13 @@ def sample(
     OrderError
         For a value out of bounds.
     PhysMRISynthError
-        For an unknown condition.
+        For a condition that the weights do not know, and for a value beyond those of their training heads; the message states the range.
     """
     order = SampleOrder(
-        seed, steps, dict(condition or {}), field_strength, device, attempts=attempts, attempt=attempt, skull_stripped=skull_stripped
-    )
-    return installed_sampler().head(order, progress)
+        seed, steps, dict(condition or {}), field_strength, device, guidance=guidance, attempts=attempts, attempt=attempt,
+        skull_stripped=skull_stripped, weights="" if weights is None else str(weights),
+    )  # fmt: skip
+    return sampler_of(order).head(order, progress)
 
 
 @speaking(_WORDS)

@@ -20,7 +20,8 @@ FUNCTIONS = {
     "save_maps": "maps, folder, *, overwrite=False",
     "render": "maps, protocol, *, snr=None, seed=0, effects=None, out=None, overwrite=False",
     "sample": "seed=0, *, condition=None, field_strength=3.0, steps=30, attempts=6, attempt=1, skull_stripped=False, "
-    "device='auto', progress",
+    "guidance=1.0, device='auto', weights=None, progress",
+    "sample_conditions": "weights=None",
     "posterior": "folder, count=20, *, seed=0",
     "export_dicom": "maps, folder, *, protocols=(), source=None, overwrite=False, snr=None, seed=0, effects=None",
     "presets": "",

@@ -196,6 +196,16 @@ def test_sampling_is_the_workers_word(standins: Standins) -> None:
     assert slow.jobs == [SampleOrder(4, count=2, steps=7, condition={"lesion_load": 3.0})]
 
 
+def test_a_script_asks_which_conditions_weights_know(logic: Any, client: FakeClient, tmp_path: Path) -> None:
+    found = logic.sampleConditions()
+    assert {"brain_volume", "ventricle_share", "lesion_load"} <= set(found) and found["brain_volume"].unit == "ml"
+    assert 0.0 < found["brain_volume"].least < found["brain_volume"].greatest
+    with pytest.raises(PhysMRISynthError, match="no network weights at"):
+        logic.sampleConditions(tmp_path / "mine.safetensors")
+    logic.sampleTissueMaps(seed=4, guidance=1.5, condition={"age": 70.0}, weights="mine.safetensors", waitForCompletion=False)
+    assert client.jobs == [SampleOrder(4, guidance=1.5, condition={"age": 70.0}, weights="mine.safetensors")]
+
+
 def test_the_head_of_a_reports_attempt_can_be_sampled_again(logic: Any, client: FakeClient) -> None:
     logic.sampleTissueMaps(seed=4, attempt=3, attempts=1, fieldStrength=1.5, renewal=0.5, precision="32-true", waitForCompletion=False)
     assert client.jobs == [SampleOrder(4, attempt=3, attempts=1, field_strength=1.5, renewal=0.5, precision="32-true")]

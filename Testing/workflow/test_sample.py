@@ -356,6 +356,13 @@ def test_the_worker_samples_and_keeps_the_model(shipped: Path, tmp_path: Path, m
     again.mkdir()
     exchange.write_job(order(seed=6, attempt=3), again)
     handler(again, lambda stage, fraction: None)
+    own = shipped / "mine.safetensors"
+    sha256 = save_sampler(tiny_model(condition=("age",)), installed_sampler().decoder.sha256, {}, own)
+    other = tmp_path / "own weights"
+    other.mkdir()
+    exchange.write_job(order(condition={"age": 50.0}, weights=str(own)), other)
+    handler(other, lambda stage, fraction: None)
+    assert exchange.read_results(other)[0].report["sampled"]["sampler_sha256"] == sha256 and handler._sampler is kept
     (third,), asked = exchange.read_results(again), installed_sampler().head(order(seed=6, attempt=3))
     assert third.report["sampled"]["attempt"] == 3 and third.report["order"] == asked.report["order"]
     np.testing.assert_array_equal(third.maps.t1, asked.maps.t1)

@@ -20,6 +20,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     """The options of ``sample``, which sets ``command`` to what runs it."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--out", type=Path, help="folder for sample_0001 and so on, each with PD, T1, T2, mask, labels and report")
+    place.add_argument("--list-conditions", action="store_true", help="list the conditions of the sampling model, with their ranges")
     place.add_argument("--bids", type=Path, metavar="OUT", help="a data set of images and labels; complete heads are kept")
     add = partial(add_field, parser, SampleOrder)
     add("seed", help="seed of the first head; further heads have the next seeds")
@@ -31,7 +32,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--condition", type=_target, nargs="+", default=[], metavar="NAME=VALUE",
         help="targets: brain_volume, lesion_load, intracranial_volume (ml), ventricle_share, atrophy (%%), age (years), sex (0 female, "
-        "1 male), those that the model knows; met approximately",
+        "1 male), those that the model knows (--list-conditions); met approximately",
     )  # fmt: skip
     add("guidance", help="above 1 the targets are followed more strictly, in twice the time")
     add("field_strength", type=float, metavar="TESLA", help="field strength of T1 and T2 (3)")
@@ -57,6 +58,9 @@ def _target(text: str) -> tuple[str, float]:
 
 
 def _sample(options: argparse.Namespace) -> None:
+    if options.list_conditions:
+        _list_conditions(options.sampler)
+        return
     from ..workflow.results.outputs import REPORT
     from ..workflow.sampling.sample import STAGE, installed_sampler, write_samples
 
@@ -76,6 +80,17 @@ def _sample(options: argparse.Namespace) -> None:
         for warning in json.loads((folder / REPORT).read_text(encoding="utf-8"))["warnings"]:
             print(f"Warning: {folder.name}: {warning}", file=sys.stderr)
     print(f"Wrote {heads} to {options.out} in {time.perf_counter() - start:.0f} s.")
+
+
+def _list_conditions(sampler: Path | None) -> None:
+    from ..network.known_conditions import known_conditions
+
+    found = known_conditions(sampler)
+    for name, condition in found.items():
+        between = f"{condition.least:.4g} to {condition.greatest:.4g} {condition.unit}"
+        print(f"{name:<20} {between:<20} {condition.title}")
+    if not found:
+        print("The sampling model knows no conditions.")
 
 
 def _sample_data_set(options: argparse.Namespace) -> None:

@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Remedy, WeightsError
+from ..errors import WeightsError
 from . import condenser_weights
 from .condenser_weights import CODES_SHA256, ExpanderWeights, load_expander
 from .diffusion import LatentDiffusion
 from .diffusion_config import DiffusionConfig
+from .known_conditions import FORMAT, RETRAIN
+from .manifest import installed_weights
 from .storage import restored, stored
-from .weights import Weights, check_finite, identities, installed_weights, load_weights, network_of, read_tensors, write_tensors
+from .weights import Weights, check_finite, identities, load_weights, network_of, read_tensors, write_tensors
 
 KIND = "sampler"
 """The entry of these weights in the manifest."""
 STEP = 0.055
 """Quantisation step of large tensors in a file: a relative error of 1.6 %."""
-_FORMAT = "physmrisynth-sampler-3"
 _PACKED = ("unet.",)
-_REINSTALL = (Remedy.REINSTALL, Remedy.DO(this="train with 'physmrisynth train ldm'"))
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,19 @@ def save_sampler(model: LatentDiffusion, vae_sha256: str, card: dict[str, Any], 
     """
     tensors = stored(model.state_dict(), STEP, lambda name: None if name.startswith(_PACKED) else torch.float32)
     check_finite(restored(tensors), path)
-    described = {"format": _FORMAT, "config": json.dumps(model.config.mapping()), "card": json.dumps(card)}
+    described = {"format": FORMAT, "config": json.dumps(model.config.mapping()), "card": json.dumps(card)}
     described |= {"vae_sha256": vae_sha256, CODES_SHA256: codes_sha256}
     return write_tensors(tensors, described, path)
 
 
 def load_sampler(path: Path, sha256: str | None = None) -> SamplerWeights:
     """Read weights; the file must have this ``sha256``. Raises WeightsError when the file is missing, damaged or of another kind."""
-    metadata, tensors, found = read_tensors(path, sha256, _REINSTALL)
-    if metadata.get("format") != _FORMAT:
+    metadata, tensors, found = read_tensors(path, sha256, RETRAIN)
+    if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path.name} holds other weights than this version's sampling model. Use the weights of the same version.")
     check_finite(tensors, path)
-    vae_sha256, codes_sha256 = identities(metadata, path, _REINSTALL, "vae_sha256", CODES_SHA256)
-    model, card = network_of(metadata, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, _REINSTALL)
+    vae_sha256, codes_sha256 = identities(metadata, path, RETRAIN, "vae_sha256", CODES_SHA256)
+    model, card = network_of(metadata, tensors, lambda config: LatentDiffusion(DiffusionConfig.from_mapping(config)), path, RETRAIN)
     return SamplerWeights(model, model.config, found, vae_sha256, card, codes_sha256)
 
 

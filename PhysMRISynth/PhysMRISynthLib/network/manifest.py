@@ -14,6 +14,12 @@ from ..whole_file import whole_file
 
 MANIFEST = RESOURCES / "weights.json"
 REINSTALL = (Remedy.REINSTALL, Remedy.USE_LITERATURE_PRIOR)
+_MISSING = {
+    "vae": "No network weights are installed. Reinstall the extension.",
+    "sampler": "No weights for sampling are installed. Reinstall the extension, or give a sampling model that 'physmrisynth train ldm' "
+    "has trained.",
+    "expander": "The second-stage decoder of the sampling model is not installed. Reinstall the extension.",
+}
 
 
 def file_sha256(path: Path) -> str:
@@ -61,6 +67,14 @@ def present_weights(kind: str = "vae") -> tuple[Path, str] | None:
     except WeightsError:
         return None
     return found if found is not None and found[0].is_file() else None
+
+
+def installed_weights(kind: str) -> tuple[Path, str]:
+    """As :func:`shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
+    found = shipped_weights(kind)
+    if found is None:
+        raise WeightsError(_MISSING[kind])
+    return found
 
 
 def write_manifest(path: Path, manifest: Path, kind: str = "vae") -> None:

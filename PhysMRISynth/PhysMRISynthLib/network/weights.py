@@ -18,7 +18,7 @@ from ..whole_file import whole_file
 from .condition import CONDITION_SIZE
 from .config import NetworkConfig
 from .familiarity import Familiarity, familiarity_arrays, familiarity_from
-from .manifest import REINSTALL, checked_file, file_sha256, shipped_weights
+from .manifest import REINSTALL, checked_file, file_sha256
 from .storage import restored, stored
 from .vae import CLASSES, TissueVAE
 
@@ -28,12 +28,6 @@ _FORMAT = "physmrisynth-vae-1"
 _STATISTICS = "familiarity."
 """Prefix of the tensors that are not the network's."""
 Remedies = Sequence[Remedy | Step]
-_MISSING = {
-    "vae": "No network weights are installed. Reinstall the extension.",
-    "sampler": "No weights for sampling are installed. Reinstall the extension, or give a sampling model that 'physmrisynth train ldm' "
-    "has trained.",
-    "expander": "The second-stage decoder of the sampling model is not installed. Reinstall the extension.",
-}
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -141,11 +135,3 @@ def network_of(
     except RuntimeError as error:
         raise WeightsError(f"The network weights {path.name} do not fit their own description ({str(error).splitlines()[0]})") from None
     return network, card
-
-
-def installed_weights(kind: str) -> tuple[Path, str]:
-    """As :func:`.manifest.shipped_weights`, but raises WeightsError with the reason and what to do also when there are none."""
-    found = shipped_weights(kind)
-    if found is None:
-        raise WeightsError(_MISSING[kind])
-    return found

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ... import __version__
-from ...errors import ImageError, Remedy
+from ...errors import ImageError, PhysMRISynthError, Remedy
 from ...imaging.head.structures import structures_table
 from ...imaging.intake.volumes import image_like, write_image
 from ..cohort.data_set import Batch, write_table
@@ -31,7 +31,7 @@ from ..results.bids_derivatives import DESCRIPTION, write_text
 from ..results.outputs import is_taken, rendering_fields, write_json
 from ..results.tissue_output import write_labels
 from .order import SampleOrder
-from .sample import LABELS, Sampler, installed_sampler
+from .sample import LABELS, Sampler, sampler_of
 
 SAMPLED = "sampled"
 """What became of a head, in place of ESTIMATED."""
@@ -99,7 +99,7 @@ def write_data_set(order: DataSetOrder, out: Path, batch: Batch) -> list[Row]:
     a row and stops nothing. Raises ImageError when ``out`` holds something else, WeightsError without a sampling model.
     """
     out, suffixes = Path(out).absolute(), order.suffixes()
-    sampler = _sampler()
+    sampler = _sampler(order.heads.weights)
     _begin(order, suffixes, sampler, out)
     numbers = range(order.heads.count)
     one = {n: replace(order, heads=replace(order.heads, seed=order.heads.seed + n, count=1)) for n in numbers}
@@ -126,7 +126,7 @@ def split_of(seed: int) -> str:
 
 def make_head(visit: Visit, order: DataSetOrder, root: Path, folder: Path) -> dict[str, Any]:
     """Sample a head and write its images and labels into a folder; its report. Raises a PhysMRISynthError."""
-    head = _sampler().head(order.heads)
+    head = _sampler(order.heads.weights).head(order.heads)
     labels, images = head.maps.image(head.structures()), {}
     for number, (suffix, spec) in enumerate(order.suffixes().items()):
         render = RenderOrder(spec, seed=order.heads.seed)
@@ -160,9 +160,9 @@ def with_random_effects(order: RenderOrder, number: int) -> RenderOrder:
 
 
 @cache
-def _sampler() -> Sampler:
+def _sampler(weights: str) -> Sampler:
     """Loaded once in each process."""
-    return installed_sampler()
+    return sampler_of(SampleOrder(weights=weights))
 
 
 def _done(tasks: Sequence[Task], batch: Batch) -> Iterator[Row]:
@@ -198,8 +198,9 @@ def _earlier_order(out: Path) -> dict[str, Any] | None:
     """The order of an earlier run, without which heads; None for a folder of something else."""
     try:
         told = json.loads((out / DESCRIPTION).read_text(encoding="utf-8"))
-        return next(_without_heads(made["Order"]) for made in told["GeneratedBy"] if made["Name"] == _MADE_BY)
-    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+        made = next(made["Order"] for made in told["GeneratedBy"] if made["Name"] == _MADE_BY)
+        return _without_heads(DataSetOrder.from_json(made).as_json())  # with options that the earlier version did not have
+    except (OSError, ValueError, LookupError, TypeError, StopIteration, PhysMRISynthError):
         return None
 
 

@@ -21,7 +21,8 @@ class SampleOrder(Order):
     steps
         Sampling steps, 1 to 1000; fewer are faster and coarser.
     condition
-        Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS`.
+        Targets by the names of :data:`~PhysMRISynthLib.network.diffusion_config.CONDITIONS` that the model knows
+        (:func:`~PhysMRISynthLib.network.known_conditions.known_conditions`), within the range of its training heads.
     field_strength
         Field strength of T1 and T2 in tesla, 1 to 4.
     device
@@ -42,6 +43,8 @@ class SampleOrder(Order):
         Number of heads.
     skull_stripped
         Keep the brain with its fluid alone.
+    weights
+        A file that 'train ldm' wrote, to use in place of the installed sampling model; "": none.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class SampleOrder(Order):
     attempt: int = limited(1, "number of the first attempt", low=1, whole=True)
     count: int = limited(1, "number of heads", low=1, whole=True)
     skull_stripped: bool = limited(False, "skull stripping", choices=(True, False))
+    weights: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

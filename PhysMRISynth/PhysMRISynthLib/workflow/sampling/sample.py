@@ -24,6 +24,7 @@ from ...imaging.head.ventricles import ventricle_mask
 from ...imaging.intake.volumes import write_image
 from ...imaging.smooth import near_means
 from ...imaging.tissue_maps import TissueMaps
+from ...network.manifest import installed_weights
 from ...physics.tissues import BRAIN_TISSUE, PROPERTIES, acceptance_ranges, tissue_table
 from ..estimation.tissue_medians import UNITS
 from ..results.outputs import REPORT, check_free, whole_folder, write_json
@@ -254,14 +255,17 @@ def installed_sampler(sampler: Path | None = None, vae: Path | None = None) -> S
     """The installed sampling model, or that of the files. Raises WeightsError with the reason and the remedy when there is none, or torch
     or MONAI are missing."""
     try:
-        from ...network.weights import installed_weights
-
         if sampler is None:
             installed_weights("sampler")  # before MONAI is asked for
         from ...network.diffusion_weights import sampling_weights
     except ImportError as error:
         raise WeightsError(f"Sampling needs {error.name}.", Remedy.INSTALL(packages=str(error.name), extra="sampling")) from None
     return Sampler(*sampling_weights(sampler, vae))
+
+
+def sampler_of(order: SampleOrder) -> Sampler:
+    """The sampling model that an order names, else the installed one. Raises as :func:`installed_sampler`."""
+    return installed_sampler(Path(order.weights) if order.weights else None)
 
 
 def sampled_heads(sampler: Sampler, order: SampleOrder, progress: Progress = lambda fraction: None) -> Iterator[SampledHead]:

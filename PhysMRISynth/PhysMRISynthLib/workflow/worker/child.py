@@ -96,13 +96,14 @@ class SampleHandler:
         """Raises a PhysMRISynthError that names cause and remedy."""
         report("load the network", 0.0)
         from ..sampling.order import SampleOrder
-        from ..sampling.sample import STAGE, sampled_heads
+        from ..sampling.sample import STAGE, sampled_heads, sampler_of
         from .exchange import read_job, write_result
         from .job_results import result_of_sample
 
         order = read_job(folder)
         assert isinstance(order, SampleOrder)
-        for number, head in enumerate(sampled_heads(self._usable_sampler(), order, partial(report, STAGE))):
+        sampler = sampler_of(order) if order.weights else self._usable_sampler()  # a user's own file is read for each job
+        for number, head in enumerate(sampled_heads(sampler, order, partial(report, STAGE))):
             write_result(result_of_sample(head), folder, number)
         report("hand over the maps", 0.0)
 
