@@ -89,6 +89,11 @@ def test_other_files_are_refused_with_a_reason(tmp_path: Path, content: bytes | 
         pms.sample_conditions(path)
 
 
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"could not be read|no network weights"):
+        pms.sample_conditions(tmp_path)
+
+
 def test_cut_and_senseless_weights_are_damaged(own: Path) -> None:
     whole = own.read_bytes()
     own.write_bytes(whole[:200])

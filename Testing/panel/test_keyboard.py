@@ -8,6 +8,7 @@ import pytest
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtTest import QTest
 
+from PhysMRISynthLib.network.known_conditions import known_conditions
 from PhysMRISynthLib.physics.presets import load_presets
 from PhysMRISynthLib.physics.sequences import SEQUENCES
 from Testing.panel.estimates import FakeClient, estimated
@@ -94,6 +95,19 @@ def test_tab_goes_from_the_sequence_through_its_sliders(ready: DrivenPanel) -> N
             press(ready, QtWidgets.QApplication.focusWidget(), KEYS.Key_Tab)
             reached.append(_widget.objectName(QtWidgets.QApplication.focusWidget()))
         assert reached == [_widget.objectName(widget) for widget in wanted]
+
+
+def test_tab_goes_through_the_targets_of_virtual_heads(ready: DrivenPanel) -> None:
+    ready.ui.sampleCollapsibleButton.collapsed = False
+    ready.settle(30)
+    fields = [ready.panel.sample.rows.field(name) for name in known_conditions()]
+    wanted = [*fields, ready.ui.sampleGuidanceSpinBox, ready.ui.sampleWeightsEdit, ready.ui.sampleWeightsButton, ready.ui.sampleButton]
+    _widget.setFocus(ready.ui.sampleAttemptSpinBox)
+    reached = []
+    for _ in wanted:
+        press(ready, QtWidgets.QApplication.focusWidget(), KEYS.Key_Tab)
+        reached.append(_widget.objectName(QtWidgets.QApplication.focusWidget()))
+    assert reached == [_widget.objectName(widget) for widget in wanted]
 
 
 def test_tab_meets_the_sections_in_the_order_of_reading(ready: DrivenPanel) -> None:

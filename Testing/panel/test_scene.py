@@ -20,7 +20,10 @@ def test_a_scene_that_is_saved_and_loaded_is_the_same(driven: DrivenPanel, clien
     driven.click("keepButton")
     driven.choose("registerComboBox", "Always")
     driven.parameters.flairProtocol = "oasis3-flair,TI=2400"
+    driven.panel.sample.rows.field("brain_volume").setValue(1250.0)
+    driven.ui.sampleGuidanceSpinBox.value = 1.5
     before = state(driven)
+    assert before["target"] == 1250.0 and before["sampleGuidance"] == 1.5
     assert before["TE"] == moved != 10.0  # the preset's
     bundle = tmp_path / "scene.mrb"
     assert slicer.mrmlScene.WriteToMRB(str(bundle))
@@ -48,6 +51,7 @@ def state(driven: DrivenPanel) -> dict[str, object]:
         "registration": ui.registerComboBox.currentText,
         "verdict": driven.message("verdictLabel"),
         "flair": driven.message("flairValuesLabel"),
+        "target": driven.panel.sample.rows.field("brain_volume").value,
     }
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     return {**chosen, **linked, **shown, **{f"voxels of {node.GetName()}": voxels(node).copy() for node in nodes}}

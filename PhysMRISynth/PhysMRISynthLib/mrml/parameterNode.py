@@ -10,6 +10,9 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from ..workflow.estimation.order import EstimateOrder
 from ..workflow.orders import limits_of
 from ..workflow.rendering.scanner_effects import ScannerEffects
+from ..workflow.sampling.order import SampleOrder
+
+_GUIDANCE = limits_of(SampleOrder, "guidance")
 
 
 @parameterNodeWrapper
@@ -31,6 +34,8 @@ class PhysMRISynthParameterNode:
     noisy, snr, noiseSeed - noise in the rendered image
     live - render while a slider moves
     sampleSeed, sampleCount - for new heads; sampleAttempt - the one attempt to make; 0: attempts until the midline check passes
+    sampleCondition - JSON of the targets by condition; sampleGuidance - how strictly they are followed
+    sampleWeights - a file of a sampling model in place of the installed one; "": none
     quantity - the map that is shown
     regions - the segmentation that is measured; earlierMaps, laterMaps - two visits to compare
     measuredPD, measuredT1, measuredT2 - measured maps to use; contrasts - names of the ticked presets, with commas
@@ -65,6 +70,9 @@ class PhysMRISynthParameterNode:
     sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
     sampleCount: Annotated[int, WithinRange(1, 100)] = 1
     sampleAttempt: Annotated[int, WithinRange(0, 1000)] = 0
+    sampleCondition: str = ""
+    sampleGuidance: Annotated[float, WithinRange(_GUIDANCE.low, _GUIDANCE.high)] = SampleOrder.guidance
+    sampleWeights: str = ""
     quantity: str = ""
     regions: vtkMRMLSegmentationNode
     earlierMaps: vtkMRMLTextNode

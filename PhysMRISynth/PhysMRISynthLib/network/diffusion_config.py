@@ -59,7 +59,8 @@ def condition_vector(
         least, greatest = trained.get(name, (c.least, c.greatest))
         if not least <= value <= greatest:
             whose = "" if (least, greatest) == (c.least, c.greatest) else " (the training heads' range)"
-            raise PhysMRISynthError(f"{name} ({c.title}) must be from {least:.4g} to {greatest:.4g} {c.unit}{whose}, not {value:g}.")
+            called = name if c.title == name else f"{name} ({c.title})"
+            raise PhysMRISynthError(f"{called} must be from {least:.4g} to {greatest:.4g} {c.unit}{whose}, not {value:g}.")
     return np.array([CONDITIONS[name].transform(values[name]) if name in values else np.nan for name in names], dtype=np.float32)
 
 

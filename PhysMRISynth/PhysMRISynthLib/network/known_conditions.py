@@ -36,9 +36,11 @@ def known_conditions(weights: Path | None = None) -> dict[str, Condition]:
             return _read(file, path)
     except FileNotFoundError:
         raise WeightsError(f"There are no network weights at {path}.", *RETRAIN) from None
+    except OSError as error:
+        raise WeightsError(f"The network weights {path} could not be read ({error.strerror or error}).", *RETRAIN) from None
     except WeightsError:
         raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, PhysMRISynthError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error, PhysMRISynthError) as error:
         raise WeightsError(f"The network weights {path.name} are damaged ({error}).", *RETRAIN) from None
 
 
