@@ -14,6 +14,7 @@ from PhysMRISynthLib.errors import EstimationError, ImageError, OrderError, Prot
 from PhysMRISynthLib.physics.presets import protocol_from_spec
 from PhysMRISynthLib.workflow.examples.small_head import small_head
 from PhysMRISynthLib.workflow.rendering.simulate import simulate
+from PhysMRISynthLib.workflow.sampling.order import SampleOrder
 from Testing.workflow.map_folders import head
 
 FIELD_STRENGTH = 1.5
@@ -95,6 +96,16 @@ def test_a_rendering_is_written_with_its_protocol_and_never_over_another(tmp_pat
 def test_dicom_takes_what_rendering_takes(tmp_path: Path) -> None:
     export = pms.export_dicom(head().maps, tmp_path / "dicom", protocols=["synthetic-dir", pms.Protocol.of("se", TR=500, TE=15)])
     assert {"T1.dcm", "T1_sd.dcm"} <= set(export.files) and any(name.startswith("dir") for name in export.files)
+
+
+def test_what_is_asked_of_a_sample_reaches_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Echo:
+        def head(self, order: SampleOrder, progress: object) -> SampleOrder:
+            return order
+
+    monkeypatch.setattr("PhysMRISynthLib.api.sampler_of", lambda order: Echo())
+    found = pms.sample(4, condition={"age": 70.0, "sex": 1.0}, guidance=1.5, weights=Path("own.safetensors"))
+    assert found == SampleOrder(4, condition={"age": 70.0, "sex": 1.0}, guidance=1.5, weights="own.safetensors")
 
 
 def test_a_sample_is_refused_before_weights_are_loaded() -> None:

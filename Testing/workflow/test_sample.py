@@ -30,6 +30,7 @@ from PhysMRISynthLib.workflow.sampling.sample import (
     installed_sampler,
     looked_at,
     sampled_heads,
+    sampler_of,
     sharpened,
     write_samples,
 )
@@ -298,6 +299,12 @@ def test_impossible_orders_are_refused(sampler: Sampler, options: dict[str, obje
         sampler.head(order(**options))
 
 
+def test_a_model_of_ones_own_is_taken_in_place_of_the_installed_one(shipped: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    sha256 = save_sampler(tiny_model(condition=("age",)), installed_sampler().decoder.sha256, {}, own)
+    assert sampler_of(SampleOrder(weights=str(own))).model.sha256 == sha256 != sampler_of(SampleOrder()).model.sha256
+
+
 def test_a_model_of_slices_draws_no_heads(sampler: Sampler, tmp_path: Path) -> None:
     flat = tiny_model(spatial_dims=2, shape=(48, 32))
     save_sampler(flat, sampler.decoder.sha256, {}, tmp_path / "flat.safetensors")
@@ -356,13 +363,6 @@ def test_the_worker_samples_and_keeps_the_model(shipped: Path, tmp_path: Path, m
     again.mkdir()
     exchange.write_job(order(seed=6, attempt=3), again)
     handler(again, lambda stage, fraction: None)
-    own = shipped / "mine.safetensors"
-    sha256 = save_sampler(tiny_model(condition=("age",)), installed_sampler().decoder.sha256, {}, own)
-    other = tmp_path / "own weights"
-    other.mkdir()
-    exchange.write_job(order(condition={"age": 50.0}, weights=str(own)), other)
-    handler(other, lambda stage, fraction: None)
-    assert exchange.read_results(other)[0].report["sampled"]["sampler_sha256"] == sha256 and handler._sampler is kept
     (third,), asked = exchange.read_results(again), installed_sampler().head(order(seed=6, attempt=3))
     assert third.report["sampled"]["attempt"] == 3 and third.report["order"] == asked.report["order"]
     np.testing.assert_array_equal(third.maps.t1, asked.maps.t1)

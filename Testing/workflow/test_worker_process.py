@@ -352,6 +352,18 @@ def test_a_users_own_weights_are_not_replaced_by_the_installed_ones(monkeypatch:
     assert given == [installed, None]  # without weights an estimate reads those that its order names
 
 
+def test_a_users_own_sampling_model_is_not_replaced_by_the_installed_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[object] = []
+    handler = child_module.SampleHandler()
+    monkeypatch.setattr(handler, "_usable_sampler", lambda: "installed")
+    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample.sampler_of", lambda order: order.weights)
+    monkeypatch.setattr("PhysMRISynthLib.workflow.sampling.sample.sampled_heads", lambda sampler, *others: given.append(sampler) or ())
+    for order in (SampleOrder(), SampleOrder(weights="mine.safetensors")):
+        monkeypatch.setattr("PhysMRISynthLib.workflow.worker.exchange.read_job", lambda folder, order=order: order)
+        handler(tmp_path, lambda *progress: None)
+    assert given == ["installed", "mine.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
