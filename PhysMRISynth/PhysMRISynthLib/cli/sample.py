@@ -32,7 +32,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--condition", type=_target, nargs="+", default=[], metavar="NAME=VALUE",
         help="targets: brain_volume, lesion_load, intracranial_volume (ml), ventricle_share, atrophy (%%), age (years), sex (0 female, "
-        "1 male), those that the model knows (--list-conditions); met approximately",
+        "1 male), those that the model knows, within its training heads' range (--list-conditions); met approximately",
     )  # fmt: skip
     add("guidance", help="above 1 the targets are followed more strictly, in twice the time")
     add("field_strength", type=float, metavar="TESLA", help="field strength of T1 and T2 (3)")

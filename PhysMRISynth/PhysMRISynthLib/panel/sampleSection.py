@@ -66,9 +66,7 @@ class SampleSection(Section):
 
     def _refusal(self) -> str | None:
         """Why the model would refuse a target."""
-        text = _(
-            "{title} must be from {least:.4g} to {greatest:.4g} {unit}, as in the heads that the model learned from. Choose another value."
-        )
+        text = _("{title} must be from {least:.4g} to {greatest:.4g} {unit} for these weights. Choose another value.")
         for name, value in self._targets.items():
             condition = self._known[name]
             if not condition.least <= value <= condition.greatest:
