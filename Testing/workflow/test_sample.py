@@ -132,7 +132,7 @@ def test_values_stay_physical_however_wide_the_texture() -> None:
 
 
 def test_texture_is_smooth_and_of_the_tissues_spread() -> None:
-    maps = maps_of(fractions((48, 48, 48), white_matter=1.0), literature(0.05), np.random.default_rng(0))
+    maps = maps_of(fractions((48, 48, 48), cortex=1.0), literature(0.05), np.random.default_rng(0))
     log = np.log(maps.t1)
     assert log.std() == pytest.approx(0.05, rel=0.3) and np.abs(np.diff(log, axis=0)).max() < 0.05
     assert 0.3 < np.corrcoef(log.ravel(), np.log(maps.pd).ravel())[0, 1] < 0.7

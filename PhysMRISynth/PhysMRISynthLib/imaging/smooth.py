@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,11 +15,35 @@ def smooth_noise(shape: Sequence[int], scale: float, rng: np.random.Generator, c
 
     A cubic spline through random knots has no kinks, which would be visible in edges displaced by it.
     """
-    spacing = scale / _KNOTS_PER_SCALE
-    matrices = [_spline(np.arange(n) / spacing + rng.uniform(1.0, 2.0), int(np.ceil(n / spacing)) + 4) for n in shape]
+    matrices = _splines(shape, scale, rng)
     noise = rng.standard_normal((channels, *(m.shape[1] for m in matrices)), dtype=np.float32)
     fine = np.stack([along_axes(channel, matrices) for channel in noise])
     return fine / max(float(fine.std()), 1e-6)
+
+
+def mixed_noise(mask: np.ndarray, shares: Mapping[float, float], rng: np.random.Generator, channels: int = 1) -> np.ndarray:
+    """Normal noise in a mask (z, y, x), in the order of its voxels: (channels, voxels) float32, expected variance 1.
+
+    A sum of noises as in :func:`smooth_noise`, with ``shares`` of the variance by scale."""
+    voxels = np.flatnonzero(mask)
+    parts = [(np.float32(np.sqrt(share)), _splines(mask.shape, scale, rng)) for scale, share in shares.items() if share]
+    found = np.empty((channels, voxels.size), dtype=np.float32)
+    for channel in found:
+        channel[:] = np.take(sum(_unit_noise(matrices, weight, rng) for weight, matrices in parts), voxels)
+    return found
+
+
+def _unit_noise(matrices: Sequence[np.ndarray], weight: np.float32, rng: np.random.Generator) -> np.ndarray:
+    """(z, y, x), of expected SD ``weight``."""
+    knots = rng.standard_normal([m.shape[1] for m in matrices], dtype=np.float32)
+    spread = np.prod([np.sqrt(np.square(m).sum(axis=1).mean()) for m in matrices])
+    return along_axes(knots * np.float32(weight / spread), matrices)
+
+
+def _splines(shape: Sequence[int], scale: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """A matrix for each axis, from random knots to voxels."""
+    spacing = scale / _KNOTS_PER_SCALE
+    return [_spline(np.arange(n) / spacing + rng.uniform(1.0, 2.0), int(np.ceil(n / spacing)) + 4) for n in shape]
 
 
 def _spline(positions: np.ndarray, knots: int) -> np.ndarray:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ..imaging.smooth import smooth_noise
 from ..imaging.tissue_maps import TissueMaps
 from ..physics.tissues import PROPERTIES, tissue_table
 from .chunks import for_each_chunk
+from .tissue_texture import ROWS, measured_logs, unmeasured_noise
 
 _AIR = [tissue.name for tissue in tissue_table()].index("air")
 _WHITE = [tissue.name for tissue in tissue_table()].index("white_matter")
@@ -19,7 +19,6 @@ _LESION_WITHIN = (0.05, 0.12, 0.2)
 _LESION_T1 = (1.15, 1.8)
 """T1 of lesions over that of white matter; PD and T2 follow it."""
 _LESION_SLOPE = np.array([0.35, 1.0, 1.6])
-_TEXTURE_MM = 12.0
 _BOUNDS = ((0.0, 1.1), (50.0, 6000.0), (5.0, 4000.0))
 """PD (fraction of water), T1 and T2 (ms)."""
 _CHUNK = 1 << 17
@@ -65,21 +64,23 @@ def maps_of(
 
     Proton density is an amount of water, so a voxel's is the sum over its tissues. The signal of a mixture initially decays and recovers
     at the mean of the tissues' rates, weighted by their water: so 1/T1 and 1/T2 are averaged with PD as weight, and air, which has
-    no water, does not change the times at the skin. Texture is smooth and half shared by PD, T1 and T2, which vary
-    together with water. In air, and outside the largest connected piece, everything is exactly 0.
+    no water, does not change the times at the skin. Texture is that of :mod:`.tissue_texture`. In air, and outside the largest connected
+    piece, everything is exactly 0.
     """
     shape = probabilities.shape[1:]
     mask = _head(probabilities[_AIR])
-    texture = _texture(shape, rng)
+    texture, noise = measured_logs(probabilities, mask, values.within, rng), unmeasured_noise(mask, rng)
     found = np.zeros((3, mask.size), dtype=np.float32)
     flat, inside = probabilities.reshape(len(probabilities), -1), np.flatnonzero(mask)
     pd, t1, t2 = np.exp(values.theta).T
-    weights = np.concatenate([[pd, pd / t1, pd / t2], values.within.T]).astype(np.float32)
+    spreads = values.within.copy()
+    spreads[ROWS] = 0.0
+    weights = np.concatenate([[pd, pd / t1, pd / t2], spreads.T]).astype(np.float32)
 
     def work(piece: slice) -> None:
         voxels = inside[piece]
         water, r1, r2, *spread = weights @ flat[:, voxels]
-        mixed = np.stack([water, water / r1, water / r2]) * np.exp(np.stack(spread) * texture[:, voxels])
+        mixed = np.stack([water, water / r1, water / r2]) * np.exp(np.stack(spread) * noise[:, piece] + texture[:, piece])
         for row, (low, high) in enumerate(_BOUNDS):
             found[row, voxels] = np.clip(mixed[row], low, high)
         found[2, voxels] = np.minimum(found[2, voxels], found[1, voxels])  # no tissue's T2 exceeds its T1
@@ -93,12 +94,6 @@ def _head(air: np.ndarray) -> np.ndarray:
     """The largest connected piece of voxels with more tissue than air, a mask (z, y, x)."""
     patches = sitk.ConnectedComponent(sitk.GetImageFromArray((air < 0.5).astype(np.uint8)))
     return sitk.GetArrayFromImage(sitk.RelabelComponent(patches, sortByObjectSize=True)) == 1
-
-
-def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """(3, voxels), of variance 1 each."""
-    noise = smooth_noise(shape, _TEXTURE_MM, rng, 4).reshape(4, -1)
-    return np.float32(np.sqrt(0.5)) * (noise[:1] + noise[1:])
 
 
 def _grid(shape: tuple[int, ...]) -> sitk.Image:

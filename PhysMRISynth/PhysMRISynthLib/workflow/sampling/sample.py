@@ -33,6 +33,7 @@ from ..results.tissue_output import write_labels
 from ..tissue_values import maps_of, sampled_values
 from .nuclei import with_nuclei
 from .order import SampleOrder
+from .place_texture import with_place_texture
 
 if TYPE_CHECKING:
     from ...network.diffusion_weights import SamplerWeights
@@ -179,6 +180,7 @@ class Sampler:
         values = sampled_values(order.field_strength, rng)
         maps = maps_of(drawn.fractions, values, rng, lambda done: progress(_ATTEMPTED + (1.0 - _ATTEMPTED) * done))
         if drawn.placement is not None:
+            maps = with_place_texture(maps, drawn.fractions, drawn.placement)
             maps = with_nuclei(maps, drawn.fractions, drawn.placement, order.field_strength)
         tissue = drawn.fractions.argmax(axis=0).astype(np.uint8)
         if order.skull_stripped:
