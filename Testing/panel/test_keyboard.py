@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -84,17 +85,22 @@ def test_the_wheel_moves_what_has_the_focus(ready: DrivenPanel) -> None:
     assert row.spinBox.value != before
 
 
+def tabbed(panel: DrivenPanel, start: Any, times: int) -> list[str]:
+    """Names of the widgets that Tab reaches one after the other from ``start``."""
+    _widget.setFocus(start)
+    reached = []
+    for _ in range(times):
+        press(panel, QtWidgets.QApplication.focusWidget(), KEYS.Key_Tab)
+        reached.append(_widget.objectName(QtWidgets.QApplication.focusWidget()))
+    return reached
+
+
 def test_tab_goes_from_the_sequence_through_its_sliders(ready: DrivenPanel) -> None:
     for name in ("dir", "flair"):
         ready.choose("sequenceComboBox", SEQUENCES[name].title)
         rows = [ready.panel.protocol.rows.row(name, p.name) for p in SEQUENCES[name].parameters]
         wanted = [w for row in rows if not row.isReadout for w in (row.slider, row.spinBox)]
-        _widget.setFocus(ready.ui.sequenceComboBox)
-        reached = []
-        for _ in wanted:
-            press(ready, QtWidgets.QApplication.focusWidget(), KEYS.Key_Tab)
-            reached.append(_widget.objectName(QtWidgets.QApplication.focusWidget()))
-        assert reached == [_widget.objectName(widget) for widget in wanted]
+        assert tabbed(ready, ready.ui.sequenceComboBox, len(wanted)) == [_widget.objectName(widget) for widget in wanted]
 
 
 def test_tab_goes_through_the_targets_of_virtual_heads(ready: DrivenPanel) -> None:
@@ -102,12 +108,7 @@ def test_tab_goes_through_the_targets_of_virtual_heads(ready: DrivenPanel) -> No
     ready.settle(30)
     fields = [ready.panel.sample.rows.field(name) for name in known_conditions()]
     wanted = [*fields, ready.ui.sampleGuidanceSpinBox, ready.ui.sampleWeightsEdit, ready.ui.sampleWeightsButton, ready.ui.sampleButton]
-    _widget.setFocus(ready.ui.sampleAttemptSpinBox)
-    reached = []
-    for _ in wanted:
-        press(ready, QtWidgets.QApplication.focusWidget(), KEYS.Key_Tab)
-        reached.append(_widget.objectName(QtWidgets.QApplication.focusWidget()))
-    assert reached == [_widget.objectName(widget) for widget in wanted]
+    assert tabbed(ready, ready.ui.sampleAttemptSpinBox, len(wanted)) == [_widget.objectName(widget) for widget in wanted]
 
 
 def test_tab_meets_the_sections_in_the_order_of_reading(ready: DrivenPanel) -> None:
